@@ -1,0 +1,166 @@
+"""The settings file: read with every problem named, written without losing comments.
+
+``config.toml`` has the settings at its top level, the sampling settings under
+``[sampling]`` and rebound keys under ``[keys]``::
+
+    model = "smollm2-135m"
+    theme = "night"
+
+    [sampling]
+    temperature = 0.7
+
+    [keys]
+    toggle_sidebar = "f2"
+
+Knows nothing of what a setting does.
+"""
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chatbot.errors import ConfigError, SettingError
+from chatbot.settings import SPECS, Settings, find_spec, get_value, with_value
+from chatbot.terminal_text import clean, clean_line
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the settings file."""
+
+    settings: Settings = msgspec.field(default_factory=Settings)
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+    """Rebound keys: the name of an action, and its keys separated by commas."""
+    problems: tuple[str, ...] = ()
+    """One sentence for each entry that was not used, for the user to read."""
+
+
+def load_config(file: Path) -> Config:
+    """Read ``file``; what is missing keeps its default, what is wrong is named.
+
+    A file that cannot be parsed yields the defaults and one problem: the program must
+    start. It is then never written over (see ``save_settings``).
+    """
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except (OSError, ValueError) as error:
+        reason = clean_line(str(error))
+        return Config(problems=(f"{file} cannot be read ({reason}); mend or delete it.",))
+    settings, problems = Settings(), []
+    sampling = document.pop("sampling", {})
+    keys = document.pop("keys", {})
+    theme = document.pop("theme", settings.theme)
+    if isinstance(theme, str):
+        settings = msgspec.structs.replace(settings, theme=clean_line(theme))
+    else:
+        problems.append(f"theme in {file} must be a theme's name.")
+    for table, place in ((document, ""), (sampling, "[sampling] ")):
+        if not isinstance(table, dict):
+            problems.append(f"sampling in {file} must be a table: write [sampling].")
+            continue
+        for name, value in table.items():
+            try:
+                spec = find_spec(name)
+                if spec.is_sampling is not bool(place):
+                    where = "under [sampling]" if spec.is_sampling else "at the top"
+                    raise SettingError(f"it belongs {where}.")
+                text = clean(value) if isinstance(value, str) else _as_text(value)
+                settings = with_value(settings, name, text)
+            except SettingError as error:
+                problems.append(f"{place}{clean_line(name)} in {file} is not used: {error}")
+    return Config(
+        settings=settings,
+        keys=_load_keys(keys, file, problems),
+        problems=tuple(problems),
+    )
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingError("it must be a number or text.")
+    return str(value)
+
+
+def _load_keys(table: Any, file: Path, problems: list[str]) -> dict[str, str]:
+    if not isinstance(table, dict):
+        problems.append(f"keys in {file} must be a table: write [keys].")
+        return {}
+    keys = {}
+    for action, value in table.items():
+        if isinstance(value, str) and value.strip():
+            keys[clean_line(action)] = clean_line(value)
+        else:
+            problems.append(f"[keys] {clean_line(action)} in {file} must be a key, such as 'f2'.")
+    return keys
+
+
+def save_settings(settings: Settings, names: Collection[str], file: Path) -> None:
+    """Write the settings called ``names`` into ``file``; all else there stays, comments too.
+
+    Only the named ones are written, because others may differ from the file for this run
+    alone (a flag on the command line). The file is replaced through a temporary one, so that
+    a crash or a full disk leaves the old one whole.
+
+    Raises:
+        ConfigError: the present file cannot be parsed, or the new one cannot be written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        text = file.read_text("utf-8") if file.exists() else ""
+        document = tomlkit.parse(text)
+        defaults = Settings()
+        for spec in SPECS:
+            if spec.name not in names:
+                continue
+            table: Any = document
+            if spec.is_sampling:
+                if "sampling" not in document:
+                    document["sampling"] = tomlkit.table()
+                table = document["sampling"]
+            _put(table, spec.name, get_value(settings, spec.name), get_value(defaults, spec.name))
+        if "theme" in names:
+            _put(document, "theme", settings.theme, defaults.theme)
+        if not document.get("sampling", True):
+            del document["sampling"]
+        written = tomlkit.dumps(document)
+        if written != text:
+            _replace(file, written)
+    except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
+        reason = clean_line(str(error))
+        raise ConfigError(f"The settings could not be saved to {file}: {reason}") from error
+
+
+def _put(table: Any, name: str, value: Any, default: Any) -> None:
+    """Set, leave or take out one entry; None (a random seed) is written as 'random'."""
+    value = "random" if value is None else value
+    default = "random" if default is None else default
+    present = table.get(name, default)
+    if present != value:
+        if value == default:
+            del table[name]
+        else:
+            table[name] = value
+
+
+def _replace(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Through a link, so that dotfiles kept in a repository stay linked.
+    target = file.resolve()
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

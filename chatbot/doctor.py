@@ -1,0 +1,193 @@
+"""``chatbot doctor``: what is installed, found and missing, and what to do about it.
+
+Itself imports nothing heavy; what only torch knows is asked of a process of its own.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from chatbot.config import load_config
+from chatbot.paths import cache_dir, config_dir, config_file, data_dir, shipped_dir
+from chatbot.terminal_text import clean_line
+from chatbot.weights import EMBEDDED
+
+PACKAGES: Final = (
+    "textual",
+    "torch",
+    "transformers",
+    "accelerate",
+    "bitsandbytes",
+    "sentence-transformers",
+    "numpy",
+    "scikit-learn",
+)
+
+PROBE_SECONDS: Final = 120
+ROOM_BYTES: Final = 2 * 2**30
+"""Free disk below which converting or keeping a model is likely to fail."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing looked at."""
+
+    name: str
+    state: Literal["ok", "note", "problem"]
+    found: str
+    remedy: str = ""
+    """What to do about it, when it is not ok."""
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """Print what was found; the exit status is 1 when something keeps the program from working."""
+    checks = examine()
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"checks": checks}).decode() + "\n")
+    else:
+        marks = {"ok": "ok  ", "note": "note", "problem": "!!  "}
+        for check in checks:
+            print(f"{marks[check.state]} {check.name:<22} {check.found}")
+            if check.remedy:
+                print(f"     {'':<22} → {check.remedy}")
+    return int(any(check.state == "problem" for check in checks))
+
+
+def examine() -> list[Check]:
+    """Look at everything."""
+    return [
+        Check("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        *_packages(),
+        *_weights(),
+        *_devices(),
+        *_folders(),
+        _config(),
+        _terminal(),
+        _hub(),
+    ]
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name in PACKAGES:
+        try:
+            checks.append(Check(name, "ok", importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            remedy = f"{Path(sys.executable).name} -m pip install {name}"
+            checks.append(Check(name, "problem", "not installed", remedy))
+    return checks
+
+
+def _weights() -> list[Check]:
+    checks = []
+    for weights in EMBEDDED:
+        name = f"weights {weights.package}"[:22]
+        file = weights.find()
+        if file is None:
+            checks.append(Check(name, "note", "not installed", weights.install_command))
+        elif not weights.is_genuine(file):
+            remedy = weights.install_command + " --force-reinstall"
+            checks.append(Check(name, "problem", "altered: the hash is wrong", remedy))
+        else:
+            checks.append(Check(name, "ok", f"{file.stat().st_size / 1e6:.0f} MB, hash is right"))
+    return checks
+
+
+def _devices() -> list[Check]:
+    found = _probe()
+    if found["error"]:
+        return [Check("torch", "problem", clean_line(found["error"]), "reinstall torch")]
+    checks = []
+    for device in found["devices"]:
+        memory = ""
+        if "free_bytes" in device:
+            free, total = device["free_bytes"] / 2**30, device["total_bytes"] / 2**30
+            memory = f", {free:.1f} of {total:.1f} GiB free"
+        checks.append(Check("accelerator", "ok", clean_line(device["name"]) + memory))
+    if not checks:
+        threads = found.get("num_threads", os.cpu_count())
+        checks.append(
+            Check(
+                "accelerator",
+                "note",
+                f"none; the CPU is used, {threads} threads",
+                _driver_remedy(found.get("cuda_build", "")),
+            )
+        )
+    works = not found["bitsandbytes"].startswith("cannot")
+    checks.append(
+        Check("bitsandbytes", "ok" if works else "note", clean_line(found["bitsandbytes"]))
+    )
+    return checks
+
+
+def _driver_remedy(cuda_build: str) -> str:
+    """What to do when there is an NVIDIA card that torch does not see; else nothing."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    if not cuda_build:
+        return "this torch is a CPU build; reinstall torch from the package index"
+    return f"the driver is too old for CUDA {cuda_build}; update the NVIDIA driver"
+
+
+def _probe() -> dict[str, Any]:
+    command = [sys.executable, "-m", "chatbot.engine.probe"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True
+        )
+        return dict(json.loads(done.stdout))
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        return {"error": f"torch could not be asked: {error}"}
+
+
+def _folders() -> list[Check]:
+    checks = []
+    for name, folder in (("config", config_dir()), ("data", data_dir()), ("cache", cache_dir())):
+        existing = next(p for p in (folder, *folder.parents) if p.exists())
+        label = f"{name} folder"
+        if not os.access(existing, os.W_OK):
+            remedy = f"make it writable, or set CHATBOT_{name.upper()}_DIR"
+            checks.append(Check(label, "problem", f"{folder} cannot be written", remedy))
+            continue
+        free = shutil.disk_usage(existing).free
+        state: Literal["ok", "note"] = "ok" if free > ROOM_BYTES else "note"
+        checks.append(Check(label, state, f"{folder} ({free / 2**30:.1f} GiB free)"))
+    missing = [name for name in ("themes", "knowledge") if not shipped_dir(name).is_dir()]
+    if missing:
+        checks.append(Check("shipped files", "problem", f"no {missing}", "reinstall the program"))
+    return checks
+
+
+def _config() -> Check:
+    problems = load_config(config_file()).problems
+    if problems:
+        return Check("settings", "note", problems[0], "chatbot runs with the default instead")
+    return Check("settings", "ok", str(config_file()))
+
+
+def _terminal() -> Check:
+    size = shutil.get_terminal_size()
+    kind = clean_line(os.environ.get("TERM", "none"))
+    colours = os.environ.get("COLORTERM", "")
+    if sys.stdout.isatty() and colours not in ("truecolor", "24bit"):
+        return Check(
+            "terminal",
+            "note",
+            f"{kind}, {size.columns}x{size.lines}, 256 colours",
+            "set COLORTERM=truecolor if your terminal can show 24-bit colours",
+        )
+    return Check("terminal", "ok", f"{kind}, {size.columns}x{size.lines}")
+
+
+def _hub() -> Check:
+    if os.environ.get("HF_HUB_OFFLINE"):
+        return Check("model hub", "note", "switched off (HF_HUB_OFFLINE)")
+    return Check("model hub", "ok", "used only when a model is asked for by its hub id")

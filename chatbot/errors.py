@@ -1,0 +1,37 @@
+"""Every error the program raises on purpose.
+
+The text of each is one sentence that a user can act on, so that every face may show
+``str(error)`` as it is. Knows nothing of what raises or shows them.
+"""
+
+
+class ChatbotError(Exception):
+    """The root: catching it catches everything that the program reports by design."""
+
+
+class ConfigError(ChatbotError):
+    """A configuration file cannot be read or written."""
+
+
+class SettingError(ChatbotError):
+    """A setting's name is unknown, or its value is outside the allowed range."""
+
+
+class ThemeError(ChatbotError):
+    """A theme file is broken; the text names the file and the entry."""
+
+
+class ModelError(ChatbotError):
+    """A model cannot be found, converted, loaded or run."""
+
+
+class ContextError(ChatbotError):
+    """A question does not fit the model's context window even without any history."""
+
+
+class WorkerError(ChatbotError):
+    """A worker process could not be started, ended unexpectedly, or broke the protocol."""
+
+
+class CommandError(ChatbotError):
+    """A slash command is unknown or its arguments are wrong."""

@@ -1,0 +1,63 @@
+"""What happens during one turn, in the order in which the faces hear of it.
+
+The conversation manager yields these; the TUI, the plain mode and ``chatbot ask`` each
+render them with one ``match``. Knows nothing of who yields or renders them.
+"""
+
+import msgspec
+
+from chatbot.messages import Message, SettingChange
+
+
+class TurnStarted(msgspec.Struct, frozen=True):
+    """The question is kept, and the answer has an identity. Always the first event."""
+
+    question: Message
+    answer_id: str
+
+
+class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """The prompt is fitted into the context window. All sizes are in tokens, and exact."""
+
+    num_prompt_tokens: int
+    """The whole prompt, the template's own tokens included."""
+    num_system_tokens: int
+    num_history_tokens: int
+    num_question_tokens: int
+    context_length: int
+    room: int
+    """Left for the answer."""
+    left_out: tuple[str, ...] = ()
+    """Ids of the messages that were left out, oldest first."""
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """A piece of the answer, cleaned for the terminal; never part of a character."""
+
+    text: str
+    num_tokens: int = 0
+    """Tokens generated so far."""
+
+
+class SettingChanged(msgspec.Struct, frozen=True):
+    """From the next token on, the answer is written with another setting."""
+
+    change: SettingChange
+
+
+class TurnFinished(msgspec.Struct, frozen=True):
+    """The answer is complete and kept. Always the last event, however the turn went."""
+
+    answer: Message
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the loading of a model is."""
+
+    stage: str
+    """What is being done, in words: ``Converting smollm2-135m``."""
+    fraction: float | None = None
+    """Share done, 0 to 1; None while it is not known."""
+
+
+TurnEvent = TurnStarted | PromptBuilt | TextDelta | SettingChanged | TurnFinished

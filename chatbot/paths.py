@@ -1,0 +1,45 @@
+"""Where things are: the user's folders, and the folders that travel with the program.
+
+Only paths are made here; nothing is read.
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def _user_dir(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or default).expanduser()
+
+
+def config_dir() -> Path:
+    """Settings and the user's own themes; ``CHATBOT_CONFIG_DIR`` overrides it."""
+    return _user_dir("CHATBOT_CONFIG_DIR", platformdirs.user_config_dir("chatbot"))
+
+
+def data_dir() -> Path:
+    """Chats; ``CHATBOT_DATA_DIR`` overrides it."""
+    return _user_dir("CHATBOT_DATA_DIR", platformdirs.user_data_dir("chatbot"))
+
+
+def cache_dir() -> Path:
+    """What can be made again, such as converted weights; ``CHATBOT_CACHE_DIR`` overrides it."""
+    return _user_dir("CHATBOT_CACHE_DIR", platformdirs.user_cache_dir("chatbot"))
+
+
+def log_dir() -> Path:
+    """What the worker processes print."""
+    return cache_dir() / "logs"
+
+
+def config_file() -> Path:
+    """The settings file."""
+    return config_dir() / "config.toml"
+
+
+def shipped_dir(name: str) -> Path:
+    """``themes`` or ``knowledge``: inside the package when installed, else beside it."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name

@@ -1,0 +1,234 @@
+"""The plain, linear face: lines in, streamed text out.
+
+For pipes, screen readers and terminals that cannot do more. Renders the same events as the
+TUI and has the same slash commands. Answers go to standard output; notes, progress and
+errors go to standard error, so that a pipe carries answers alone. Imports no textual.
+"""
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from chatbot.conversation.commands import run_command
+from chatbot.conversation.manager import ConversationManager
+from chatbot.engine.client import EngineStatus
+from chatbot.errors import ChatbotError
+from chatbot.events import (
+    PromptBuilt,
+    SettingChanged,
+    TextDelta,
+    TurnEvent,
+    TurnFinished,
+    TurnStarted,
+)
+from chatbot.session import Session
+from chatbot.terminal_text import clean
+
+LEAVE_WORDS: Final = frozenset({"quit", "exit", "bye"})
+
+PROMPT: Final = "> "
+
+
+class StatusPrinter:
+    """Shows on standard error how the loading of a model goes."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._stage = ""
+        self._width = 0
+
+    def show(self, status: EngineStatus) -> None:
+        """Show one status: on a terminal in place, else one line for each new stage."""
+        if status.state != "loading":
+            self.clear()
+        elif self._is_terminal:
+            percent = "" if status.fraction is None else f" {status.fraction:.0%}"
+            line = f"{status.stage}…{percent}"
+            sys.stderr.write("\r" + line.ljust(self._width))
+            sys.stderr.flush()
+            self._width = len(line)
+        elif status.stage != self._stage:
+            self._stage = status.stage
+            print(f"{status.stage}…", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the progress line away."""
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()
+            self._width = 0
+
+
+class PlainFace:
+    """The plain mode, as the slash commands and the turn see it."""
+
+    def __init__(self, manager: ConversationManager, *, is_interactive: bool) -> None:
+        self.manager = manager
+        self.has_failed = False
+        self._is_interactive = is_interactive
+        self._is_leaving = False
+        self._work: asyncio.Task[None] | None = None
+        self._proposed = ""
+
+    async def run(self) -> None:
+        """Read and answer lines until the user leaves or the input ends."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+        if self._is_interactive:
+            print("Ask anything; /help lists the commands, quit leaves.", file=sys.stderr)
+        while not self._is_leaving:
+            line = await _read_line(PROMPT if self._is_interactive else "")
+            if line is None:
+                break
+            if text := clean(line).strip():
+                await self.take(text)
+
+    async def take(self, text: str) -> None:
+        """Deal with one line: a question, a command, or a word to leave."""
+        if text.lower() in LEAVE_WORDS:
+            self.leave()
+            return
+        try:
+            if text.startswith("/"):
+                await run_command(self, text)
+            else:
+                await self.run_turn(self.manager.reply(text))
+        except ChatbotError as error:
+            self._show_error(str(error))
+
+    async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
+        """See ``Face``."""
+        async for event in events:
+            match event:
+                case TextDelta(text=text):
+                    sys.stdout.write(text)
+                    sys.stdout.flush()
+                case PromptBuilt(left_out=left_out) if left_out:
+                    self._tell(f"[{len(left_out)} earlier messages do not fit and are left out]")
+                case SettingChanged(change=change):
+                    self._tell(f"[{change.name} {change.old} → {change.new}]")
+                case TurnFinished(answer=answer):
+                    sys.stdout.write("\n")
+                    sys.stdout.flush()
+                    made = answer.making
+                    if made and made.finish_reason == "error":
+                        self._show_error(made.error)
+                    elif made and made.finish_reason != "stop":
+                        self._tell(f"[{_why_ended(made.finish_reason)}]")
+                case TurnStarted() | PromptBuilt():
+                    pass
+
+    def show_note(self, markdown: str) -> None:
+        """See ``Face``. What the user asked to see is output, not an aside."""
+        print(markdown, flush=True)
+
+    def show_conversation(self) -> None:
+        """See ``Face``. What scrolled by cannot be drawn anew, so the change is said."""
+        path = self.manager.conversation.path()
+        self._tell(f"[the chat now has {len(path)} messages]" if path else "[an empty chat]")
+
+    def propose(self, text: str) -> None:
+        """See ``Face``. A line of input cannot be filled in everywhere, so it is shown."""
+        self._tell(f"The question was: {text}\nType it anew.")
+
+    def copy_text(self, text: str) -> None:
+        """See ``Face``."""
+        import base64
+
+        if not sys.stdout.isatty():
+            self._show_error("There is no terminal to copy to.")
+            return
+        payload = base64.b64encode(text.encode()).decode()
+        sys.stdout.write(f"\x1b]52;c;{payload}\x07")  # our own, never the model's
+        sys.stdout.flush()
+        self._tell("[copied]")
+
+    def load_model(self) -> None:
+        """See ``Face``."""
+        self._work = asyncio.create_task(self._load_model())
+
+    async def _load_model(self) -> None:
+        try:
+            await self.manager.load_model()
+        except ChatbotError as error:
+            self._show_error(str(error))
+
+    def show_settings(self) -> None:
+        """See ``Face``."""
+        self._tell("[set]")
+
+    def set_theme(self, name: str) -> None:
+        """See ``Face``."""
+        self._show_error("The plain mode has no colours; themes are for the TUI.")
+
+    def leave(self) -> None:
+        """See ``Face``."""
+        self._is_leaving = True
+
+    def _interrupt(self) -> None:
+        """Ctrl+C: stops an answer; with none running it leaves a pipe and spares a person."""
+        if self.manager.is_busy:
+            self.manager.stop()
+        elif self._is_interactive:
+            self._tell("\n(Ctrl+D or quit leaves)")
+        else:
+            raise KeyboardInterrupt
+
+    def _tell(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def _show_error(self, text: str) -> None:
+        self.has_failed = True
+        self._tell(text)
+
+
+def _why_ended(reason: str) -> str:
+    return {"cancelled": "stopped", "length": "the longest answer or the window's end"}[reason]
+
+
+async def _read_line(prompt: str) -> str | None:
+    """One line of standard input without its end, or None at the end of input.
+
+    Read in a daemon thread: a read cannot be called off, and must not hold up leaving.
+    """
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[str | None] = loop.create_future()
+
+    def deliver(text: str | None) -> None:
+        if not line.done():
+            line.set_result(text)
+
+    def read() -> None:
+        try:
+            text = input(prompt) if prompt else sys.stdin.readline()
+            result = text if prompt else (text.rstrip("\n") if text else None)
+        except (EOFError, OSError, ValueError):
+            result = None
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(deliver, result)
+
+    threading.Thread(target=read, daemon=True).start()
+    return await line
+
+
+async def run_plain(session: Session) -> int:
+    """Run the plain mode; returns the exit status.
+
+    With a person at the keyboard an error is something they saw and dealt with, so the
+    status is 0; in a pipe it is 1.
+    """
+    is_interactive = sys.stdin.isatty()
+    if is_interactive:
+        import readline  # noqa: F401 - gives input() its line editing
+    elif hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    async with session:
+        session.engine.on_status(StatusPrinter().show)
+        for problem in session.config.problems:
+            print(problem, file=sys.stderr)
+        face = PlainFace(session.manager, is_interactive=is_interactive)
+        face.load_model()
+        await face.run()
+        return int(face.has_failed and not is_interactive)

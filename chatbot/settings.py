@@ -1,0 +1,267 @@
+"""What the user can set: every setting described once, in ``SPECS``.
+
+The sidebar, ``/set``, the command line and ``config.toml`` are all generated from or
+checked against that one table. Knows no file, no widget and no model.
+"""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from chatbot.errors import SettingError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""Number formats that weights can be loaded in; quantised ones will join this list."""
+
+PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "fp32", "bf16", "fp16")
+
+DEFAULT_MODEL: Final = "smollm2-135m"
+DEFAULT_SYSTEM_PROMPT: Final = "You are a helpful assistant."
+
+MAX_SEED: Final = 2**32 - 1
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is chosen. May change between any two tokens of an answer."""
+
+    temperature: float = 0.7
+    """Divides the logits; 0 always takes the most probable token (greedy)."""
+    top_p: float = 0.95
+    """Keeps the smallest set of tokens whose probabilities reach this sum; 1 is off."""
+    top_k: int = 50
+    """Keeps this many of the most probable tokens; 0 is off."""
+    min_p: float = 0.0
+    """Drops tokens less probable than this share of the most probable one; 0 is off."""
+    repetition_penalty: float = 1.0
+    """Divides (or multiplies, when negative) the logits of tokens already in the context."""
+    no_repeat_ngram_size: int = 0
+    """Forbids any run of this many tokens from occurring twice; 0 is off."""
+    max_tokens: int = 1024
+    """Longest answer, in tokens."""
+    seed: int | None = None
+    """Start of the random numbers; the same seed gives the same answer. None is random."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a user can set, as one value that is replaced and never changed in place."""
+
+    sampling: Sampling = msgspec.field(default_factory=Sampling)
+    model: str = DEFAULT_MODEL
+    """A catalogue name, a hub id, a local folder or a .gguf file."""
+    precision: Precision = "auto"
+    system_prompt: str = DEFAULT_SYSTEM_PROMPT
+    max_history: int = 0
+    """Most earlier exchanges given to the model; 0 means as many as fit."""
+    context_length: int = 0
+    """Context window in tokens; 0 means as long as the model was made for."""
+    theme: str = "night"
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting: its range, its step and what it does, in words for the user."""
+
+    name: str
+    label: str
+    kind: Literal["float", "int", "seed", "choice", "text"]
+    help: str
+    minimum: float = 0
+    maximum: float = 0
+    step: float = 0
+    choices: tuple[str, ...] = ()
+    is_sampling: bool = False
+    """Acts from the next token of a running answer."""
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values, in words: ``a number from 0 to 2``."""
+        match self.kind:
+            case "float":
+                return f"a number from {self.minimum:g} to {self.maximum:g}"
+            case "int":
+                return f"a whole number from {self.minimum:.0f} to {self.maximum:.0f}"
+            case "seed":
+                return f"a whole number from 0 to {MAX_SEED}, or 'random'"
+            case "choice":
+                return "one of " + ", ".join(self.choices)
+            case "text":
+                return "any text"
+
+    def parse(self, text: str) -> float | int | str | None:
+        """The value that ``text`` stands for.
+
+        Raises:
+            SettingError: it is not of the kind or outside the range; the text says which
+                values are allowed.
+        """
+        text = text.strip() if self.kind != "text" else text
+        refusal = SettingError(f"{self.label} must be {self.allowed}.")
+        match self.kind:
+            case "text":
+                return text
+            case "choice":
+                if text not in self.choices:
+                    raise refusal
+                return text
+            case "seed" if text.lower() in ("", "random", "none"):
+                return None
+        try:
+            value = float(text) if self.kind == "float" else int(text.replace("_", ""))
+        except ValueError:
+            raise refusal from None
+        maximum = MAX_SEED if self.kind == "seed" else self.maximum
+        if not self.minimum <= value <= maximum:  # NaN fails this too
+            raise refusal
+        return value
+
+    def format(self, value: Any) -> str:
+        """``value`` as the user would type it."""
+        if value is None:
+            return "random"
+        return f"{value:g}" if self.kind == "float" else str(value)
+
+
+SPECS: Final[tuple[Spec, ...]] = (
+    Spec(
+        name="temperature",
+        label="Temperature",
+        kind="float",
+        maximum=2,
+        step=0.1,
+        is_sampling=True,
+        help="0 always takes the likeliest token; higher is more varied, above 1 often wild.",
+    ),
+    Spec(
+        name="top_p",
+        label="Top-p",
+        kind="float",
+        minimum=0.01,
+        maximum=1,
+        step=0.05,
+        is_sampling=True,
+        help="Keeps the fewest likeliest tokens whose probabilities add up to this; 1 is off.",
+    ),
+    Spec(
+        name="top_k",
+        label="Top-k",
+        kind="int",
+        maximum=1000,
+        step=10,
+        is_sampling=True,
+        help="Keeps only this many of the likeliest tokens; 0 is off.",
+    ),
+    Spec(
+        name="min_p",
+        label="Min-p",
+        kind="float",
+        maximum=1,
+        step=0.05,
+        is_sampling=True,
+        help="Drops tokens less likely than this share of the likeliest one; 0 is off.",
+    ),
+    Spec(
+        name="repetition_penalty",
+        label="Repetition penalty",
+        kind="float",
+        minimum=0.5,
+        maximum=2,
+        step=0.05,
+        is_sampling=True,
+        help="Makes tokens that occurred before less likely; 1 is off.",
+    ),
+    Spec(
+        name="no_repeat_ngram_size",
+        label="No-repeat n-gram",
+        kind="int",
+        maximum=20,
+        step=1,
+        is_sampling=True,
+        help="Forbids any run of this many tokens from occurring twice; 0 is off.",
+    ),
+    Spec(
+        name="max_tokens",
+        label="Max new tokens",
+        kind="int",
+        minimum=1,
+        maximum=131072,
+        step=128,
+        is_sampling=True,
+        help="Longest answer, in tokens.",
+    ),
+    Spec(
+        name="seed",
+        label="Seed",
+        kind="seed",
+        step=1,
+        is_sampling=True,
+        help="The same number gives the same answer again; 'random' draws afresh each time.",
+    ),
+    Spec(
+        name="system_prompt",
+        label="System prompt",
+        kind="text",
+        help="Instructions that the model is given ahead of the conversation.",
+    ),
+    Spec(
+        name="model",
+        label="Model",
+        kind="text",
+        help="A catalogue name, a hub id (org/name), a folder, or a .gguf file.",
+    ),
+    Spec(
+        name="precision",
+        label="Precision",
+        kind="choice",
+        choices=PRECISIONS,
+        help="Number format of the weights; auto picks the best for this machine.",
+    ),
+    Spec(
+        name="max_history",
+        label="Max history",
+        kind="int",
+        maximum=10_000,
+        step=1,
+        help="Most earlier exchanges given to the model; 0 is as many as fit.",
+    ),
+    Spec(
+        name="context_length",
+        label="Context length",
+        kind="int",
+        maximum=1_048_576,
+        step=256,
+        help="Context window in tokens; 0 is as long as the model was made for.",
+    ),
+)
+
+_BY_NAME: Final = {spec.name: spec for spec in SPECS}
+
+
+def find_spec(name: str) -> Spec:
+    """The setting called ``name``; ``-`` and case do not matter.
+
+    Raises:
+        SettingError: there is none of that name; the text lists those there are.
+    """
+    spec = _BY_NAME.get(name.lower().replace("-", "_"))
+    if spec is None:
+        raise SettingError(f"There is no setting {name!r}; there are {', '.join(_BY_NAME)}.")
+    return spec
+
+
+def get_value(settings: Settings, name: str) -> Any:
+    """The present value of the setting called ``name``."""
+    holder = settings.sampling if _BY_NAME[name].is_sampling else settings
+    return getattr(holder, name)
+
+
+def with_value(settings: Settings, name: str, text: str) -> Settings:
+    """``settings`` with the setting called ``name`` set to what ``text`` stands for.
+
+    Raises:
+        SettingError: the name is unknown or the value not allowed.
+    """
+    spec = find_spec(name)
+    value = spec.parse(text)
+    if spec.is_sampling:
+        sampling = msgspec.structs.replace(settings.sampling, **{spec.name: value})
+        return msgspec.structs.replace(settings, sampling=sampling)
+    return msgspec.structs.replace(settings, **{spec.name: value})
