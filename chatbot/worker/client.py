@@ -1,0 +1,177 @@
+"""The program's end of the pipe: one worker process, its requests and their events.
+
+A worker that dies fails what was asked of it and nothing else; whoever wants to go on
+starts another. Knows no particular worker.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from chatbot.errors import WorkerError
+from chatbot.worker.protocol import MAX_LINE_BYTES, Event, Request, encode
+
+EventT = TypeVar("EventT", bound=Event)
+
+STOP_SECONDS: Final = 2.0
+"""How long a worker may take to end by itself before it is killed."""
+
+
+class WorkerProcess(Generic[EventT]):
+    """A running worker process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, event_type: Any, name: str) -> None:
+        """Use ``start`` instead."""
+        self._process = process
+        self._decoder = msgspec.json.Decoder(event_type)
+        self._name = name
+        self._ids = itertools.count(1)
+        self._queues: dict[int, asyncio.Queue[EventT | WorkerError]] = {}
+        self._end: WorkerError | None = None
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], event_type: Any, *, name: str, log_file: Path
+    ) -> "WorkerProcess[EventT]":
+        """Start ``command``; what it prints beside the protocol goes into ``log_file``.
+
+        Args:
+            event_type: the union of the event structs that this worker sends.
+            name: what the user knows the worker as: ``the engine``.
+
+        Raises:
+            WorkerError: the program or the log file cannot be opened.
+        """
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            with log_file.open("wb") as log:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log,
+                    limit=MAX_LINE_BYTES,
+                    # Its own session: keys pressed in our terminal are not sent to it.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise WorkerError(f"{name.capitalize()} could not be started: {error}.") from error
+        return cls(process, event_type, name)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether requests can still be sent."""
+        return self._end is None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """The process's number in the system."""
+        return self._process.pid
+
+    def send(self, request: Request) -> int:
+        """Send a request and return its id, without waiting for anything.
+
+        Raises:
+            WorkerError: the process has ended.
+        """
+        if not self.is_alive or self._process.stdin is None:
+            raise self._end or WorkerError(f"{self._name.capitalize()} is not running.")
+        request_id = next(self._ids)
+        self._process.stdin.write(encode(msgspec.structs.replace(request, id=request_id)))
+        return request_id
+
+    def call(self, request: Request) -> "Call[EventT]":
+        """Send a request and return its stream of events.
+
+        Raises:
+            WorkerError: the process has ended.
+        """
+        request_id = self.send(request)
+        queue: asyncio.Queue[EventT | WorkerError] = asyncio.Queue()
+        self._queues[request_id] = queue
+        return Call(request_id, queue, lambda: self._queues.pop(request_id, None))
+
+    async def wait(self) -> WorkerError:
+        """Wait until the process has ended, and say how it did."""
+        await asyncio.shield(self._reader)
+        return self._end or WorkerError(f"{self._name.capitalize()} has ended.")
+
+    async def stop(self) -> None:
+        """End the process: its input is closed, and if that does not do, it is killed."""
+        if self._process.returncode is None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+        await self._reader
+
+    async def _read(self) -> None:
+        """Hand each event to whoever asked; at the end, tell all of them how it ended."""
+        assert self._process.stdout is not None
+        reason = ""
+        try:
+            async for line in self._process.stdout:
+                event = self._decoder.decode(line)
+                if queue := self._queues.get(event.request_id):
+                    queue.put_nowait(event)
+        except (ValueError, msgspec.MsgspecError) as error:
+            reason = f"sent something unreadable ({error})"
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        status = await self._process.wait()
+        self._end = WorkerError(
+            f"{self._name.capitalize()} {reason or describe_exit(status)}; "
+            "send your message again and a new one is started."
+        )
+        for queue in self._queues.values():
+            queue.put_nowait(self._end)
+
+
+class Call(Generic[EventT]):
+    """The events of one request, up to its last one."""
+
+    def __init__(
+        self, request_id: int, queue: "asyncio.Queue[EventT | WorkerError]", on_end: Any
+    ) -> None:
+        self.request_id = request_id
+        self._queue = queue
+        self._on_end = on_end
+
+    async def __aiter__(self) -> AsyncIterator[EventT]:
+        """Yield the events.
+
+        Raises:
+            WorkerError: the process ended before the last one.
+        """
+        try:
+            while True:
+                event = await self._queue.get()
+                if isinstance(event, WorkerError):
+                    raise event
+                yield event
+                if event.is_last:
+                    return
+        finally:
+            self._on_end()
+
+
+def describe_exit(status: int) -> str:
+    """How a process ended, in words: ``was killed (SIGKILL)``."""
+    if status == -signal.SIGKILL:
+        return "was killed (SIGKILL; systems do that when memory runs out)"
+    if status < 0:
+        try:
+            return f"crashed ({signal.Signals(-status).name})"
+        except ValueError:
+            return f"crashed (signal {-status})"
+    return f"ended unexpectedly (exit status {status})"
