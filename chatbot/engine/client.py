@@ -1,0 +1,254 @@
+"""The engine as the rest of the program sees it. Imports no torch.
+
+``EngineClient`` starts the engine process when it is needed, starts another when it died,
+and keeps one ``EngineStatus`` that the screens watch. Knows nothing of conversations.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from chatbot.engine.protocol import (
+    Cancel,
+    ChatMessage,
+    Count,
+    Counted,
+    Delta,
+    EngineEvent,
+    Generate,
+    Generated,
+    Load,
+    Loaded,
+    LoadProgress,
+    ModelInfo,
+    Render,
+    Rendered,
+    SamplingApplied,
+    SetSampling,
+)
+from chatbot.errors import ContextError, ModelError, WorkerError
+from chatbot.settings import Precision, Sampling
+from chatbot.terminal_text import clean_line
+from chatbot.worker.client import Call, WorkerProcess
+from chatbot.worker.protocol import Failed, Request
+
+ENGINE_COMMAND = (sys.executable, "-m", "chatbot.engine")
+
+_NAME = "the engine"
+
+_AnswerT = TypeVar("_AnswerT")
+
+
+class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine is doing about its model."""
+
+    state: Literal["stopped", "loading", "ready", "failed"] = "stopped"
+    stage: str = ""
+    """While loading: what is being done, in words."""
+    fraction: float | None = None
+    """While loading: share of the stage that is done; None while it is not known."""
+    info: ModelInfo | None = None
+    """When ready: what is loaded."""
+    error: str = ""
+    """When failed or stopped: why, in one sentence."""
+
+
+class Generation(Protocol):
+    """A running answer."""
+
+    def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+        """Yield the answer; ends after Generated, or by raising a ChatbotError."""
+        ...
+
+    def cancel(self) -> None:
+        """End it at the next token; ``Generated`` still follows."""
+        ...
+
+    def set_sampling(self, sampling: Sampling) -> None:
+        """Go on with these settings from the next token; ``SamplingApplied`` says when."""
+        ...
+
+
+class Engine(Protocol):
+    """What a conversation needs of an engine; a scripted one serves in tests."""
+
+    status: EngineStatus
+    """What it is doing about its model."""
+
+    def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
+        """Call ``watcher`` whenever the status changes."""
+        ...
+
+    async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
+        """Make sure that this model is loaded.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+            WorkerError: the engine process cannot be started or died.
+        """
+        ...
+
+    async def count(self, messages: Sequence[ChatMessage]) -> Counted:
+        """Exact sizes of the messages in tokens, for the loaded model."""
+        ...
+
+    async def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+        """The very text that the loaded model would be given."""
+        ...
+
+    def generate(
+        self, messages: Sequence[ChatMessage], sampling: Sampling, context_length: int = 0
+    ) -> Generation:
+        """Start an answer."""
+        ...
+
+
+class EngineClient:
+    """Owner of the engine process."""
+
+    def __init__(self, log_file: Path, command: Sequence[str] = ENGINE_COMMAND) -> None:
+        self.status = EngineStatus()
+        self._log_file = log_file
+        self._command = command
+        self._worker: WorkerProcess[EngineEvent] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._loaded: tuple[str, str] | None = None
+        self._load_lock = asyncio.Lock()
+        self._watchers: list[Callable[[EngineStatus], None]] = []
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process number, while it runs."""
+        return self._worker.pid if self._worker and self._worker.is_alive else None
+
+    def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
+        """Call ``watcher`` whenever the status changes, from the event loop."""
+        self._watchers.append(watcher)
+
+    async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
+        """See ``Engine``. Loads wait for one another; the last one stays."""
+        async with self._load_lock:
+            info = self.status.info
+            if self._loaded == (model, precision) and self.pid and info:
+                return info
+            self._loaded = None
+            self._report(EngineStatus(state="loading", stage="Starting the engine"))
+            try:
+                info = await self._load(await self._start(), model, precision)
+            except (ModelError, WorkerError) as error:
+                self._report(EngineStatus(state="failed", error=str(error)))
+                raise
+            self._loaded = (model, precision)
+            self._report(EngineStatus(state="ready", info=info))
+            return info
+
+    async def count(self, messages: Sequence[ChatMessage]) -> Counted:
+        """See ``Engine``."""
+        return await self._ask(Count(messages=tuple(messages)), Counted)
+
+    async def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+        """See ``Engine``."""
+        return await self._ask(Render(messages=tuple(messages)), Rendered)
+
+    def generate(
+        self, messages: Sequence[ChatMessage], sampling: Sampling, context_length: int = 0
+    ) -> Generation:
+        """See ``Engine``."""
+        request = Generate(
+            messages=tuple(messages), sampling=sampling, context_length=context_length
+        )
+        worker = self._running()
+        return _RunningGeneration(worker, worker.call(request))
+
+    async def close(self) -> None:
+        """End the engine process."""
+        if self._watch:
+            self._watch.cancel()
+        if self._worker:
+            await self._worker.stop()
+
+    def _running(self) -> WorkerProcess[EngineEvent]:
+        if self._worker is None:
+            raise WorkerError("The engine is not running; send your message again to start it.")
+        return self._worker
+
+    async def _start(self) -> WorkerProcess[EngineEvent]:
+        if self._worker is None or not self._worker.is_alive:
+            self._worker = await WorkerProcess.start(
+                self._command, EngineEvent, name=_NAME, log_file=self._log_file
+            )
+            self._watch = asyncio.create_task(self._report_end(self._worker))
+        return self._worker
+
+    async def _report_end(self, worker: WorkerProcess[EngineEvent]) -> None:
+        """Tell the screens when the process dies, also while nothing was asked of it."""
+        error = await worker.wait()
+        self._loaded = None
+        self._report(EngineStatus(state="stopped", error=str(error)))
+
+    async def _load(
+        self, worker: WorkerProcess[EngineEvent], model: str, precision: Precision
+    ) -> ModelInfo:
+        async for event in worker.call(Load(model=model, precision=precision)):
+            match event:
+                case LoadProgress(stage=stage, fraction=fraction):
+                    stage = clean_line(stage)
+                    self._report(EngineStatus(state="loading", stage=stage, fraction=fraction))
+                case Loaded(info=info):
+                    return info
+                case Failed():
+                    raise _error_of(event)
+        raise WorkerError("The engine ended a load without a result; try again.")
+
+    async def _ask(self, request: Request, answer_type: type[_AnswerT]) -> _AnswerT:
+        async for event in self._running().call(request):
+            if isinstance(event, Failed):
+                raise _error_of(event)
+            if isinstance(event, answer_type):
+                return event
+        raise WorkerError("The engine ended a request without an answer; try again.")
+
+    def _report(self, status: EngineStatus) -> None:
+        self.status = status
+        for watcher in self._watchers:
+            watcher(status)
+
+
+class _RunningGeneration:
+    """A Generate request on its way, over the pipe."""
+
+    def __init__(self, worker: WorkerProcess[EngineEvent], call: Call[EngineEvent]) -> None:
+        self._worker = worker
+        self._call = call
+
+    async def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+        is_over = False
+        try:
+            async for event in self._call:
+                is_over = event.is_last
+                if isinstance(event, Failed):
+                    raise _error_of(event)
+                if isinstance(event, Delta | SamplingApplied | Generated):
+                    yield event
+        finally:
+            if not is_over:  # nobody listens any more: do not let it run on
+                self.cancel()
+
+    def cancel(self) -> None:
+        with contextlib.suppress(WorkerError):  # a dead engine has stopped already
+            self._worker.send(Cancel(target=self._call.request_id))
+
+    def set_sampling(self, sampling: Sampling) -> None:
+        with contextlib.suppress(WorkerError):
+            self._worker.send(SetSampling(target=self._call.request_id, sampling=sampling))
+
+
+def _error_of(failed: Failed) -> ModelError | ContextError:
+    """The error that a worker reported; its text may quote files, so it is cleaned."""
+    kind = ContextError if failed.kind == "ContextError" else ModelError
+    return kind(clean_line(failed.message, 500))
