@@ -1,0 +1,73 @@
+"""Fitting a conversation into the context window: which exchanges the model is given.
+
+Pure arithmetic on exact token counts, so that the same history always gives the same
+prompt. Knows neither the engine nor where messages are kept.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from chatbot.errors import ContextError
+
+KEEP_AFTER_CUT: Final = 0.75
+"""Once the window overflows, exchanges are left out until no more than this share of it is
+in use. Leaving out only what must go would move the start of the prompt at every turn, and
+with it throw away the whole cached prefix every time."""
+
+MIN_ROOM: Final = 16
+"""Tokens that must be left for an answer to be worth starting."""
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """What fits."""
+
+    first_kept: int
+    """Index of the first exchange that the model is given."""
+    room: int
+    """Tokens left for the answer."""
+
+
+def fit_window(
+    exchange_tokens: Sequence[int],
+    fixed_tokens: int,
+    question_tokens: int,
+    *,
+    context_length: int,
+    max_new_tokens: int,
+    max_history: int = 0,
+) -> Fit:
+    """Choose which of the earlier exchanges go into the prompt: the newest that fit.
+
+    Args:
+        exchange_tokens: size of each earlier exchange (question and answer), oldest first.
+        fixed_tokens: size of what is always there: system message and template.
+        question_tokens: size of the new question.
+        context_length: size of the window.
+        max_new_tokens: longest answer; a quarter of the window at most is kept free for it.
+        max_history: most earlier exchanges, 0 for as many as fit.
+
+    Raises:
+        ContextError: the question does not fit even alone.
+    """
+    always = fixed_tokens + question_tokens
+    if always + MIN_ROOM > context_length:
+        raise ContextError(
+            f"The question does not fit: with the system prompt it takes {always:,} tokens, and "
+            f"the window has {context_length:,}; shorten it, or raise context_length."
+        )
+    budget = context_length - min(max_new_tokens, context_length // 4) - fixed_tokens
+    # The history is gone through as it grew, so that the cut stays where it was until the
+    # window overflows again.
+    cut, kept = 0, 0
+    for index, size in enumerate([*exchange_tokens, question_tokens]):
+        kept += size
+        if kept > budget:
+            while cut < index and kept > budget * KEEP_AFTER_CUT:
+                kept -= exchange_tokens[cut]
+                cut += 1
+    if max_history:
+        cut = max(cut, len(exchange_tokens) - max_history)
+    used = always + sum(exchange_tokens[cut:])
+    return Fit(cut, min(max_new_tokens, context_length - used))

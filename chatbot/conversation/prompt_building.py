@@ -1,0 +1,113 @@
+"""From the branch that is shown to the messages that the model is given.
+
+Counts every message exactly, by the engine; leaves out what does not fit, and says what.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from chatbot.conversation.context import fit_window
+from chatbot.engine.client import Engine
+from chatbot.engine.protocol import ChatMessage, ModelInfo
+from chatbot.events import PromptBuilt
+from chatbot.messages import Message
+from chatbot.settings import Settings
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """What the model is given, and the account of it."""
+
+    messages: tuple[ChatMessage, ...]
+    built: PromptBuilt
+
+
+async def build_prompt(
+    engine: Engine, path: Sequence[Message], settings: Settings, info: ModelInfo
+) -> Prompt:
+    """The prompt for the question at the end of ``path``.
+
+    Raises:
+        ContextError: the question does not fit the window.
+        ModelError: the model's template cannot render the messages.
+        WorkerError: the engine died.
+    """
+    exchanges, question, unanswered = _pair(path)
+    system = _system_messages(settings)
+    candidates: list[Message | ChatMessage] = [
+        *system,
+        *(m for pair in exchanges for m in pair),
+        question,
+    ]
+    counted = await engine.count([_as_chat(m) for m in candidates])
+    sizes = counted.message_tokens
+    num_system = len(system)
+    history = sizes[num_system:-1]
+    window = min(settings.context_length or info.context_length, info.context_length)
+    fit = fit_window(
+        [history[i] + history[i + 1] for i in range(0, len(history), 2)],
+        sum(sizes[:num_system]) + counted.generation_prompt_tokens,
+        sizes[-1],
+        context_length=window,
+        max_new_tokens=settings.sampling.max_tokens,
+        max_history=settings.max_history,
+    )
+    first = num_system + 2 * fit.first_kept
+    given = [*candidates[:num_system], *candidates[first:]]
+    if fit.first_kept:
+        # A template may put something of its own before the first message, so that sizes
+        # counted with the whole history do not hold without its start.
+        counted = await engine.count([_as_chat(m) for m in given])
+        sizes = counted.message_tokens
+    num_prompt = sum(sizes) + counted.generation_prompt_tokens
+    left_out = [m.id for pair in exchanges[: fit.first_kept] for m in pair]
+    return Prompt(
+        tuple(_as_chat(m) for m in given),
+        PromptBuilt(
+            num_prompt_tokens=num_prompt,
+            num_system_tokens=sum(sizes[:num_system]),
+            num_history_tokens=sum(sizes[num_system:-1]),
+            num_question_tokens=sizes[-1],
+            context_length=window,
+            room=min(settings.sampling.max_tokens, window - num_prompt),
+            left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),
+        ),
+    )
+
+
+def _system_messages(settings: Settings) -> list[Message | ChatMessage]:
+    text = settings.system_prompt.strip()
+    return [ChatMessage("system", text)] if text else []
+
+
+def _as_chat(message: Message | ChatMessage) -> ChatMessage:
+    if isinstance(message, ChatMessage):
+        return message
+    return ChatMessage(message.role, message.text)
+
+
+def _pair(
+    path: Sequence[Message],
+) -> tuple[list[tuple[Message, Message]], Message, list[str]]:
+    """Exchanges, the question at the end, and ids of what has no partner.
+
+    A question whose answer failed before its first word is left out together with that
+    answer: templates of several families refuse two messages of one role in a row.
+    """
+    exchanges: list[tuple[Message, Message]] = []
+    unanswered: list[str] = []
+    earlier, question = path[:-1], path[-1]
+    asked: Message | None = None
+    for message in earlier:
+        if message.role == "user":
+            if asked is not None:
+                unanswered.append(asked.id)
+            asked = message
+        elif asked is not None and message.text.strip():
+            exchanges.append((asked, message))
+            asked = None
+        else:
+            unanswered.append(message.id)
+    if asked is not None:
+        unanswered.append(asked.id)
+    return exchanges, question, unanswered

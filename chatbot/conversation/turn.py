@@ -1,0 +1,177 @@
+"""One turn: from a question that is already kept to an answer that is kept.
+
+Whatever goes wrong on the way, what was written so far stays and the last event says how
+the turn ended. Knows nothing of who renders the events.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.tree import Conversation
+from chatbot.engine.client import Engine, Generation
+from chatbot.engine.protocol import Delta, Generated, ModelInfo, SamplingApplied
+from chatbot.errors import ChatbotError
+from chatbot.events import SettingChanged, TextDelta, TurnEvent, TurnFinished, TurnStarted
+from chatbot.messages import FinishReason, Making, Message, SettingChange, Statistics, TextPart
+from chatbot.settings import SPECS, Sampling, Settings
+from chatbot.terminal_text import Cleaner
+
+ResultT = TypeVar("ResultT")
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error: the user's wish
+    """The user stopped the turn before the first token."""
+
+
+class Turn:
+    """The answer to one question, while it is being made."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        conversation: Conversation,
+        question: Message,
+        settings: Callable[[], Settings],
+    ) -> None:
+        """Prepare to answer.
+
+        Args:
+            engine: makes the answer.
+            conversation: where the question is, and the answer will be.
+            question: the message to answer.
+            settings: gives the settings as they are at the moment of asking.
+        """
+        self._engine = engine
+        self._conversation = conversation
+        self._question = question
+        self._settings = settings
+        self._answer = Message(role="assistant", parts=(), parent_id=question.id)
+        self._stop = asyncio.Event()
+        self._generation: Generation | None = None
+        self._cleaner = Cleaner()
+        self._text: list[str] = []
+        self._changes: list[SettingChange] = []
+        self._sampling: Sampling | None = None
+
+    def stop(self) -> None:
+        """End the answer at the next token; what there is of it is kept."""
+        self._stop.set()
+        if self._generation:
+            self._generation.cancel()
+
+    def set_sampling(self, sampling: Sampling) -> None:
+        """Let the answer go on with these settings from the next token."""
+        if self._generation:
+            self._generation.set_sampling(sampling)
+
+    async def run(self) -> AsyncGenerator[TurnEvent]:
+        """Make the answer; the last event carries it, and it is in the tree by then."""
+        yield TurnStarted(self._question, self._answer.id)
+        settings = self._settings()
+        info: ModelInfo | None = None
+        reason: FinishReason = "cancelled"  # also when whoever listens goes away
+        error = ""
+        statistics: Statistics | None = None
+        started_with = settings.sampling
+        try:
+            loaded, settings = await self._until_stopped(self._load())
+            info = loaded
+            prompt = await self._until_stopped(
+                build_prompt(self._engine, self._path(), settings, loaded)
+            )
+            yield prompt.built
+            started_with = self._sampling = self._settings().sampling
+            self._generation = self._engine.generate(
+                prompt.messages, started_with, prompt.built.context_length
+            )
+            if self._stop.is_set():
+                self._generation.cancel()
+            async for event in self._generation:
+                match event:
+                    case Delta(text=raw, num_tokens=num_tokens):
+                        if text := self._cleaner.feed(raw):
+                            self._text.append(text)
+                            yield TextDelta(text, num_tokens)
+                    case SamplingApplied(sampling=sampling):
+                        for changed in self._note_changes(sampling):
+                            yield changed
+                    case Generated(finish_reason=reason, statistics=statistics):
+                        pass
+        except _Stopped:
+            pass
+        except ChatbotError as failure:
+            reason, error = "error", str(failure)
+        finally:
+            if rest := self._cleaner.flush():
+                self._text.append(rest)
+            answer = msgspec.structs.replace(
+                self._answer,
+                parts=(TextPart("".join(self._text)),),
+                making=Making(
+                    model=info.name if info else settings.model,
+                    precision=info.precision if info else settings.precision,
+                    device=info.device if info else "",
+                    sampling=started_with,
+                    changes=tuple(self._changes),
+                    finish_reason=reason,
+                    error=error,
+                    statistics=statistics,
+                    num_controls_removed=self._cleaner.num_removed,
+                ),
+            )
+            self._conversation.add(answer)
+        if rest:
+            yield TextDelta(rest)
+        yield TurnFinished(answer)
+
+    async def _load(self) -> tuple[ModelInfo, Settings]:
+        """The model that is set by the time it is loaded, and the settings of that moment."""
+        while True:
+            settings = self._settings()
+            info = await self._engine.ensure_loaded(settings.model, settings.precision)
+            now = self._settings()
+            if (now.model, now.precision) == (settings.model, settings.precision):
+                return info, now
+
+    def _path(self) -> tuple[Message, ...]:
+        return self._conversation.path(self._question.id)
+
+    def _note_changes(self, sampling: Sampling) -> list[SettingChanged]:
+        """Where the settings differ from those in use so far."""
+        noted = []
+        for spec in SPECS:
+            if not spec.is_sampling:
+                continue
+            old, new = getattr(self._sampling, spec.name), getattr(sampling, spec.name)
+            if old != new:
+                change = SettingChange(
+                    offset=sum(map(len, self._text)),
+                    name=spec.name,
+                    old=spec.format(old),
+                    new=spec.format(new),
+                )
+                self._changes.append(change)
+                noted.append(SettingChanged(change))
+        self._sampling = sampling
+        return noted
+
+    async def _until_stopped(self, work: Awaitable[ResultT]) -> ResultT:
+        """Await ``work``, unless the user stops the turn first.
+
+        Raises:
+            _Stopped: the user did.
+        """
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _Stopped
+            return task.result()
+        finally:
+            stop.cancel()
+            task.cancel()
