@@ -1,0 +1,398 @@
+"""The full-screen program: puts the widgets together and drives the conversation.
+
+What happens in a turn arrives as typed events and is rendered by one ``match``; what the
+user does arrives as messages of the widgets and as actions of the key table.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+
+from chatbot.conversation.commands import COMMANDS, run_command
+from chatbot.engine.client import EngineStatus
+from chatbot.errors import ChatbotError, ThemeError
+from chatbot.events import (
+    PromptBuilt,
+    SettingChanged,
+    TextDelta,
+    TurnEvent,
+    TurnFinished,
+    TurnStarted,
+)
+from chatbot.paths import config_dir, shipped_dir
+from chatbot.session import Session
+from chatbot.tui.chat_view import ChatView
+from chatbot.tui.command_hints import CommandHints, completion
+from chatbot.tui.keys import bind, check_keymap
+from chatbot.tui.message_views import AnswerView, MessageView
+from chatbot.tui.prompt import Prompt
+from chatbot.tui.setting_controls import SettingChosen
+from chatbot.tui.sidebar import Sidebar
+from chatbot.tui.status_line import StatusLine
+from chatbot.tui.themes import load_themes
+
+WIDE_ENOUGH = 110
+"""Columns from which the sidebar is open at the start."""
+
+
+class ChatApp(App[int]):
+    """The chat, as a full-screen terminal program."""
+
+    CSS_PATH = "chatbot.tcss"
+    TITLE = "chatbot"
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("stop"),
+        bind("interrupt"),
+        bind("toggle_sidebar", priority=True),
+        bind("new_chat", priority=True),
+        bind("palette", "command_palette", priority=True),
+        bind("help", priority=True),
+        bind("quit", priority=True),
+        bind("scroll_up", "scroll_chat(-1)", priority=True),
+        bind("scroll_down", "scroll_chat(1)", priority=True),
+        bind("focus_messages", priority=True),
+    ]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.manager = session.manager
+        themes, self._theme_problems = load_themes((shipped_dir("themes"), config_dir() / "themes"))
+        for theme in themes.values():
+            self.register_theme(theme)
+        self._theme_names = tuple(themes)
+        self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
+        self._chat = ChatView(id="chat")
+        self._prompt = Prompt()
+        self._hints = CommandHints(id="hints")
+        self._status = StatusLine(id="status")
+        self._sidebar = Sidebar(self.manager.settings, self._theme_names)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="main"):
+            with Vertical(id="left"):
+                yield self._chat
+                yield self._hints
+                yield self._prompt
+            yield self._sidebar
+        yield self._status
+
+    def on_mount(self) -> None:
+        self.set_keymap(self._keymap_wanted)
+        self._use_theme(self.manager.settings.theme)
+        self._sidebar.display = self.size.width >= WIDE_ENOUGH
+        self._hints.display = False
+        self._prompt.focus()
+        self.session.engine.on_status(self._show_status)
+        for problem in (
+            *self.session.config.problems,
+            *self._theme_problems,
+            *self._key_problems,
+        ):
+            self.notify(problem, severity="warning", timeout=15, markup=False)
+        # Only after the first frame: starting a process would hold it up.
+        self.call_after_refresh(self.load_model)
+
+    async def on_unmount(self) -> None:
+        await self.session.engine.close()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the palette (Ctrl+P) offers."""
+        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Settings", "Show or hide the sidebar", self.action_toggle_sidebar)
+        yield SystemCommand("Quit", "End the program", self.action_quit)
+        for command in COMMANDS.values():
+            if command.name in ("theme", "quit"):
+                continue
+            title = f"/{command.name}"
+            run = self._proposer(command.name, bool(command.arguments))
+            yield SystemCommand(title, command.help.capitalize(), run)
+
+    def _proposer(self, name: str, takes_arguments: bool) -> Callable[[], object]:
+        if takes_arguments:
+            return lambda: self.propose(f"/{name} ")
+        return lambda: self.take(f"/{name}")
+
+    # What the user does
+
+    @on(Prompt.Submitted)
+    def _submit(self, event: Prompt.Submitted) -> None:
+        if self.manager.is_busy and not event.text.startswith("/"):
+            self._refuse("An answer is being written; Esc stops it. Your message stays here.")
+            return
+        self._prompt.accept()
+        self.take(event.text)
+
+    @work(group="turn")
+    async def take(self, text: str) -> None:
+        """Carry out a command, or ask a question."""
+        try:
+            if text.startswith("/"):
+                await run_command(self, text)
+            else:
+                await self.run_turn(self.manager.reply(text))
+        except ChatbotError as error:
+            self._refuse(str(error))
+
+    @on(Prompt.Changed)
+    def _hint(self) -> None:
+        self._hints.show_for(self._prompt.text)
+
+    @on(Prompt.CompletionWanted)
+    def _complete(self) -> None:
+        if done := completion(self._prompt.text):
+            self._prompt.propose(done)
+
+    @on(Prompt.EditorWanted)
+    def _edit_outside(self) -> None:
+        from chatbot.tui.external_editor import edit_text
+
+        try:
+            with self.suspend():
+                text = edit_text(self._prompt.text)
+        except ChatbotError as error:
+            self._refuse(str(error))
+        else:
+            self._prompt.propose(text)
+        self.refresh(layout=True)
+
+    @on(SettingChosen)
+    def _set(self, event: SettingChosen) -> None:
+        if event.name == "theme":
+            self.set_theme(event.text)
+            return
+        before = self.manager.settings
+        try:
+            self.manager.change_setting(event.name, event.text)
+        except ChatbotError as error:
+            self._refuse(str(error))
+        if self.manager.settings == before:
+            return
+        self.show_settings()
+        if event.name in ("model", "precision"):
+            self.load_model()
+
+    @on(MessageView.Acted)
+    async def _act(self, event: MessageView.Acted) -> None:
+        view = event.view
+        match event.action:
+            case "previous_message":
+                self._chat.focus_message(view, -1)
+            case "next_message":
+                if not self._chat.focus_message(view, 1):
+                    self._prompt.focus()
+            case "copy":
+                self.copy_text(view.text)
+            case "copy_code":
+                code = view.last_code_block()
+                if code is None:
+                    self._refuse("There is no code block in this message.")
+                else:
+                    self.copy_text(code)
+            case "previous_variant" | "next_variant":
+                await self._show_variant(view, -1 if event.action.startswith("prev") else 1)
+            case "edit" | "regenerate":
+                self._redo(view, event.action)
+
+    def _redo(self, view: MessageView, action: str) -> None:
+        """Edit or answer anew; the branch is shown up to that message first."""
+        if self.manager.is_busy:
+            self._refuse("An answer is being written; Esc stops it.")
+            return
+        conversation = self.manager.conversation
+        message = conversation[view.message_id]
+        if message.role == "assistant" and message.parent_id:
+            message = conversation[message.parent_id]
+        conversation.show(message.id)
+        self.take("/edit" if action == "edit" else "/regen")
+
+    async def _show_variant(self, view: MessageView, step: int) -> None:
+        conversation = self.manager.conversation
+        variants = conversation.variants(view.message_id)
+        index = variants.index(view.message_id) + step
+        if self.manager.is_busy or not 0 <= index < len(variants):
+            return
+        conversation.show(conversation.newest_leaf(variants[index]))
+        await self._draw_conversation()
+        self._chat.focus_id(variants[index])
+
+    # Actions of the key table
+
+    def action_stop(self) -> None:
+        """Stop the answer; with none running, go back to the prompt."""
+        if self.manager.is_busy:
+            self.manager.stop()
+        else:
+            self._prompt.focus()
+
+    def action_interrupt(self) -> None:
+        """Reached only when nothing is selected that could be copied."""
+        if self.manager.is_busy:
+            self.manager.stop()
+        else:
+            self.notify("Ctrl+Q ends the program.")
+
+    def action_toggle_sidebar(self) -> None:
+        """Show or hide the settings."""
+        self._sidebar.display = not self._sidebar.display
+        if self._sidebar.display:
+            self._sidebar.focus_first()
+        else:
+            self._prompt.focus()
+
+    def action_new_chat(self) -> None:
+        """Begin a new chat."""
+        self.take("/new")
+
+    def action_help(self) -> None:
+        """Show the help page."""
+        from chatbot.tui.help_screen import HelpScreen
+
+        self.push_screen(HelpScreen(self._keymap_wanted))
+
+    def action_scroll_chat(self, direction: int) -> None:
+        """Scroll the chat by most of a page."""
+        step = max(self._chat.size.height - 2, 1)
+        self._chat.release_anchor()
+        self._chat.scroll_relative(y=direction * step, animate=False)
+
+    def action_focus_messages(self) -> None:
+        """Go from the prompt to the last message."""
+        self._chat.focus_message(None, 0)
+
+    # What commands and turns need of a face (see conversation.commands.Face)
+
+    async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
+        """Render a turn as it happens."""
+        view: AnswerView | None = None
+        self._status.is_busy = True
+        num_prompt_tokens = 0
+        try:
+            async for event in events:
+                match event:
+                    case TurnStarted(question=question, answer_id=answer_id):
+                        await self._show_up_to(question.id)
+                        view = await self._chat.add_answer(answer_id)
+                        view.say("waiting for the model")
+                    case PromptBuilt() if view:
+                        num_prompt_tokens = event.num_prompt_tokens
+                        view.say(f"reading {num_prompt_tokens:,} tokens")
+                        self._status.context_length = event.context_length
+                        self._status.num_tokens = num_prompt_tokens
+                        await self._chat.mark_left_out(event.left_out)
+                    case TextDelta(text=text, num_tokens=num_tokens) if view:
+                        view.append(text, num_tokens)
+                        self._status.show_progress(num_prompt_tokens, num_tokens)
+                    case SettingChanged(change=change) if view:
+                        view.mark(change)
+                    case TurnFinished(answer=answer) if view:
+                        await view.finish(answer, self._variant_of(answer.id))
+                        made = answer.making
+                        if made and made.statistics:
+                            self._status.tokens_per_second = made.statistics.tokens_per_second
+        finally:
+            self._status.is_busy = False
+
+    async def _show_up_to(self, question_id: str) -> None:
+        """Have the question at the end of what is shown."""
+        conversation = self.manager.conversation
+        question = conversation[question_id]
+        if self._chat.last_message_id == question.parent_id:
+            await self._chat.add_question(question, self._variant_of(question_id))
+        elif self._chat.last_message_id != question_id:
+            path = conversation.path(question_id)
+            await self._chat.show_path(path, self._variant_of)
+
+    def show_note(self, markdown: str) -> None:
+        """Show a note below the messages."""
+        self.call_later(self._chat.add_note, markdown)
+
+    def show_conversation(self) -> None:
+        """Draw the branch that is shown anew."""
+        self.call_later(self._draw_conversation)
+
+    async def _draw_conversation(self) -> None:
+        await self._chat.show_path(self.manager.conversation.path(), self._variant_of)
+
+    def propose(self, text: str) -> None:
+        """Put a text into the prompt."""
+        self._prompt.propose(text)
+
+    def copy_text(self, text: str) -> None:
+        """Put a text on the clipboard of the terminal, by OSC 52."""
+        self.copy_to_clipboard(text)
+        self.notify(f"Copied {len(text):,} characters.")
+
+    def load_model(self) -> None:
+        """Load the model that is set, in the background."""
+        self._load_model()
+
+    @work(group="load")
+    async def _load_model(self) -> None:
+        try:
+            await self.manager.load_model()
+        except ChatbotError as error:
+            self._refuse(str(error))
+        self.show_settings()
+
+    def show_settings(self) -> None:
+        """Show the settings that are in force."""
+        self._sidebar.show_settings(self.manager.settings)
+
+    def set_theme(self, name: str) -> None:
+        """Use a theme, or list them."""
+        if not name:
+            names = ", ".join(f"`{n}`" for n in self._theme_names)
+            self.show_note(f"Themes: {names}. Now: `{self.theme}`.")
+            return
+        if name not in self._theme_names:
+            known = ", ".join(self._theme_names)
+            raise ThemeError(f"There is no theme {name!r}; there are {known}.")
+        self.theme = name
+
+    def leave(self) -> None:
+        """End the program."""
+        self.exit(0)
+
+    # What else changes the screen
+
+    def _watch_theme(self, theme_name: str) -> None:
+        super()._watch_theme(theme_name)
+        if self.is_running and theme_name != self.manager.settings.theme:
+            try:
+                self.manager.change_theme(theme_name)
+            except ChatbotError as error:
+                self._refuse(str(error))
+            self.show_settings()
+
+    def _use_theme(self, name: str) -> None:
+        if name in self._theme_names:
+            self.theme = name
+            return
+        self.theme = self._theme_names[0] if self._theme_names else self.theme
+        self._refuse(f"There is no theme {name!r}; {self.theme} is used. /theme lists them.")
+
+    def _show_status(self, status: EngineStatus) -> None:
+        self._status.status = status
+        self._sidebar.show_status(status)
+        if status.info:
+            window = self.manager.settings.context_length or status.info.context_length
+            self._status.context_length = min(window, status.info.context_length)
+
+    def _variant_of(self, message_id: str) -> str:
+        """``2/3``, or nothing for a message that is the only one of its kind."""
+        if message_id not in self.manager.conversation:
+            return ""
+        variants = self.manager.conversation.variants(message_id)
+        if len(variants) < 2:
+            return ""
+        return f"{variants.index(message_id) + 1}/{len(variants)}"
+
+    def _refuse(self, sentence: str) -> None:
+        self.notify(sentence, severity="error", timeout=10, markup=False)

@@ -1,0 +1,78 @@
+"""All keys in one table: what the help shows is what is bound.
+
+Each can be rebound by its name under ``[keys]`` in config.toml.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+from textual.binding import Binding, Keymap
+
+Place = Literal["everywhere", "prompt", "message"]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """What one action is bound to unless the user says otherwise."""
+
+    keys: str
+    """Key names, separated by commas."""
+    help: str
+    place: Place
+
+
+KEYS: Final[Mapping[str, Key]] = {
+    "send": Key("enter", "send the message", "prompt"),
+    "newline": Key("shift+enter,ctrl+j", "begin a new line", "prompt"),
+    "complete": Key("tab", "complete a slash command", "prompt"),
+    "earlier": Key("up", "an earlier message of yours, from the first line", "prompt"),
+    "later": Key("down", "a later message of yours, from the last line", "prompt"),
+    "editor": Key("ctrl+g", "write the message in your own editor", "prompt"),
+    "stop": Key("escape", "stop the answer, keeping what there is", "everywhere"),
+    "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
+    "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
+    "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
+    "palette": Key("ctrl+p", "all commands, by name", "everywhere"),
+    "help": Key("f1", "this help", "everywhere"),
+    "quit": Key("ctrl+q", "end the program", "everywhere"),
+    "scroll_up": Key("ctrl+up,pageup", "scroll the chat up", "everywhere"),
+    "scroll_down": Key("ctrl+down,pagedown", "scroll the chat down", "everywhere"),
+    "focus_messages": Key("ctrl+t", "go from the prompt to the messages", "everywhere"),
+    "previous_message": Key("k,up", "the message above", "message"),
+    "next_message": Key("j,down", "the message below, at last the prompt", "message"),
+    "edit": Key("e", "ask the question in other words", "message"),
+    "regenerate": Key("r", "answer once more", "message"),
+    "copy": Key("c", "copy the message", "message"),
+    "copy_code": Key("y", "copy its last code block", "message"),
+    "previous_variant": Key("left", "the variant before", "message"),
+    "next_variant": Key("right", "the variant after", "message"),
+}
+
+PLACES: Final[Mapping[Place, str]] = {
+    "everywhere": "Everywhere",
+    "prompt": "While writing",
+    "message": "On a message",
+}
+
+
+def bind(name: str, action: str | None = None, *, priority: bool = False) -> Binding:
+    """The binding for a key of the table; its action has the same name unless given."""
+    key = KEYS[name]
+    return Binding(
+        key.keys, action or name, key.help.capitalize(), id=name, priority=priority, show=False
+    )
+
+
+def check_keymap(wanted: Mapping[str, str]) -> tuple[Keymap, tuple[str, ...]]:
+    """The user's keys that can be used, and a sentence for each that cannot."""
+    unknown = [name for name in wanted if name not in KEYS]
+    problems = tuple(
+        f"[keys] {name}: there is no such action; F1 lists them by name." for name in unknown
+    )
+    return {name: keys for name, keys in wanted.items() if name in KEYS}, problems
+
+
+def shown_keys(name: str, keymap: Mapping[str, str]) -> str:
+    """The keys of an action as a person reads them: ``Shift+Enter, Ctrl+J``."""
+    keys = keymap.get(name) or KEYS[name].keys
+    return ", ".join("+".join(p.capitalize() for p in key.split("+")) for key in keys.split(","))

@@ -1,0 +1,199 @@
+"""How messages look: the question, the answer as it streams, a note in between."""
+
+import re
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message as TextualMessage
+from textual.timer import Timer
+from textual.widgets import Markdown, Static
+from textual.widgets.markdown import MarkdownStream
+
+from chatbot.messages import Making, Message, SettingChange
+from chatbot.tui.keys import bind
+from chatbot.tui.setting_marks import with_marks
+
+UPDATES_PER_SECOND: Final = 20
+"""Markdown cannot be laid out much more often than this; deltas are gathered in between."""
+
+_CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
+
+
+class MessageView(Vertical, can_focus=True):
+    """What questions and answers have in common: they can be gone to and acted on."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("previous_message", "act('previous_message')"),
+        bind("next_message", "act('next_message')"),
+        bind("edit", "act('edit')"),
+        bind("regenerate", "act('regenerate')"),
+        bind("copy", "act('copy')"),
+        bind("copy_code", "act('copy_code')"),
+        bind("previous_variant", "act('previous_variant')"),
+        bind("next_variant", "act('next_variant')"),
+    ]
+
+    class Acted(TextualMessage):
+        """The user pressed a key that means something on a message."""
+
+        def __init__(self, view: "MessageView", action: str) -> None:
+            super().__init__()
+            self.view = view
+            self.action = action
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__()
+        self.message_id = message_id
+
+    @property
+    def text(self) -> str:
+        """The message as it is stored, without marks of ours."""
+        raise NotImplementedError
+
+    def last_code_block(self) -> str | None:
+        """The last fenced block of code, without its fence; None where there is none."""
+        blocks = _CODE.findall(self.text)
+        return blocks[-1][1] if blocks else None
+
+    def action_act(self, action: str) -> None:
+        """Tell whoever shows the message."""
+        self.post_message(self.Acted(self, action))
+
+
+class QuestionView(MessageView):
+    """What the user asked, exactly as it was typed."""
+
+    def __init__(self, message: Message, variant: str = "") -> None:
+        super().__init__(message.id)
+        self._message = message
+        self._variant = variant
+
+    @property
+    def text(self) -> str:
+        return self._message.text
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._message.text, markup=False, classes="question-text")
+        if self._variant:
+            yield Static(f"‹ {self._variant} ›", classes="message-foot")
+
+
+class AnswerView(MessageView):
+    """An answer: Markdown that grows, and under it a line on how it was made."""
+
+    def __init__(self, message_id: str, message: Message | None = None, variant: str = "") -> None:
+        """Show an answer.
+
+        Args:
+            message_id: its id, known before the answer is.
+            message: the finished answer; None for one that is about to stream.
+            variant: which of several variants it is, ``2/3``; empty when it is the only one.
+        """
+        super().__init__(message_id)
+        self._message = message
+        self._variant = variant
+        self._parts: list[str] = []
+        self._changes: list[SettingChange] = []
+        self._num_written = 0
+        """Characters of the marked text that are on the screen."""
+        self._num_tokens = 0
+        self._body = Markdown(_with_marks(message) if message else "", open_links=False)
+        self._foot = Static("", markup=False, classes="message-foot")
+        self._stream: MarkdownStream | None = None
+        self._timer: Timer | None = None
+
+    @property
+    def text(self) -> str:
+        return self._message.text if self._message else "".join(self._parts)
+
+    def compose(self) -> ComposeResult:
+        yield self._body
+        yield self._foot
+
+    def on_mount(self) -> None:
+        if self._message and self._message.making:
+            self._show_making(self._message.making)
+        elif self._message is None:
+            self.add_class("-streaming")
+            self._stream = Markdown.get_stream(self._body)
+            self._timer = self.set_interval(1 / UPDATES_PER_SECOND, self._write_new)
+
+    def say(self, text: str) -> None:
+        """Say in the foot what is going on: ``reading 312 tokens``."""
+        self._foot.update(text)
+
+    def append(self, text: str, num_tokens: int) -> None:
+        """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
+        self._parts.append(text)
+        self._num_tokens = num_tokens
+
+    def mark(self, change: SettingChange) -> None:
+        """Show here that the answer goes on with another setting."""
+        self._changes.append(change)
+
+    async def finish(self, message: Message, variant: str = "") -> None:
+        """Show the answer as it is kept."""
+        self._message = message
+        self._variant = variant
+        if self._timer:
+            self._timer.stop()
+        if self._stream:
+            await self._stream.stop()
+        # The stream leaves a long code block with stale highlighting; one full update does not.
+        await self._body.update(_with_marks(message))
+        self.remove_class("-streaming")
+        if message.making:
+            self._show_making(message.making)
+
+    async def _write_new(self) -> None:
+        marked = with_marks("".join(self._parts), self._changes, is_complete=False)
+        if len(marked) > self._num_written and self._stream:
+            new = marked[self._num_written :]
+            self._num_written = len(marked)
+            self.say(f"{self._num_tokens} tokens")
+            await self._stream.write(new)
+
+    def _show_making(self, made: Making) -> None:
+        self.set_class(made.finish_reason == "error", "-failed")
+        facts = [made.model, made.precision]
+        if made.statistics:
+            facts.append(f"{made.statistics.num_new_tokens} tokens")
+            if made.statistics.tokens_per_second:
+                facts.append(f"{made.statistics.tokens_per_second:.1f} tok/s")
+            facts.append(f"first after {made.statistics.first_token_seconds:.2f} s")
+        match made.finish_reason:
+            case "cancelled":
+                facts.append("stopped")
+            case "length":
+                facts.append("cut at the longest length")
+        facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
+        if made.num_controls_removed:
+            facts.append(f"{made.num_controls_removed} control sequences removed")
+        line = " · ".join(facts)
+        if self._variant:
+            line = f"‹ {self._variant} ›  {line}"
+        if made.error:
+            line = f"✗ {made.error}\n{line}"
+        self._foot.update(line)
+
+
+class NoteView(Markdown):
+    """Something to read that is no part of the conversation."""
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__(markdown, open_links=False, classes="note")
+
+
+class LeftOutMark(Static):
+    """Stands where earlier messages end that the model was not given."""
+
+    def say(self, count: int) -> None:
+        """Show how many there are."""
+        self.update(f"↑ {count} messages above were left out: they do not fit the window ↑")
+
+
+def _with_marks(message: Message) -> str:
+    changes = message.making.changes if message.making else ()
+    return with_marks(message.text, changes, is_complete=True)

@@ -1,0 +1,107 @@
+"""Where the user types: several lines, earlier messages at hand, paste made safe."""
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+from chatbot.terminal_text import clean
+from chatbot.tui.keys import bind
+
+
+class Prompt(TextArea):
+    """The message box. Enter sends, other keys of the table begin a new line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("send", priority=True),
+        bind("newline", priority=True),
+        bind("complete", priority=True),
+        bind("earlier", priority=True),
+        bind("later", priority=True),
+        bind("editor", priority=True),
+    ]
+
+    class Submitted(Message):
+        """The user sent the text. It stays in the box until ``accept`` is called."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class CompletionWanted(Message):
+        """The user asked for the rest of a slash command."""
+
+    class EditorWanted(Message):
+        """The user wants to write in an editor of their own."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="prompt",
+            compact=True,
+            show_line_numbers=False,
+            placeholder="Ask anything · / for commands · F1 for help",
+            highlight_cursor_line=False,
+        )
+        self._sent: list[str] = []
+        self._recalled = 0
+        """How many messages back the box shows; 0 is the one being written."""
+        self._draft = ""
+
+    def accept(self) -> None:
+        """Take the text as sent: remember it and empty the box."""
+        if self.text.strip() and (not self._sent or self._sent[-1] != self.text):
+            self._sent.append(self.text)
+        self._recalled, self._draft = 0, ""
+        self.text = ""
+
+    def propose(self, text: str) -> None:
+        """Put a text in the box, to be changed and sent."""
+        self.text = text
+        self.move_cursor(self.document.end)
+        self.focus()
+
+    def action_send(self) -> None:
+        """Hand the text on, unless there is none."""
+        if self.text.strip():
+            self.post_message(self.Submitted(self.text.strip()))
+
+    def action_newline(self) -> None:
+        """Begin a new line at the cursor."""
+        self.insert("\n")
+
+    def action_complete(self) -> None:
+        """Complete a slash command; in any other text the key moves on as usual."""
+        if self.text.startswith("/") and "\n" not in self.text:
+            self.post_message(self.CompletionWanted())
+        else:
+            self.screen.focus_next()
+
+    def action_editor(self) -> None:
+        """Open the user's own editor on the text."""
+        self.post_message(self.EditorWanted())
+
+    def action_earlier(self) -> None:
+        """Move up; on the first line, show the message before."""
+        if self.cursor_location[0] > 0 or self._recalled >= len(self._sent):
+            self.action_cursor_up()
+            return
+        if self._recalled == 0:
+            self._draft = self.text
+        self._recalled += 1
+        self.propose(self._sent[-self._recalled])
+
+    def action_later(self) -> None:
+        """Move down; on the last line, show the message after."""
+        if self.cursor_location[0] < self.document.line_count - 1 or self._recalled == 0:
+            self.action_cursor_down()
+            return
+        self._recalled -= 1
+        self.propose(self._sent[-self._recalled] if self._recalled else self._draft)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """Clean what is pasted: it may come from a hostile page."""
+        event.prevent_default()
+        event.stop()
+        self.insert(clean(event.text))

@@ -1,0 +1,255 @@
+"""The controls of the sidebar: one for each kind of setting.
+
+A control refuses what its setting does not allow, in place and with the allowed range, and
+posts only what is valid. Knows nothing of what a setting does.
+"""
+
+import math
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input, Label, Select, Static, TextArea
+
+from chatbot.errors import SettingError
+from chatbot.settings import Spec
+
+
+class SettingChosen(Message):
+    """The user chose an allowed value."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self.name = name
+        self.text = text
+
+
+class SettingControl(Vertical):
+    """A setting's label, its control, and a line for a refusal."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(id=f"setting-{spec.name}")
+        self.spec = spec
+        self.tooltip = f"{spec.help} Allowed: {spec.allowed}."
+        self._refusal = Label("", classes="refusal", markup=False)
+
+    def show_value(self, value: Any) -> None:
+        """Show the value that is in force."""
+        raise NotImplementedError
+
+    def choose(self, text: str) -> bool:
+        """Post ``text`` if it is allowed, else say here what is; returns whether it is."""
+        try:
+            self.spec.parse(text)
+        except SettingError as error:
+            self._refusal.update(str(error))
+            self.add_class("-refused")
+            return False
+        self.remove_class("-refused")
+        self.post_message(SettingChosen(self.spec.name, text))
+        return True
+
+
+class NumberInput(Input):
+    """A number that the arrow keys step up and down."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "step(1)", "Up", show=False),
+        Binding("down", "step(-1)", "Down", show=False),
+    ]
+
+    class Stepped(Message):
+        """The user asked for a step up (1) or down (-1)."""
+
+        def __init__(self, direction: int) -> None:
+            super().__init__()
+            self.direction = direction
+
+    def action_step(self, direction: int) -> None:
+        """Ask for a step."""
+        self.post_message(self.Stepped(direction))
+
+
+class RangeBar(Widget):
+    """Where a value lies in its range; a click chooses another."""
+
+    share: reactive[float] = reactive(0.0)
+    """0 at the lowest allowed value, 1 at the highest."""
+
+    class Clicked(Message):
+        """The user clicked at this share of the bar."""
+
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+    def render(self) -> str:
+        width = max(self.size.width, 1)
+        at = round(self.share * (width - 1))
+        return (
+            f"[$primary]{'━' * at}[/][b $accent]●[/][$panel-lighten-2]{'─' * (width - 1 - at)}[/]"
+        )
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked(event.x / max(self.size.width - 1, 1)))
+
+
+class NumberControl(SettingControl):
+    """A number: typed, stepped with the arrow keys, or clicked on its bar."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._input = NumberInput(compact=True, select_on_focus=True)
+        self._bar = RangeBar() if spec.kind in ("float", "int") else None
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="number-row"):
+            yield Label(self.spec.label, classes="setting-label")
+            yield self._input
+        if self._bar:
+            yield self._bar
+        yield self._refusal
+
+    def show_value(self, value: Any) -> None:
+        with self.prevent(Input.Changed):
+            self._input.value = self.spec.format(value)
+        self.remove_class("-refused")
+        if self._bar:
+            self._bar.share = self._share_of(float(value))
+
+    def _is_wide(self) -> bool:
+        """Whether the range spans so much that the bar has to be logarithmic."""
+        return self.spec.kind == "int" and self.spec.maximum > 100
+
+    def _share_of(self, value: float) -> float:
+        low, high = self.spec.minimum, self.spec.maximum
+        if self._is_wide():
+            return math.log1p(value - low) / math.log1p(high - low)
+        return (value - low) / (high - low)
+
+    def _value_at(self, share: float) -> float:
+        low, high = self.spec.minimum, self.spec.maximum
+        if self._is_wide():
+            return low + math.expm1(share * math.log1p(high - low))
+        value = low + share * (high - low)
+        return round(value / self.spec.step) * self.spec.step
+
+    def _choose_number(self, value: float) -> None:
+        low, high = self.spec.minimum, self.spec.maximum
+        if self.spec.kind != "seed":
+            value = min(max(value, low), high)
+        whole = self.spec.kind != "float"
+        self.choose(str(round(value)) if whole else f"{value:.6g}")
+
+    @on(NumberInput.Stepped)
+    def _step(self, event: NumberInput.Stepped) -> None:
+        event.stop()
+        try:
+            present = self.spec.parse(self._input.value)
+        except SettingError:
+            present = self.spec.minimum
+        number = float(present) if isinstance(present, int | float) else 0.0
+        self._choose_number(max(number + event.direction * self.spec.step, 0))
+
+    @on(RangeBar.Clicked)
+    def _jump(self, event: RangeBar.Clicked) -> None:
+        event.stop()
+        self._choose_number(self._value_at(min(max(event.share, 0), 1)))
+
+    @on(Input.Submitted)
+    @on(Input.Blurred)
+    def _take(self, event: Input.Submitted | Input.Blurred) -> None:
+        event.stop()
+        self.choose(event.value)
+
+
+class TextControl(SettingControl):
+    """One line of text, taken at Enter."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._input = Input(compact=True, placeholder=spec.label)
+        self._about = Static("", classes="setting-about", markup=False)
+
+    def compose(self) -> ComposeResult:
+        yield self._input
+        yield self._about
+        yield self._refusal
+
+    def show_value(self, value: Any) -> None:
+        self._input.value = str(value)
+
+    def say(self, text: str) -> None:
+        """Say something about the value, below it."""
+        self._about.update(text)
+
+    @on(Input.Submitted)
+    def _take(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.choose(event.value)
+
+
+class LongTextControl(SettingControl):
+    """Several lines of text, taken when the user goes elsewhere."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._area = TextArea(compact=True, show_line_numbers=False, tab_behavior="focus")
+        self._shown = ""
+
+    def compose(self) -> ComposeResult:
+        yield Label(self.spec.label, classes="setting-label")
+        yield self._area
+        yield self._refusal
+
+    def show_value(self, value: Any) -> None:
+        self._shown = str(value)
+        if self._area.text != self._shown:
+            self._area.text = self._shown
+
+    def on_descendant_blur(self) -> None:
+        if self._area.text != self._shown and self.choose(self._area.text):
+            self._shown = self._area.text
+
+
+class ChoiceControl(SettingControl):
+    """One of a few."""
+
+    def __init__(self, spec: Spec, choices: tuple[str, ...] = ()) -> None:
+        super().__init__(spec)
+        options = [(choice, choice) for choice in choices or spec.choices]
+        self._select: Select[str] = Select(options, allow_blank=False, compact=True)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="number-row"):
+            yield Label(self.spec.label, classes="setting-label")
+            yield self._select
+        yield self._refusal
+
+    def show_value(self, value: Any) -> None:
+        with self.prevent(Select.Changed):
+            self._select.value = value
+
+    @on(Select.Changed)
+    def _take(self, event: Select.Changed) -> None:
+        event.stop()
+        if isinstance(event.value, str):
+            self.choose(event.value)
+
+
+def control_for(spec: Spec) -> SettingControl:
+    """The control that fits a setting."""
+    match spec.kind:
+        case "choice":
+            return ChoiceControl(spec)
+        case "text" if spec.name == "system_prompt":
+            return LongTextControl(spec)
+        case "text":
+            return TextControl(spec)
+        case _:
+            return NumberControl(spec)

@@ -1,0 +1,115 @@
+"""One line that is always true: model, precision, device, speed, and how full the window is."""
+
+from time import monotonic
+from typing import Final
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from chatbot.engine.client import EngineStatus
+
+BAR_WIDTH: Final = 12
+SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class StatusLine(Widget):
+    """The line at the bottom."""
+
+    status: reactive[EngineStatus] = reactive(EngineStatus)
+    tokens_per_second: reactive[float] = reactive(0.0)
+    num_tokens: reactive[int] = reactive(0)
+    """Tokens of the window that are in use."""
+    context_length: reactive[int] = reactive(0)
+    is_busy: reactive[bool] = reactive(False)
+    _frame: reactive[int] = reactive(0)
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._first_token_at: float | None = None
+
+    def on_mount(self) -> None:
+        self._spinner = self.set_interval(0.1, self._turn_spinner, pause=True)
+
+    def show_progress(self, num_prompt_tokens: int, num_new_tokens: int) -> None:
+        """Show how far the running answer is, and how fast it comes."""
+        now = monotonic()
+        if num_new_tokens <= 1 or self._first_token_at is None:
+            self._first_token_at = now
+        elif now > self._first_token_at:
+            self.tokens_per_second = (num_new_tokens - 1) / (now - self._first_token_at)
+        self.num_tokens = num_prompt_tokens + num_new_tokens
+
+    def watch_is_busy(self) -> None:
+        self._first_token_at = None
+        self._spin_or_rest()
+
+    def watch_status(self) -> None:
+        self._spin_or_rest()
+
+    def render(self) -> Content:
+        left, right = self._left(), self._right()
+        room = self.size.width - 2 - cell_len(right.plain)
+        if cell_len(left.plain) > room:
+            left = left.truncate(max(room - 1, 0), ellipsis=True)
+        gap = " " * max(room - cell_len(left.plain), 0)
+        return Content.assemble(" ", left, gap, right, " ")
+
+    def _left(self) -> Content:
+        status = self.status
+        match status.state:
+            case "loading":
+                done = status.fraction
+                bar = "" if done is None else f" {draw_bar(done)} {done:.0%}"
+                return Content.from_markup(
+                    "[$primary]$mark[/] $stage[$primary]$bar[/]",
+                    mark=self._mark(),
+                    stage=status.stage,
+                    bar=bar,
+                )
+            case "ready" if status.info:
+                info = status.info
+                mark = self._mark() if self.is_busy else "●"
+                colour = "$primary" if self.is_busy else "$success"
+                return Content.from_markup(
+                    f"[{colour}]$mark[/] [b]$name[/] [$text-muted]$facts[/]",
+                    mark=mark,
+                    name=info.name,
+                    facts=f"{info.precision} · {info.device}",
+                )
+            case "failed":
+                return Content.from_markup("[$error]✗ no model loaded[/]")
+            case _:
+                return Content.from_markup("[$text-muted]○ the engine is not running[/]")
+
+    def _right(self) -> Content:
+        parts = []
+        if self.tokens_per_second:
+            parts.append(f"{self.tokens_per_second:.1f} tok/s")
+        if self.context_length:
+            share = self.num_tokens / self.context_length
+            used = f"{self.num_tokens:,}/{self.context_length:,}"
+            parts.append(f"{draw_bar(share)} {used}" if self.size.width >= 70 else used)
+        return Content("   ".join(parts))
+
+    def _mark(self) -> str:
+        return SPINNER[self._frame % len(SPINNER)]
+
+    def _turn_spinner(self) -> None:
+        self._frame += 1
+
+    def _spin_or_rest(self) -> None:
+        if not self.is_attached:
+            return
+        if self.is_busy or self.status.state == "loading":
+            self._spinner.resume()
+        else:
+            self._spinner.pause()
+
+
+def draw_bar(share: float, width: int = BAR_WIDTH) -> str:
+    """A bar that is filled by ``share``, 0 to 1; something above 0 always shows."""
+    filled = max(round(share * width), int(share > 0))
+    filled = min(filled, width)
+    return "▰" * filled + "▱" * (width - filled)
