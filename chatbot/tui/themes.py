@@ -43,11 +43,11 @@ MAX_FILE_BYTES: Final = 64 * 1024
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
-# Variables are pasted into style sheets, so that only these forms get in.
-_VARIABLE_VALUE: Final = re.compile(
-    r"#[0-9a-fA-F]{6}( [0-9]{1,3}%)?|auto [0-9]{1,3}%|transparent|"
-    r"none|(not )?(bold|italic|underline|reverse|dim)( (not )?(bold|italic|underline|reverse|dim))*"
-)
+# Variables are pasted into style sheets: only these forms get in, and each only where it is
+# valid, because a style sheet that does not parse would end the program.
+_VARIABLE_COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}( [0-9]{1,2}%)?|transparent")
+_WORD: Final = "(not )?(bold|italic|underline|reverse|dim)"
+_VARIABLE_STYLE: Final = re.compile(f"none|{_WORD}( {_WORD})*")
 
 
 def load_themes(folders: Sequence[Path]) -> tuple[dict[str, Theme], tuple[str, ...]]:
@@ -133,9 +133,9 @@ def _check_variables(table: Any) -> dict[str, str]:
     for key, value in table.items():
         if not _NAME.fullmatch(key):
             raise ThemeError(f"[variables] {key!r} is no name of a variable.")
-        if not isinstance(value, str) or not _VARIABLE_VALUE.fullmatch(value):
-            raise ThemeError(
-                f"[variables] {key} must be a colour such as '#1a2b3c' or '#1a2b3c 40%', "
-                "or a style such as 'bold underline'."
-            )
+        is_style = key.endswith("-style")
+        form = _VARIABLE_STYLE if is_style else _VARIABLE_COLOUR
+        if not isinstance(value, str) or not form.fullmatch(value):
+            example = "a style such as 'bold'" if is_style else "a colour such as '#1a2b3c 40%'"
+            raise ThemeError(f"[variables] {key} must be {example}.")
     return table
