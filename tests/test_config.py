@@ -1,0 +1,214 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatbot.config import Config, load_config, save_settings
+from chatbot.errors import ConfigError
+from chatbot.settings import SPECS, Settings, get_value, with_value
+from chatbot.terminal_text import is_safe
+
+ALL_NAMES = [*(spec.name for spec in SPECS), "theme"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def changed(**values: str) -> Settings:
+    result = Settings()
+    for name, text in values.items():
+        result = with_value(result, name, text)
+    return result
+
+
+def test_no_file_is_all_defaults(file: Path) -> None:
+    assert load_config(file) == Config()
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "folder" / "config.toml"
+    settings = changed(
+        temperature="0.35",
+        seed="42",
+        top_k="0",
+        system_prompt='Two "lines"\nwith \\ and é',
+        model="org/name",
+        precision="bf16",
+        max_history="3",
+    )
+    save_settings(settings, ALL_NAMES, file)
+    assert load_config(file) == Config(settings=settings)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+@given(
+    st.floats(0, 2),
+    st.none() | st.integers(0, 2**32 - 1),
+    st.text(st.characters(exclude_categories=["C", "Zl", "Zp"], include_characters="\n\t")),
+)
+def test_any_values_survive_the_round_trip(
+    tmp_path: Path, temperature: float, seed: int | None, prompt: str
+) -> None:
+    file = tmp_path / "config.toml"
+    values = changed(temperature=repr(temperature), seed=str(seed).lower(), system_prompt=prompt)
+    save_settings(values, ALL_NAMES, file)
+    assert load_config(file) == Config(settings=values)
+
+
+def test_comments_order_and_unknown_entries_stay(file: Path) -> None:
+    text = (
+        "# mine\nmodel = 'a'   # why\nunknown = 1\n\n[keys]\nquit = 'f9' # k\n\n"
+        "[sampling]\n# warm\ntemperature = 0.5\n"
+    )
+    file.write_text(text)
+    save_settings(changed(model="b", temperature="0.9"), ["model", "temperature"], file)
+    expected = text.replace("'a'", '"b"').replace("0.5", "0.9")
+    assert file.read_text() == expected
+
+
+def test_only_the_named_settings_are_written(file: Path) -> None:
+    save_settings(changed(temperature="0.1", top_p="0.5"), ["top_p"], file)
+    assert file.read_text() == "[sampling]\ntop_p = 0.5\n"
+
+
+def test_a_default_is_taken_out_again(file: Path) -> None:
+    save_settings(changed(top_p="0.5", max_history="2"), ["top_p", "max_history"], file)
+    save_settings(Settings(), ["top_p", "max_history"], file)
+    assert file.read_text().strip() == ""
+
+
+def test_a_random_seed_replaces_a_set_one(file: Path) -> None:
+    save_settings(changed(seed="5"), ["seed"], file)
+    save_settings(changed(seed="random"), ["seed"], file)
+    assert load_config(file).settings.sampling.seed is None
+
+
+def test_an_unchanged_file_is_not_touched(file: Path) -> None:
+    file.write_text("model = 'a'\n")
+    before = file.stat()
+    save_settings(changed(model="a"), ["model"], file)
+    assert file.stat() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"model = ", b"\xff", b"model = 1\nmodel = 2", b"\x00", b"a = [" + b"[" * 5000],
+    ids=["syntax", "encoding", "twice", "control", "deep"],
+)
+def test_a_broken_file_is_named_and_never_written_over(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    config = load_config(file)
+    assert config.settings == Settings()
+    assert len(config.problems) == 1
+    assert str(file) in config.problems[0]
+    assert is_safe(config.problems[0])
+    with pytest.raises(ConfigError, match="could not be saved"):
+        save_settings(changed(model="b"), ["model"], file)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("colour = 1", "colour"),
+        ("[sampling]\nheat = 1", "[sampling] heat"),
+        ("temperature = 0.5", "temperature"),
+        ("[sampling]\nmodel = 'x'", "[sampling] model"),
+        ("[sampling]\ntemperature = 3", "a number from 0 to 2"),
+        ("[sampling]\ntemperature = nan", "a number from 0 to 2"),
+        ("[sampling]\ntop_k = true", "number or text"),
+        ("[sampling]\ntop_k = [1]", "number or text"),
+        ("sampling = 1", "[sampling]"),
+        ("keys = 1", "[keys]"),
+        ("[keys]\nquit = 1", "[keys] quit"),
+        ("theme = 1", "theme"),
+        ("[other]\nx = 1", "other"),
+        ('"\\u001b]52;c;x\\u0007\\u202e" = 1', "is not used"),
+    ],
+)
+def test_a_wrong_entry_is_named_and_the_others_are_used(file: Path, text: str, named: str) -> None:
+    file.write_text(f"max_history = 4\n{text}\n")
+    config = load_config(file)
+    assert config.settings == changed(max_history="4")
+    assert len(config.problems) == 1
+    assert named in config.problems[0]
+    assert str(file) in config.problems[0]
+    assert is_safe(config.problems[0])
+
+
+def test_control_characters_are_cleaned_out(file: Path) -> None:
+    file.write_text(
+        'system_prompt = "a\\u001b]52;c;x\\u0007b\\nc"\ntheme = "n\\u202eight"\n'
+        '[keys]\nquit = "f\\u001b[31m9"\n'
+    )
+    config = load_config(file)
+    assert config.settings.system_prompt == "ab\nc"
+    assert config.settings.theme == "night"
+    assert config.keys == {"quit": "f9"}
+    assert config.problems == ()
+
+
+def test_numbers_may_be_written_as_text(file: Path) -> None:
+    file.write_text("[sampling]\nseed = 'random'\ntop_k = '7'\n")
+    config = load_config(file)
+    assert get_value(config.settings, "top_k") == 7
+    assert config.problems == ()
+
+
+def test_a_linked_file_stays_a_link(tmp_path: Path) -> None:
+    target = tmp_path / "dotfiles" / "chatbot.toml"
+    target.parent.mkdir()
+    target.write_text("# kept\n")
+    link = tmp_path / "config.toml"
+    link.symlink_to(target)
+    save_settings(changed(model="b"), ["model"], link)
+    assert link.is_symlink()
+    assert target.read_text() == '# kept\nmodel = "b"\n'
+
+
+def test_permissions_stay(file: Path) -> None:
+    file.write_text("# shared\n")
+    file.chmod(0o640)
+    save_settings(changed(model="b"), ["model"], file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "in-the-way").write_text("")
+    with pytest.raises(ConfigError, match="could not be saved"):
+        save_settings(changed(model="b"), ["model"], tmp_path / "in-the-way" / "config.toml")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigError, match="could not be saved"):
+        save_settings(changed(model="b"), ["model"], tmp_path / "config.toml")
+    tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("model = 'a'\n")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(ConfigError, match="No space left"):
+        save_settings(changed(model="b"), ["model"], file)
+    assert file.read_text() == "model = 'a'\n"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_table_in_place_of_a_setting(file: Path) -> None:
+    file.write_text("sampling = 3\n")
+    with pytest.raises(ConfigError):
+        save_settings(changed(temperature="0.1"), ["temperature"], file)
+    assert file.read_text() == "sampling = 3\n"

@@ -1,0 +1,29 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("accelerate", "bitsandbytes", "sentence_transformers", "sklearn", "torch", "transformers")
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("chatbot.tui.app", HEAVY),
+        ("chatbot.cli", (*HEAVY, "textual")),
+        ("chatbot.plain", (*HEAVY, "textual")),
+        ("chatbot.engine.client", (*HEAVY, "textual")),
+        ("chatbot.worker.server", (*HEAVY, "textual", "asyncio")),
+    ],
+)
+def test_importing_loads_nothing_heavy(module: str, unwanted: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({unwanted!r})))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []
