@@ -69,7 +69,7 @@ class ChatApp(App[int]):
         self._theme_names = tuple(themes)
         self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
         self._chat = ChatView(id="chat")
-        self._prompt = Prompt()
+        self._prompt = Prompt(self._accepts)
         self._hints = CommandHints(id="hints")
         self._status = StatusLine(id="status")
         self._sidebar = Sidebar(self.manager.settings, self._theme_names)
@@ -121,17 +121,20 @@ class ChatApp(App[int]):
 
     # What the user does
 
+    def _accepts(self, text: str) -> bool:
+        """Whether a text can be sent now: commands always, questions one at a time."""
+        if self.manager.is_busy and not text.startswith("/"):
+            self._refuse("An answer is being written; Esc stops it. Your message stays here.")
+            return False
+        return True
+
     @on(Prompt.Submitted)
     def _submit(self, event: Prompt.Submitted) -> None:
-        if self.manager.is_busy and not event.text.startswith("/"):
-            self._refuse("An answer is being written; Esc stops it. Your message stays here.")
-            return
-        self._prompt.accept()
         self.take(event.text)
 
     @work(group="turn")
     async def take(self, text: str) -> None:
-        """Carry out a command, or ask a question."""
+        """Carry out a command, or ask a question; one that fails comes back to the prompt."""
         try:
             if text.startswith("/"):
                 await run_command(self, text)
@@ -139,6 +142,7 @@ class ChatApp(App[int]):
                 await self.run_turn(self.manager.reply(text))
         except ChatbotError as error:
             self._refuse(str(error))
+            self._prompt.give_back(text)
 
     @on(Prompt.Changed)
     def _hint(self) -> None:
@@ -297,7 +301,7 @@ class ChatApp(App[int]):
                         if made and made.statistics:
                             self._status.tokens_per_second = made.statistics.tokens_per_second
         finally:
-            self._status.is_busy = False
+            self._status.is_busy = self.manager.is_busy
 
     async def _show_up_to(self, question_id: str) -> None:
         """Have the question at the end of what is shown."""

@@ -1,5 +1,6 @@
 """Where the user types: several lines, earlier messages at hand, paste made safe."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
@@ -15,16 +16,16 @@ class Prompt(TextArea):
     """The message box. Enter sends, other keys of the table begin a new line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("send", priority=True),
-        bind("newline", priority=True),
-        bind("complete", priority=True),
-        bind("earlier", priority=True),
-        bind("later", priority=True),
-        bind("editor", priority=True),
+        bind("send"),
+        bind("newline"),
+        bind("complete"),
+        bind("earlier"),
+        bind("later"),
+        bind("editor"),
     ]
 
     class Submitted(Message):
-        """The user sent the text. It stays in the box until ``accept`` is called."""
+        """The user sent the text, and it was accepted."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -36,7 +37,13 @@ class Prompt(TextArea):
     class EditorWanted(Message):
         """The user wants to write in an editor of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, accepts: Callable[[str], bool]) -> None:
+        """Make the box.
+
+        Args:
+            accepts: whether a text can be sent now; one that cannot stays in the box. Asked
+                while the key is handled, because what is typed next belongs to the next text.
+        """
         super().__init__(
             id="prompt",
             compact=True,
@@ -44,17 +51,11 @@ class Prompt(TextArea):
             placeholder="Ask anything · / for commands · F1 for help",
             highlight_cursor_line=False,
         )
+        self._accepts = accepts
         self._sent: list[str] = []
         self._recalled = 0
         """How many messages back the box shows; 0 is the one being written."""
         self._draft = ""
-
-    def accept(self) -> None:
-        """Take the text as sent: remember it and empty the box."""
-        if self.text.strip() and (not self._sent or self._sent[-1] != self.text):
-            self._sent.append(self.text)
-        self._recalled, self._draft = 0, ""
-        self.text = ""
 
     def propose(self, text: str) -> None:
         """Put a text in the box, to be changed and sent."""
@@ -62,10 +63,20 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
         self.focus()
 
+    def give_back(self, text: str) -> None:
+        """Put a text that could not be dealt with before what was typed since."""
+        self.propose(f"{text}\n{self.text}" if self.text else text)
+
     def action_send(self) -> None:
-        """Hand the text on, unless there is none."""
-        if self.text.strip():
-            self.post_message(self.Submitted(self.text.strip()))
+        """Hand the text on and empty the box, unless there is none or it is refused."""
+        text = self.text.strip()
+        if not text or not self._accepts(text):
+            return
+        if not self._sent or self._sent[-1] != text:
+            self._sent.append(text)
+        self._recalled, self._draft = 0, ""
+        self.text = ""
+        self.post_message(self.Submitted(text))
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""
@@ -99,6 +110,25 @@ class Prompt(TextArea):
             return
         self._recalled -= 1
         self.propose(self._sent[-self._recalled] if self._recalled else self._draft)
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Run the box's own bindings here, in the order in which the keys were pressed.
+
+        Textual runs a binding when its key has bubbled up to the app, or, with priority, before
+        the key is handed down: either way it changes places with letters typed fast around it,
+        and Enter would send half a message.
+        """
+        if not event.is_printable:
+            active = self.screen.active_bindings.get(event.key)
+            if (
+                active
+                and active.node is self
+                and await self.app.run_action(active.binding.action, self)
+            ):
+                event.stop()
+                event.prevent_default()
+                return
+        await super()._on_key(event)
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Clean what is pasted: it may come from a hostile page."""

@@ -5,7 +5,7 @@ posts only what is valid. Knows nothing of what a setting does.
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -29,6 +29,10 @@ class SettingChosen(Message):
         self.text = text
 
 
+_NOTHING: Final = object()
+"""No value at all; None is one (a random seed)."""
+
+
 class SettingControl(Vertical):
     """A setting's label, its control, and a line for a refusal."""
 
@@ -37,9 +41,16 @@ class SettingControl(Vertical):
         self.spec = spec
         self.tooltip = f"{spec.help} Allowed: {spec.allowed}."
         self._refusal = Label("", classes="refusal", markup=False)
+        self._shown: Any = _NOTHING
 
     def show_value(self, value: Any) -> None:
-        """Show the value that is in force."""
+        """Show the value that is in force; one shown already leaves what is being typed alone."""
+        if self._shown is _NOTHING or value != self._shown:
+            self._shown = value
+            self.remove_class("-refused")
+            self._show(value)
+
+    def _show(self, value: Any) -> None:
         raise NotImplementedError
 
     def choose(self, text: str) -> bool:
@@ -115,10 +126,8 @@ class NumberControl(SettingControl):
             yield self._bar
         yield self._refusal
 
-    def show_value(self, value: Any) -> None:
-        with self.prevent(Input.Changed):
-            self._input.value = self.spec.format(value)
-        self.remove_class("-refused")
+    def _show(self, value: Any) -> None:
+        self._input.value = self.spec.format(value)
         if self._bar:
             self._bar.share = self._share_of(float(value))
 
@@ -165,7 +174,8 @@ class NumberControl(SettingControl):
     @on(Input.Blurred)
     def _take(self, event: Input.Submitted | Input.Blurred) -> None:
         event.stop()
-        self.choose(event.value)
+        if event.value != self.spec.format(self._shown) or self.has_class("-refused"):
+            self.choose(event.value)
 
 
 class TextControl(SettingControl):
@@ -181,7 +191,7 @@ class TextControl(SettingControl):
         yield self._about
         yield self._refusal
 
-    def show_value(self, value: Any) -> None:
+    def _show(self, value: Any) -> None:
         self._input.value = str(value)
 
     def say(self, text: str) -> None:
@@ -200,30 +210,33 @@ class LongTextControl(SettingControl):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self._area = TextArea(compact=True, show_line_numbers=False, tab_behavior="focus")
-        self._shown = ""
 
     def compose(self) -> ComposeResult:
         yield Label(self.spec.label, classes="setting-label")
         yield self._area
         yield self._refusal
 
-    def show_value(self, value: Any) -> None:
-        self._shown = str(value)
-        if self._area.text != self._shown:
-            self._area.text = self._shown
+    def _show(self, value: Any) -> None:
+        if self._area.text != value:
+            self._area.text = str(value)
 
     def on_descendant_blur(self) -> None:
-        if self._area.text != self._shown and self.choose(self._area.text):
-            self._shown = self._area.text
+        if self._area.text != self._shown:
+            self.choose(self._area.text)
 
 
 class ChoiceControl(SettingControl):
     """One of a few."""
 
-    def __init__(self, spec: Spec, choices: tuple[str, ...] = ()) -> None:
+    def __init__(self, spec: Spec, value: str) -> None:
         super().__init__(spec)
-        options = [(choice, choice) for choice in choices or spec.choices]
-        self._select: Select[str] = Select(options, allow_blank=False, compact=True)
+        # The value is given at once: a Select without one chooses its first option, and says so.
+        self._select: Select[str] = Select(
+            [(choice, choice) for choice in spec.choices],
+            value=value if value in spec.choices else spec.choices[0],
+            allow_blank=False,
+            compact=True,
+        )
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="number-row"):
@@ -231,22 +244,22 @@ class ChoiceControl(SettingControl):
             yield self._select
         yield self._refusal
 
-    def show_value(self, value: Any) -> None:
-        with self.prevent(Select.Changed):
+    def _show(self, value: Any) -> None:
+        if value in self.spec.choices:
             self._select.value = value
 
     @on(Select.Changed)
     def _take(self, event: Select.Changed) -> None:
         event.stop()
-        if isinstance(event.value, str):
+        if isinstance(event.value, str) and event.value != self._shown:
             self.choose(event.value)
 
 
-def control_for(spec: Spec) -> SettingControl:
-    """The control that fits a setting."""
+def control_for(spec: Spec, value: Any) -> SettingControl:
+    """The control that fits a setting, for one that has this value."""
     match spec.kind:
         case "choice":
-            return ChoiceControl(spec)
+            return ChoiceControl(spec, str(value))
         case "text" if spec.name == "system_prompt":
             return LongTextControl(spec)
         case "text":

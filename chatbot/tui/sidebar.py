@@ -7,8 +7,8 @@ from textual.containers import VerticalScroll
 from textual.widgets import Label
 
 from chatbot.engine.client import EngineStatus
-from chatbot.settings import SPECS, Settings, Spec, find_spec, get_value
-from chatbot.tui.setting_controls import ChoiceControl, SettingControl, TextControl, control_for
+from chatbot.settings import SPECS, Settings, Spec, get_value
+from chatbot.tui.setting_controls import ChoiceControl, TextControl, control_for
 
 
 class Sidebar(VerticalScroll, can_focus=False):
@@ -17,6 +17,9 @@ class Sidebar(VerticalScroll, can_focus=False):
     def __init__(self, settings: Settings, themes: Iterable[str]) -> None:
         super().__init__(id="sidebar")
         self._settings = settings
+        self._controls = {
+            spec.name: control_for(spec, get_value(settings, spec.name)) for spec in SPECS
+        }
         self._theme = ChoiceControl(
             Spec(
                 name="theme",
@@ -25,24 +28,21 @@ class Sidebar(VerticalScroll, can_focus=False):
                 choices=tuple(themes),
                 help="Colours of the screen.",
             ),
+            settings.theme,
         )
 
     def compose(self) -> ComposeResult:
-        model: list[Spec] = []
-        sampling: list[Spec] = []
-        rest: list[Spec] = []
-        for spec in SPECS:
-            if spec.name in ("model", "precision"):
-                model.append(spec)
-            else:
-                (sampling if spec.is_sampling else rest).append(spec)
-        for title, specs in (
+        model = ("model", "precision")
+        sampling = [spec.name for spec in SPECS if spec.is_sampling]
+        rest = [spec.name for spec in SPECS if spec.name not in (*model, *sampling)]
+        for title, names in (
             ("Model", model),
             ("Sampling · acts at the next token", sampling),
             ("Conversation", rest),
         ):
             yield Label(title, classes="group-title")
-            yield from map(control_for, specs)
+            for name in names:
+                yield self._controls[name]
         yield Label("Screen", classes="group-title")
         yield self._theme
 
@@ -52,15 +52,15 @@ class Sidebar(VerticalScroll, can_focus=False):
     def show_settings(self, settings: Settings) -> None:
         """Show the values in force."""
         self._settings = settings
-        for control in self.query(SettingControl):
-            if control is self._theme:
-                control.show_value(settings.theme)
-            else:
-                control.show_value(get_value(settings, control.spec.name))
+        for name, control in self._controls.items():
+            control.show_value(get_value(settings, name))
+        self._theme.show_value(settings.theme)
 
     def show_status(self, status: EngineStatus) -> None:
         """Say below the model what is loaded, or why nothing is."""
-        control = self.query_one("#setting-model", TextControl)
+        control = self._controls["model"]
+        if not isinstance(control, TextControl):
+            raise TypeError("the model is chosen by its name")
         control.set_class(status.state == "failed", "-failed")
         if status.state == "ready" and status.info:
             info = status.info
@@ -75,8 +75,7 @@ class Sidebar(VerticalScroll, can_focus=False):
 
     def focus_first(self) -> None:
         """Go to the setting that is changed most often."""
-        name = find_spec("temperature").name
-        self.query_one(f"#setting-{name} NumberInput").focus()
+        self._controls["temperature"].query_one("NumberInput").focus()
 
 
 def _millions(count: int) -> str:

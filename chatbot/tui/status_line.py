@@ -73,7 +73,7 @@ class StatusLine(Widget):
                 mark = self._mark() if self.is_busy else "●"
                 colour = "$primary" if self.is_busy else "$success"
                 return Content.from_markup(
-                    f"[{colour}]$mark[/] [b]$name[/] [$text-muted]$facts[/]",
+                    f"[{colour}]$mark[/] [b]$name[/] [dim]$facts[/]",
                     mark=mark,
                     name=info.name,
                     facts=f"{info.precision} · {info.device}",
@@ -81,7 +81,7 @@ class StatusLine(Widget):
             case "failed":
                 return Content.from_markup("[$error]✗ no model loaded[/]")
             case _:
-                return Content.from_markup("[$text-muted]○ the engine is not running[/]")
+                return Content.from_markup("[dim]○ the engine is not running[/]")
 
     def _right(self) -> Content:
         parts = []

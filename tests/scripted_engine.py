@@ -1,0 +1,151 @@
+"""An engine process without a model: speaks the real protocol and follows a script.
+
+Started by tests in place of ``python -m chatbot.engine``. The environment is its script:
+``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
+between two words. A question of the form ``exit N`` ends the process with that status,
+``kill`` kills it after three words. Models called ``missing…`` cannot be loaded.
+"""
+
+import os
+import queue
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from chatbot.engine.protocol import (
+    Cancel,
+    Count,
+    Counted,
+    Delta,
+    EngineRequest,
+    Generate,
+    Generated,
+    Load,
+    Loaded,
+    LoadProgress,
+    ModelInfo,
+    Render,
+    Rendered,
+    SamplingApplied,
+    SetSampling,
+    Unload,
+    Unloaded,
+)
+from chatbot.messages import Statistics
+from chatbot.worker.protocol import Failed
+from chatbot.worker.server import Channel
+
+DELAY = float(os.environ.get("SCRIPT_DELAY", "0.01"))
+LOAD_SECONDS = float(os.environ.get("SCRIPT_LOAD_SECONDS", "0"))
+WINDOW = int(os.environ.get("SCRIPT_WINDOW", "8192"))
+
+
+def tokens_of(text: str) -> int:
+    return len(text.split()) + 4
+
+
+def answer_to(request: Generate) -> str:
+    if file := os.environ.get("SCRIPT_ANSWER"):
+        return Path(file).read_bytes().decode("utf-8", "surrogatepass")
+    question = request.messages[-1].content
+    return f"You said: {question}\n\nThat is **all** there is to say about it."
+
+
+def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Queue") -> None:
+    question = request.messages[-1].content
+    sampling = request.sampling
+    reason = "stop"
+    pieces = re.findall(r"\S+\s*|\s+", answer_to(request))
+    num_new = 0
+    later = []
+    for piece in pieces:
+        while not inbox.empty():
+            message = inbox.get_nowait()
+            if isinstance(message, Cancel) and message.target == request.id:
+                reason = "cancelled"
+            elif isinstance(message, SetSampling) and message.target == request.id:
+                sampling = message.sampling
+                channel.send(SamplingApplied(request_id=request.id, sampling=sampling))
+            else:
+                later.append(message)
+        if reason == "cancelled":
+            break
+        if num_new >= sampling.max_tokens:
+            reason = "length"
+            break
+        if num_new == 3 and question == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if question.startswith("exit "):
+            os._exit(int(question[5:]))
+        num_new += 1
+        # With a temperature the words are shouted, so that a change can be seen.
+        text = piece.upper() if sampling.temperature > 1 else piece
+        channel.send(Delta(request_id=request.id, text=text, num_tokens=num_new))
+        time.sleep(DELAY)
+    for message in later:
+        inbox.put(message)
+    statistics = Statistics(
+        num_prompt_tokens=sum(tokens_of(m.content) for m in request.messages) + 3,
+        num_cached_tokens=0,
+        num_new_tokens=num_new,
+        first_token_seconds=0.01,
+        # The same in every run, so that pictures of the screen are.
+        decode_seconds=num_new / 50,
+    )
+    channel.send(
+        Generated(request_id=request.id, finish_reason=reason, statistics=statistics)  # type: ignore[arg-type]
+    )
+
+
+def main() -> None:
+    channel: Channel[EngineRequest] = Channel(EngineRequest)
+    inbox: queue.Queue[EngineRequest] = queue.Queue()
+
+    def read() -> None:
+        for request in channel.requests():
+            inbox.put(request)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        request = inbox.get()
+        match request:
+            case Load(model=model) if model.startswith("missing"):
+                message = f"There is no model {model!r}; name another."
+                channel.send(Failed(request_id=request.id, message=message, kind="ModelError"))
+            case Load():
+                for step in range(10):
+                    channel.send(
+                        LoadProgress(request_id=request.id, stage="Loading", fraction=step / 10)
+                    )
+                    time.sleep(LOAD_SECONDS / 10)
+                info = ModelInfo(
+                    name=request.model,
+                    precision="bf16" if request.precision == "auto" else request.precision,
+                    device="cpu",
+                    context_length=WINDOW,
+                    num_parameters=134_515_008,
+                    load_seconds=LOAD_SECONDS,
+                )
+                channel.send(Loaded(request_id=request.id, info=info))
+            case Count(messages=messages):
+                sizes = tuple(tokens_of(m.content) for m in messages)
+                channel.send(
+                    Counted(request_id=request.id, message_tokens=sizes, generation_prompt_tokens=3)
+                )
+            case Render(messages=messages):
+                text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages) + "<|assistant|>\n"
+                channel.send(Rendered(request_id=request.id, text=text, num_tokens=len(text)))
+            case Generate():
+                generate(channel, request, inbox)
+            case Unload():
+                channel.send(Unloaded(request_id=request.id))
+            case _:
+                print("ignored", request, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

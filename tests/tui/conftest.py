@@ -1,0 +1,49 @@
+"""The whole TUI on a scripted engine: a real process that speaks the real protocol."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatbot.config import load_config
+from chatbot.engine.client import EngineClient
+from chatbot.paths import config_file, log_dir
+from chatbot.session import Session
+from chatbot.settings import Settings
+from chatbot.tui.app import ChatApp
+from tests.tui.helpers import MakeApp
+
+SCRIPTED_ENGINE = Path(__file__).parent.parent / "scripted_engine.py"
+
+
+@pytest.fixture
+def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
+    """Makes an app; keyword arguments are the script (see ``scripted_engine``).
+
+    ``answer`` is a text, ``settings`` replaces the settings in force for this run alone.
+    """
+    monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path / "cache"))
+
+    def make(
+        *,
+        answer: str | None = None,
+        settings: Settings | None = None,
+        delay: float = 0.01,
+        load_seconds: float = 0.0,
+        window: int = 8192,
+    ) -> ChatApp:
+        if answer is not None:
+            script = tmp_path / "answer.txt"
+            script.write_bytes(answer.encode("utf-8", "surrogatepass"))
+            monkeypatch.setenv("SCRIPT_ANSWER", str(script))
+        monkeypatch.setenv("SCRIPT_DELAY", str(delay))
+        monkeypatch.setenv("SCRIPT_LOAD_SECONDS", str(load_seconds))
+        monkeypatch.setenv("SCRIPT_WINDOW", str(window))
+        config = load_config(config_file())
+        session = Session(config, settings or config.settings)
+        command = (sys.executable, str(SCRIPTED_ENGINE))
+        session.engine = EngineClient(log_dir() / "engine.log", command)
+        session.manager.engine = session.engine
+        return ChatApp(session)
+
+    return make

@@ -1,0 +1,222 @@
+"""Chatting in the TUI, with a scripted engine in a process of its own."""
+
+import os
+import signal
+
+from textual.widgets import Markdown
+
+from chatbot.tui.message_views import LeftOutMark
+from tests.tui.helpers import (
+    MakeApp,
+    answers,
+    ask,
+    ask_and_wait,
+    foot,
+    last_answer,
+    notices,
+    press,
+    questions,
+    until,
+    with_sampling,
+)
+
+MARKDOWN = (
+    "# A title\n\nSome **bold** text.\n\n```python\nx = 1\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+)
+
+
+async def test_typing_works_before_the_model_is_ready(make_app: MakeApp) -> None:
+    app = make_app(load_seconds=30)
+    async with app.run_test() as pilot:
+        await pilot.press(*"hello")
+        assert app._prompt.text == "hello"
+        assert app.session.engine.status.state in ("stopped", "loading")
+
+
+async def test_a_question_sent_while_loading_is_answered_afterwards(make_app: MakeApp) -> None:
+    app = make_app(load_seconds=0.5)
+    async with app.run_test() as pilot:
+        answer = await ask_and_wait(pilot, app, "hello")
+    assert answer.text.startswith("You said: hello")
+
+
+async def test_the_answer_is_shown_as_markdown(make_app: MakeApp) -> None:
+    app = make_app(answer=MARKDOWN)
+    async with app.run_test() as pilot:
+        answer = await ask_and_wait(pilot, app, "show")
+        body = answers(app)[0].query_one(Markdown)
+        assert answer.text == body.source == MARKDOWN
+        assert {"MarkdownH1", "MarkdownFence", "MarkdownTable"} <= {
+            type(block).__name__ for block in body.query("*")
+        }
+        assert "smollm2-135m · bf16" in foot(answers(app)[0])
+
+
+async def test_a_temperature_changed_in_mid_answer_acts_from_there(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 1000, delay=0.02, settings=with_sampling(temperature=0.0))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: bool(answers(app)) and len(answers(app)[0].text) > 50)
+        press(app, "ctrl+b", "ctrl+b")  # hide and show: the focus is then on the temperature
+        temperature = app.query_one("#setting-temperature NumberInput")
+        await until(pilot, lambda: app.focused is temperature)
+        press(app, "2", "enter")
+        await until(pilot, lambda: "WORD" in answers(app)[0].text)
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+    answer = last_answer(app)
+    making = answer.making
+    assert making is not None
+    (change,) = making.changes
+    assert (change.name, change.old, change.new) == ("temperature", "0", "2")
+    assert answer.text[: change.offset] == "word " * (change.offset // 5)
+    assert set(answer.text[change.offset :].split()) == {"WORD"}
+
+
+async def test_the_place_of_a_change_is_marked(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 1000, delay=0.02, settings=with_sampling(temperature=0.0))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: bool(answers(app)) and len(answers(app)[0].text) > 20)
+        await ask(pilot, "/set temperature 2")
+        await until(
+            pilot, lambda: "⟦temperature 0 → 2⟧" in answers(app)[0].query_one(Markdown).source
+        )
+        press(app, "escape")
+        await until(pilot, lambda: not app._status.is_busy)
+        assert "⟦temperature 0 → 2⟧" in answers(app)[0].query_one(Markdown).source
+        assert "⟦" not in answers(app)[0].text
+
+
+async def test_escape_stops_and_keeps_what_there_is(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 500, delay=0.02)
+    async with app.run_test() as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[0].text)
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+        answer = last_answer(app)
+        assert answer.making is not None
+        assert answer.making.finish_reason == "cancelled"
+        assert 0 < len(answer.text) < 2000
+        await until(pilot, lambda: "stopped" in foot(answers(app)[0]))
+
+
+async def test_a_killed_engine_costs_the_turn_and_nothing_else(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 500, delay=0.02)
+    async with app.run_test() as pilot:
+        await ask(pilot, "first")
+        await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[0].text)
+        first_pid = app.session.engine.pid
+        assert first_pid is not None
+        os.kill(first_pid, signal.SIGKILL)
+        await until(pilot, lambda: not app.manager.is_busy)
+        answer = last_answer(app)
+        assert answer.making is not None
+        assert answer.text.startswith("word")
+        assert answer.making.finish_reason == "error"
+        await until(pilot, lambda: "was killed" in foot(answers(app)[0]))
+        await ask(pilot, "second")
+        await until(pilot, lambda: len(answers(app)) == 2 and "word" in answers(app)[1].text)
+        assert app.session.engine.pid not in (None, first_pid)
+        app.manager.stop()
+        await until(pilot, lambda: not app.manager.is_busy)
+
+
+async def test_a_question_while_an_answer_runs_stays_in_the_prompt(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 200, delay=0.02)
+    async with app.run_test() as pilot:
+        await ask(pilot, "first")
+        await until(pilot, lambda: app.manager.is_busy)
+        await ask(pilot, "second")
+        assert app._prompt.text == "second"
+        assert "Esc stops it" in notices(app)
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+        press(app, "enter")
+        await until(pilot, lambda: questions(app) == ["first", "second"])
+        press(app, "escape")
+
+
+async def test_the_view_follows_only_while_the_user_is_at_the_end(make_app: MakeApp) -> None:
+    app = make_app(answer="a paragraph\n\n" * 200, delay=0.01)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: app._chat.max_scroll_y > 30)
+        assert app._chat.scroll_y >= app._chat.max_scroll_y - 3
+        top = app._chat.scroll_y
+        press(app, "pageup")
+        await until(pilot, lambda: app._chat.scroll_y < top)
+        place = app._chat.scroll_y
+        longest = app._chat.max_scroll_y
+        await until(pilot, lambda: app._chat.max_scroll_y > longest + 10)
+        assert app._chat.scroll_y == place
+        press(app, "escape")
+
+
+async def test_what_does_not_fit_is_left_out_with_a_mark(make_app: MakeApp) -> None:
+    app = make_app(answer="one two three four five six seven eight", window=90)
+    async with app.run_test() as pilot:
+        for number in range(5):
+            await ask_and_wait(pilot, app, f"question {number}")
+        mark = app.query_one(LeftOutMark)
+        assert "messages above were left out" in str(mark.content)
+        dimmed = [v.text for v in app.query("QuestionView.-left-out")]  # type: ignore[attr-defined]
+        assert dimmed
+        assert dimmed == questions(app)[: len(dimmed)]
+        assert len(questions(app)) == 5
+
+
+async def test_answers_and_edits_are_variants_that_stay(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await ask(pilot, "/regen")
+        await until(pilot, lambda: len(app.manager.conversation) == 3 and not app._status.is_busy)
+        assert "‹ 2/2 ›" in foot(answers(app)[0])
+        await pilot.press("ctrl+t", "left")
+        await until(pilot, lambda: "‹ 1/2 ›" in foot(answers(app)[0]))
+        await pilot.press("k", "e")
+        await until(pilot, lambda: app._prompt.text == "first")
+        await ask(pilot, " again")
+        await until(pilot, lambda: len(app.manager.conversation) == 5 and not app._status.is_busy)
+        assert questions(app) == ["first again"]
+
+
+async def test_undo_and_new_chat(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await ask_and_wait(pilot, app, "second")
+        await ask(pilot, "/undo")
+        await until(pilot, lambda: questions(app) == ["first"])
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: questions(app) == [])
+        assert app.query("#welcome")
+
+
+async def test_a_code_block_and_a_message_are_copied(make_app: MakeApp) -> None:
+    app = make_app(answer=MARKDOWN)
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "show")
+        await pilot.press("ctrl+t", "y")
+        assert app.clipboard == "x = 1\n"
+        await pilot.press("c")
+        assert app.clipboard == MARKDOWN
+
+
+async def test_control_bytes_of_an_answer_are_gone_and_counted(make_app: MakeApp) -> None:
+    hostile = "before \x1b]52;c;aGFjaw==\x07 and \x1b[2J\u202eafter\x9b31m end"
+    app = make_app(answer=hostile)
+    async with app.run_test() as pilot:
+        answer = await ask_and_wait(pilot, app, "go")
+        assert answer.text == "before  and after end"
+        assert "4 control sequences removed" in foot(answers(app)[0])
+
+
+async def test_a_failing_command_says_why_and_gives_the_line_back(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask(pilot, "/nonsense")
+        await until(pilot, lambda: "no command /nonsense" in notices(app))
+        assert app._prompt.text == "/nonsense"

@@ -1,0 +1,171 @@
+"""The sidebar, themes, keys and what of them is kept."""
+
+import tomllib
+
+import msgspec
+from textual.widgets import Input, Select
+
+from chatbot.paths import config_dir, config_file
+from chatbot.settings import Settings
+from chatbot.tui.help_screen import HelpScreen
+from chatbot.tui.setting_controls import NumberControl, RangeBar
+from chatbot.tui.sidebar import Sidebar
+from tests.tui.helpers import MakeApp, ask, ask_and_wait, notices, until
+
+WIDE = (140, 50)
+
+
+def saved() -> dict[str, object]:
+    return tomllib.loads(config_file().read_text())
+
+
+async def test_a_value_outside_the_range_is_refused_at_the_control(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        control = app.query_one("#setting-temperature", NumberControl)
+        control.query_one(Input).focus()
+        await pilot.pause()
+        await pilot.press("9", "enter")
+        assert control.has_class("-refused")
+        assert "from 0 to 2" in str(control._refusal.content)
+        assert app.manager.settings.sampling.temperature == 0.7
+        control.query_one(Input).value = "1.5"
+        await pilot.press("enter")
+        assert app.manager.settings.sampling.temperature == 1.5
+        assert not control.has_class("-refused")
+
+
+async def test_arrow_keys_step_and_stop_at_the_ends(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        app.query_one("#setting-temperature NumberInput").focus()
+        await pilot.press("up")
+        assert app.manager.settings.sampling.temperature == 0.8
+        await pilot.press(*["up"] * 20)
+        await until(pilot, lambda: app.manager.settings.sampling.temperature == 2)
+        app.query_one("#setting-seed NumberInput").focus()
+        await pilot.press("up")
+        assert app.manager.settings.sampling.seed == 1
+        await pilot.press("down", "down")
+        assert app.manager.settings.sampling.seed == 0
+
+
+async def test_a_click_on_the_bar_chooses_a_value(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        bar = app.query_one("#setting-temperature RangeBar", RangeBar)
+        await pilot.click(bar, offset=(bar.size.width - 1, 0))
+        assert app.manager.settings.sampling.temperature == 2
+        await pilot.click(bar, offset=(0, 0))
+        assert app.manager.settings.sampling.temperature == 0
+
+
+async def test_settings_are_kept_and_flags_are_not(make_app: MakeApp) -> None:
+    flags = msgspec.structs.replace(Settings(), system_prompt="Only for this run.")
+    app = make_app(settings=flags)
+    async with app.run_test(size=WIDE) as pilot:
+        await ask(pilot, "/set top_k 7")
+        await until(pilot, lambda: app.manager.settings.sampling.top_k == 7)
+    assert saved() == {"sampling": {"top_k": 7}}
+    again = make_app()
+    async with again.run_test(size=WIDE):
+        assert again.manager.settings.sampling.top_k == 7
+        assert again.manager.settings.system_prompt == Settings().system_prompt
+
+
+async def test_the_system_prompt_is_taken_when_it_is_left(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        app.query_one("#setting-system_prompt TextArea").focus()
+        await pilot.press("ctrl+a", "ctrl+k", *"Rhyme.")
+        app._prompt.focus()
+        await until(pilot, lambda: app.manager.settings.system_prompt == "Rhyme.")
+
+
+async def test_another_precision_reloads_and_keeps_the_chat(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        app.query_one("#setting-precision Select", Select).value = "fp32"
+        await until(
+            pilot,
+            lambda: bool(i := app.session.engine.status.info) and i.precision == "fp32",
+        )
+        assert len(app.manager.conversation) == 2
+        assert saved()["precision"] == "fp32"
+
+
+async def test_a_model_that_cannot_be_loaded_leaves_the_old_one(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.session.engine.status.state == "ready")
+        await ask(pilot, "/model missing-one")
+        await until(pilot, lambda: "no model 'missing-one'" in notices(app))
+        await until(pilot, lambda: app.session.engine.status.state == "ready")
+        assert app.manager.settings.model == Settings().model
+        assert app.query_one("#setting-model Input", Input).value == Settings().model
+        assert (await ask_and_wait(pilot, app, "hi")).text.startswith("You said: hi")
+
+
+async def test_themes_switch_live_and_are_kept(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        assert app.theme == "night"
+        await ask(pilot, "/theme day")
+        await until(pilot, lambda: app.theme == "day")
+        assert saved() == {"theme": "day"}
+        await ask(pilot, "/theme nonsense")
+        await until(pilot, lambda: "no theme 'nonsense'" in notices(app))
+
+
+async def test_a_broken_theme_file_is_named_and_not_fatal(make_app: MakeApp) -> None:
+    folder = config_dir() / "themes"
+    folder.mkdir(parents=True)
+    (folder / "broken.toml").write_text('primary = "not a colour"')
+    app = make_app()
+    async with app.run_test(size=WIDE):
+        assert "broken.toml" in notices(app)
+        assert app.theme == "night"
+
+
+async def test_keys_are_rebound_by_name_and_unknown_names_are_said(make_app: MakeApp) -> None:
+    config_dir().mkdir(parents=True)
+    config_file().write_text('[keys]\ntoggle_sidebar = "f2"\nsend = "ctrl+s"\nfly = "f3"\n')
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        assert "[keys] fly" in notices(app)
+        sidebar = app.query_one(Sidebar)
+        assert sidebar.display
+        await pilot.press("f2")
+        assert not sidebar.display
+        await pilot.press("ctrl+b")
+        assert not sidebar.display
+        await pilot.press(*"one", "enter", *"two")
+        assert app._prompt.text == "one\ntwo"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(app.manager.conversation) == 2)
+
+
+async def test_the_sidebar_is_closed_where_there_is_no_room(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        sidebar = app.query_one(Sidebar)
+        assert not sidebar.display
+        await pilot.press("ctrl+b")
+        assert sidebar.display
+        assert app.focused is app.query_one("#setting-temperature NumberInput")
+
+
+async def test_help_lists_keys_as_they_are_bound(make_app: MakeApp) -> None:
+    config_dir().mkdir(parents=True)
+    config_file().write_text('[keys]\ntoggle_sidebar = "f2"\n')
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        text = " ".join(str(label.content) for label in app.screen.query("Label"))  # type: ignore[attr-defined]
+        assert "F2 show or hide the settings toggle_sidebar" in text
+        assert "/regen" in text
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
