@@ -35,3 +35,11 @@ class WorkerError(ChatbotError):
 
 class CommandError(ChatbotError):
     """A slash command is unknown or its arguments are wrong."""
+
+
+class StoreError(ChatbotError):
+    """The chats on the disk cannot be read or written, or what was asked for is not there."""
+
+
+class FormatError(ChatbotError):
+    """A file of chats to import is broken, or of no known format."""

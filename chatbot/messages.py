@@ -13,9 +13,9 @@ from chatbot.settings import Sampling
 
 Role = Literal["system", "user", "assistant"]
 
-FinishReason = Literal["stop", "length", "cancelled", "error"]
+FinishReason = Literal["stop", "length", "cancelled", "error", "interrupted"]
 """Why an answer ended: the model ended it, it reached its longest length or the end of the
-context window, the user stopped it, or it broke off."""
+context window, the user stopped it, it broke off, or the program died while it was written."""
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +71,56 @@ class TextPart(msgspec.Struct, frozen=True, tag="text"):
     text: str
 
 
-Part = TextPart
-"""One part of a message. Other kinds (thinking, sources, tool calls) will join as a union."""
+class ThinkingPart(msgspec.Struct, frozen=True, tag="thinking"):
+    """What the model wrote for itself before or between the parts of its answer."""
+
+    text: str
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage that the model was given."""
+
+    title: str
+    location: str
+    """Where it stands: a path with lines, or an address."""
+    text: str
+    """The passage, as the model got it."""
+
+
+class SourcesPart(msgspec.Struct, frozen=True, tag="sources"):
+    """The passages that an answer could rest on."""
+
+    sources: tuple[Source, ...]
+
+
+class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call"):
+    """A tool that the model asked for."""
+
+    id: str
+    name: str
+    arguments: str
+    """As the model wrote them: JSON, when it got that right."""
+
+
+class ToolResultPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_result"):
+    """What a tool answered. Stands behind its call, in the same answer."""
+
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag="image"):
+    """A picture."""
+
+    media_type: str
+    """As in ``image/png``."""
+    data: bytes
+
+
+Part = TextPart | ThinkingPart | SourcesPart | ToolCallPart | ToolResultPart | ImagePart
+"""One part of a message. A question has text and images; an answer holds its whole turn, tool
+calls and their results included, in the order in which it came about."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,4 +138,4 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The text parts, joined."""
-        return "".join(part.text for part in self.parts)
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
