@@ -1,0 +1,5 @@
+"""The chats on the disk: one SQLite file that several running programs can share.
+
+Knows messages as values. Knows neither the tree that they form in memory, nor the engine,
+nor a screen.
+"""

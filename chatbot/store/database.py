@@ -1,0 +1,164 @@
+"""The open file of the chats, as the functions of this package use it.
+
+All of it belongs to one thread. What dead programs left behind is dealt with here.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from chatbot.errors import StoreError
+from chatbot.messages import Making, Message, Part, TextPart
+from chatbot.store.failures import explained
+from chatbot.store.opening import FILE_NAME, open_file
+from chatbot.store.schema import MIGRATIONS, VERSION
+
+KEEP_DELETED_SECONDS: Final = 30 * 24 * 3600.0
+"""How long what was deleted can be brought back."""
+
+_parts_decoder: Final = msgspec.json.Decoder(tuple[Part, ...])
+_making_decoder: Final = msgspec.json.Decoder(Making)
+_encode: Final = msgspec.json.Encoder().encode
+
+MESSAGE_COLUMNS: Final = "id, role, created_at, text, parts, making"
+"""What ``message_of`` reads."""
+
+
+class Database:
+    """The connection, and this program's id among those that share the file."""
+
+    def __init__(
+        self, folder: Path, migrations: Mapping[int, str] = MIGRATIONS, version: int = VERSION
+    ) -> None:
+        """Open the chats in ``folder``; see ``open_file``.
+
+        Raises:
+            StoreError: they cannot be opened.
+        """
+        self.file = folder / FILE_NAME
+        with explained(self.file):
+            opened = open_file(folder, migrations, version)
+            self.connection = opened.connection
+            self._instance = opened.instance
+            self.notices = opened.notices
+            """Sentences for the user about what opening had to do."""
+            try:
+                self.tidy()
+                self._purge(time.time() - KEEP_DELETED_SECONDS)
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def owner(self) -> str:
+        """This program, as the one that writes an answer or imports a chat."""
+        return self._instance.id
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+        self._instance.leave()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all that is written inside is kept, or nothing of it.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        with explained(self.file):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        with explained(self.file):
+            return self.connection.execute(sql, values).fetchall()
+
+    def chat_number(self, chat_id: str) -> int:
+        """The row number of a chat.
+
+        Raises:
+            StoreError: there is no such chat.
+        """
+        found = self.query("SELECT number FROM chats WHERE id = ? AND importer IS NULL", (chat_id,))
+        if not found:
+            raise StoreError(f"There is no chat {chat_id[:40]}.")
+        return int(found[0][0])
+
+    def tidy(self) -> None:
+        """Finish for programs that died: their answers are marked, their imports taken back."""
+        owners = self.query("SELECT DISTINCT owner FROM messages WHERE owner IS NOT NULL")
+        importers = self.query("SELECT DISTINCT importer FROM chats WHERE importer IS NOT NULL")
+        known = {row[0] for row in (*owners, *importers)} - {self.owner}
+        if not known:
+            return
+        for dead in known - self._instance.others():
+            with self.writing() as connection:
+                # Until an answer is finished its row says "interrupted", so only this is left.
+                connection.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (dead,))
+            self.drop_import(dead)
+
+    def drop_import(self, importer: str) -> None:
+        """Take back the chats of an import that did not come to its end."""
+        while True:
+            found = self.query("SELECT number FROM chats WHERE importer = ? LIMIT 50", (importer,))
+            if not found:
+                return
+            with self.writing() as connection:
+                connection.executemany("DELETE FROM chats WHERE number = ?", found)
+
+    def others(self) -> set[str]:
+        """Ids of the other programs that have the file open."""
+        return self._instance.others()
+
+    def _purge(self, before: float) -> None:
+        """Remove for good what was deleted before that time."""
+        chats = self.query("SELECT number FROM chats WHERE deleted_at < ?", (before,))
+        messages = self.query(
+            "SELECT number FROM messages AS gone WHERE deleted_at < ?1 AND NOT EXISTS (SELECT 1 "
+            "FROM messages AS child WHERE child.parent = gone.number AND "
+            "(child.deleted_at IS NULL OR child.deleted_at >= ?1))",
+            (before,),
+        )
+        if not chats and not messages:
+            return
+        # A message that something undeleted hangs on stays; so does then the rest of its branch.
+        with contextlib.suppress(StoreError), self.writing() as connection:
+            connection.executemany("DELETE FROM messages WHERE number = ?", messages)
+            connection.executemany("DELETE FROM chats WHERE number = ?", chats)
+
+
+def message_of(row: tuple[Any, ...], parent_id: str | None) -> Message:
+    """The message of a row of ``MESSAGE_COLUMNS``."""
+    message_id, role, created_at, text, parts, making = row
+    return Message(
+        id=message_id,
+        parent_id=parent_id,
+        role=role,
+        created_at=created_at,
+        parts=_parts_decoder.decode(parts) if parts is not None else (TextPart(text),),
+        making=_making_decoder.decode(making) if making is not None else None,
+    )
+
+
+def content_of(message: Message) -> tuple[str, bytes | None, bytes | None]:
+    """``text``, ``parts`` and ``making`` of the row of a message."""
+    text = message.text
+    parts = None if message.parts == (TextPart(text),) else _encode(message.parts)
+    return text, parts, None if message.making is None else _encode(message.making)
