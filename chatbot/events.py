@@ -14,6 +14,8 @@ class TurnStarted(msgspec.Struct, frozen=True):
 
     question: Message
     answer_id: str
+    text_so_far: str = ""
+    """What is there already of an answer that is gone on with."""
 
 
 class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):

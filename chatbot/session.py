@@ -1,37 +1,67 @@
-"""Puts the pieces of one run together: settings, engine, conversation.
+"""Puts the pieces of one run together: settings, engine, conversation, store.
 
 The command line makes one of these for whichever face it starts. Imports no torch, no
 textual.
 """
 
+import asyncio
 from functools import partial
 from typing import Self
 
 from chatbot.config import Config, save_settings
 from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.client import EngineClient
-from chatbot.paths import config_file, log_dir
+from chatbot.errors import StoreError
+from chatbot.paths import config_file, data_dir, log_dir
 from chatbot.settings import Settings
+from chatbot.store.chat_store import ChatStore
+
+LATEST = "latest"
+"""Stands for the chat with the last message, where a chat's id is asked for."""
 
 
 class Session:
     """An engine and a conversation with it, for as long as an ``async with`` lasts."""
 
-    def __init__(self, config: Config, settings: Settings) -> None:
-        """Make the pieces; nothing is started yet.
+    def __init__(self, config: Config, settings: Settings, *, keeps_chats: bool = True) -> None:
+        """Make the pieces; nothing is started or opened yet.
 
         Args:
             config: what stands in the settings file.
             settings: what is in force for this run, flags of the command line included.
+            keeps_chats: chats go to the disk; else they live in memory alone.
         """
         self.config = config
         self.engine = EngineClient(log_dir() / "engine.log")
+        self.store = ChatStore(data_dir()) if keeps_chats else None
         self.manager = ConversationManager(
-            self.engine, settings, partial(save_settings, file=config_file())
+            self.engine, settings, partial(save_settings, file=config_file()), self.store
         )
+
+    async def resume(self, chat: str) -> None:
+        """Go on with a stored chat.
+
+        Args:
+            chat: the beginning of its id, or ``LATEST``.
+
+        Raises:
+            StoreError: there is no such chat, or it cannot be read.
+        """
+        if self.store is None:
+            raise StoreError("A chat can only be gone on with where chats are kept.")
+        found = await (self.store.latest_chat() if chat == LATEST else self.store.find_chat(chat))
+        if found is None:
+            raise StoreError("There is no chat to continue yet.")
+        await self.manager.open_chat(found)
+
+    def close_store(self) -> None:
+        """Write what is still to be written; the last thing a run does."""
+        if self.store:
+            self.store.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self.engine.close()
+        await asyncio.to_thread(self.close_store)

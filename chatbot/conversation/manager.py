@@ -1,40 +1,88 @@
 """The conversation as the faces of the program drive it.
 
 Holds the tree, the settings and the one running turn. Each way to answer (a new question,
-an edited one, once more) is an async generator of the events in ``chatbot.events``.
+an edited one, once more, on with the same sentence) is an async generator of the events in
+``chatbot.events``.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
+from chatbot.conversation.journal import Journal
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.titles import title_of
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn import Turn
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Rendered
-from chatbot.errors import ChatbotError, CommandError
+from chatbot.errors import ChatbotError, CommandError, StoreError
 from chatbot.events import TurnEvent
 from chatbot.messages import Message, TextPart
 from chatbot.settings import Settings, find_spec, get_value, with_value
-from chatbot.terminal_text import clean
+from chatbot.store.chat_store import ChatStore
+from chatbot.store.values import Deletion, StoredChat
+from chatbot.terminal_text import clean, clean_line
 
 SaveSettings = Callable[[Settings, Collection[str]], None]
 """Keeps the named settings for the next start."""
 
 
+TitleMaker = Callable[[str, str], Awaitable[str]]
+"""Makes a title out of the first question and its answer."""
+
+
 class ConversationManager:
     """One conversation, its settings and its running turn."""
 
-    def __init__(self, engine: Engine, settings: Settings, save: SaveSettings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        save: SaveSettings,
+        store: ChatStore | None = None,
+    ) -> None:
+        """Begin with an empty conversation.
+
+        Args:
+            engine: makes the answers.
+            settings: as they are in force.
+            save: keeps settings for the next start.
+            store: keeps the conversations; without one they live in memory alone.
+        """
         self.engine = engine
         self.settings = settings
-        self.conversation = Conversation()
+        self.store = store
+        self.title_maker: TitleMaker | None = None
+        """When set, it improves the automatic title after the first answer."""
         self._save = save
         self._turn: Turn | None = None
         self._last_working: tuple[str, str] | None = None
+        self._problem_watchers: list[Callable[[str], None]] = []
+        self._deleted_chat: str | None = None
+        self._titling: asyncio.Task[None] | None = None
+        self._use(Conversation(), is_stored=False)
+
+    def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
+        self.conversation = conversation
+        self.written_elsewhere: tuple[str, ...] = ()
+        """Ids of answers in this chat that another running program is writing."""
+        self._journal: Journal | None = None
+        if self.store:
+            self._journal = Journal(
+                self.store, conversation, self._report_problem, is_stored=is_stored
+            )
+
+    def on_problem(self, watcher: Callable[[str], None]) -> None:
+        """Have ``watcher`` told, in a sentence, when the chat cannot be kept on the disk."""
+        self._problem_watchers.append(watcher)
+
+    def _report_problem(self, sentence: str) -> None:
+        for watcher in self._problem_watchers:
+            watcher(sentence)
 
     @property
     def is_busy(self) -> bool:
@@ -71,19 +119,62 @@ class ConversationManager:
         async for event in self._answer(_question(text, old.parent_id), is_new=True):
             yield event
 
-    async def _answer(self, question: Message, *, is_new: bool) -> AsyncGenerator[TurnEvent]:
-        if self._turn is not None:
-            raise CommandError("An answer is being written; stop it first (Esc).")
-        turn = Turn(self.engine, self.conversation, question, lambda: self.settings)
+    async def continue_answer(self) -> AsyncGenerator[TurnEvent]:
+        """Go on with the last answer in the same sentence, where it did not come to its end.
+
+        Raises:
+            CommandError: there is no such answer.
+        """
+        path = self.conversation.path()
+        answer = path[-1] if path else None
+        if answer is None or answer.role != "assistant" or answer.parent_id is None:
+            raise CommandError("There is no answer to continue; ask a question first.")
+        if answer.id in self.written_elsewhere:
+            raise CommandError("Another running chatbot is writing this answer.")
+        if answer.making and answer.making.finish_reason == "stop":
+            raise CommandError("The answer came to its end; /regen answers once more.")
+        question = self.conversation[answer.parent_id]
+        begun = answer if answer.text.strip() else None
+        # An answer without a word has no sentence to go on with: it is made once more.
+        async for event in self._answer(question, is_new=False, begun=begun):
+            yield event
+
+    async def _answer(
+        self, question: Message, *, is_new: bool, begun: Message | None = None
+    ) -> AsyncGenerator[TurnEvent]:
+        self._require_idle()
+        conversation = self.conversation
+        turn = Turn(
+            self.engine, conversation, question, lambda: self.settings, self._journal, begun
+        )
         self._turn = turn
+        self._deleted_chat = None
         try:
             if is_new:
-                self.conversation.add(question)
+                if not conversation.title:
+                    conversation.rename(title_of(question.text), is_given=False)
+                conversation.add(question)
             async with aclosing(turn.run()) as events:
                 async for event in events:
                     yield event
         finally:
             self._turn = None
+        self._make_title(conversation)
+
+    def _make_title(self, conversation: Conversation) -> None:
+        """Have a better title made in the background, once the first answer is there."""
+        path = conversation.path()
+        if self.title_maker and len(path) == 2 and not conversation.is_title_given:
+            work = self._title(conversation, self.title_maker(path[0].text, path[1].text))
+            self._titling = asyncio.create_task(work)
+
+    async def _title(self, conversation: Conversation, making: Awaitable[str]) -> None:
+        try:
+            title = clean_line(await making, 80)
+        except ChatbotError:
+            return  # the automatic one will do
+        if title and not conversation.is_title_given:
+            conversation.rename(title, is_given=False)
 
     def stop(self) -> None:
         """End the running answer, if there is one, at its next token."""
@@ -92,13 +183,103 @@ class ConversationManager:
 
     def new_chat(self) -> None:
         """Begin an empty conversation."""
-        self._require_idle()
-        self.conversation = Conversation()
+        self.open(Conversation())
 
     def open(self, conversation: Conversation) -> None:
-        """Go on with another conversation."""
+        """Go on with a conversation that is not stored yet; it will be with its next change."""
         self._require_idle()
-        self.conversation = conversation
+        self._use(conversation, is_stored=False)
+
+    async def open_chat(self, chat_id: str) -> None:
+        """Go on with a stored chat.
+
+        Raises:
+            StoreError: it is not there, or cannot be read.
+        """
+        chat = await self._stored().load_chat(chat_id)
+        self._require_idle()
+        self.open_stored(chat)
+
+    def open_stored(self, chat: StoredChat) -> None:
+        """Go on with a chat as it came out of the store."""
+        self._require_idle()
+        self._use(Conversation.from_stored(chat), is_stored=True)
+        self.written_elsewhere = chat.written_elsewhere
+
+    async def import_and_open(self, chat: StoredChat) -> None:
+        """Take a chat from elsewhere into the store, and go on with it.
+
+        Raises:
+            StoreError: it cannot be kept or read.
+        """
+        self._require_idle()
+        if self.store is None:
+            self.open(Conversation.from_stored(chat))
+            return
+        report = await self.store.import_chats([chat])
+        await self.open_chat(report.added[0] if report.added else chat.info.id)
+
+    def fork(self, message_id: str | None = None) -> None:
+        """Go on in a new chat that begins with the branch up to a message, or as it is shown.
+
+        Raises:
+            CommandError: there is nothing to begin with.
+        """
+        self._require_idle()
+        if not self.conversation.path(message_id):
+            raise CommandError("There is nothing to fork yet; ask a question first.")
+        self.open(self.conversation.fork(message_id))
+
+    def rename(self, title: str) -> None:
+        """Give the chat a title.
+
+        Raises:
+            CommandError: the title is empty.
+        """
+        title = clean_line(title)
+        if not title:
+            raise CommandError("Give a title: /rename My chat")
+        self.conversation.rename(title)
+
+    def delete_message(self, message_id: str) -> Deletion:
+        """Take away a message and all below it; ``restore`` brings it back."""
+        self._require_idle()
+        return self.conversation.delete(message_id)
+
+    async def delete_chat(self) -> None:
+        """Take this chat away and begin an empty one; ``restore`` brings it back.
+
+        Raises:
+            CommandError: it is empty.
+            StoreError: it cannot be deleted.
+        """
+        self._require_idle()
+        store, chat_id = self._stored(), self.conversation.id
+        if not len(self.conversation):
+            raise CommandError("This chat is empty.")
+        await store.delete_chat(chat_id)
+        self.new_chat()
+        self._deleted_chat = chat_id
+
+    async def restore(self) -> bool:
+        """Bring back what was deleted last, the chat or a message; False if there is nothing."""
+        self._require_idle()
+        if self._deleted_chat:
+            await self._stored().restore_chat(self._deleted_chat)
+            await self.open_chat(self._deleted_chat)
+            self._deleted_chat = None
+            return True
+        return self.conversation.restore() is not None
+
+    async def settled(self) -> None:
+        """Wait until everything so far is on the disk, or failed to get there."""
+        if self._journal:
+            await self._journal.settled()
+
+    def _stored(self) -> ChatStore:
+        if self.store is None:
+            raise StoreError("Chats are not kept in this run; start without --no-save.")
+        return self.store
 
     def undo(self) -> Message:
         """Take back the last exchange; it stays in the tree. Returns its question.

@@ -23,31 +23,45 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 async def build_prompt(
-    engine: Engine, path: Sequence[Message], settings: Settings, info: ModelInfo
+    engine: Engine,
+    path: Sequence[Message],
+    settings: Settings,
+    info: ModelInfo,
+    *,
+    continues: bool = False,
 ) -> Prompt:
     """The prompt for the question at the end of ``path``.
+
+    Args:
+        engine: counts the tokens; the model is loaded.
+        path: the branch.
+        settings: the system prompt, the window and the longest answer.
+        info: what is loaded.
+        continues: ``path`` ends with the beginning of the answer, which is to be gone on with.
 
     Raises:
         ContextError: the question does not fit the window.
         ModelError: the model's template cannot render the messages.
         WorkerError: the engine died.
     """
-    exchanges, question, unanswered = _pair(path)
+    num_last = 2 if continues else 1
+    exchanges, unanswered = _pair(path[:-num_last])
+    last = path[-num_last:]
     system = _system_messages(settings)
     candidates: list[Message | ChatMessage] = [
         *system,
         *(m for pair in exchanges for m in pair),
-        question,
+        *last,
     ]
-    counted = await engine.count([_as_chat(m) for m in candidates])
+    counted = await engine.count([_as_chat(m) for m in candidates], continue_last=continues)
     sizes = counted.message_tokens
     num_system = len(system)
-    history = sizes[num_system:-1]
+    history = sizes[num_system:-num_last]
     window = min(settings.context_length or info.context_length, info.context_length)
     fit = fit_window(
         [history[i] + history[i + 1] for i in range(0, len(history), 2)],
         sum(sizes[:num_system]) + counted.generation_prompt_tokens,
-        sizes[-1],
+        sum(sizes[-num_last:]),
         context_length=window,
         max_new_tokens=settings.sampling.max_tokens,
         max_history=settings.max_history,
@@ -57,7 +71,7 @@ async def build_prompt(
     if fit.first_kept:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
-        counted = await engine.count([_as_chat(m) for m in given])
+        counted = await engine.count([_as_chat(m) for m in given], continue_last=continues)
         sizes = counted.message_tokens
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
     left_out = [m.id for pair in exchanges[: fit.first_kept] for m in pair]
@@ -66,8 +80,8 @@ async def build_prompt(
         PromptBuilt(
             num_prompt_tokens=num_prompt,
             num_system_tokens=sum(sizes[:num_system]),
-            num_history_tokens=sum(sizes[num_system:-1]),
-            num_question_tokens=sizes[-1],
+            num_history_tokens=sum(sizes[num_system:-num_last]),
+            num_question_tokens=sum(sizes[-num_last:]),
             context_length=window,
             room=min(settings.sampling.max_tokens, window - num_prompt),
             left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),
@@ -87,16 +101,15 @@ def _as_chat(message: Message | ChatMessage) -> ChatMessage:
 
 
 def _pair(
-    path: Sequence[Message],
-) -> tuple[list[tuple[Message, Message]], Message, list[str]]:
-    """Exchanges, the question at the end, and ids of what has no partner.
+    earlier: Sequence[Message],
+) -> tuple[list[tuple[Message, Message]], list[str]]:
+    """Exchanges, and ids of what has no partner.
 
     A question whose answer failed before its first word is left out together with that
     answer: templates of several families refuse two messages of one role in a row.
     """
     exchanges: list[tuple[Message, Message]] = []
     unanswered: list[str] = []
-    earlier, question = path[:-1], path[-1]
     asked: Message | None = None
     for message in earlier:
         if message.role == "user":
@@ -110,4 +123,4 @@ def _pair(
             unanswered.append(message.id)
     if asked is not None:
         unanswered.append(asked.id)
-    return exchanges, question, unanswered
+    return exchanges, unanswered

@@ -81,7 +81,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 def _cleaned(message: Message) -> Message:
-    parts = tuple(TextPart(clean(part.text)) for part in message.parts)
+    parts = tuple(TextPart(clean(p.text)) for p in message.parts if isinstance(p, TextPart))
     making = message.making
     if making is not None:
         making = msgspec.structs.replace(

@@ -1,36 +1,166 @@
 """A conversation as a tree of messages, one branch of which is shown.
 
-Editing a question or regenerating an answer adds a sibling; nothing is overwritten. All
-changes go through the few verbs here, so that a store on disk has one place to listen.
+Editing a question or regenerating an answer adds a sibling; nothing is overwritten, and what
+is deleted can be brought back. All changes go through the verbs here, and each is told to
+whoever watches: this is how they get onto the disk.
 """
 
-import uuid
+import time
+from collections.abc import Callable
+from typing import Self
+
+import msgspec
 
 from chatbot.messages import Message
+from chatbot.store.values import ChatInfo, Deletion, StoredChat, new_id
+
+
+class Added(msgspec.Struct, frozen=True):
+    """A message is new, and ends the branch that is shown."""
+
+    message: Message
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A message goes on: more was said in it."""
+
+    message: Message
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """Another branch is shown."""
+
+    leaf_id: str | None
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The title or the pin of the chat is another one."""
+
+
+class MessagePinned(msgspec.Struct, frozen=True):
+    """A message must stay in the context window, or need not any more."""
+
+    message_id: str
+    is_pinned: bool
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """A branch was taken away."""
+
+    message_id: str
+    """Where it begins."""
+    deletion: Deletion
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """A branch that was taken away is back."""
+
+    deletion: Deletion
+
+
+Change = Added | Replaced | Shown | Described | MessagePinned | Deleted | Restored
 
 
 class Conversation:
     """Messages by id, and the leaf of the branch that is shown."""
 
     def __init__(self, conversation_id: str | None = None) -> None:
-        self.id = conversation_id or uuid.uuid4().hex
+        self._info = ChatInfo(id=conversation_id or new_id())
         self.active_leaf: str | None = None
         """Id of the last message shown; None while there is none."""
         self._messages: dict[str, Message] = {}
         self._children: dict[str | None, list[str]] = {None: []}
+        self._gone: set[str] = set()
+        self._deletions: list[Deletion] = []
+        self._pinned: set[str] = set()
+        self._watchers: list[Callable[[Change], None]] = []
+
+    @classmethod
+    def from_stored(cls, chat: StoredChat) -> Self:
+        """The conversation that was stored.
+
+        Raises:
+            ValueError: two messages have one id, or a parent is not there.
+            KeyError: the leaf is not there.
+        """
+        conversation = cls()
+        conversation._info = chat.info
+        for message in chat.messages:
+            conversation._insert(message)
+        conversation._deletions = list(chat.deletions)
+        conversation._gone = {key for group in chat.deletions for key in group.message_ids}
+        conversation._pinned = set(chat.pinned) & set(conversation._messages)
+        conversation.show(chat.active_leaf)
+        return conversation
+
+    def as_stored(self) -> StoredChat:
+        """All of it as one value; ``from_stored`` makes the same of it again."""
+        return StoredChat(
+            info=self.info,
+            messages=tuple(self._messages.values()),
+            active_leaf=self.active_leaf,
+            pinned=tuple(key for key in self._messages if key in self._pinned),
+            deletions=tuple(self._deletions),
+        )
+
+    def watch(self, watcher: Callable[[Change], None]) -> None:
+        """Have ``watcher`` told of every change, after it is made."""
+        self._watchers.append(watcher)
+
+    @property
+    def id(self) -> str:
+        """The chat's id, which it keeps for good."""
+        return self._info.id
+
+    @property
+    def title(self) -> str:
+        """One line; empty while nothing was asked."""
+        return self._info.title
+
+    @property
+    def is_title_given(self) -> bool:
+        """Whether the user chose the title."""
+        return self._info.is_title_given
+
+    @property
+    def created_at(self) -> float:
+        """Seconds since 1970, UTC."""
+        return self._info.created_at
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the chat stays on top of the list."""
+        return self._info.is_pinned
+
+    @property
+    def info(self) -> ChatInfo:
+        """The chat without its messages."""
+        return msgspec.structs.replace(self._info, num_messages=len(self))
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Ids of the messages that must stay in the context window."""
+        return frozenset(self._pinned - self._gone)
+
+    @property
+    def last_deletion(self) -> Deletion | None:
+        """The deletion that ``restore`` undoes."""
+        return self._deletions[-1] if self._deletions else None
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._messages) - len(self._gone)
 
     def __getitem__(self, message_id: str) -> Message:
+        if message_id in self._gone:
+            raise KeyError(message_id)
         return self._messages[message_id]
 
     def __contains__(self, message_id: str) -> bool:
-        return message_id in self._messages
+        return message_id in self._messages and message_id not in self._gone
 
     def messages(self) -> tuple[Message, ...]:
         """All messages of all branches, parents before children."""
-        return tuple(self._messages.values())
+        return tuple(m for m in self._messages.values() if m.id not in self._gone)
 
     def add(self, message: Message) -> None:
         """Add a message below its parent, and show the branch that ends with it.
@@ -38,6 +168,14 @@ class Conversation:
         Raises:
             ValueError: its id is taken, or its parent is not here.
         """
+        if message.parent_id in self._gone:
+            raise ValueError(f"message {message.id} names a parent that was deleted")
+        self._insert(message)
+        self.active_leaf = message.id
+        self._info = msgspec.structs.replace(self._info, updated_at=time.time())
+        self._tell(Added(message))
+
+    def _insert(self, message: Message) -> None:
         if message.id in self._messages:
             raise ValueError(f"message {message.id} is here already")
         if message.parent_id is not None and message.parent_id not in self._messages:
@@ -45,7 +183,16 @@ class Conversation:
         self._messages[message.id] = message
         self._children[message.id] = []
         self._children[message.parent_id].append(message.id)
-        self.active_leaf = message.id
+
+    def replace(self, message: Message) -> None:
+        """Put what has become of a message in its place.
+
+        Raises:
+            KeyError: there is no such message.
+        """
+        old = self[message.id]
+        self._messages[message.id] = msgspec.structs.replace(message, parent_id=old.parent_id)
+        self._tell(Replaced(self._messages[message.id]))
 
     def show(self, leaf_id: str | None) -> None:
         """Show the branch that ends with this message; None shows an empty chat.
@@ -53,9 +200,59 @@ class Conversation:
         Raises:
             KeyError: there is no such message.
         """
-        if leaf_id is not None and leaf_id not in self._messages:
+        if leaf_id is not None and leaf_id not in self:
             raise KeyError(leaf_id)
         self.active_leaf = leaf_id
+        self._tell(Shown(leaf_id))
+
+    def rename(self, title: str, *, is_given: bool = True) -> None:
+        """Give the chat a title, the user's own or one that was made."""
+        self._info = msgspec.structs.replace(self._info, title=title, is_title_given=is_given)
+        self._tell(Described())
+
+    def pin(self, is_pinned: bool) -> None:
+        """Keep the chat on top of the list, or no longer."""
+        self._info = msgspec.structs.replace(self._info, is_pinned=is_pinned)
+        self._tell(Described())
+
+    def pin_message(self, message_id: str, is_pinned: bool) -> None:
+        """Have a message stay in the context window, or no longer.
+
+        Raises:
+            KeyError: there is no such message.
+        """
+        (self._pinned.add if is_pinned else self._pinned.discard)(self[message_id].id)
+        self._tell(MessagePinned(message_id, is_pinned))
+
+    def delete(self, message_id: str) -> Deletion:
+        """Take away a message and all below it; where it is shown, its neighbour is instead.
+
+        Raises:
+            KeyError: there is no such message.
+        """
+        root = self[message_id]
+        siblings = self.variants(message_id)
+        deletion = Deletion(new_id(), tuple(self._branch(message_id)))
+        self._gone.update(deletion.message_ids)
+        self._deletions.append(deletion)
+        if self.active_leaf in deletion.message_ids:
+            others = [sibling for sibling in siblings if sibling != message_id]
+            before = siblings[: siblings.index(message_id)]
+            beside = (before or others)[-1:] if before else others[:1]
+            self.active_leaf = self.newest_leaf(beside[0]) if beside else root.parent_id
+        self._tell(Deleted(message_id, deletion))
+        self._tell(Shown(self.active_leaf))
+        return deletion
+
+    def restore(self) -> Deletion | None:
+        """Bring back what was deleted last, and show it; None when there is nothing."""
+        if not self._deletions:
+            return None
+        deletion = self._deletions.pop()
+        self._gone.difference_update(deletion.message_ids)
+        self._tell(Restored(deletion))
+        self.show(self.newest_leaf(deletion.message_ids[0]))
+        return deletion
 
     def path(self, leaf_id: str | None = None) -> tuple[Message, ...]:
         """The messages from the first to ``leaf_id``, by default the branch that is shown."""
@@ -69,14 +266,41 @@ class Conversation:
 
     def variants(self, message_id: str) -> tuple[str, ...]:
         """Ids of the message and its siblings, oldest first."""
-        return tuple(self._children[self._messages[message_id].parent_id])
+        return self._shown_children(self._messages[message_id].parent_id)
 
     def newest_leaf(self, message_id: str) -> str:
         """The end of the newest branch through this message."""
-        while children := self._children[message_id]:
+        while children := self._shown_children(message_id):
             message_id = children[-1]
         return message_id
 
     def last(self, role: str) -> Message | None:
         """The last message of this role on the branch that is shown."""
         return next((m for m in reversed(self.path()) if m.role == role), None)
+
+    def fork(self, leaf_id: str | None = None) -> "Conversation":
+        """A conversation of its own that begins with the branch up to ``leaf_id``."""
+        other = Conversation()
+        above: str | None = None
+        for message in self.path(leaf_id):
+            copy = msgspec.structs.replace(message, id=new_id(), parent_id=above)
+            other.add(copy)
+            above = copy.id
+            if message.id in self.pinned:
+                other.pin_message(copy.id, True)
+        other.rename(self.title, is_given=self.is_title_given)
+        return other
+
+    def _shown_children(self, parent_id: str | None) -> tuple[str, ...]:
+        return tuple(key for key in self._children[parent_id] if key not in self._gone)
+
+    def _branch(self, message_id: str) -> list[str]:
+        """The message and all below it, parents before children."""
+        found = [message_id]
+        for key in found:
+            found += self._shown_children(key)
+        return found
+
+    def _tell(self, change: Change) -> None:
+        for watcher in self._watchers:
+            watcher(change)

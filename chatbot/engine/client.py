@@ -93,18 +93,27 @@ class Engine(Protocol):
         """
         ...
 
-    async def count(self, messages: Sequence[ChatMessage]) -> Counted:
+    async def count(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> Counted:
         """Exact sizes of the messages in tokens, for the loaded model."""
         ...
 
-    async def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+    async def render(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> Rendered:
         """The very text that the loaded model would be given."""
         ...
 
     def generate(
-        self, messages: Sequence[ChatMessage], sampling: Sampling, context_length: int = 0
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        context_length: int = 0,
+        *,
+        continue_last: bool = False,
     ) -> Generation:
-        """Start an answer."""
+        """Start an answer, or go on with the one that the messages end with."""
         ...
 
 
@@ -147,20 +156,34 @@ class EngineClient:
             self._report(EngineStatus(state="ready", info=info))
             return info
 
-    async def count(self, messages: Sequence[ChatMessage]) -> Counted:
+    async def count(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> Counted:
         """See ``Engine``."""
-        return await self._ask(Count(messages=tuple(messages)), Counted)
+        request = Count(messages=tuple(messages), continue_last=continue_last)
+        return await self._ask(request, Counted)
 
-    async def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+    async def render(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> Rendered:
         """See ``Engine``."""
-        return await self._ask(Render(messages=tuple(messages)), Rendered)
+        request = Render(messages=tuple(messages), continue_last=continue_last)
+        return await self._ask(request, Rendered)
 
     def generate(
-        self, messages: Sequence[ChatMessage], sampling: Sampling, context_length: int = 0
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        context_length: int = 0,
+        *,
+        continue_last: bool = False,
     ) -> Generation:
         """See ``Engine``."""
         request = Generate(
-            messages=tuple(messages), sampling=sampling, context_length=context_length
+            messages=tuple(messages),
+            sampling=sampling,
+            context_length=context_length,
+            continue_last=continue_last,
         )
         worker = self._running()
         return _RunningGeneration(worker, worker.call(request))

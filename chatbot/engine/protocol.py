@@ -49,12 +49,16 @@ class Count(Request, frozen=True, kw_only=True):
     """How many tokens each message takes in the rendered prompt. Answered by Counted."""
 
     messages: tuple[ChatMessage, ...]
+    continue_last: bool = False
+    """See ``Generate``."""
 
 
 class Render(Request, frozen=True, kw_only=True):
     """The very text that the model would be given. Answered by Rendered."""
 
     messages: tuple[ChatMessage, ...]
+    continue_last: bool = False
+    """See ``Generate``."""
 
 
 class Generate(Request, frozen=True, kw_only=True):
@@ -66,6 +70,9 @@ class Generate(Request, frozen=True, kw_only=True):
     """Window in tokens; 0, or more than the model's own, means the model's own."""
     stop: tuple[str, ...] = ()
     """Strings before which the answer ends; they are not part of it."""
+    continue_last: bool = False
+    """The last message is the beginning of the answer: go on in the same sentence. The template
+    then neither closes that message nor opens another one."""
 
 
 class Cancel(Request, frozen=True, kw_only=True):

@@ -90,6 +90,9 @@ class ChatApp(App[int]):
         self._hints.display = False
         self._prompt.focus()
         self.session.engine.on_status(self._show_status)
+        self.manager.on_problem(self._refuse)
+        if len(self.manager.conversation):
+            self.show_conversation()
         for problem in (
             *self.session.config.problems,
             *self._theme_problems,
@@ -280,10 +283,14 @@ class ChatApp(App[int]):
         try:
             async for event in events:
                 match event:
-                    case TurnStarted(question=question, answer_id=answer_id):
+                    case TurnStarted(
+                        question=question, answer_id=answer_id, text_so_far=text_so_far
+                    ):
                         await self._show_up_to(question.id)
                         view = await self._chat.add_answer(answer_id)
                         view.say("waiting for the model")
+                        if text_so_far:
+                            view.append(text_so_far, 0)
                     case PromptBuilt() if view:
                         num_prompt_tokens = event.num_prompt_tokens
                         view.say(f"reading {num_prompt_tokens:,} tokens")

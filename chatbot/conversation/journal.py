@@ -1,0 +1,143 @@
+"""Keeps a conversation on the disk while it goes on.
+
+Listens to the tree's changes and hands each to the store, in order and without waiting.
+While the store fails, the conversation lives on in memory, and as soon as the store works
+again everything that was missed is made good. Knows no SQL.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+from chatbot.conversation.tree import (
+    Added,
+    Change,
+    Conversation,
+    Deleted,
+    Described,
+    MessagePinned,
+    Replaced,
+    Restored,
+    Shown,
+)
+from chatbot.errors import ChatbotError
+from chatbot.messages import Message
+from chatbot.store import writing
+from chatbot.store.chat_store import ChatStore, Work
+from chatbot.store.database import Database
+
+
+class Journal:
+    """One conversation's way to the disk."""
+
+    def __init__(
+        self,
+        store: ChatStore,
+        conversation: Conversation,
+        report: Callable[[str], None],
+        *,
+        is_stored: bool,
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            store: where the conversation is kept.
+            conversation: the one to keep.
+            report: is told, in a sentence, when keeping begins to fail and when it works
+                again; in the event loop, where there is one.
+            is_stored: the store has it already; else it gets all there is of it now.
+        """
+        self._store = store
+        self._conversation = conversation
+        self._report = report
+        self._is_behind = not is_stored
+        """The store lacks something of the conversation."""
+        self._has_failed = False
+        self._flushed: Message | None = None
+        self._flush: Future[None] | None = None
+        conversation.watch(self._note)
+        if self._is_behind and len(conversation):
+            self._write(lambda db: None)
+        elif not len(conversation):
+            self._is_behind = False
+
+    def flush_answer(self, answer: Message) -> None:
+        """Keep what there is of an answer that is being written; on the disk it is the leaf.
+
+        When the disk is slower than the answer, only the latest state is written.
+        """
+        self._flushed = answer
+        if self._flush is None or self._flush.done():
+            self._flush = self._write(self._write_flushed)
+
+    async def settled(self) -> None:
+        """Wait until everything so far is on the disk, or failed to get there."""
+        await self._store.settled()
+
+    def _write_flushed(self, db: Database) -> None:
+        if (answer := self._flushed) is not None:
+            writing.put_message(db, self._conversation.info, answer, is_being_written=True)
+
+    def _note(self, change: Change) -> None:
+        chat = self._conversation.info
+        match change:
+            case Added(message=message):
+                self._write(partial(writing.put_message, chat=chat, message=message))
+            case Replaced(message=message):
+                self._write(partial(writing.put_message, chat=chat, message=message, shows=False))
+            case Shown(leaf_id=leaf_id):
+                self._write(partial(writing.show_branch, chat_id=chat.id, leaf_id=leaf_id))
+            case Described():
+                self._write(partial(writing.describe_chat, chat=chat))
+            case MessagePinned(message_id=key, is_pinned=is_pinned):
+                self._write(
+                    partial(
+                        writing.pin_message, chat_id=chat.id, message_id=key, is_pinned=is_pinned
+                    )
+                )
+            case Deleted(message_id=key, deletion=deletion):
+                self._write(
+                    partial(
+                        writing.delete_branch,
+                        chat_id=chat.id,
+                        message_id=key,
+                        deletion_id=deletion.id,
+                    )
+                )
+            case Restored(deletion=deletion):
+                self._write(partial(writing.restore_branch, deletion_id=deletion.id))
+
+    def _write(self, work: Work[None]) -> "Future[None]":
+        # The tree must not be read by the store's thread; a copy is made only when it is needed.
+        missed = self._conversation.as_stored() if self._is_behind else None
+
+        def write(db: Database) -> None:
+            if missed is not None:
+                writing.save_chat(db, missed)
+            work(db)
+
+        loop: asyncio.AbstractEventLoop | None = None
+        with contextlib.suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+        future = self._store.enqueue(write)
+        future.add_done_callback(partial(self._written, loop))
+        return future
+
+    def _written(self, loop: asyncio.AbstractEventLoop | None, future: "Future[None]") -> None:
+        """Take note of how a write went; called in the store's thread."""
+        error = future.exception()
+        self._is_behind = error is not None
+        if self._is_behind == self._has_failed:
+            return
+        self._has_failed = self._is_behind
+        sentence = "The chat is being saved again."
+        if error is not None:
+            reason = str(error) if isinstance(error, ChatbotError) else repr(error)
+            sentence = f"This chat is not being saved: {reason} It goes on in memory meanwhile."
+        if loop is None:
+            self._report(sentence)
+        else:
+            with contextlib.suppress(RuntimeError):  # the program is ending
+                loop.call_soon_threadsafe(self._report, sentence)

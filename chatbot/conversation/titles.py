@@ -1,0 +1,33 @@
+"""Titles of chats, out of what was asked first. Needs no model."""
+
+import re
+from typing import Final
+
+from chatbot.terminal_text import clean
+
+MAX_TITLE_LENGTH: Final = 60
+
+_FENCE: Final = re.compile(r"```.*?(```|\Z)", re.DOTALL)
+_MARKS: Final = re.compile(r"^[\s#>*\-`]+|[*`]+")
+_LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+
+
+def title_of(question: str) -> str:
+    """The first line that says something, without Markdown's marks, cut between two words."""
+    text = clean(question)
+    for candidate in (_FENCE.sub("\n", text), text):
+        for line in candidate.splitlines():
+            title = " ".join(_MARKS.sub("", _LINK.sub(r"\1", line)).split())
+            if any(character.isalnum() for character in title):
+                return _shortened(title)
+    return _shortened(" ".join(text.split()))
+
+
+def _shortened(title: str) -> str:
+    if len(title) <= MAX_TITLE_LENGTH:
+        return title
+    cut = title[: MAX_TITLE_LENGTH - 1]
+    # A text without spaces is cut where the room ends.
+    if " " in cut[MAX_TITLE_LENGTH // 2 :]:
+        cut = cut[: cut.rindex(" ")]
+    return cut.rstrip(" ,;:.-–—") + "…"
