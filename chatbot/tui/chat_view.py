@@ -20,10 +20,12 @@ from chatbot.tui.message_views import (
 
 WELCOME = """\
 [b $primary]╭──────────╮[/]
-[b $primary]│[/] [b]glass box[/][b $primary]│[/]   A chat with a model that runs on this machine.
+[b $primary]│[/] [b]glass box[/][b $primary]│[/]   \
+A chat with a model that runs on this machine.
 [b $primary]╰──────────╯[/]   Nothing leaves it, and nothing is hidden.
 
-[$text-muted]Type a question and press[/] [b]Enter[/][$text-muted]; no need to wait for the model.[/]
+[$text-muted]Type a question and press[/] [b]Enter[/]\
+[$text-muted]; no need to wait for the model.[/]
 
 [b]Ctrl+B[/]  [$text-muted]settings, which act while it answers[/]
 [b]/[/]       [$text-muted]commands[/]
