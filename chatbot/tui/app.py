@@ -385,14 +385,13 @@ class ChatApp(App[int]):
     def _choose_first_theme(self) -> None:
         """Take the theme that is set before anything is drawn; afterwards is a second styling."""
         wanted = self.manager.settings.theme
-        if wanted in self._theme_names:
-            self.set_reactive(App.theme, wanted)
-            return
-        if self._theme_names:
-            self.set_reactive(App.theme, self._theme_names[0])
-        self._theme_problems += (
-            f"There is no theme {wanted!r}; {self.theme} is used. /theme lists them.",
-        )
+        if wanted not in self._theme_names:
+            used = self._theme_names[0] if self._theme_names else self.theme
+            problem = f"There is no theme {wanted!r}; {used} is used. /theme lists them."
+            self._theme_problems += (problem,)
+            wanted = used
+        self.set_reactive(App.theme, wanted)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def _show_status(self, status: EngineStatus) -> None:
         self._status.status = status

@@ -60,8 +60,8 @@ class Sidebar(VerticalScroll, can_focus=False):
         if status.state == "ready" and status.info:
             info = status.info
             control.say(
-                f"{_millions(info.num_parameters)} parameters · "
-                f"{info.context_length:,} token window"
+                f"{_millions(info.num_parameters)} parameters\n"
+                f"window {info.context_length:,} tokens"
             )
         elif status.state == "loading":
             control.say(f"{status.stage}…")

@@ -5,7 +5,7 @@ import tomllib
 import msgspec
 from textual.widgets import Input
 
-from chatbot.paths import config_dir, config_file
+from chatbot.paths import config_dir, config_file, shipped_dir
 from chatbot.settings import Settings
 from chatbot.tui.help_screen import HelpScreen
 from chatbot.tui.setting_controls import NumberControl, RangeBar
@@ -17,6 +17,12 @@ WIDE = (140, 50)
 
 def saved() -> dict[str, object]:
     return tomllib.loads(config_file().read_text())
+
+
+def palette(name: str) -> dict[str, str]:
+    """A shipped theme's colours, as Textual writes them."""
+    colours = tomllib.loads((shipped_dir("themes") / f"{name}.toml").read_text())
+    return {key: value.upper() for key, value in colours.items() if isinstance(value, str)}
 
 
 async def test_a_value_outside_the_range_is_refused_at_the_control(make_app: MakeApp) -> None:
@@ -122,8 +128,12 @@ async def test_themes_switch_live_and_are_kept(make_app: MakeApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await filled(pilot)
         assert app.theme == "night"
+        assert app.screen.styles.background.hex == palette("night")["background"]
         await ask(pilot, "/theme day")
         await until(pilot, lambda: app.theme == "day")
+        await until(
+            pilot, lambda: app.screen.styles.background.hex == palette("day")["background"]
+        )
         assert saved() == {"theme": "day"}
         await ask(pilot, "/theme nonsense")
         await until(pilot, lambda: "no theme 'nonsense'" in notices(app))
