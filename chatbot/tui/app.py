@@ -4,6 +4,7 @@ What happens in a turn arrives as typed events and is rendered by one ``match``;
 user does arrives as messages of the widgets and as actions of the key table.
 """
 
+import gc
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import ClassVar
 
@@ -67,6 +68,7 @@ class ChatApp(App[int]):
         for theme in themes.values():
             self.register_theme(theme)
         self._theme_names = tuple(themes)
+        self._choose_first_theme()
         self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
         self._chat = ChatView(id="chat")
         self._prompt = Prompt(self._accepts)
@@ -85,7 +87,6 @@ class ChatApp(App[int]):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
-        self._use_theme(self.manager.settings.theme)
         self._sidebar.display = self.size.width >= WIDE_ENOUGH
         self._hints.display = False
         self._prompt.focus()
@@ -99,8 +100,14 @@ class ChatApp(App[int]):
             *self._key_problems,
         ):
             self.notify(problem, severity="warning", timeout=15, markup=False)
-        # Only after the first frame: starting a process would hold it up.
-        self.call_after_refresh(self.load_model)
+        self.call_after_refresh(self._finish_start)
+
+    async def _finish_start(self) -> None:
+        """Do what would have held up the first frame."""
+        self.load_model()
+        await self._sidebar.fill()
+        gc.freeze()
+        gc.enable()
 
     async def on_unmount(self) -> None:
         await self.session.engine.close()
@@ -306,7 +313,7 @@ class ChatApp(App[int]):
                         await view.finish(answer, self._variant_of(answer.id))
                         made = answer.making
                         if made and made.statistics:
-                            self._status.tokens_per_second = made.statistics.tokens_per_second
+                            self._status.show_result(made.statistics)
         finally:
             self._status.is_busy = self.manager.is_busy
 
@@ -344,7 +351,7 @@ class ChatApp(App[int]):
         """Load the model that is set, in the background."""
         self._load_model()
 
-    @work(group="load")
+    @work(group="load", exclusive=True)
     async def _load_model(self) -> None:
         try:
             await self.manager.load_model()
@@ -382,12 +389,16 @@ class ChatApp(App[int]):
                 self._refuse(str(error))
             self.show_settings()
 
-    def _use_theme(self, name: str) -> None:
-        if name in self._theme_names:
-            self.theme = name
-            return
-        self.theme = self._theme_names[0] if self._theme_names else self.theme
-        self._refuse(f"There is no theme {name!r}; {self.theme} is used. /theme lists them.")
+    def _choose_first_theme(self) -> None:
+        """Take the theme that is set before anything is drawn; afterwards is a second styling."""
+        wanted = self.manager.settings.theme
+        if wanted not in self._theme_names:
+            used = self._theme_names[0] if self._theme_names else self.theme
+            problem = f"There is no theme {wanted!r}; {used} is used. /theme lists them."
+            self._theme_problems += (problem,)
+            wanted = used
+        self.set_reactive(App.theme, wanted)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def _show_status(self, status: EngineStatus) -> None:
         self._status.status = status

@@ -19,16 +19,17 @@ from chatbot.tui.message_views import (
 )
 
 WELCOME = """\
-[b $primary]╭──────────╮[/]
-[b $primary]│[/] [b]glass box[/][b $primary]│[/]   A chat with a model that runs on this machine.
-[b $primary]╰──────────╯[/]   Nothing leaves it, and nothing is hidden.
+[b $primary]▣ glass box[/]
 
-[$text-muted]Type a question and press[/] [b]Enter[/][$text-muted]; no need to wait for the model.[/]
+A chat with a model that runs on this machine.
+Nothing leaves it, and nothing is hidden.
 
-[b]Ctrl+B[/]  [$text-muted]settings, which act while it answers[/]
-[b]/[/]       [$text-muted]commands[/]
-[b]F1[/]      [$text-muted]help[/]
-[b]Ctrl+Q[/]  [$text-muted]quit[/]
+[dim]Type a question and press[/] [b]Enter[/][dim]; no need to wait for the model.[/]
+
+[b]Ctrl+B[/]  [dim]settings, live[/]
+[b]/[/]       [dim]commands[/]
+[b]F1[/]      [dim]help[/]
+[b]Ctrl+Q[/]  [dim]quit[/]
 """
 
 

@@ -17,12 +17,12 @@ class CommandHints(Static):
         self.display = bool(found)
         lines = [
             Content.from_markup(
-                "[b $accent]$usage[/] [$text-muted]$help[/]", usage=c.usage, help=c.help
+                "[b $accent]$usage[/] [dim]$help[/]", usage=c.usage, help=c.help
             )
             for c in found[:MOST_SHOWN]
         ]
         if len(found) > MOST_SHOWN:
-            lines.append(Content.from_markup(f"[$text-muted]… {len(found) - MOST_SHOWN} more[/]"))
+            lines.append(Content.from_markup(f"[dim]… {len(found) - MOST_SHOWN} more[/]"))
         self.update(Content("\n").join(lines))
 
 

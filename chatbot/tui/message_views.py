@@ -1,22 +1,30 @@
 """How messages look: the question, the answer as it streams, a note in between."""
 
 import re
-from typing import ClassVar, Final
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import widgets
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message as TextualMessage
 from textual.timer import Timer
-from textual.widgets import Markdown, Static
-from textual.widgets.markdown import MarkdownStream
+from textual.widgets import Static
 
 from chatbot.messages import Making, Message, SettingChange
 from chatbot.tui.keys import bind
 from chatbot.tui.setting_marks import with_marks
 
+if TYPE_CHECKING:
+    from textual.widgets.markdown import MarkdownStream
+
 UPDATES_PER_SECOND: Final = 20
 """Markdown cannot be laid out much more often than this; deltas are gathered in between."""
+
+SCREEN_SHARE: Final = 0.2
+"""Most of one processor that drawing an answer may take: where there is no GPU, the rest of it
+is the model's. A slow terminal or a long code block is then drawn less often."""
 
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
@@ -99,7 +107,10 @@ class AnswerView(MessageView):
         self._num_written = 0
         """Characters of the marked text that are on the screen."""
         self._num_tokens = 0
-        self._body = Markdown(_with_marks(message) if message else "", open_links=False)
+        self._rest_until = 0.0
+        # By way of the module, which imports Markdown and its parser only now: the first frame
+        # has no use for them.
+        self._body = widgets.Markdown(_with_marks(message) if message else "", open_links=False)
         self._foot = Static("", markup=False, classes="message-foot")
         self._stream: MarkdownStream | None = None
         self._timer: Timer | None = None
@@ -117,12 +128,12 @@ class AnswerView(MessageView):
             self._show_making(self._message.making)
         elif self._message is None:
             self.add_class("-streaming")
-            self._stream = Markdown.get_stream(self._body)
+            self._stream = widgets.Markdown.get_stream(self._body)
             self._timer = self.set_interval(1 / UPDATES_PER_SECOND, self._write_new)
 
     def say(self, text: str) -> None:
-        """Say in the foot what is going on: ``reading 312 tokens``."""
-        self._foot.update(text)
+        """Say in the foot, in one line, what is going on: ``reading 312 tokens``."""
+        self._foot.update(text, layout=not self._foot.size.height)
 
     def append(self, text: str, num_tokens: int) -> None:
         """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
@@ -148,12 +159,21 @@ class AnswerView(MessageView):
             self._show_making(message.making)
 
     async def _write_new(self) -> None:
+        started = monotonic()
+        if started < self._rest_until:
+            return
         marked = with_marks("".join(self._parts), self._changes, is_complete=False)
         if len(marked) > self._num_written and self._stream:
             new = marked[self._num_written :]
             self._num_written = len(marked)
             self.say(f"{self._num_tokens} tokens")
             await self._stream.write(new)
+            self.call_after_refresh(self._rest, started)
+
+    def _rest(self, started: float) -> None:
+        """Draw nothing for a while, in proportion to what the last drawing took."""
+        now = monotonic()
+        self._rest_until = now + (now - started) * (1 / SCREEN_SHARE - 1)
 
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")
@@ -179,11 +199,15 @@ class AnswerView(MessageView):
         self._foot.update(line)
 
 
-class NoteView(Markdown):
+class NoteView(Vertical):
     """Something to read that is no part of the conversation."""
 
     def __init__(self, markdown: str) -> None:
-        super().__init__(markdown, open_links=False, classes="note")
+        super().__init__()
+        self._markdown = markdown
+
+    def compose(self) -> ComposeResult:
+        yield widgets.Markdown(self._markdown, open_links=False)
 
 
 class LeftOutMark(Static):

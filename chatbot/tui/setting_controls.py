@@ -11,10 +11,11 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, Label, Select, Static, TextArea
+from textual.widgets import Input, Label, Static, TextArea
 
 from chatbot.errors import SettingError
 from chatbot.settings import Spec
@@ -42,13 +43,21 @@ class SettingControl(Vertical):
         self.tooltip = f"{spec.help} Allowed: {spec.allowed}."
         self._refusal = Label("", classes="refusal", markup=False)
         self._shown: Any = _NOTHING
+        self._is_built = False
+        """Whether the parts are there that a value is shown by."""
 
     def show_value(self, value: Any) -> None:
         """Show the value that is in force; one shown already leaves what is being typed alone."""
         if self._shown is _NOTHING or value != self._shown:
             self._shown = value
             self.remove_class("-refused")
-            self._show(value)
+            if self._is_built:
+                self._show(value)
+
+    def on_mount(self) -> None:
+        self._is_built = True
+        if self._shown is not _NOTHING:
+            self._show(self._shown)
 
     def _show(self, value: Any) -> None:
         raise NotImplementedError
@@ -225,41 +234,62 @@ class LongTextControl(SettingControl):
             self.choose(self._area.text)
 
 
+class Chooser(Static, can_focus=True):
+    """One of a few words; the arrow keys and clicks go through them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space,enter", "step(1)", "Next", show=False),
+        Binding("left", "step(-1)", "Previous", show=False),
+    ]
+
+    class Stepped(Message):
+        """The user asked for the next (1) or the previous (-1) one."""
+
+        def __init__(self, direction: int) -> None:
+            super().__init__()
+            self.direction = direction
+
+    def show_choice(self, choice: str) -> None:
+        """Show what is chosen."""
+        self.update(Content.assemble(("‹ ", "dim"), choice, (" ›", "dim")))
+
+    def action_step(self, direction: int) -> None:
+        """Ask for another."""
+        self.post_message(self.Stepped(direction))
+
+    def on_click(self, event: events.Click) -> None:
+        self.action_step(-1 if event.x < self.size.width // 3 else 1)
+
+
 class ChoiceControl(SettingControl):
     """One of a few."""
 
-    def __init__(self, spec: Spec, value: str) -> None:
+    def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        # The value is given at once: a Select without one chooses its first option, and says so.
-        self._select: Select[str] = Select(
-            [(choice, choice) for choice in spec.choices],
-            value=value if value in spec.choices else spec.choices[0],
-            allow_blank=False,
-            compact=True,
-        )
+        self._chooser = Chooser(classes="chooser")
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="number-row"):
             yield Label(self.spec.label, classes="setting-label")
-            yield self._select
+            yield self._chooser
         yield self._refusal
 
     def _show(self, value: Any) -> None:
-        if value in self.spec.choices:
-            self._select.value = value
+        self._chooser.show_choice(str(value))
 
-    @on(Select.Changed)
-    def _take(self, event: Select.Changed) -> None:
+    @on(Chooser.Stepped)
+    def _step(self, event: Chooser.Stepped) -> None:
         event.stop()
-        if isinstance(event.value, str) and event.value != self._shown:
-            self.choose(event.value)
+        choices = self.spec.choices
+        index = choices.index(self._shown) if self._shown in choices else -1
+        self.choose(choices[(index + event.direction) % len(choices)])
 
 
-def control_for(spec: Spec, value: Any) -> SettingControl:
-    """The control that fits a setting, for one that has this value."""
+def control_for(spec: Spec) -> SettingControl:
+    """The control that fits a setting."""
     match spec.kind:
         case "choice":
-            return ChoiceControl(spec, str(value))
+            return ChoiceControl(spec)
         case "text" if spec.name == "system_prompt":
             return LongTextControl(spec)
         case "text":

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Label
 
 from chatbot.engine.client import EngineStatus
@@ -17,9 +17,7 @@ class Sidebar(VerticalScroll, can_focus=False):
     def __init__(self, settings: Settings, themes: Iterable[str]) -> None:
         super().__init__(id="sidebar")
         self._settings = settings
-        self._controls = {
-            spec.name: control_for(spec, get_value(settings, spec.name)) for spec in SPECS
-        }
+        self._controls = {spec.name: control_for(spec) for spec in SPECS}
         self._theme = ChoiceControl(
             Spec(
                 name="theme",
@@ -27,26 +25,23 @@ class Sidebar(VerticalScroll, can_focus=False):
                 kind="choice",
                 choices=tuple(themes),
                 help="Colours of the screen.",
-            ),
-            settings.theme,
+            )
         )
 
-    def compose(self) -> ComposeResult:
+    async def fill(self) -> None:
+        """Add the controls. They are most of the widgets, so the first frame goes without."""
         model = ("model", "precision")
         sampling = [spec.name for spec in SPECS if spec.is_sampling]
         rest = [spec.name for spec in SPECS if spec.name not in (*model, *sampling)]
+        widgets: list[Widget] = []
         for title, names in (
             ("Model", model),
             ("Sampling · acts at the next token", sampling),
             ("Conversation", rest),
         ):
-            yield Label(title, classes="group-title")
-            for name in names:
-                yield self._controls[name]
-        yield Label("Screen", classes="group-title")
-        yield self._theme
-
-    def on_mount(self) -> None:
+            widgets.append(Label(title, classes="group-title"))
+            widgets += [self._controls[name] for name in names]
+        await self.mount_all([*widgets, Label("Screen", classes="group-title"), self._theme])
         self.show_settings(self._settings)
 
     def show_settings(self, settings: Settings) -> None:
@@ -65,8 +60,8 @@ class Sidebar(VerticalScroll, can_focus=False):
         if status.state == "ready" and status.info:
             info = status.info
             control.say(
-                f"{_millions(info.num_parameters)} parameters · "
-                f"{info.context_length:,} token window"
+                f"{_millions(info.num_parameters)} parameters\n"
+                f"window {info.context_length:,} tokens"
             )
         elif status.state == "loading":
             control.say(f"{status.stage}…")

@@ -9,6 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from chatbot.engine.client import EngineStatus
+from chatbot.messages import Statistics
 
 BAR_WIDTH: Final = 12
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -28,6 +29,7 @@ class StatusLine(Widget):
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self._first_token_at: float | None = None
+        self._next: tuple[int, float] | None = None
 
     def on_mount(self) -> None:
         self._spinner = self.set_interval(0.1, self._turn_spinner, pause=True)
@@ -38,11 +40,18 @@ class StatusLine(Widget):
         if num_new_tokens <= 1 or self._first_token_at is None:
             self._first_token_at = now
         elif now > self._first_token_at:
-            self.tokens_per_second = (num_new_tokens - 1) / (now - self._first_token_at)
-        self.num_tokens = num_prompt_tokens + num_new_tokens
+            speed = (num_new_tokens - 1) / (now - self._first_token_at)
+            # Drawn when the spinner turns: tokens come more often than anyone can read.
+            self._next = (num_prompt_tokens + num_new_tokens, speed)
+
+    def show_result(self, statistics: Statistics) -> None:
+        """Show what the finished answer took."""
+        self._next = None
+        self.num_tokens = statistics.num_prompt_tokens + statistics.num_new_tokens
+        self.tokens_per_second = statistics.tokens_per_second
 
     def watch_is_busy(self) -> None:
-        self._first_token_at = None
+        self._first_token_at = self._next = None
         self._spin_or_rest()
 
     def watch_status(self) -> None:
@@ -98,6 +107,8 @@ class StatusLine(Widget):
 
     def _turn_spinner(self) -> None:
         self._frame += 1
+        if self._next:
+            self.num_tokens, self.tokens_per_second = self._next
 
     def _spin_or_rest(self) -> None:
         if not self.is_attached:

@@ -75,6 +75,12 @@ def press(app: App[int], *keys: str) -> None:
         app.post_message(events.Key(name, key if len(key) == 1 else None))
 
 
+async def filled(pilot: Pilot[int]) -> None:
+    """Wait until the sidebar, which comes after the first frame, is there."""
+    await until(pilot, lambda: bool(pilot.app.query("#setting-theme Chooser")))
+    await pilot.pause()
+
+
 async def ask(pilot: Pilot[int], text: str) -> None:
     """Type a question and send it."""
     press(pilot.app, *text, "enter")

@@ -11,6 +11,7 @@ from tests.tui.helpers import (
     answers,
     ask,
     ask_and_wait,
+    filled,
     foot,
     last_answer,
     notices,
@@ -55,6 +56,7 @@ async def test_the_answer_is_shown_as_markdown(make_app: MakeApp) -> None:
 async def test_a_temperature_changed_in_mid_answer_acts_from_there(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 1000, delay=0.02, settings=with_sampling(temperature=0.0))
     async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
         await ask(pilot, "go")
         await until(pilot, lambda: bool(answers(app)) and len(answers(app)[0].text) > 50)
         press(app, "ctrl+b", "ctrl+b")  # hide and show: the focus is then on the temperature
@@ -76,6 +78,7 @@ async def test_a_temperature_changed_in_mid_answer_acts_from_there(make_app: Mak
 async def test_the_place_of_a_change_is_marked(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 1000, delay=0.02, settings=with_sampling(temperature=0.0))
     async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
         await ask(pilot, "go")
         await until(pilot, lambda: bool(answers(app)) and len(answers(app)[0].text) > 20)
         await ask(pilot, "/set temperature 2")

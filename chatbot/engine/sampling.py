@@ -1,0 +1,183 @@
+"""How the next token is drawn from the model's logits: our own rules, on one vector.
+
+Every rule equals the logits processor of transformers with the same name, in the order in
+which ``generate`` applies them, and the tests hold them to that. Unlike those, the rules
+never sort the whole vocabulary when a few hundred candidates decide.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from chatbot.engine.failures import overflow_error
+from chatbot.engine.history import TokenHistory
+from chatbot.settings import Sampling
+
+NUCLEUS_CANDIDATES: Final = 1024
+"""So many of the likeliest tokens are sorted for top-p first; they nearly always suffice."""
+
+
+def penalise_repetition(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Make tokens that occurred before less likely (Keskar et al. 2019, CTRL).
+
+    Positive logits are divided by ``penalty`` and negative ones multiplied, once for each
+    token however often it occurred.
+
+    Args:
+        scores: logits, float32 [vocab].
+        seen: ids of the tokens that occurred, int64 [n], each once.
+        penalty: above 0; 1 changes nothing.
+
+    Returns:
+        New logits, float32 [vocab].
+    """
+    chosen = scores[seen]
+    changed = torch.where(chosen < 0, chosen * penalty, chosen / penalty)
+    return scores.scatter(0, seen, changed)
+
+
+def forbid(scores: Tensor, banned: list[int]) -> Tensor:
+    """``scores``, float32 [vocab], with the tokens ``banned`` made impossible."""
+    if not banned:
+        return scores
+    return scores.index_fill(0, torch.tensor(banned, device=scores.device), -torch.inf)
+
+
+def keep_top_k(scores: Tensor, k: int) -> Tensor:
+    """Which tokens are among the ``k`` likeliest (Fan et al. 2018).
+
+    All that tie with the k-th are kept, so it may be more.
+
+    Args:
+        scores: logits, float32 [vocab].
+        k: at least 1; more than there are keeps all.
+
+    Returns:
+        Ids in ascending order, int64 [at least k].
+    """
+    kth = scores.topk(min(k, scores.shape[0]), sorted=False).values.min()
+    return (scores >= kth).nonzero().squeeze(1)
+
+
+def keep_top_p(scores: Tensor, p: float) -> Tensor:
+    """Which tokens are in the nucleus (Holtzman et al. 2020).
+
+    The nucleus is the smallest set of likeliest tokens whose probabilities reach ``p``.
+
+    Args:
+        scores: logits, float32 [n].
+        p: from 0 to 1; at least one token is kept.
+
+    Returns:
+        Indices into ``scores``, int64 [at least 1], in no particular order.
+    """
+    n = scores.shape[0]
+    if n > 2 * NUCLEUS_CANDIDATES:
+        values, ids = scores.topk(NUCLEUS_CANDIDATES)
+        probabilities = (values - scores.logsumexp(0)).exp()
+        before = probabilities.cumsum(0) - probabilities
+        if before[-1] >= p:  # the nucleus ends among these
+            return ids[: _count_kept(before, p)]
+    # Ascending, as in transformers, so that tied tokens fall on the same side of the cut.
+    values, ids = scores.sort()
+    is_dropped = values.softmax(0).cumsum(0) <= 1 - p
+    is_dropped[-1] = False
+    return ids[~is_dropped]
+
+
+def _count_kept(before: Tensor, p: float) -> int:
+    """How many tokens have less than ``p`` before them; the first always counts."""
+    return max(1, int((before < p).sum()))
+
+
+def keep_min_p(scores: Tensor, min_p: float) -> Tensor:
+    """Which tokens have at least ``min_p`` of the likeliest one's probability.
+
+    From Nguyen et al. 2024.
+
+    Args:
+        scores: logits, float32 [n].
+        min_p: from 0 to 1; the likeliest token is always kept.
+
+    Returns:
+        Indices into ``scores`` in ascending order, int64 [at least 1].
+    """
+    probabilities = scores.softmax(0)
+    best, index = probabilities.max(0)
+    is_kept = probabilities >= min_p * best
+    is_kept[index] = True
+    return is_kept.nonzero().squeeze(1)
+
+
+def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """The tokens that may be drawn, after temperature, top-k, top-p and min-p.
+
+    Args:
+        scores: logits, float32 [vocab].
+        sampling: with a temperature above 0.
+
+    Returns:
+        Ids, int64 [n], and their logits over the temperature, float32 [n].
+    """
+    scores = scores / sampling.temperature
+    ids = torch.arange(scores.shape[0], device=scores.device)
+    if sampling.top_k > 0:
+        ids = keep_top_k(scores, sampling.top_k)
+    if sampling.top_p < 1:
+        ids = ids[keep_top_p(scores[ids], sampling.top_p)]
+    if sampling.min_p > 0:
+        ids = ids[keep_min_p(scores[ids], sampling.min_p)]
+    return ids, scores[ids]
+
+
+class Sampler:
+    """Draws the tokens of one answer. Settings may differ from token to token."""
+
+    def __init__(self, history: TokenHistory, device: torch.device) -> None:
+        self._history = history
+        self._generator = torch.Generator(device)
+        self._seed: int | None = None
+        self._generator.seed()
+
+    def draw(self, logits: Tensor, sampling: Sampling) -> int:
+        """The next token's id.
+
+        A changed seed starts the random numbers anew.
+
+        Args:
+            logits: float [vocab], as the model gave them.
+            sampling: settings for this token.
+
+        Raises:
+            ModelError: the logits are not numbers, as when half precision overflows.
+        """
+        scores = self.adjusted(logits, sampling)
+        best, choice = scores.max(0)
+        if not best.isfinite():  # NaN anywhere makes the maximum NaN
+            raise overflow_error()
+        if sampling.temperature > 0:
+            self._reseed(sampling.seed)
+            ids, kept = candidates(scores, sampling)
+            choice = ids[torch.multinomial(kept.softmax(0), 1, generator=self._generator)[0]]
+        return int(choice)
+
+    def adjusted(self, logits: Tensor, sampling: Sampling) -> Tensor:
+        """Logits after the rules that look at what was written: float32 [vocab]."""
+        scores = logits.float()
+        if sampling.repetition_penalty != 1:
+            scores = penalise_repetition(
+                scores, self._history.seen(scores), sampling.repetition_penalty
+            )
+        if sampling.no_repeat_ngram_size > 0:
+            banned = self._history.would_repeat(sampling.no_repeat_ngram_size)
+            scores = forbid(scores, [token for token in banned if token < scores.shape[0]])
+        return scores
+
+    def _reseed(self, seed: int | None) -> None:
+        if seed != self._seed:
+            self._seed = seed
+            if seed is None:
+                self._generator.seed()
+            else:
+                self._generator.manual_seed(seed)

@@ -1,0 +1,85 @@
+"""The loop that writes an answer, token by token.
+
+Knows the model, the cache and the sampling rules; nothing of text, templates or clients.
+"""
+
+from collections.abc import Collection, Generator, Sequence
+
+from torch import Tensor
+
+from chatbot.engine.history import TokenHistory
+from chatbot.engine.inbox import Control
+from chatbot.engine.kv_cache import CachedModel, Interrupted
+from chatbot.engine.sampling import Sampler
+from chatbot.messages import FinishReason
+from chatbot.settings import Sampling
+
+
+def write_tokens(
+    model: CachedModel,
+    prompt: Sequence[int],
+    control: Control,
+    *,
+    sampling: Sampling,
+    context_length: int,
+    end_tokens: Collection[int],
+) -> Generator[int | Sampling, None, FinishReason]:
+    """Continue ``prompt``.
+
+    The cache must have been rewound to the prompt.
+
+    Args:
+        prompt: fewer tokens than ``context_length``.
+        control: settings are asked for before each token, and whether to stop many times more.
+        sampling: what the client believes to be in use.
+        context_length: longest prompt and answer together, in tokens.
+        end_tokens: after drawing one of these the answer is over.
+
+    Yields:
+        Each token, and each change of the settings before the first token drawn with it.
+
+    Returns:
+        Why it ended.
+
+    Raises:
+        ModelError: the model's output is not a number.
+        Exception: whatever the model raised.
+    """
+    history = TokenHistory(prompt)
+    sampler = Sampler(history, model.device)
+    room = context_length - len(prompt)
+    num_new = 0
+    unread: Sequence[int] = prompt[model.num_tokens :]
+    while True:
+        try:
+            logits = _read(model, unread, control)
+        except Interrupted:
+            return "cancelled"
+        if control.sampling is not sampling:
+            sampling = control.sampling
+            yield sampling
+        token = sampler.draw(logits, sampling)
+        num_new += 1
+        yield token
+        if token in end_tokens:
+            return "stop"
+        if num_new >= min(room, control.sampling.max_tokens):
+            return "length"
+        history.append(token)
+        unread = [token]
+
+
+def _read(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
+    """Logits [vocab] after ``tokens``, which are read in blocks.
+
+    Raises:
+        Interrupted: the answer was cancelled.
+    """
+    start = 0
+    while True:
+        # Blocks are counted from the first token of the prompt, wherever reading starts.
+        end = start + model.block_size - model.num_tokens % model.block_size
+        logits = model.read(tokens[start:end], lambda: control.is_cancelled)
+        if end >= len(tokens):
+            return logits
+        start = end

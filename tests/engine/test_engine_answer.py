@@ -1,0 +1,132 @@
+"""A loaded model, its answers as events, and how failures are worded."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from chatbot.engine import loading
+from chatbot.engine.answer import answer
+from chatbot.engine.failures import as_chatbot_error
+from chatbot.engine.inbox import Control
+from chatbot.engine.loading import LoadedModel, load, pick_precision
+from chatbot.engine.model_reference import find_model
+from chatbot.engine.protocol import ChatMessage, Delta, Generate, Generated
+from chatbot.errors import ContextError, ModelError
+from chatbot.settings import Sampling
+
+CPU = torch.device("cpu")
+QUESTION = (ChatMessage("user", "What is the capital of France?"),)
+
+
+def quiet(stage: str, fraction: float | None) -> None:
+    """Report nothing."""
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_folder: Path) -> LoadedModel:
+    return load(find_model(str(tiny_folder), quiet), "fp32", CPU, quiet)
+
+
+def run(loaded: LoadedModel, sampling: Sampling) -> list[object]:
+    request = Generate(id=3, messages=QUESTION, sampling=sampling)
+    return list(answer(loaded, request, Control(sampling)))
+
+
+def test_events_of_an_answer(loaded: LoadedModel) -> None:
+    *deltas, last = run(loaded, Sampling(temperature=0, max_tokens=12))
+    assert isinstance(last, Generated)
+    assert all(isinstance(event, Delta) and event.request_id == 3 for event in deltas)
+    statistics = last.statistics
+    assert statistics.num_new_tokens == 12
+    assert statistics.num_prompt_tokens == len(loaded.prompts.build(QUESTION).tokens)
+    assert statistics.first_token_seconds > 0
+    assert statistics.decode_seconds > 0
+
+
+def test_a_cancelled_answer_has_its_statistics(loaded: LoadedModel) -> None:
+    request = Generate(messages=QUESTION, sampling=Sampling())
+    control = Control(request.sampling)
+    control.is_cancelled = True
+    (only,) = answer(loaded, request, control)
+    assert isinstance(only, Generated)
+    assert only.finish_reason == "cancelled"
+    assert only.statistics.num_new_tokens == 0
+    assert only.statistics.decode_seconds == 0
+
+
+def test_a_prompt_that_fills_the_window(loaded: LoadedModel) -> None:
+    request = Generate(messages=QUESTION, sampling=Sampling(), context_length=5)
+    with pytest.raises(ContextError, match="window holds 5"):
+        next(answer(loaded, request, Control(request.sampling)))
+
+
+def test_a_window_larger_than_the_model_is_the_model_s(loaded: LoadedModel) -> None:
+    long = (ChatMessage("user", "é" * 3000),)
+    request = Generate(messages=long, sampling=Sampling(), context_length=10**6)
+    with pytest.raises(ContextError, match="window holds 2048"):
+        next(answer(loaded, request, Control(request.sampling)))
+
+
+def test_without_a_template_the_answer_starts_with_its_first_word(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "plain"))
+    (folder / "chat_template.jinja").unlink()
+    plain = load(find_model(str(folder), quiet), "fp32", CPU, quiet)
+    assert plain.prompts.strips_answer_start
+    for seed in range(5):
+        events = run(plain, Sampling(temperature=2, top_k=0, top_p=1, max_tokens=20, seed=seed))
+        text = "".join(event.text for event in events if isinstance(event, Delta))
+        assert text == text.lstrip()
+
+
+def test_what_a_loaded_model_knows(loaded: LoadedModel) -> None:
+    assert loaded.info.context_length == 2048
+    assert loaded.info.device == "cpu"
+    assert loaded.end_tokens == {0, 2}  # <|endoftext|> and <|im_end|>
+    assert loaded.special_tokens >= {0, 1, 2}
+
+
+def test_precisions() -> None:
+    assert pick_precision("auto", CPU) == "bf16"
+    assert pick_precision("auto", torch.device("mps")) == "fp16"
+    assert pick_precision("fp32", CPU) == "fp32"
+    with pytest.raises(ModelError, match="precision"):
+        pick_precision("int3", CPU)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_every_precision_answers(tiny_folder: Path, precision: str) -> None:
+    model = load(find_model(str(tiny_folder), quiet), precision, CPU, quiet)  # type: ignore[arg-type]
+    assert model.info.precision == precision
+    assert isinstance(run(model, Sampling(seed=1, max_tokens=5))[-1], Generated)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: not enough memory"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_runs_out_names_what_helps(
+    error: Exception, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loading, "_load_weights", fail)
+    with pytest.raises(ModelError, match="smaller"):
+        load(find_model(str(tiny_folder), quiet), "fp32", CPU, quiet)
+
+
+def test_any_other_error_becomes_one_sentence() -> None:
+    error = RuntimeError("shape mismatch\n  at line 3. And a second sentence.\nAnd more")
+    assert str(as_chatbot_error(error, "answering")) == (
+        "An error occurred while answering: shape mismatch at line 3. And a second sentence."
+    )
+    assert str(as_chatbot_error(KeyError(), "answering")).endswith("KeyError.")

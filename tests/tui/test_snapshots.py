@@ -1,0 +1,111 @@
+"""Pictures of the screen, at the smallest size that is promised and at a large one.
+
+After a change that is meant: ``.venv/bin/pytest tests/tui/test_snapshots.py --snapshot-update``,
+and look at what changed.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from chatbot.tui.app import ChatApp
+from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, until
+
+SIZES = {"small": (80, 24), "large": (160, 48)}
+ANSWER = """\
+Paris is the **capital** of France, and *also* its largest city.
+
+1. It lies on the Seine.
+2. It has about 2.1 million people.
+
+```python
+def capital(country: str) -> str:
+    return {"France": "Paris"}[country]
+```
+
+| city | river |
+|---|---|
+| Paris | Seine |
+| Lyon | Rhône |
+"""
+
+Steps = Callable[[Pilot[int], ChatApp], Awaitable[None]]
+
+
+@pytest.fixture(params=SIZES)
+def compare(request: pytest.FixtureRequest, snap_compare: Any, make_app: MakeApp) -> Any:
+    """Compares the screen after some steps with the kept picture of it."""
+
+    def check(steps: Steps, **script: Any) -> bool:
+        app = make_app(**{"answer": ANSWER, "delay": 0.0, **script})
+
+        async def before(pilot: Pilot[int]) -> None:
+            app._prompt.cursor_blink = False
+            await filled(pilot)
+            await until(pilot, lambda: app.session.engine.status.state == "ready")
+            await steps(pilot, app)
+            await pilot.pause()
+
+        return bool(snap_compare(app, terminal_size=SIZES[request.param], run_before=before))
+
+    return check
+
+
+def test_start(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        pass
+
+    assert compare(steps)
+
+
+def test_answer(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await ask_and_wait(pilot, app, "What is the capital of France?")
+
+    assert compare(steps)
+
+
+def test_refused_setting(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        app._sidebar.display = True
+        await pilot.pause()
+        app.query_one("#setting-temperature NumberInput").focus()
+        app.query_one("#setting-temperature NumberInput").cursor_blink = False  # type: ignore[attr-defined]
+        await pilot.pause()
+        await pilot.press("9", "enter")
+
+    assert compare(steps)
+
+
+def test_left_out_messages(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        for question in ("What is the capital of France?", "And of Italy?", "And of Spain?"):
+            await ask_and_wait(pilot, app, question)
+
+    assert compare(steps, window=70, answer="It is a city on a river.")
+
+
+def test_hints(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await pilot.press("/", "s")
+
+    assert compare(steps)
+
+
+def test_help(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await pilot.press("f1")
+        await pilot.pause()
+
+    assert compare(steps)
+
+
+def test_day_theme(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await ask(pilot, "/theme day")
+        await until(pilot, lambda: app.theme == "day")
+        await ask_and_wait(pilot, app, "What is the capital of France?")
+
+    assert compare(steps)
