@@ -20,7 +20,7 @@ from chatbot.conversation.turn import Turn
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Rendered
 from chatbot.errors import ChatbotError, CommandError, StoreError
-from chatbot.events import TurnEvent
+from chatbot.events import PromptBuilt, TurnEvent
 from chatbot.messages import Message, TextPart
 from chatbot.settings import Settings, find_spec, get_value, with_value
 from chatbot.store.chat_store import ChatStore
@@ -342,6 +342,24 @@ class ConversationManager:
                 await self.engine.ensure_loaded(model, self.settings.precision)
             raise
         self._last_working = (wanted.model, wanted.precision)
+
+    async def preview_prompt(self, draft: str) -> PromptBuilt | None:
+        """What the next prompt would consist of, if ``draft`` were asked now.
+
+        Returns:
+            None while no model is loaded.
+
+        Raises:
+            ContextError: the draft does not fit the window.
+            ChatbotError: the engine cannot count.
+        """
+        info = self.engine.status.info
+        if info is None:
+            return None
+        question = _question(draft, self.conversation.active_leaf)
+        path = (*self.conversation.path(), question)
+        prompt = await build_prompt(self.engine, path, self.settings, info)
+        return prompt.built
 
     async def render_prompt(self) -> Rendered:
         """The very text that the model was last given, or would be given now."""

@@ -4,6 +4,7 @@ What happens in a turn arrives as typed events and is rendered by one ``match``;
 user does arrives as messages of the widgets and as actions of the key table.
 """
 
+import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import ClassVar
@@ -16,7 +17,7 @@ from textual.screen import Screen
 
 from chatbot.conversation.commands import COMMANDS, run_command
 from chatbot.engine.client import EngineStatus
-from chatbot.errors import ChatbotError, ThemeError
+from chatbot.errors import ChatbotError, ContextError, ThemeError
 from chatbot.events import (
     PromptBuilt,
     SettingChanged,
@@ -29,6 +30,7 @@ from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.tui.chat_view import ChatView
 from chatbot.tui.command_hints import CommandHints, completion
+from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.keys import bind, check_keymap
 from chatbot.tui.message_views import AnswerView, MessageView
 from chatbot.tui.prompt import Prompt
@@ -36,6 +38,9 @@ from chatbot.tui.setting_controls import SettingChosen
 from chatbot.tui.sidebar import Sidebar
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.themes import load_themes
+
+COUNT_DELAY = 0.3
+"""Seconds without a key after which the draft is counted."""
 
 WIDE_ENOUGH = 110
 """Columns from which the sidebar is open at the start."""
@@ -52,6 +57,8 @@ class ChatApp(App[int]):
         bind("interrupt"),
         bind("toggle_sidebar", priority=True),
         bind("new_chat", priority=True),
+        bind("chats", priority=True),
+        bind("ribbon", priority=True),
         bind("palette", "command_palette", priority=True),
         bind("help", priority=True),
         bind("quit", priority=True),
@@ -73,6 +80,7 @@ class ChatApp(App[int]):
         self._chat = ChatView(id="chat")
         self._prompt = Prompt(self._accepts)
         self._hints = CommandHints(id="hints")
+        self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
         self._sidebar = Sidebar(self.manager.settings, self._theme_names)
 
@@ -82,6 +90,7 @@ class ChatApp(App[int]):
                 yield self._chat
                 yield self._hints
                 yield self._prompt
+                yield self._ribbon
             yield self._sidebar
         yield self._status
 
@@ -157,6 +166,26 @@ class ChatApp(App[int]):
     @on(Prompt.Changed)
     def _hint(self) -> None:
         self._hints.show_for(self._prompt.text)
+        self.count_context(COUNT_DELAY)
+
+    @work(group="count", exclusive=True)
+    async def count_context(self, delay: float = 0.0) -> None:
+        """Show what the next prompt would consist of, with what stands in the prompt box.
+
+        Args:
+            delay: seconds to wait for more typing; a later call takes this one's place.
+        """
+        await asyncio.sleep(delay)
+        if self.manager.is_busy:
+            return  # the engine counts between answers only; at the end it is counted anew
+        draft = "" if self._prompt.text.startswith("/") else self._prompt.text
+        try:
+            self._ribbon.built = await self.manager.preview_prompt(draft)
+            self._ribbon.problem = ""
+        except ContextError as error:
+            self._ribbon.problem = str(error)
+        except ChatbotError:
+            self._ribbon.built = None  # the status line says what is wrong with the engine
 
     @on(Prompt.CompletionWanted)
     def _complete(self) -> None:
@@ -213,6 +242,14 @@ class ChatApp(App[int]):
                 await self._show_variant(view, -1 if event.action.startswith("prev") else 1)
             case "edit" | "regenerate":
                 self._redo(view, event.action)
+            case "continue":
+                self.take("/continue")
+            case "fork":
+                self._fork(view)
+            case "pin":
+                self._pin(view)
+            case "delete":
+                self._delete(view)
 
     def _redo(self, view: MessageView, action: str) -> None:
         """Edit or answer anew; the branch is shown up to that message first."""
@@ -225,6 +262,31 @@ class ChatApp(App[int]):
             message = conversation[message.parent_id]
         conversation.show(message.id)
         self.take("/edit" if action == "edit" else "/regen")
+
+    def _fork(self, view: MessageView) -> None:
+        try:
+            self.manager.fork(view.message_id)
+        except ChatbotError as error:
+            self._refuse(str(error))
+            return
+        self.show_conversation()
+        self.notify("A new chat, with all up to here.")
+
+    def _pin(self, view: MessageView) -> None:
+        conversation = self.manager.conversation
+        is_pinned = view.message_id not in conversation.pinned
+        conversation.pin_message(view.message_id, is_pinned)
+        view.set_class(is_pinned, "-pinned")
+        self.count_context()
+
+    def _delete(self, view: MessageView) -> None:
+        try:
+            self.manager.delete_message(view.message_id)
+        except ChatbotError as error:
+            self._refuse(str(error))
+            return
+        self.show_conversation()
+        self.notify("Deleted. /undo brings it back.")
 
     async def _show_variant(self, view: MessageView, step: int) -> None:
         conversation = self.manager.conversation
@@ -263,6 +325,40 @@ class ChatApp(App[int]):
     def action_new_chat(self) -> None:
         """Begin a new chat."""
         self.take("/new")
+
+    def action_chats(self) -> None:
+        """List the chats, and search through them."""
+        from chatbot.tui.chats_screen import ChatsScreen
+
+        if self.session.store is None:
+            self._refuse("Chats are not kept in this run.")
+            return
+        screen = ChatsScreen(self.session.store, self.manager.conversation.id)
+        self.push_screen(screen, self._chat_chosen)
+
+    def _chat_chosen(self, chosen: tuple[str, str | None] | None) -> None:
+        if chosen is not None:
+            self._open_chat(*chosen)
+
+    @work(group="turn")
+    async def _open_chat(self, chat_id: str, message_id: str | None) -> None:
+        try:
+            if chat_id != self.manager.conversation.id:
+                await self.manager.open_chat(chat_id)
+            conversation = self.manager.conversation
+            shown = {message.id for message in conversation.path()}
+            if message_id is not None and message_id in conversation and message_id not in shown:
+                conversation.show(conversation.newest_leaf(message_id))
+        except ChatbotError as error:
+            self._refuse(str(error))
+            return
+        await self._draw_conversation()
+        if message_id is not None:
+            await self._chat.go_to(message_id)
+
+    def action_ribbon(self) -> None:
+        """Open or close the account of the context window."""
+        self._ribbon.toggle()
 
     def action_help(self) -> None:
         """Show the help page."""
@@ -316,6 +412,8 @@ class ChatApp(App[int]):
                             self._status.show_result(made.statistics)
         finally:
             self._status.is_busy = self.manager.is_busy
+            self._prompt.border_title = self.manager.conversation.title
+            self.count_context()
 
     async def _show_up_to(self, question_id: str) -> None:
         """Have the question at the end of what is shown."""
@@ -325,7 +423,7 @@ class ChatApp(App[int]):
             await self._chat.add_question(question, self._variant_of(question_id))
         elif self._chat.last_message_id != question_id:
             path = conversation.path(question_id)
-            await self._chat.show_path(path, self._variant_of)
+            await self._chat.show_path(path, self._variant_of, conversation.pinned)
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""
@@ -336,7 +434,10 @@ class ChatApp(App[int]):
         self.call_later(self._draw_conversation)
 
     async def _draw_conversation(self) -> None:
-        await self._chat.show_path(self.manager.conversation.path(), self._variant_of)
+        conversation = self.manager.conversation
+        await self._chat.show_path(conversation.path(), self._variant_of, conversation.pinned)
+        self._prompt.border_title = conversation.title
+        self.count_context()
 
     def propose(self, text: str) -> None:
         """Put a text into the prompt."""
@@ -404,6 +505,7 @@ class ChatApp(App[int]):
         self._status.status = status
         self._sidebar.show_status(status)
         if status.info:
+            self.count_context()
             window = self.manager.settings.context_length or status.info.context_length
             self._status.context_length = min(window, status.info.context_length)
 

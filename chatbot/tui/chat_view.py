@@ -4,6 +4,7 @@ Follows the stream only while the user is at its end. Offers verbs; decides noth
 """
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from textual.containers import VerticalScroll
 from textual.widget import Widget
@@ -33,31 +34,76 @@ Nothing leaves it, and nothing is hidden.
 """
 
 
+PAGE: Final = 20
+"""Messages that are shown at first, and added whenever the user comes to the top."""
+
+
 class ChatView(VerticalScroll, can_focus=False):
-    """The scrolling list of messages."""
+    """The scrolling list of messages: the end at once, what is before it on the way up."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._earlier: list[Message] = []
+        """Messages above those that are shown, oldest first."""
+        self._variant_of: Callable[[str], str] = lambda _: ""
+        self._left_out: frozenset[str] = frozenset()
+        self._pinned: frozenset[str] = frozenset()
+        self._is_adding = False
 
     def on_mount(self) -> None:
         self.anchor()
         self.mount(Static(WELCOME, id="welcome"))
 
-    async def show_path(self, path: Sequence[Message], variant_of: Callable[[str], str]) -> None:
+    async def show_path(
+        self,
+        path: Sequence[Message],
+        variant_of: Callable[[str], str],
+        pinned: Collection[str] = (),
+    ) -> None:
         """Show these messages in place of what is there.
 
         Args:
             path: the messages from first to last.
             variant_of: gives, for a message's id, which variant it is (``2/3``), or nothing.
+            pinned: ids of the messages that stay in the window.
         """
-        views: list[Widget] = []
-        for message in path:
-            variant = variant_of(message.id)
-            if message.role == "user":
-                views.append(QuestionView(message, variant))
-            else:
-                views.append(AnswerView(message.id, message, variant))
+        self._earlier = list(path[:-PAGE])
+        self._variant_of = variant_of
+        self._left_out = frozenset()
+        self._pinned = frozenset(pinned)
+        views: list[Widget] = [self._view_of(message) for message in path[-PAGE:]]
         async with self.batch():
             await self.remove_children()
             await self.mount_all(views or [Static(WELCOME, id="welcome")])
         self.anchor()
+
+    def _view_of(self, message: Message) -> MessageView:
+        variant = self._variant_of(message.id)
+        if message.role == "user":
+            view: MessageView = QuestionView(message, variant)
+        else:
+            view = AnswerView(message.id, message, variant)
+        view.set_class(message.id in self._left_out, "-left-out")
+        view.set_class(message.id in self._pinned, "-pinned")
+        return view
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if new_value <= 1 and self._earlier and not self._is_adding:
+            self._is_adding = True
+            self.call_later(self._add_earlier)
+
+    async def _add_earlier(self) -> None:
+        """Add a page above, and stay where the user is."""
+        page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
+        height = self.max_scroll_y
+        await self.mount_all([self._view_of(message) for message in page], before=0)
+
+        def stay() -> None:
+            self.scroll_to(y=self.scroll_y + self.max_scroll_y - height, animate=False)
+            self._is_adding = False
+
+        self.call_after_refresh(stay)
 
     async def add_question(self, message: Message, variant: str) -> None:
         """Add a question below, and follow it."""
@@ -81,6 +127,7 @@ class ChatView(VerticalScroll, can_focus=False):
     async def mark_left_out(self, ids: Collection[str]) -> None:
         """Dim the messages that the model was not given, and say so where they end."""
         await self.query(LeftOutMark).remove()
+        self._left_out = frozenset(ids)
         last: MessageView | None = None
         for view in self.query(MessageView):
             is_left_out = view.message_id in ids
@@ -96,6 +143,14 @@ class ChatView(VerticalScroll, can_focus=False):
         """Id of the last message shown; None in an empty chat."""
         views = self.query(MessageView)
         return views.last().message_id if views else None
+
+    async def go_to(self, message_id: str) -> None:
+        """Show the message with this id, however far up it is, and focus it."""
+        while self._earlier and message_id not in {v.message_id for v in self.query(MessageView)}:
+            page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
+            await self.mount_all([self._view_of(message) for message in page], before=0)
+        self.release_anchor()
+        self.focus_id(message_id)
 
     def focus_id(self, message_id: str) -> None:
         """Focus the message with this id, if it is shown."""

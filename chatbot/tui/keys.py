@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 from textual.binding import Binding, Keymap
 
-Place = Literal["everywhere", "prompt", "message"]
+Place = Literal["everywhere", "prompt", "message", "chats"]
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -32,6 +32,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
     "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
+    "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),
+    "ribbon": Key("ctrl+r", "what the next prompt consists of", "everywhere"),
     "palette": Key("ctrl+p", "all commands, by name", "everywhere"),
     "help": Key("f1", "this help", "everywhere"),
     "quit": Key("ctrl+q", "end the program", "everywhere"),
@@ -46,12 +48,21 @@ KEYS: Final[Mapping[str, Key]] = {
     "copy_code": Key("y", "copy its last code block", "message"),
     "previous_variant": Key("left", "the variant before", "message"),
     "next_variant": Key("right", "the variant after", "message"),
+    "continue": Key("g", "go on with an answer that was cut short", "message"),
+    "fork": Key("f", "begin a new chat with all up to here", "message"),
+    "pin": Key("p", "keep in the window, or no longer", "message"),
+    "delete": Key("delete", "delete it with all below; /undo brings it back", "message"),
+    "rename_chat": Key("f2", "rename the chat", "chats"),
+    "pin_chat": Key("ctrl+s", "keep the chat at the top, or no longer", "chats"),
+    "delete_chat": Key("ctrl+d", "delete the chat", "chats"),
+    "undo_delete": Key("ctrl+z", "bring back what was deleted", "chats"),
 }
 
 PLACES: Final[Mapping[Place, str]] = {
     "everywhere": "Everywhere",
     "prompt": "While writing",
     "message": "On a message",
+    "chats": "In the list of chats",
 }
 
 

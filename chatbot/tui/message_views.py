@@ -41,6 +41,10 @@ class MessageView(Vertical, can_focus=True):
         bind("copy_code", "act('copy_code')"),
         bind("previous_variant", "act('previous_variant')"),
         bind("next_variant", "act('next_variant')"),
+        bind("continue", "act('continue')"),
+        bind("fork", "act('fork')"),
+        bind("pin", "act('pin')"),
+        bind("delete", "act('delete')"),
     ]
 
     class Acted(TextualMessage):
@@ -185,9 +189,11 @@ class AnswerView(MessageView):
             facts.append(f"first after {made.statistics.first_token_seconds:.2f} s")
         match made.finish_reason:
             case "cancelled":
-                facts.append("stopped")
+                facts.append("stopped; g goes on")
             case "length":
-                facts.append("cut at the longest length")
+                facts.append("cut at the longest length; g goes on")
+            case "interrupted":
+                facts.append("interrupted: the program ended; g goes on")
         facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
         if made.num_controls_removed:
             facts.append(f"{made.num_controls_removed} control sequences removed")

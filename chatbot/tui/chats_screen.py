@@ -1,0 +1,237 @@
+"""Ctrl+K: all chats, and a search through every message of them.
+
+Lists and changes what the store holds; opening one is left to the app.
+"""
+
+import time
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from chatbot.errors import ChatbotError
+from chatbot.store.chat_store import ChatStore
+from chatbot.store.values import ChatInfo, SearchHit
+from chatbot.tui.keys import bind
+
+MOST_SHOWN: Final = 200
+"""Rows in the list; whoever wants more searches."""
+
+HINTS: Final = (
+    "Enter opens · F2 renames · Ctrl+S pins · Ctrl+D deletes · Ctrl+Z undoes · Esc closes"
+)
+
+
+class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
+    """A search line over a list. Its result is the chat and message to open, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+k", "close", "Close", priority=True, show=False),
+        Binding("up", "move(-1)", "Up", priority=True, show=False),
+        Binding("down", "move(1)", "Down", priority=True, show=False),
+        Binding("pageup", "move(-10)", "Page up", priority=True, show=False),
+        Binding("pagedown", "move(10)", "Page down", priority=True, show=False),
+        bind("rename_chat", priority=True),
+        bind("pin_chat", priority=True),
+        bind("delete_chat", priority=True),
+        bind("undo_delete", priority=True),
+    ]
+
+    def __init__(self, store: ChatStore, current: str) -> None:
+        """Make the screen.
+
+        Args:
+            store: what is listed.
+            current: id of the chat that is open.
+        """
+        super().__init__()
+        self._store = store
+        self._current = current
+        self._rows: list[ChatInfo | SearchHit] = []
+        self._deleted: list[str] = []
+        self._renaming: ChatInfo | None = None
+        self._search = Input(placeholder="Search all messages", compact=True, id="chat-search")
+        self._list = OptionList(id="chat-list", markup=False)
+        self._list.can_focus = False  # what is typed goes to the search line
+        self._foot = Static(HINTS, id="chat-foot", markup=False)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="chats") as box:
+            box.border_title = "Chats"
+            yield self._search
+            yield self._list
+            yield self._foot
+
+    def on_mount(self) -> None:
+        self._search.focus()
+        self.show_rows("")
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        if self._renaming is None:
+            self.show_rows(event.value)
+
+    @work(exclusive=True, group="rows")
+    async def show_rows(self, query: str, select: str | None = None) -> None:
+        """List what matches ``query``, or the chats, the last ones first.
+
+        Args:
+            query: what to search for; empty lists all chats.
+            select: id of the chat to go to; by default the first.
+        """
+        try:
+            if query.strip():
+                self._rows = list(await self._store.search(query, MOST_SHOWN))
+            else:
+                self._rows = list(await self._store.list_chats(MOST_SHOWN))
+        except ChatbotError as error:
+            self._say(str(error))
+            return
+        self._list.clear_options()
+        self._list.add_options(
+            [Option(_hit_row(r) if isinstance(r, SearchHit) else self._row(r)) for r in self._rows]
+        )
+        ids = [_chat_of(row).id for row in self._rows]
+        if self._rows:
+            self._list.highlighted = ids.index(select) if select in ids else 0
+        elif query.strip():
+            self._say("Nothing found.")
+        else:
+            self._say("There are no chats yet.")
+
+    def action_close(self) -> None:
+        """Leave the renaming, or the screen."""
+        if self._renaming is not None:
+            self._end_renaming()
+        else:
+            self.dismiss(None)
+
+    def action_move(self, step: int) -> None:
+        """Go up or down the list."""
+        if self._rows:
+            index = (self._list.highlighted or 0) + step
+            self._list.highlighted = min(max(index, 0), len(self._rows) - 1)
+
+    @on(Input.Submitted)
+    async def _enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._renaming is not None:
+            chat = self._renaming
+            title = event.value.strip()
+            self._end_renaming()
+            if title:
+                await self._change(self._store.rename_chat(chat.id, title), chat.id)
+            return
+        self._open_highlighted()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._open_highlighted()
+
+    def _open_highlighted(self) -> None:
+        row = self._highlighted()
+        if isinstance(row, SearchHit):
+            self.dismiss((row.chat.id, row.message_id))
+        elif row is not None:
+            self.dismiss((row.id, None))
+
+    def action_rename_chat(self) -> None:
+        """Have the title typed in the search line."""
+        row = self._highlighted()
+        if row is None:
+            return
+        self._renaming = _chat_of(row)
+        with self.prevent(Input.Changed):
+            self._search.value = self._renaming.title
+        self._say("A new title, and Enter. Esc leaves it as it is.")
+
+    def _end_renaming(self) -> None:
+        self._renaming = None
+        with self.prevent(Input.Changed):
+            self._search.value = ""
+        self._say(HINTS)
+        self.show_rows("")
+
+    async def action_pin_chat(self) -> None:
+        """Keep the chat at the top, or no longer."""
+        row = self._highlighted()
+        if row is not None:
+            chat = _chat_of(row)
+            await self._change(self._store.pin_chat(chat.id, not chat.is_pinned), chat.id)
+
+    async def action_delete_chat(self) -> None:
+        """Delete the chat; it can be brought back."""
+        row = self._highlighted()
+        if row is None:
+            return
+        chat = _chat_of(row)
+        if chat.id == self._current:
+            self._say("This chat is open; begin another one first (Ctrl+N).")
+            return
+        if await self._change(self._store.delete_chat(chat.id), None):
+            self._deleted.append(chat.id)
+            self._say(f"Deleted: {chat.title or 'a chat'}. Ctrl+Z brings it back.")
+
+    async def action_undo_delete(self) -> None:
+        """Bring back the chat that was deleted last."""
+        if not self._deleted:
+            self._say("Nothing was deleted here.")
+            return
+        chat_id = self._deleted.pop()
+        await self._change(self._store.restore_chat(chat_id), chat_id)
+
+    async def _change(self, change, select: str | None) -> bool:  # type: ignore[no-untyped-def]
+        """Carry out a change of the store, and list anew; returns whether it worked."""
+        try:
+            await change
+        except ChatbotError as error:
+            self._say(str(error))
+            return False
+        self.show_rows(self._search.value, select)
+        return True
+
+    def _highlighted(self) -> ChatInfo | SearchHit | None:
+        index = self._list.highlighted
+        return self._rows[index] if index is not None and index < len(self._rows) else None
+
+    def _row(self, chat: ChatInfo) -> Content:
+        mark = "★" if chat.is_pinned else ("●" if chat.id == self._current else " ")
+        return Content.assemble(
+            (f"{mark} ", "$accent"),
+            chat.title or "(no title)",
+            (f"  {when(chat.updated_at)} · {chat.num_messages} messages", "dim"),
+        )
+
+    def _say(self, text: str) -> None:
+        self._foot.update(text)
+
+
+def _chat_of(row: ChatInfo | SearchHit) -> ChatInfo:
+    return row.chat if isinstance(row, SearchHit) else row
+
+
+def _hit_row(hit: SearchHit) -> Content:
+    """A hit: its chat, and the words around with what was searched for marked."""
+    who = {"user": "you", "assistant": "answer"}.get(hit.role or "", "title")
+    excerpt = [(run.text, "bold $accent") if run.is_hit else run.text for run in hit.excerpt]
+    title = (hit.chat.title or "(no title)", "bold")
+    about = (f"  {when(hit.created_at)} · {who}", "dim")
+    return Content.assemble("  ", title, about, "\n    ", *excerpt)
+
+
+def when(seconds: float, now: float | None = None) -> str:
+    """A moment, as people say it: a time today, a weekday this week, else a date."""
+    now = time.time() if now is None else now
+    moment, today = time.localtime(seconds), time.localtime(now)
+    if (moment.tm_year, moment.tm_yday) == (today.tm_year, today.tm_yday):
+        return time.strftime("%H:%M", moment)
+    if 0 <= now - seconds < 6 * 86400:
+        return time.strftime("%a %H:%M", moment)
+    return time.strftime("%Y-%m-%d", moment)

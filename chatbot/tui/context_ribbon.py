@@ -1,0 +1,106 @@
+"""What the next prompt consists of, in exact tokens: a line, or a table of it.
+
+Drawn in shades as well as colours, so that it can be read without them.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from textual import events
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from chatbot.events import PromptBuilt
+
+BAR_WIDTH: Final = 24
+
+
+class Share(msgspec.Struct, frozen=True):
+    """One part of the window."""
+
+    name: str
+    num_tokens: int
+    shade: str
+    colour: str
+
+
+def shares(built: PromptBuilt) -> tuple[Share, ...]:
+    """The parts of the window, in their order in it; they add up to it."""
+    named = built.num_system_tokens + built.num_history_tokens + built.num_question_tokens
+    free = built.context_length - built.num_prompt_tokens - built.room
+    return (
+        Share("system", built.num_system_tokens, "█", "$secondary"),
+        Share("history", built.num_history_tokens, "▓", "$primary"),
+        Share("question", built.num_question_tokens, "▒", "$accent"),
+        Share("template", built.num_prompt_tokens - named, "▚", "$foreground-muted"),
+        Share("room for the answer", built.room, "░", "$success"),
+        Share("free", free, "·", "$foreground-muted"),
+    )
+
+
+def cells(parts: Sequence[Share], width: int) -> list[int]:
+    """How many of ``width`` cells each part gets: at least one for each that is not empty."""
+    total = sum(part.num_tokens for part in parts) or 1
+    given = [max(part.num_tokens * width // total, int(part.num_tokens > 0)) for part in parts]
+    largest = max(range(len(parts)), key=lambda i: parts[i].num_tokens)
+    given[largest] += width - sum(given)
+    return given
+
+
+class ContextRibbon(Widget):
+    """The ribbon below the prompt; a click or its key opens and closes the table."""
+
+    built: reactive[PromptBuilt | None] = reactive(None, layout=True)
+    problem: reactive[str] = reactive("")
+    """Why there is nothing to count: the question alone does not fit, say."""
+    is_open: reactive[bool] = reactive(False, layout=True)
+
+    def render(self) -> Content:
+        if self.problem:
+            return Content.from_markup("[$text-error]$problem[/]", problem=self.problem)
+        if self.built is None:
+            return Content.from_markup("[dim]context: counted once the model is there[/]")
+        parts = shares(self.built)
+        return self._table(parts) if self.is_open else self._line(parts)
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.toggle()
+
+    def toggle(self) -> None:
+        """Open the table, or close it."""
+        self.is_open = not self.is_open
+
+    def _line(self, parts: Sequence[Share]) -> Content:
+        left_out = self._left_out()
+        words = [f"{p.name.split()[0]} {p.num_tokens:,}" for p in parts if p.num_tokens]
+        room = self.size.width - BAR_WIDTH - 1 - left_out.cell_length
+        if len("  ".join(words)) > room:  # the two that say least go where there is no room
+            words = [word for word in words if not word.startswith(("template", "free"))]
+        bar = self._bar(parts, BAR_WIDTH)
+        return Content.assemble(bar, " ", ("  ".join(words), "dim"), left_out)
+
+    def _table(self, parts: Sequence[Share]) -> Content:
+        window = self.built.context_length if self.built else 1
+        rows = [Content.assemble(self._bar(parts, max(self.size.width, BAR_WIDTH)))]
+        rows += [
+            Content.assemble(
+                (f"{p.shade} ", p.colour),
+                f"{p.name:<20}{p.num_tokens:>9,}",
+                (f"{p.num_tokens / window:>8.1%}", "dim"),
+            )
+            for p in parts
+        ]
+        if left_out := self._left_out():
+            rows.append(left_out)
+        return Content("\n").join(rows)
+
+    def _bar(self, parts: Sequence[Share], width: int) -> Content:
+        drawn = zip(parts, cells(parts, width), strict=True)
+        return Content.assemble(*((part.shade * count, part.colour) for part, count in drawn))
+
+    def _left_out(self) -> Content:
+        count = len(self.built.left_out) if self.built else 0
+        return Content.from_markup(f"  [$warning]✂ {count} messages left out[/]" if count else "")
