@@ -92,7 +92,9 @@ async def main(folder: Path, seed: int) -> None:
             manager.new_chat()
         else:
             chats = [
-                branch(*(f"{tag} imported {n} " + "text " * 100 for n in range(20)), id=f"i{tag}x{i}")
+                branch(
+                    *(f"{tag} imported {n} " + "text " * 100 for n in range(20)), id=f"i{tag}x{i}"
+                )
                 for i in range(NUM_IMPORTED)
             ]
             say("importing", tag=tag)
