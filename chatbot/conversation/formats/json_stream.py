@@ -122,13 +122,13 @@ class _Window:
                 raise FormatError("A chat in the file is too long to be read.")
             searched -= self._at
             # More each time, so that a long string is not searched again and again.
-            if not self._fill(max(_CHUNK, length)):
+            if not self._fill(length):
                 raise FormatError("The file breaks off in the middle.")
             searched += self._at
 
-    def _fill(self, size: int = _CHUNK) -> bool:
-        """Read on; what was passed is forgotten. False at the end of the file."""
-        piece = self._file.read(size)
+    def _fill(self, size: int = 0) -> bool:
+        """Read on, by ``size`` bytes or more; False at the end. What was passed is forgotten."""
+        piece = self._file.read(max(size, _CHUNK))
         self._data = self._data[self._at :] + piece
         self._at = 0
         return bool(piece)

@@ -6,6 +6,7 @@ as well as the ``conversations.json`` in it).
 
 import contextlib
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -26,6 +27,14 @@ MAX_UNPACKED_BYTES: Final = 4 * 2**30
 
 MAX_RATIO: Final = 200
 """How many times longer than its packed form a file in an archive may be; text reaches 20."""
+
+_BROKEN_ARCHIVE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # packed in a way that Python does not know
+    RuntimeError,  # encrypted
+)
 
 _ReadChat = Callable[[bytes], StoredChat]
 
@@ -57,7 +66,7 @@ def read_chats(file: Path) -> Iterator[StoredChat | BrokenChat]:
         raise FormatError(f"{name}: {error}") from error
     except OSError as error:
         raise FormatError(f"{name} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN_ARCHIVE as error:
         raise FormatError(f"{name} is a broken archive: {clean_line(str(error))}.") from error
 
 
