@@ -19,13 +19,26 @@ from chatbot.session import Session
 INTERRUPTED = 130
 
 
-async def run_ask(session: Session, question: str, *, as_json: bool, stream: bool) -> int:
-    """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted)."""
+async def run_ask(
+    session: Session, question: str, *, as_json: bool, stream: bool, resume: str | None = None
+) -> int:
+    """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted).
+
+    Args:
+        session: the pieces of this run.
+        question: what is asked.
+        as_json: print one JSON object instead of the text.
+        stream: print the text as it comes.
+        resume: the chat to go on with; see ``Session.resume``.
+    """
     async with session:
         for problem in session.config.problems:
             print(problem, file=sys.stderr)
         session.engine.on_status(StatusPrinter().show)
+        session.on_problem(lambda problem: print(problem, file=sys.stderr))
         manager = session.manager
+        if resume is not None:
+            await session.resume(resume)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
         answer: Message | None = None
         try:
@@ -47,6 +60,8 @@ async def run_ask(session: Session, question: str, *, as_json: bool, stream: boo
         if as_json:
             info = session.engine.status.info
             report = as_report(answer, info.load_seconds if info else 0.0)
+            if session.store:
+                report["chat_id"] = manager.conversation.id
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         elif stream:
             sys.stdout.write("\n")

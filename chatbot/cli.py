@@ -11,10 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from chatbot import __version__
+from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 
 INTERRUPTED = 130
+
+LATEST = "latest"
+"""What ``--resume`` can be given for the chat with the last message."""
 
 _FLAGS = (
     # flag, setting, metavar
@@ -56,6 +60,19 @@ def build_parser() -> argparse.ArgumentParser:
     settings.add_argument("--precision", choices=PRECISIONS, help=find_spec("precision").help)
     for flag, name, metavar in _FLAGS:
         settings.add_argument(flag, dest=name, metavar=metavar, help=find_spec(name).help)
+    which = settings.add_mutually_exclusive_group()
+    which.add_argument(
+        "-c",
+        "--continue",
+        dest="resume",
+        action="store_const",
+        const=LATEST,
+        help="go on with the last chat",
+    )
+    which.add_argument("-r", "--resume", metavar="ID", help="go on with this chat")
+    settings.add_argument(
+        "--no-save", action="store_true", help="keep nothing of this run on the disk"
+    )
 
     parser = argparse.ArgumentParser(
         prog="chatbot",
@@ -80,6 +97,8 @@ def build_parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
     ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
 
+    add_chats_parser(commands)
+
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of text")
     return parser
@@ -90,28 +109,41 @@ def _run(options: argparse.Namespace) -> int:
         from chatbot.doctor import run_doctor
 
         return run_doctor(as_json=options.json)
+    if options.command == "chats":
+        from chatbot.chats import run_chats
+
+        return run_chats(options)
 
     from chatbot.config import load_config
     from chatbot.paths import config_file
     from chatbot.session import Session
 
     config = load_config(config_file())
-    session = Session(config, _with_flags(config.settings, options))
+    keeps_chats = not getattr(options, "no_save", False)
+    session = Session(config, _with_flags(config.settings, options), keeps_chats=keeps_chats)
+    resume: str | None = getattr(options, "resume", None)
     if options.command == "ask":
         from chatbot.ask import run_ask
 
         question = _with_piped(options.question)
         stream = not options.no_stream
-        return asyncio.run(run_ask(session, question, as_json=options.json, stream=stream))
+        return asyncio.run(
+            run_ask(session, question, as_json=options.json, stream=stream, resume=resume)
+        )
     if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from chatbot.plain import run_plain
 
-        return asyncio.run(run_plain(session))
+        return asyncio.run(run_plain(session, resume))
 
-    from chatbot.tui.app import ChatApp
+    try:
+        if resume is not None:
+            asyncio.run(session.resume(resume))
+        from chatbot.tui.app import ChatApp
 
-    app = ChatApp(session)
-    app.run()
+        app = ChatApp(session)
+        app.run()
+    finally:
+        session.close_store()
     return app.return_code or 0
 
 

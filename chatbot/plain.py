@@ -31,6 +31,9 @@ LEAVE_WORDS: Final = frozenset({"quit", "exit", "bye"})
 
 PROMPT: Final = "> "
 
+HISTORY_SHOWN: Final = 4
+"""Messages of an earlier chat that are printed when it is gone on with."""
+
 
 class StatusPrinter:
     """Shows on standard error how the loading of a model goes."""
@@ -106,9 +109,9 @@ class PlainFace:
                     sys.stdout.write(text)
                     sys.stdout.flush()
                 case PromptBuilt(left_out=left_out) if left_out:
-                    self._tell(f"[{len(left_out)} earlier messages do not fit and are left out]")
+                    self.tell(f"[{len(left_out)} earlier messages do not fit and are left out]")
                 case SettingChanged(change=change):
-                    self._tell(f"[{change.name} {change.old} → {change.new}]")
+                    self.tell(f"[{change.name} {change.old} → {change.new}]")
                 case TurnFinished(answer=answer):
                     sys.stdout.write("\n")
                     sys.stdout.flush()
@@ -116,7 +119,7 @@ class PlainFace:
                     if made and made.finish_reason == "error":
                         self._show_error(made.error)
                     elif made and made.finish_reason != "stop":
-                        self._tell(f"[{_why_ended(made.finish_reason)}]")
+                        self.tell(f"[{_why_ended(made.finish_reason)}]")
                 case TurnStarted() | PromptBuilt():
                     pass
 
@@ -127,11 +130,22 @@ class PlainFace:
     def show_conversation(self) -> None:
         """See ``Face``. What scrolled by cannot be drawn anew, so the change is said."""
         path = self.manager.conversation.path()
-        self._tell(f"[the chat now has {len(path)} messages]" if path else "[an empty chat]")
+        self.tell(f"[the chat now has {len(path)} messages]" if path else "[an empty chat]")
+
+    def show_history(self) -> None:
+        """Print the end of the chat that is gone on with, so that the user knows where it is."""
+        path = self.manager.conversation.path()
+        self.tell(f"[{self.manager.conversation.title}: {len(path)} messages]")
+        for message in path[-HISTORY_SHOWN:]:
+            mark = PROMPT if message.role == "user" else ""
+            self.tell(f"{mark}{message.text.strip()}")
+        made = path[-1].making if path else None
+        if made and made.finish_reason in ("interrupted", "cancelled"):
+            self.tell("[the answer was cut off; /continue goes on with it]")
 
     def propose(self, text: str) -> None:
         """See ``Face``. A line of input cannot be filled in everywhere, so it is shown."""
-        self._tell(f"The question was: {text}\nType it anew.")
+        self.tell(f"The question was: {text}\nType it anew.")
 
     def copy_text(self, text: str) -> None:
         """See ``Face``."""
@@ -143,7 +157,7 @@ class PlainFace:
         payload = base64.b64encode(text.encode()).decode()
         sys.stdout.write(f"\x1b]52;c;{payload}\x07")  # our own, never the model's
         sys.stdout.flush()
-        self._tell("[copied]")
+        self.tell("[copied]")
 
     def load_model(self) -> None:
         """See ``Face``."""
@@ -157,7 +171,7 @@ class PlainFace:
 
     def show_settings(self) -> None:
         """See ``Face``."""
-        self._tell("[set]")
+        self.tell("[set]")
 
     def set_theme(self, name: str) -> None:
         """See ``Face``."""
@@ -172,20 +186,22 @@ class PlainFace:
         if self.manager.is_busy:
             self.manager.stop()
         elif self._is_interactive:
-            self._tell("\n(Ctrl+D or quit leaves)")
+            self.tell("\n(Ctrl+D or quit leaves)")
         else:
             raise KeyboardInterrupt
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Say something on standard error."""
         print(text, file=sys.stderr, flush=True)
 
     def _show_error(self, text: str) -> None:
         self.has_failed = True
-        self._tell(text)
+        self.tell(text)
 
 
 def _why_ended(reason: str) -> str:
-    return {"cancelled": "stopped", "length": "the longest answer or the window's end"}[reason]
+    reasons = {"cancelled": "stopped", "length": "the longest answer or the window's end"}
+    return reasons.get(reason, reason)
 
 
 async def _read_line(prompt: str) -> str | None:
@@ -213,8 +229,12 @@ async def _read_line(prompt: str) -> str | None:
     return await line
 
 
-async def run_plain(session: Session) -> int:
+async def run_plain(session: Session, resume: str | None = None) -> int:
     """Run the plain mode; returns the exit status.
+
+    Args:
+        session: the pieces of this run.
+        resume: the chat to go on with; see ``Session.resume``.
 
     With a person at the keyboard an error is something they saw and dealt with, so the
     status is 0; in a pipe it is 1.
@@ -229,6 +249,11 @@ async def run_plain(session: Session) -> int:
         for problem in session.config.problems:
             print(problem, file=sys.stderr)
         face = PlainFace(session.manager, is_interactive=is_interactive)
+        session.on_problem(face.tell)
+        if resume is not None:
+            await session.resume(resume)
+            if is_interactive:
+                face.show_history()
         face.load_model()
         await face.run()
         return int(face.has_failed and not is_interactive)

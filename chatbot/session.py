@@ -5,6 +5,7 @@ textual.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Self
 
@@ -53,6 +54,12 @@ class Session:
         if found is None:
             raise StoreError("There is no chat to continue yet.")
         await self.manager.open_chat(found)
+
+    def on_problem(self, watcher: Callable[[str], None]) -> None:
+        """Have ``watcher`` told, in sentences, when chats cannot be kept or had to be repaired."""
+        self.manager.on_problem(watcher)
+        if self.store:
+            self.store.on_notice(watcher)
 
     def close_store(self) -> None:
         """Write what is still to be written; the last thing a run does."""

@@ -48,6 +48,8 @@ def tokens_of(text: str) -> int:
 
 
 def answer_to(request: Generate) -> str:
+    if request.continue_last:
+        return f" and on after {request.messages[-1].content.split()[-1]}."
     if file := os.environ.get("SCRIPT_ANSWER"):
         return Path(file).read_bytes().decode("utf-8", "surrogatepass")
     question = request.messages[-1].content
@@ -131,13 +133,19 @@ def main() -> None:
                     load_seconds=LOAD_SECONDS,
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
-            case Count(messages=messages):
+            case Count(messages=messages, continue_last=continues):
                 sizes = tuple(tokens_of(m.content) for m in messages)
+                opening = 0 if continues else 3
                 channel.send(
-                    Counted(request_id=request.id, message_tokens=sizes, generation_prompt_tokens=3)
+                    Counted(
+                        request_id=request.id,
+                        message_tokens=sizes,
+                        generation_prompt_tokens=opening,
+                    )
                 )
-            case Render(messages=messages):
-                text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages) + "<|assistant|>\n"
+            case Render(messages=messages, continue_last=continues):
+                text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages)
+                text = text[:-1] if continues else text + "<|assistant|>\n"
                 channel.send(Rendered(request_id=request.id, text=text, num_tokens=len(text)))
             case Generate():
                 generate(channel, request, inbox)

@@ -4,17 +4,24 @@ A face of the program (TUI, plain text) passes in what the user typed and itself
 ``Face`` that the results are shown on. Knows no widget and no terminal.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from chatbot.conversation import transcript
+from chatbot.conversation.formats.files import write_new
+from chatbot.conversation.formats.markdown import to_markdown
+from chatbot.conversation.formats.own_json import to_json
+from chatbot.conversation.formats.reading import read_chat
 from chatbot.conversation.manager import ConversationManager
-from chatbot.errors import CommandError
+from chatbot.errors import CommandError, StoreError
 from chatbot.events import TurnEvent
 from chatbot.settings import SPECS, find_spec, get_value
+from chatbot.store.chat_store import ChatStore
+from chatbot.store.values import ChatInfo, SearchHit
 from chatbot.terminal_text import clean, clean_line
 
 
@@ -162,8 +169,75 @@ async def _edit(face: Face, arguments: str) -> None:
 
 
 async def _undo(face: Face, arguments: str) -> None:
-    face.manager.undo()
+    if not await face.manager.undo_deletion():
+        face.manager.undo()
     face.show_conversation()
+
+
+async def _continue(face: Face, arguments: str) -> None:
+    await face.run_turn(face.manager.continue_answer())
+
+
+async def _fork(face: Face, arguments: str) -> None:
+    face.manager.fork()
+    face.show_conversation()
+
+
+async def _rename(face: Face, arguments: str) -> None:
+    face.manager.rename(arguments)
+    face.show_note(f"The chat is called **{face.manager.conversation.title}**.")
+
+
+async def _pin(face: Face, arguments: str) -> None:
+    conversation = face.manager.conversation
+    conversation.pin(not conversation.is_pinned)
+    face.show_note("The chat is pinned." if conversation.is_pinned else "The chat is unpinned.")
+
+
+async def _delete(face: Face, arguments: str) -> None:
+    title = face.manager.conversation.title
+    await face.manager.delete_chat()
+    face.show_conversation()
+    face.show_note(f"Deleted **{title}**; `/undo` brings it back.")
+
+
+async def _chats(face: Face, arguments: str) -> None:
+    store = _store(face)
+    if arguments:
+        hits = await store.search(arguments, limit=10)
+        lines = [_hit_line(hit) for hit in hits]
+    else:
+        lines = [_chat_line(chat) for chat in await store.list_chats(limit=20)]
+    if not lines:
+        face.show_note("No chat matches." if arguments else "There are no chats yet.")
+        return
+    face.show_note("\n".join(["**Chats** (`/open ID` goes on with one)", "", *lines]))
+
+
+async def _open(face: Face, arguments: str) -> None:
+    if not arguments:
+        raise CommandError("Name a chat by the beginning of its id; /chats lists them.")
+    await face.manager.open_chat(await _store(face).find_chat(arguments))
+    face.show_conversation()
+
+
+def _store(face: Face) -> ChatStore:
+    if face.manager.store is None:
+        raise StoreError("Chats are not kept in this run; start without --no-save.")
+    return face.manager.store
+
+
+def _chat_line(chat: ChatInfo) -> str:
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(chat.updated_at))
+    pin = " · pinned" if chat.is_pinned else ""
+    title = chat.title or "(no title)"
+    return f"- `{chat.id[:8]}` {title} · {day} · {chat.num_messages} messages{pin}"
+
+
+def _hit_line(hit: SearchHit) -> str:
+    text = "".join(f"**{run.text}**" if run.is_hit else run.text for run in hit.excerpt)
+    title = f"{hit.chat.title}: " if hit.message_id else ""
+    return f"- `{hit.chat.id[:8]}` {title}{text}"
 
 
 async def _tokens(face: Face, arguments: str) -> None:
@@ -196,18 +270,21 @@ async def _copy(face: Face, arguments: str) -> None:
 
 async def _export(face: Face, arguments: str) -> None:
     file = _file_of(arguments, "/export chat.md")
-    transcript.write_text(file, transcript.to_markdown(face.manager.conversation))
+    conversation = face.manager.conversation
+    write_new(file, [to_markdown(conversation.path(), conversation.title).encode()])
     face.show_note(f"The chat is in `{clean_line(str(file))}`.")
 
 
 async def _save(face: Face, arguments: str) -> None:
     file = _file_of(arguments, "/save chat.json")
-    transcript.save(face.manager.conversation, file)
+    write_new(file, [to_json(face.manager.conversation.as_stored(), pretty=True)])
     face.show_note(f"The chat, with all its branches, is in `{clean_line(str(file))}`.")
 
 
 async def _load(face: Face, arguments: str) -> None:
-    face.manager.open(transcript.load(_file_of(arguments, "/load chat.json")))
+    file = _file_of(arguments, "/load chat.json")
+    chat = await asyncio.to_thread(read_chat, file)
+    await face.manager.import_and_open(chat)
     face.show_conversation()
 
 
@@ -237,13 +314,20 @@ COMMANDS: Final = {
         Command("theme", "[NAME]", "lists the colour themes, or uses one.", _theme),
         Command("regen", "", "answers the last question once more.", _regen),
         Command("edit", "[TEXT]", "asks the last question in other words.", _edit),
-        Command("undo", "", "takes the last question and its answer back.", _undo),
+        Command("continue", "", "goes on with an answer that was cut off.", _continue),
+        Command("undo", "", "brings a deletion back, else takes the last exchange back.", _undo),
+        Command("fork", "", "goes on in a new chat that begins like this one.", _fork),
+        Command("rename", "TITLE", "gives the chat another title.", _rename),
+        Command("pin", "", "keeps the chat on top of the list, or no longer.", _pin),
+        Command("chats", "[WORDS]", "lists the chats, or searches them.", _chats),
+        Command("open", "ID", "goes on with another chat.", _open),
+        Command("delete", "", "deletes the chat; /undo brings it back.", _delete),
         Command("tokens", "", "says what the last answer cost.", _tokens),
         Command("context", "", "shows the very text that the model was given.", _context),
         Command("copy", "", "copies the last answer to the clipboard.", _copy),
         Command("export", "FILE", "writes the chat to a new Markdown file.", _export),
         Command("save", "FILE", "writes the chat, with all branches, to a new file.", _save),
-        Command("load", "FILE", "opens a chat that /save wrote.", _load),
+        Command("load", "FILE", "imports a file with one chat, and opens it.", _load),
         Command("quit", "", "ends the program.", _quit),
     )
 }

@@ -63,11 +63,13 @@ class ConversationManager:
         self._last_working: tuple[str, str] | None = None
         self._problem_watchers: list[Callable[[str], None]] = []
         self._deleted_chat: str | None = None
+        self._undoable: Deletion | None = None
         self._titling: asyncio.Task[None] | None = None
         self._use(Conversation(), is_stored=False)
 
     def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
         self.conversation = conversation
+        self._deleted_chat = self._undoable = None
         self.written_elsewhere: tuple[str, ...] = ()
         """Ids of answers in this chat that another running program is writing."""
         self._journal: Journal | None = None
@@ -148,7 +150,7 @@ class ConversationManager:
             self.engine, conversation, question, lambda: self.settings, self._journal, begun
         )
         self._turn = turn
-        self._deleted_chat = None
+        self._deleted_chat = self._undoable = None
         try:
             if is_new:
                 if not conversation.title:
@@ -242,12 +244,17 @@ class ConversationManager:
         self.conversation.rename(title)
 
     def delete_message(self, message_id: str) -> Deletion:
-        """Take away a message and all below it; ``restore`` brings it back."""
+        """Take away a message and all below it; ``undo_deletion`` brings it back.
+
+        Raises:
+            KeyError: there is no such message.
+        """
         self._require_idle()
-        return self.conversation.delete(message_id)
+        self._undoable = self.conversation.delete(message_id)
+        return self._undoable
 
     async def delete_chat(self) -> None:
-        """Take this chat away and begin an empty one; ``restore`` brings it back.
+        """Take this chat away and begin an empty one; ``undo_deletion`` brings it back.
 
         Raises:
             CommandError: it is empty.
@@ -261,15 +268,25 @@ class ConversationManager:
         self.new_chat()
         self._deleted_chat = chat_id
 
-    async def restore(self) -> bool:
-        """Bring back what was deleted last, the chat or a message; False if there is nothing."""
+    async def undo_deletion(self) -> bool:
+        """Bring back what was just deleted, a chat or a message.
+
+        Returns:
+            False when the last thing done was no deletion: nothing is changed then.
+
+        Raises:
+            StoreError: the chat cannot be brought back.
+        """
         self._require_idle()
-        if self._deleted_chat:
+        if self._deleted_chat and not len(self.conversation):
             await self._stored().restore_chat(self._deleted_chat)
             await self.open_chat(self._deleted_chat)
-            self._deleted_chat = None
             return True
-        return self.conversation.restore() is not None
+        if self._undoable is None or self._undoable != self.conversation.last_deletion:
+            return False
+        self.conversation.restore()
+        self._undoable = None
+        return True
 
     async def settled(self) -> None:
         """Wait until everything so far is on the disk, or failed to get there."""

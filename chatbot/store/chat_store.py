@@ -6,6 +6,7 @@ through ``enqueue``; whoever made them hears how they went.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,12 +46,18 @@ class ChatStore:
         self._watcher: Callable[[str], None] | None = None
 
     def on_notice(self, watcher: Callable[[str], None]) -> None:
-        """Have ``watcher`` told, from the store's thread, what opening had to repair."""
+        """Have ``watcher`` told what opening had to repair, in the loop that runs now."""
+        loop = asyncio.get_running_loop()
+
+        def tell(notice: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the program is ending
+                loop.call_soon_threadsafe(watcher, notice)
+
         with self._lock:
-            self._watcher = watcher
+            self._watcher = tell
             waiting, self._notices = self._notices, []
         for notice in waiting:
-            watcher(notice)
+            tell(notice)
 
     # How it is done
 

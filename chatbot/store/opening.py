@@ -63,13 +63,13 @@ def open_file(
     notices: list[str] = []
     with only_one(folder / "opening.lock"):
         is_alone = not running_instances(running)
-        connection = _connect(file)
+        sound = _connect_if_sound(file)
+        if sound is None:
+            _require_alone(is_alone, "is damaged and has to be repaired")
+            sound, notice = _repair(file)
+            notices.append(notice)
+        connection = sound
         try:
-            if not _is_sound(connection):
-                connection.close()
-                _require_alone(is_alone, "is damaged and has to be repaired")
-                connection, notice = _repair(file)
-                notices.append(notice)
             found = _version(connection)
             if found > version:
                 raise StoreError(
@@ -101,19 +101,27 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def _is_sound(connection: sqlite3.Connection) -> bool:
+def _connect_if_sound(file: Path) -> sqlite3.Connection | None:
+    """The file, or None when it is damaged."""
+    connection: sqlite3.Connection | None = None
     try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()
-        # Tables that are whole, but not ours, are damage too.
-        if _version(connection):
-            connection.execute("SELECT number FROM messages LIMIT 1").fetchall()
-    except sqlite3.OperationalError as error:
-        if is_damage(error) or "no such table" in str(error):
-            return False
-        raise
-    except sqlite3.DatabaseError:
-        return False
-    return bool(found == ("ok",))
+        connection = _connect(file)
+        is_sound = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        if is_sound and _version(connection):
+            # A file that is whole, but lacks our tables, is as good as damaged.
+            connection.execute("SELECT 1 FROM messages JOIN chats LIMIT 1").fetchall()
+            connection.execute("SELECT 1 FROM message_words, title_words LIMIT 1").fetchall()
+    except sqlite3.DatabaseError as error:
+        if not (is_damage(error) or "no such table" in str(error)):
+            if connection is not None:
+                connection.close()
+            raise
+        is_sound = False
+    if is_sound:
+        return connection
+    if connection is not None:
+        connection.close()
+    return None
 
 
 def _version(connection: sqlite3.Connection) -> int:

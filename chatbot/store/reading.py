@@ -9,7 +9,7 @@ from chatbot.store.values import ChatInfo, Deletion, StoredChat
 from chatbot.terminal_text import clean_line
 
 INFO_COLUMNS: Final = (
-    "chats.id, title, is_title_given, chats.created_at, updated_at, chats.is_pinned"
+    "chats.id, chats.title, is_title_given, chats.created_at, updated_at, chats.is_pinned"
 )
 """What ``info_of`` reads; the number of messages may follow."""
 

@@ -1,7 +1,7 @@
 """Reads whatever can still be read of a damaged file of chats.
 
-Goes through the tables by row number and jumps over the rows whose pages are broken. Knows
-the tables of the present version alone.
+First by queries, which jump over the rows whose pages are broken; then out of the pages
+themselves, for the rows that no query gets to. Knows the tables of the present version alone.
 """
 
 import contextlib
@@ -10,17 +10,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-_MAX_JUMPS: Final = 20_000
-"""Unreadable places after which a table is given up: each costs a search through the tree."""
+from chatbot.store.raw_pages import Value, raw_rows
+
+_MAX_JUMPS: Final = 2_000
+"""Unreadable places after which queries are given up: the pages themselves come next."""
 
 _MAX_STEP: Final = 64
 """Row numbers to pass over at most, while nothing can be read."""
 
-_CHAT: Final = "number, id, title, is_title_given, created_at, updated_at, active_leaf, is_pinned"
-_MESSAGE: Final = (
-    "number, chat, id, parent, role, created_at, text, parts, making, is_pinned, deletion, "
-    "deleted_at"
+_CHATS: Final = (
+    "number, id, title, is_title_given, created_at, updated_at, active_leaf, is_pinned, "
+    "deleted_at, importer"
 )
+_MESSAGES: Final = (
+    "number, chat, id, parent, role, created_at, text, parts, making, owner, is_pinned, "
+    "deletion, deleted_at"
+)
+_NUM_CHAT_COLUMNS: Final = 10
+_NUM_MESSAGE_COLUMNS: Final = 13
 
 Row = tuple[Any, ...]
 
@@ -31,37 +38,75 @@ def salvage(damaged: Path, new: sqlite3.Connection) -> tuple[int, int]:
     Returns:
         How many chats and messages that are.
     """
+    chats, messages = _read(damaged)
+    new.execute("BEGIN IMMEDIATE")
+    # The import of the others never came to its end.
+    importing = {number for number, row in chats.items() if row[9] is not None}
+    known = {
+        number
+        for number, row in chats.items()
+        if number not in importing and _insert(new, "chats", _CHATS, row)
+    }
+    kept: set[int] = set()
+    for number, row in sorted(messages.items()):
+        chat, parent = row[1], row[3]
+        if chat in importing or (chat not in known and not _make_chat(new, chat, row[5])):
+            continue
+        known.add(chat)
+        above = parent if parent in kept else None  # its parent is lost
+        if _insert(new, "messages", _MESSAGES, (*row[:3], above, *row[4:9], None, *row[10:])):
+            kept.add(number)
+    # A branch whose end is lost is shown as far as it goes.
+    new.execute(
+        "UPDATE chats SET active_leaf = (SELECT id FROM messages WHERE chat = chats.number "
+        "AND deletion IS NULL ORDER BY messages.number DESC LIMIT 1) "
+        "WHERE active_leaf IS NULL OR active_leaf NOT IN "
+        "(SELECT id FROM messages WHERE chat = chats.number)"
+    )
+    new.execute("COMMIT")
+    return len(known), len(kept)
+
+
+def _read(damaged: Path) -> tuple[dict[int, Row], dict[int, Row]]:
+    chats: dict[int, Row] = {}
+    messages: dict[int, Row] = {}
+    # What the pages say may be outdated, and is overridden by what queries find.
+    for number, values in raw_rows(damaged):
+        if _is_chat(values):
+            chats[number] = (number, *values[1:])
+        elif _is_message(values):
+            messages[number] = (number, *values[1:])
     with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as old:
         old.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        chats = {row[0]: row for row in _rows(old, "chats", f"{_CHAT}, deleted_at, importer")}
-        new.execute("BEGIN IMMEDIATE")
-        for row in chats.values():
-            if row[-1] is None:  # the import of the others never came to its end
-                _insert(new, "chats", f"{_CHAT}, deleted_at", row[:-1])
-        kept: set[int] = set()
-        for row in _rows(old, "messages", _MESSAGE):
-            number, chat, parent = row[0], row[1], row[3]
-            if chat in chats and chats[chat][-1] is not None:
-                continue
-            if chat not in chats:
-                made = (chat, f"recovered-{chat}", "Recovered chat", 1, row[5], row[5], None, 0)
-                if not _insert(new, "chats", _CHAT, made):
-                    continue
-                chats[chat] = (*made, None, None)
-            if parent not in kept:
-                row = (*row[:3], None, *row[4:])
-            if _insert(new, "messages", _MESSAGE, row):
-                kept.add(number)
-        num_chats = int(new.execute("SELECT count(*) FROM chats").fetchone()[0])
-        # A branch whose end is lost is shown as far as it goes.
-        new.execute(
-            "UPDATE chats SET active_leaf = (SELECT id FROM messages WHERE chat = chats.number "
-            "AND deletion IS NULL ORDER BY messages.number DESC LIMIT 1) "
-            "WHERE active_leaf IS NULL OR active_leaf NOT IN "
-            "(SELECT id FROM messages WHERE chat = chats.number)"
-        )
-        new.execute("COMMIT")
-    return num_chats, len(kept)
+        for found, table, columns in ((chats, "chats", _CHATS), (messages, "messages", _MESSAGES)):
+            found.update((row[0], row) for row in _rows(old, table, columns))
+    return chats, messages
+
+
+def _is_chat(values: list[Value]) -> bool:
+    return (
+        len(values) == _NUM_CHAT_COLUMNS
+        and values[0] is None
+        and all(isinstance(values[index], str) for index in (1, 2))
+        and all(isinstance(values[index], int | float) for index in (4, 5))
+    )
+
+
+def _is_message(values: list[Value]) -> bool:
+    return (
+        len(values) == _NUM_MESSAGE_COLUMNS
+        and values[0] is None
+        and isinstance(values[1], int)
+        and isinstance(values[2], str)
+        and values[4] in ("system", "user", "assistant")
+        and isinstance(values[6], str)
+    )
+
+
+def _make_chat(new: sqlite3.Connection, number: int, created_at: float) -> bool:
+    """A chat for messages whose own is lost."""
+    row = (number, f"recovered-{number}", "Recovered chat", 1, created_at, created_at)
+    return _insert(new, "chats", _CHATS, (*row, None, 0, None, None))
 
 
 def _insert(new: sqlite3.Connection, table: str, columns: str, row: Row) -> bool:
@@ -77,11 +122,6 @@ def _insert(new: sqlite3.Connection, table: str, columns: str, row: Row) -> bool
 def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
     """The rows that can be read, by rising number."""
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE number >= ? ORDER BY number"
-    try:
-        found = old.execute(f"SELECT max(number) FROM {table} NOT INDEXED").fetchone()[0]
-        last = int(found or 0)
-    except (sqlite3.Error, ValueError, TypeError):
-        last = 1_000_000_000
     at, step = 0, 1
     for _ in range(_MAX_JUMPS):
         try:
@@ -91,5 +131,5 @@ def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
             return
         except sqlite3.Error as error:
             at, step = at + step, min(step * 2, _MAX_STEP)
-            if at > last or "no such" in str(error) or "not a database" in str(error):
+            if "no such" in str(error) or "not a database" in str(error):
                 return

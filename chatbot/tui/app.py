@@ -100,7 +100,7 @@ class ChatApp(App[int]):
         self._hints.display = False
         self._prompt.focus()
         self.session.engine.on_status(self._show_status)
-        self.manager.on_problem(self._refuse)
+        self.session.on_problem(self._refuse)
         if len(self.manager.conversation):
             self.show_conversation()
         for problem in (

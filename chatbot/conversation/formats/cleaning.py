@@ -1,0 +1,196 @@
+"""Makes what a file says about a chat safe and consistent, or says why it cannot be.
+
+Everything from outside goes through ``checked_chat`` before anything else sees it.
+"""
+
+import math
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from chatbot.errors import FormatError
+from chatbot.messages import (
+    ImagePart,
+    Making,
+    Message,
+    Part,
+    SettingChange,
+    Source,
+    SourcesPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from chatbot.store.values import ChatInfo, StoredChat
+from chatbot.terminal_text import clean, clean_line
+
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_NAMESPACE: Final = uuid.UUID("0b6c1f0e-3d0b-4b5e-8a53-6f2f0b8d8f31")
+
+_LATEST_TIME: Final = 32_503_680_000.0
+"""The year 3000: a time after it is no time in seconds."""
+
+
+class EmptyChatError(FormatError):
+    """There is no message in a chat, and so nothing to import."""
+
+
+def checked_chat(
+    info: ChatInfo,
+    messages: Sequence[Message],
+    active_leaf: str | None = None,
+    pinned: Sequence[str] = (),
+) -> StoredChat:
+    """A chat out of what a file says, in which everything fits together.
+
+    Ids that could not be typed or shown are replaced; missing titles and times are made up.
+
+    Args:
+        info: as the file has it.
+        messages: in any order.
+        active_leaf: None, where the file does not say, shows the newest branch.
+        pinned: ids of pinned messages.
+
+    Raises:
+        FormatError: an id occurs twice, a parent is missing, the messages form a loop, or
+            there is none (EmptyChatError).
+    """
+    name = clean_line(info.title or info.id, 60) or "without a name"
+    if not messages:
+        raise EmptyChatError(f"The chat {name!r} has no messages.")
+    ordered = _parents_first(messages, name)
+    for wanted in (active_leaf, *pinned):
+        if wanted is not None and wanted not in ordered:
+            raise FormatError(f"The chat {name!r} refers to a message that it does not have.")
+    begun = min((m.created_at for m in ordered.values() if _is_time(m.created_at)), default=None)
+    created_at = info.created_at if _is_time(info.created_at) else begun or time.time()
+    cleaned = tuple(_cleaned(message, created_at) for message in ordered.values())
+    last = max(message.created_at for message in cleaned)
+    return StoredChat(
+        info=ChatInfo(
+            id=safe_id(info.id),
+            title=clean_line(info.title),
+            is_title_given=info.is_title_given,
+            created_at=created_at,
+            updated_at=info.updated_at if _is_time(info.updated_at) else last,
+            is_pinned=info.is_pinned,
+        ),
+        messages=cleaned,
+        active_leaf=safe_id(active_leaf) if active_leaf is not None else cleaned[-1].id,
+        pinned=tuple(message.id for message in cleaned if message.id in set(map(safe_id, pinned))),
+    )
+
+
+def safe_id(raw: str) -> str:
+    """``raw`` if it is a harmless id, else one that is always made of it."""
+    return raw if _SAFE_ID.match(raw) else uuid.uuid5(_NAMESPACE, ascii(raw)).hex
+
+
+def content_id(*content: Any) -> str:
+    """An id for something that has none, so that the same content has the same one."""
+    return uuid.uuid5(_NAMESPACE, msgspec.json.encode(content).decode()).hex
+
+
+def part_of_image(media_type: str, data: bytes) -> ImagePart:
+    """A picture, its type cleaned."""
+    return ImagePart(media_type=clean_line(media_type, 80), data=data)
+
+
+def _parents_first(messages: Sequence[Message], name: str) -> dict[str, Message]:
+    """The messages by id, parents before children, otherwise in the order they came."""
+    by_id: dict[str, Message] = {}
+    for message in messages:
+        if message.id in by_id:
+            raise FormatError(f"The chat {name!r} has two messages with one id.")
+        by_id[message.id] = message
+    children: dict[str | None, list[Message]] = {}
+    for message in messages:
+        if message.parent_id is not None and message.parent_id not in by_id:
+            raise FormatError(f"The chat {name!r} has a message whose parent is missing.")
+        children.setdefault(message.parent_id, []).append(message)
+    if _is_in_order(messages):
+        return by_id
+    ordered: dict[str, Message] = {}
+    waiting = list(reversed(children.get(None, [])))
+    while waiting:
+        message = waiting.pop()
+        ordered[message.id] = message
+        waiting += reversed(children.get(message.id, []))
+    if len(ordered) < len(by_id):
+        raise FormatError(f"The messages of the chat {name!r} form a loop.")
+    return ordered
+
+
+def _is_in_order(messages: Sequence[Message]) -> bool:
+    seen: set[str | None] = {None}
+    for message in messages:
+        if message.parent_id not in seen:
+            return False
+        seen.add(message.id)
+    return True
+
+
+def _cleaned(message: Message, default_time: float) -> Message:
+    making = message.making
+    return msgspec.structs.replace(
+        message,
+        id=safe_id(message.id),
+        parent_id=None if message.parent_id is None else safe_id(message.parent_id),
+        created_at=message.created_at if _is_time(message.created_at) else default_time,
+        parts=tuple(map(_cleaned_part, message.parts)) or (TextPart(""),),
+        making=None if making is None else _cleaned_making(making),
+    )
+
+
+def _cleaned_part(part: Part) -> Part:
+    match part:
+        case TextPart(text=text):
+            return TextPart(clean(text))
+        case ThinkingPart(text=text):
+            return ThinkingPart(clean(text))
+        case SourcesPart(sources=sources):
+            return SourcesPart(tuple(map(_cleaned_source, sources)))
+        case ToolCallPart(id=call_id, name=name, arguments=arguments):
+            return ToolCallPart(
+                id=clean_line(call_id), name=clean_line(name), arguments=clean(arguments)
+            )
+        case ToolResultPart(call_id=call_id, text=text, is_error=is_error):
+            return ToolResultPart(call_id=clean_line(call_id), text=clean(text), is_error=is_error)
+        case ImagePart(media_type=media_type, data=data):
+            return part_of_image(media_type, data)
+
+
+def _cleaned_source(source: Source) -> Source:
+    return Source(
+        title=clean_line(source.title),
+        location=clean_line(source.location, 1000),
+        text=clean(source.text),
+    )
+
+
+def _cleaned_making(making: Making) -> Making:
+    return msgspec.structs.replace(
+        making,
+        model=clean_line(making.model),
+        precision=clean_line(making.precision),
+        device=clean_line(making.device),
+        error=clean_line(making.error, 1000),
+        changes=tuple(
+            SettingChange(
+                offset=change.offset,
+                name=clean_line(change.name),
+                old=clean_line(change.old),
+                new=clean_line(change.new),
+            )
+            for change in making.changes
+        ),
+    )
+
+
+def _is_time(seconds: float) -> bool:
+    return math.isfinite(seconds) and 0 < seconds < _LATEST_TIME

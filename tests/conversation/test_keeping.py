@@ -1,0 +1,335 @@
+"""Conversations and their way to the disk, with an engine that says what it is told to."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from chatbot.conversation.manager import ConversationManager
+from chatbot.engine.protocol import ChatMessage
+from chatbot.errors import CommandError, StoreError
+from chatbot.events import TextDelta, TurnEvent, TurnFinished, TurnStarted
+from chatbot.messages import Message
+from chatbot.settings import Settings
+from chatbot.store.chat_store import ChatStore
+from chatbot.store.database import Database
+from tests.conversation.fake_engine import FakeEngine
+
+
+def echo(messages: Sequence[ChatMessage]) -> list[str]:
+    return ["You ", "said ", messages[-1].content, "."]
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path) -> AsyncIterator[ChatStore]:
+    chats = ChatStore(tmp_path / "data")
+    yield chats
+    chats.close()
+
+
+def manager_of(store: ChatStore | None, engine: FakeEngine | None = None) -> ConversationManager:
+    return ConversationManager(engine or FakeEngine(echo), Settings(), lambda *_: None, store)
+
+
+async def run(events: AsyncGenerator[TurnEvent]) -> Message:
+    answer: Message | None = None
+    async for event in events:
+        if isinstance(event, TurnFinished):
+            answer = event.answer
+    assert answer is not None
+    return answer
+
+
+async def reopened(manager: ConversationManager, store: ChatStore) -> ConversationManager:
+    """Another manager on what is on the disk of the first one's chat."""
+    await manager.settled()
+    other = manager_of(store)
+    await other.open_chat(manager.conversation.id)
+    return other
+
+
+def shape(manager: ConversationManager) -> tuple[object, ...]:
+    conversation = manager.conversation
+    return (
+        conversation.messages(),
+        conversation.active_leaf,
+        conversation.title,
+        conversation.is_pinned,
+        conversation.pinned,
+    )
+
+
+async def test_all_variants_are_there_after_a_restart(store: ChatStore) -> None:
+    manager = manager_of(store)
+    first = await run(manager.reply("first"))
+    for _ in range(3):
+        await run(manager.regenerate())
+    await run(manager.reply("second"))
+    manager.conversation.show(manager.conversation.path()[1].id)
+    await run(manager.edit("first, in other words"))
+    manager.conversation.show(first.id)
+    manager.conversation.pin(True)
+    manager.conversation.pin_message(first.id, True)
+    other = await reopened(manager, store)
+    assert shape(other) == shape(manager)
+    assert len(other.conversation.variants(first.id)) == 4
+    assert len(other.conversation.variants(first.parent_id or "")) == 2
+
+
+async def test_the_question_is_kept_before_the_engine_is_asked(
+    store: ChatStore, tmp_path: Path
+) -> None:
+    engine = FakeEngine(echo)
+    manager = manager_of(store, engine)
+    seen: list[list[str]] = []
+
+    def answer(messages: Sequence[ChatMessage]) -> list[str]:
+        with_database = Database(tmp_path / "data")
+        seen.append([row[0] for row in with_database.query("SELECT text FROM messages")])
+        with_database.close()
+        return ["Yes."]
+
+    engine._answer = answer
+    await run(manager.reply("is it there?"))
+    assert seen == [["is it there?", ""]]
+
+
+async def test_what_is_shown_is_on_the_disk_half_a_second_later(
+    store: ChatStore, tmp_path: Path
+) -> None:
+    manager = manager_of(store, FakeEngine(lambda _: ["word "] * 200, seconds=0.01))
+    reader = Database(tmp_path / "data")
+    loop = asyncio.get_running_loop()
+    shown: list[tuple[float, int]] = []
+    length = 0
+    async for event in manager.reply("go"):
+        if isinstance(event, TextDelta):
+            length += len(event.text)
+            shown.append((loop.time(), length))
+            kept = reader.query("SELECT length(text) FROM messages WHERE role = 'assistant'")
+            due = max((n for at, n in shown if at <= loop.time() - 0.5), default=0)
+            assert kept[0][0] >= due
+    reader.close()
+
+
+async def test_an_interrupted_answer_is_marked_and_continued(
+    store: ChatStore, tmp_path: Path
+) -> None:
+    manager = manager_of(store, FakeEngine(lambda _: ["Half a sen"] + [""] * 10_000, seconds=0.001))
+    events = manager.reply("go")
+    async for event in events:
+        if isinstance(event, TextDelta):
+            break
+    await asyncio.sleep(0.4)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    # What another program would find if this one died now.
+    (copy / "chats.db").write_bytes((tmp_path / "data" / "chats.db").read_bytes())
+    manager.stop()
+    await events.aclose()
+
+    after = ChatStore(copy)
+    engine = FakeEngine(lambda _: ["tence."])
+    other = manager_of(after, engine)
+    await other.open_chat(manager.conversation.id)
+    cut = other.conversation.path()[-1]
+    assert cut.making is not None
+    assert (cut.text, cut.making.finish_reason) == ("Half a sen", "interrupted")
+    started: list[TurnStarted] = []
+    async for event in other.continue_answer():
+        if isinstance(event, TurnStarted):
+            started.append(event)
+    assert [(e.answer_id, e.text_so_far) for e in started] == [(cut.id, "Half a sen")]
+    whole = other.conversation[cut.id]
+    assert whole.making is not None
+    assert (whole.text, whole.making.finish_reason) == ("Half a sentence.", "stop")
+    asked, continues = engine.asked[0]
+    assert continues
+    assert asked[-1] == ChatMessage("assistant", "Half a sen")
+    again = await reopened(other, after)
+    assert again.conversation[cut.id] == whole
+    after.close()
+
+
+async def test_an_answer_of_a_running_program_is_not_interrupted(
+    store: ChatStore, tmp_path: Path
+) -> None:
+    manager = manager_of(store, FakeEngine(lambda _: ["word "] * 100, seconds=0.01))
+    second = ChatStore(tmp_path / "data")
+    async for event in manager.reply("go"):
+        if isinstance(event, TextDelta) and event.num_tokens == 1:
+            other = manager_of(second)
+            await other.open_chat(manager.conversation.id)
+            (writing,) = other.written_elsewhere
+            assert other.conversation.active_leaf == writing
+            with pytest.raises(CommandError, match="Another running chatbot"):
+                await run(other.continue_answer())
+    await manager.settled()
+    await other.open_chat(manager.conversation.id)
+    assert other.written_elsewhere == ()
+    assert shape(other)[:2] == shape(manager)[:2]
+    second.close()
+
+
+async def test_only_an_answer_that_was_cut_off_can_be_continued(store: ChatStore) -> None:
+    manager = manager_of(store)
+    with pytest.raises(CommandError, match="no answer"):
+        await run(manager.continue_answer())
+    await run(manager.reply("hello"))
+    with pytest.raises(CommandError, match="came to its end"):
+        await run(manager.continue_answer())
+
+
+async def test_an_answer_without_a_word_is_made_once_more(store: ChatStore) -> None:
+    engine = FakeEngine(lambda _: ["<dies>"])
+    manager = manager_of(store, engine)
+    empty = await run(manager.reply("hello"))
+    engine._answer = echo
+    answer = await run(manager.continue_answer())
+    assert (answer.text, engine.asked[-1][1]) == ("You said hello.", False)
+    assert len(manager.conversation.variants(empty.id)) == 2
+
+
+async def test_deleted_messages_come_back_also_after_a_restart(store: ChatStore) -> None:
+    manager = manager_of(store)
+    first = await run(manager.reply("first"))
+    second = await run(manager.reply("second"))
+    manager.delete_message(second.parent_id or "")
+    assert manager.conversation.active_leaf == first.id
+    other = await reopened(manager, store)
+    assert shape(other) == shape(manager)
+    assert len(other.conversation) == 2
+    assert other.conversation.restore() is not None
+    again = await reopened(other, store)
+    assert again.conversation.active_leaf == second.id
+    assert await manager.undo_deletion()
+    assert not await manager.undo_deletion()
+
+
+async def test_a_deleted_variant_gives_way_to_its_neighbour(store: ChatStore) -> None:
+    manager = manager_of(store)
+    first = await run(manager.reply("q"))
+    second = await run(manager.regenerate())
+    manager.delete_message(second.id)
+    assert manager.conversation.active_leaf == first.id
+    manager.delete_message(first.id)
+    assert manager.conversation.active_leaf == first.parent_id
+
+
+async def test_a_deleted_chat_comes_back(store: ChatStore) -> None:
+    manager = manager_of(store)
+    await run(manager.reply("precious"))
+    chat_id = manager.conversation.id
+    await manager.delete_chat()
+    assert len(manager.conversation) == 0
+    assert await store.list_chats() == []
+    assert await manager.undo_deletion()
+    assert manager.conversation.id == chat_id
+    assert [chat.title for chat in await store.list_chats()] == ["precious"]
+
+
+async def test_a_fork_is_a_chat_of_its_own(store: ChatStore) -> None:
+    manager = manager_of(store)
+    first = await run(manager.reply("first"))
+    await run(manager.reply("second"))
+    original = manager.conversation.id
+    manager.fork(first.id)
+    await run(manager.reply("elsewhere"))
+    assert manager.conversation.id != original
+    other = await reopened(manager, store)
+    assert [m.text for m in other.conversation.path() if m.role == "user"] == ["first", "elsewhere"]
+    assert len((await store.load_chat(original)).messages) == 4
+
+
+async def test_titles_come_from_the_question_until_the_user_gives_one(store: ChatStore) -> None:
+    manager = manager_of(store)
+    await run(manager.reply("# What *is* a tree?\nTell me."))
+    assert manager.conversation.title == "What is a tree?"
+    manager.rename("Trees")
+    await run(manager.reply("and a bush?"))
+    await manager.settled()
+    assert [chat.title for chat in await store.list_chats()] == ["Trees"]
+    with pytest.raises(CommandError):
+        manager.rename(" \x1b[2J ")
+
+
+async def test_a_model_may_make_a_better_title(store: ChatStore) -> None:
+    manager = manager_of(store)
+    made = asyncio.Event()
+
+    async def make(question: str, answer: str) -> str:
+        made.set()
+        return f"About {question}\x1b[31m"
+
+    manager.title_maker = make
+    await run(manager.reply("trees"))
+    await asyncio.wait_for(made.wait(), 5)
+    await asyncio.sleep(0)
+    await manager.settled()
+    assert [chat.title for chat in await store.list_chats()] == ["About trees"]
+
+
+async def test_a_store_that_fails_loses_nothing_and_catches_up(tmp_path: Path) -> None:
+    blocked = tmp_path / "data"
+    blocked.write_text("a file where the folder should be")
+    store = ChatStore(blocked)
+    manager = manager_of(store)
+    problems: list[str] = []
+    manager.on_problem(problems.append)
+    await run(manager.reply("one"))
+    await run(manager.regenerate())
+    await manager.settled()
+    await asyncio.sleep(0.05)
+    assert len(manager.conversation) == 3
+    assert len(problems) == 1
+    assert "not being saved" in problems[0]
+    blocked.unlink()
+    await run(manager.reply("two"))
+    await manager.settled()
+    await asyncio.sleep(0.05)
+    assert "saved again" in problems[-1]
+    other = await reopened(manager, store)
+    assert shape(other) == shape(manager)
+    store.close()
+
+
+async def test_without_a_store_everything_goes_on_in_memory() -> None:
+    manager = manager_of(None)
+    await run(manager.reply("hello"))
+    manager.fork()
+    assert len(manager.conversation) == 2
+    with pytest.raises(StoreError, match="--no-save"):
+        await manager.open_chat("x")
+
+
+async def test_what_was_asked_for_is_done_when_the_store_is_closed(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "data")
+    manager = manager_of(store)
+    await run(manager.reply("hello"))
+    manager.rename("Last word")
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.list_chats()
+    db = Database(tmp_path / "data")
+    assert db.query("SELECT title FROM chats") == [("Last word",)]
+    db.close()
+
+
+async def test_the_store_does_not_hold_up_the_loop(store: ChatStore) -> None:
+    import time
+
+    longest = 0.0
+
+    async def tick() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - before)
+
+    ticking = asyncio.create_task(tick())
+    await store.do(lambda db: time.sleep(0.5))
+    ticking.cancel()
+    assert longest < 0.2

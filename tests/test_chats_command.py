@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatbot.cli import main
+from chatbot.paths import data_dir
+from chatbot.store import reading
+from chatbot.store.database import Database
+from tests.store.helpers import put_exchange
+
+
+@pytest.fixture
+def ids() -> list[str]:
+    db = Database(data_dir())
+    chats = [put_exchange(db, f"About {word}", f"{word} are fine.") for word in ("cats", "dogs")]
+    db.close()
+    return [chat.id for chat in chats]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """The JSON object that a command prints."""
+    assert main(["chats", *arguments, "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_list_and_search(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    chats = run(capsys, "list")["chats"]
+    assert [chat["id"] for chat in chats] == ids[::-1]
+    assert set(chats[0]) == {
+        "id", "title", "is_title_given", "created_at", "updated_at", "is_pinned", "num_messages"
+    }  # fmt: skip
+    assert len(run(capsys, "list", "--limit", "1")["chats"]) == 1
+    hits = run(capsys, "search", "dog")["hits"]
+    assert [hit["chat"]["id"] for hit in hits] == [ids[1]] * 3
+    assert hits[0]["message_id"] is None
+    assert {"text": "dogs", "is_hit": True} in hits[1]["excerpt"]
+    assert main(["chats", "list"]) == 0
+    assert "About dogs" in capsys.readouterr().out
+    assert main(["chats", "search", "nothing"]) == 0
+
+
+def test_rename_pin_delete_restore(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "rename", ids[0][:10], "Felines \x1b[31m") == {"renamed": [ids[0]]}
+    assert run(capsys, "pin", ids[0]) == {"pinned": [ids[0]]}
+    first = run(capsys, "list")["chats"][0]
+    assert (first["title"], first["is_pinned"]) == ("Felines", True)
+    run(capsys, "unpin", ids[0])
+    assert run(capsys, "delete", "latest") == {"deleted": [ids[1]]}
+    assert len(run(capsys, "list")["chats"]) == 1
+    assert run(capsys, "list", "--deleted")["chats"][0]["id"] == ids[1]
+    assert run(capsys, "restore", ids[1][:12]) == {"restored": [ids[1]]}
+    assert len(run(capsys, "list")["chats"]) == 2
+
+
+@pytest.mark.parametrize("form", ["json", "markdown", "openai"])
+def test_export_to_a_new_file(
+    ids: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "out"
+    report = run(capsys, "export", "--all", "--format", form, "-o", str(file))
+    assert report == {"file": str(file), "format": form, "num_chats": 2}
+    assert b"cats are fine." in file.read_bytes()
+    assert main(["chats", "export", "--all", "-o", str(file)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_export_and_import_elsewhere(
+    ids: list[str],
+    capsysbinary: pytest.CaptureFixture[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(["chats", "export", *ids]) == 0
+    file = tmp_path / "chats.jsonl"
+    file.write_bytes(capsysbinary.readouterr().out)
+    monkeypatch.setenv("CHATBOT_DATA_DIR", str(tmp_path / "elsewhere"))
+    for added, skipped in ((2, 0), (0, 2)):
+        assert main(["chats", "import", str(file), "--json"]) == 0
+        (report,) = json.loads(capsysbinary.readouterr().out)["files"]
+        assert (report["num_added"], report["num_skipped"]) == (added, skipped)
+    db = Database(tmp_path / "elsewhere")
+    assert {chat.id for chat in reading.list_chats(db)} == set(ids)
+    db.close()
+
+
+def test_failures_are_one_line_and_a_status(
+    ids: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('[{"mapping": {"a": {"parent": "a", "message": null}}}]')
+    for arguments, status in (
+        (["delete", "nothing"], 1),
+        (["import", str(bad)], 1),
+        (["import", str(tmp_path / "none")], 1),
+        (["export"], 2),
+        (["rename", ids[0], "  "], 2),
+        (["list", "--limit", "-1"], 2),
+        ([], 2),
+    ):
+        try:
+            assert main(["chats", *arguments]) == status
+            assert capsys.readouterr().err.count("\n") == 1
+        except SystemExit as end:
+            assert end.code == status
+    assert run(capsys, "import", str(bad), "--skip-broken")["files"][0]["num_added"] == 0
+
+
+def test_what_had_to_be_repaired_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    data_dir().mkdir(parents=True)
+    (data_dir() / "chats.db").write_bytes(b"nonsense" * 999)
+    assert main(["chats", "list"]) == 0
+    assert "was damaged" in capsys.readouterr().err
