@@ -27,6 +27,7 @@ from chatbot.events import (
 )
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
+from chatbot.settings import Settings
 from chatbot.tui.chat_view import ChatView
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.keys import bind, check_keymap
@@ -119,7 +120,7 @@ class ChatApp(App[int]):
                 continue
             title = f"/{command.name}"
             run = self._proposer(command.name, bool(command.arguments))
-            yield SystemCommand(title, command.help.capitalize(), run)
+            yield SystemCommand(title, command.help[0].upper() + command.help[1:], run)
 
     def _proposer(self, name: str, takes_arguments: bool) -> Callable[[], object]:
         if takes_arguments:
@@ -319,6 +320,8 @@ class ChatApp(App[int]):
         elif self._chat.last_message_id != question_id:
             path = conversation.path(question_id)
             await self._chat.show_path(path, self._variant_of)
+            if self.focused is None:  # it was on a message that is drawn anew
+                self._prompt.focus()
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""
@@ -386,7 +389,8 @@ class ChatApp(App[int]):
         """Take the theme that is set before anything is drawn; afterwards is a second styling."""
         wanted = self.manager.settings.theme
         if wanted not in self._theme_names:
-            used = self._theme_names[0] if self._theme_names else self.theme
+            default = Settings().theme
+            used = default if default in self._theme_names else self.theme
             problem = f"There is no theme {wanted!r}; {used} is used. /theme lists them."
             self._theme_problems += (problem,)
             wanted = used

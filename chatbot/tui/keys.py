@@ -75,4 +75,13 @@ def check_keymap(wanted: Mapping[str, str]) -> tuple[Keymap, tuple[str, ...]]:
 def shown_keys(name: str, keymap: Mapping[str, str]) -> str:
     """The keys of an action as a person reads them: ``Shift+Enter, Ctrl+J``."""
     keys = keymap.get(name) or KEYS[name].keys
-    return ", ".join("+".join(p.capitalize() for p in key.split("+")) for key in keys.split(","))
+    return ", ".join(map(_shown, keys.split(",")))
+
+
+def _shown(key: str) -> str:
+    """One key; a letter alone stays small, because that is what is pressed."""
+    key = key.strip()
+    if len(key) == 1:
+        return key
+    names = {"pageup": "PageUp", "pagedown": "PageDown"}
+    return "+".join(names.get(part, part.capitalize()) for part in key.split("+"))
