@@ -35,3 +35,11 @@ class WorkerError(ChatbotError):
 
 class CommandError(ChatbotError):
     """A slash command is unknown or its arguments are wrong."""
+
+
+class PromptError(ChatbotError):
+    """A prompt of the library is broken or cannot be rendered; the text names the file."""
+
+
+class PromptUsageError(PromptError):
+    """There is no prompt of that name, or its variables are missing, unknown or not allowed."""

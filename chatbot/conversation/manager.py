@@ -4,9 +4,10 @@ Holds the tree, the settings and the one running turn. Each way to answer (a new
 an edited one, once more) is an async generator of the events in ``chatbot.events``.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -18,11 +19,13 @@ from chatbot.engine.protocol import Rendered
 from chatbot.errors import ChatbotError, CommandError
 from chatbot.events import TurnEvent
 from chatbot.messages import Message, TextPart
-from chatbot.settings import Settings, find_spec, get_value, with_value
+from chatbot.settings import Settings, find_spec, get_value, with_value, with_values
 from chatbot.terminal_text import clean
 
 SaveSettings = Callable[[Settings, Collection[str]], None]
 """Keeps the named settings for the next start."""
+
+_NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ConversationManager:
@@ -34,6 +37,8 @@ class ConversationManager:
         self.conversation = Conversation()
         self._save = save
         self._turn: Turn | None = None
+        self._overrides: dict[str, str] = {}
+        """Settings of the running turn alone, as the user would type them."""
         self._last_working: tuple[str, str] | None = None
 
     @property
@@ -41,10 +46,22 @@ class ConversationManager:
         """Whether an answer is being made."""
         return self._turn is not None
 
-    async def reply(self, text: str) -> AsyncGenerator[TurnEvent]:
-        """Ask a question below the branch that is shown."""
+    async def reply(
+        self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES
+    ) -> AsyncGenerator[TurnEvent]:
+        """Ask a question below the branch that is shown.
+
+        Args:
+            text: the question.
+            overrides: settings by name, as the user would type them, for this answer alone.
+                One that the user changes while the answer is written no longer counts.
+
+        Raises:
+            CommandError: an answer is being written.
+            SettingError: an override is unknown or not allowed; nothing is asked.
+        """
         question = _question(text, self.conversation.active_leaf)
-        async for event in self._answer(question, is_new=True):
+        async for event in self._answer(question, is_new=True, overrides=overrides):
             yield event
 
     async def regenerate(self) -> AsyncGenerator[TurnEvent]:
@@ -71,11 +88,14 @@ class ConversationManager:
         async for event in self._answer(_question(text, old.parent_id), is_new=True):
             yield event
 
-    async def _answer(self, question: Message, *, is_new: bool) -> AsyncGenerator[TurnEvent]:
-        if self._turn is not None:
-            raise CommandError("An answer is being written; stop it first (Esc).")
-        turn = Turn(self.engine, self.conversation, question, lambda: self.settings)
-        self._turn = turn
+    async def _answer(
+        self, question: Message, *, is_new: bool, overrides: Mapping[str, str] = _NO_OVERRIDES
+    ) -> AsyncGenerator[TurnEvent]:
+        self._require_idle()
+        wanted = {find_spec(name).name: text for name, text in overrides.items()}
+        with_values(self.settings, wanted)
+        turn = Turn(self.engine, self.conversation, question, self._settings_of_turn)
+        self._turn, self._overrides = turn, wanted
         try:
             if is_new:
                 self.conversation.add(question)
@@ -83,7 +103,10 @@ class ConversationManager:
                 async for event in events:
                     yield event
         finally:
-            self._turn = None
+            self._turn, self._overrides = None, {}
+
+    def _settings_of_turn(self) -> Settings:
+        return with_values(self.settings, self._overrides)
 
     def stop(self) -> None:
         """End the running answer, if there is one, at its next token."""
@@ -131,8 +154,9 @@ class ConversationManager:
         """
         spec = find_spec(name)
         self.settings = with_value(self.settings, spec.name, clean(text))
+        self._overrides.pop(spec.name, None)  # what is said last counts
         if spec.is_sampling and self._turn:
-            self._turn.set_sampling(self.settings.sampling)
+            self._turn.set_sampling(self._settings_of_turn().sampling)
         self._save(self.settings, (spec.name,))
         return get_value(self.settings, spec.name)
 
