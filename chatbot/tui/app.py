@@ -5,16 +5,18 @@ user does arrives as messages of the widgets and as actions of the key table.
 """
 
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import ClassVar
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import ClassVar, Final
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
-from chatbot.conversation.commands import COMMANDS, run_command
+from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
+from chatbot.conversation.prompt_library import PromptLibrary, load_library
+from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
 from chatbot.events import (
@@ -41,6 +43,14 @@ from chatbot.tui.themes import load_themes
 WIDE_ENOUGH = 110
 """Columns from which the sidebar is open at the start."""
 
+_BEHIND_A_DIALOG: Final = frozenset(
+    (
+        *("command_palette", "focus_messages", "help", "new_chat", "prompts"),
+        *("scroll_chat", "toggle_sidebar"),
+    )
+)
+"""Actions that would change, out of sight, what a dialog covers; their keys are the dialog's."""
+
 
 class ChatApp(App[int]):
     """The chat, as a full-screen terminal program."""
@@ -53,6 +63,7 @@ class ChatApp(App[int]):
         bind("interrupt"),
         bind("toggle_sidebar", priority=True),
         bind("new_chat", priority=True),
+        bind("prompts", priority=True),
         bind("palette", "command_palette", priority=True),
         bind("help", priority=True),
         bind("quit", priority=True),
@@ -113,10 +124,11 @@ class ChatApp(App[int]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Prompts", "Use a prompt of the library", self.action_prompts)
         yield SystemCommand("Settings", "Show or hide the sidebar", self.action_toggle_sidebar)
         yield SystemCommand("Quit", "End the program", self.action_quit)
         for command in COMMANDS.values():
-            if command.name in ("theme", "quit"):
+            if command.name in ("prompt", "theme", "quit"):
                 continue
             title = f"/{command.name}"
             run = self._proposer(command.name, bool(command.arguments))
@@ -262,6 +274,32 @@ class ChatApp(App[int]):
         """Begin a new chat."""
         self.take("/new")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether an action of the app makes sense now."""
+        covered = isinstance(self.screen, ModalScreen)
+        return not (covered and action in _BEHIND_A_DIALOG)
+
+    def action_prompts(self) -> None:
+        """Choose a prompt of the library; what is in the message box is its input."""
+        self._choose_prompt()
+
+    @work(group="turn")
+    async def _choose_prompt(self) -> None:
+        draft = self._prompt.text
+        is_input = bool(draft.strip()) and not draft.startswith("/")
+        filled: FilledPrompt | None = None
+        try:
+            filled = await self.fill_prompt(load_library(), "", {INPUT: draft} if is_input else {})
+            if filled is None:
+                return
+            if is_input and filled.prompt.kind == "question":
+                self._prompt.text = ""
+            await use_prompt(self, filled)
+        except ChatbotError as error:
+            self._refuse(str(error))
+            if filled:
+                self._prompt.give_back(filled.text)
+
     def action_help(self) -> None:
         """Show the help page."""
         from chatbot.tui.help_screen import HelpScreen
@@ -337,6 +375,17 @@ class ChatApp(App[int]):
     def propose(self, text: str) -> None:
         """Put a text into the prompt."""
         self._prompt.propose(text)
+
+    async def fill_prompt(
+        self, library: PromptLibrary, name: str, values: Mapping[str, str]
+    ) -> FilledPrompt | None:
+        """Open the picker; see ``Face``."""
+        from chatbot.tui.prompt_picker import PromptPicker
+
+        for problem in library.problems:
+            self.notify(problem, severity="warning", timeout=15, markup=False)
+        picker = PromptPicker(library, name, values, lambda: self.manager.is_busy)
+        return await self.push_screen_wait(picker)
 
     def copy_text(self, text: str) -> None:
         """Put a text on the clipboard of the terminal, by OSC 52."""

@@ -32,6 +32,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
     "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
+    "prompts": Key("ctrl+r", "use a prompt of the library", "everywhere"),
     "palette": Key("ctrl+p", "all commands, by name", "everywhere"),
     "help": Key("f1", "this help", "everywhere"),
     "quit": Key("ctrl+q", "end the program", "everywhere"),
