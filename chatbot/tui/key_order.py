@@ -1,7 +1,9 @@
-"""Keys that move the focus, kept in order with the letters typed around them.
+"""Keys kept in the order in which they were pressed, where letters are typed around them.
 
-A key is sent to the widget that has the focus when it arrives, and is handled there later.
-What is typed fast, or pasted by a program, so reaches a widget that the key before has left.
+Textual runs a binding when its key has bubbled up to the app, or, with priority, before the
+key is handed down: either way it changes places with letters typed fast around it, and Enter
+would send half a message. And a key is sent to the widget that has the focus when it arrives
+but handled there later, when the key before may have moved the focus.
 """
 
 from textual import events
@@ -25,6 +27,24 @@ def passed_on(widget: Widget, event: events.Key) -> bool:
     elif event.key == "shift+tab":
         widget.screen.focus_previous()
     else:
+        return False
+    event.stop()
+    event.prevent_default()
+    return True
+
+
+async def ran_own_binding(widget: Widget, event: events.Key) -> bool:
+    """Run the widget's own binding for a key here and now; to be asked in its ``_on_key``.
+
+    Returns:
+        Whether there was one that took the key.
+    """
+    if event.is_printable:
+        return False
+    active = widget.screen.active_bindings.get(event.key)
+    if active is None or active.node is not widget:
+        return False
+    if not await widget.app.run_action(active.binding.action, widget):
         return False
     event.stop()
     event.prevent_default()

@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from chatbot.terminal_text import clean
+from chatbot.tui.key_order import ran_own_binding
 from chatbot.tui.keys import bind
 
 
@@ -22,23 +23,8 @@ class MessageArea(TextArea):
         self.insert("\n")
 
     async def _on_key(self, event: events.Key) -> None:
-        """Run the box's own bindings here, in the order in which the keys were pressed.
-
-        Textual runs a binding when its key has bubbled up to the app, or, with priority, before
-        the key is handed down: either way it changes places with letters typed fast around it,
-        and Enter would send half a message.
-        """
-        if not event.is_printable:
-            active = self.screen.active_bindings.get(event.key)
-            if (
-                active
-                and active.node is self
-                and await self.app.run_action(active.binding.action, self)
-            ):
-                event.stop()
-                event.prevent_default()
-                return
-        await super()._on_key(event)
+        if not await ran_own_binding(self, event):
+            await super()._on_key(event)
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Clean what is pasted: it may come from a hostile page."""

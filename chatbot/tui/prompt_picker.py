@@ -24,7 +24,7 @@ from chatbot.conversation.prompt_template import (
     placeholder,
 )
 from chatbot.errors import PromptError
-from chatbot.tui.key_order import passed_on
+from chatbot.tui.key_order import passed_on, ran_own_binding
 from chatbot.tui.prompt_fields import Field, PromptFields
 from chatbot.tui.prompt_preview import PromptPreview
 
@@ -62,6 +62,8 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
         self._is_busy = is_busy
         self._groups: dict[str, PromptFields] = {}
         """The fields of each prompt that was looked at; they keep what was typed."""
+        self._previewed: Mapping[str, str] = {}
+        """The values that the preview shows."""
         self._showing = asyncio.Lock()
         self._searched = ""
         self._filter = _Filter(self._take_key)
@@ -195,14 +197,15 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
     def _typed(self, event: Field.Changed) -> None:
         if event.field.variable.name == INPUT:
             self._values[INPUT] = event.field.value
-        self._show_preview()
+        if self._group and self._group.values != self._previewed:
+            self._show_preview()
         self._preview.follow(event.field.value)
 
     def _show_preview(self) -> None:
         prompt, group = self._prompt, self._group
         if prompt is None or group is None:
             return
-        values = group.values
+        values = self._previewed = group.values
         missing = [v.name for v in prompt.missing(values)]
         self._preview.border_title = (
             "What is sent" if prompt.kind == "question" else "What becomes the system prompt"
@@ -234,6 +237,7 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
         prompt, group = self._prompt, self._group
         if prompt is None or group is None:
             return
+        self._show_preview()  # now, because what is said below must not be written over
         if missing := prompt.missing(group.values):
             if field := group.find(missing[0].name):
                 field.give_focus()
@@ -264,7 +268,7 @@ class _Filter(Input):
             event.stop()
             event.prevent_default()
             await self._take_key(event.key)
-        elif not passed_on(self, event):
+        elif not (passed_on(self, event) or await ran_own_binding(self, event)):
             await super()._on_key(event)
 
 
