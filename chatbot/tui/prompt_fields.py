@@ -124,7 +124,7 @@ class _Choice(Widget, can_focus=True):
         if cell_len(shown) > room:
             shown = shown[: room - 1] + "…"
         return Content.from_markup(
-            "[$text-accent]‹[/] $shown [$text-accent]›[/] [$text-muted]$count[/]",
+            "[$text-accent]‹[/] $shown [$text-accent]›[/] [$foreground 60%]$count[/]",
             shown=shown,
             count=count,
         )
