@@ -71,14 +71,14 @@ def shown_default(spec: Spec) -> str:
     return spec.format(get_value(Settings(), spec.name))
 
 
-def flags(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Every flag of the parser and of its commands, and the commands' names."""
+def flags(parser: argparse.ArgumentParser, called: str = "chatbot") -> Iterator[str]:
+    """Every flag of the parser and of its commands, and the commands' names in full."""
     for action in parser._actions:
         yield from action.option_strings
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
-                yield f"chatbot {name}"
-                yield from flags(command)
+                yield f"{called} {name}"
+                yield from flags(command, f"{called} {name}")
 
 
 @pytest.mark.parametrize("page", [README, MANUAL / "keys.md"], ids=lambda p: p.name)
