@@ -6,11 +6,14 @@ The JSON form is documented in the manual; its keys are a promise.
 import asyncio
 import signal
 import sys
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from chatbot.errors import ChatbotError
+from chatbot.conversation.prompt_arguments import add_input, parse_pairs
+from chatbot.conversation.prompt_library import load_library
+from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import PromptBuilt, TextDelta, TurnFinished
 from chatbot.messages import Message
 from chatbot.plain import StatusPrinter
@@ -19,15 +22,64 @@ from chatbot.session import Session
 INTERRUPTED = 130
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked, and how, by a prompt of the library."""
+
+    text: str
+    overrides: Mapping[str, str] = {}
+    """Settings for this answer alone, by name, as the user would type them."""
+    system_prompt: str = ""
+    """A persona's; empty to leave the one that is set."""
+
+
+def question_by_prompt(
+    name: str, pairs: Sequence[str], text: str, flags: Collection[str]
+) -> Question:
+    """The question that a prompt of the library makes.
+
+    Args:
+        name: the prompt's.
+        pairs: its variables, each as ``name=value``.
+        text: what is asked; the variable ``input`` of a prompt that is sent.
+        flags: names of the settings that the command line gives: they count more than the
+            prompt's.
+
+    Raises:
+        PromptUsageError: there is no such prompt, or its variables are not right.
+        PromptError: the prompt cannot be rendered.
+    """
+    library = load_library()
+    for problem in library.problems:
+        print(problem, file=sys.stderr)
+    prompt = library.get(name)
+    values = parse_pairs(prompt, pairs)
+    if prompt.kind == "persona":
+        if "system_prompt" in flags:
+            raise PromptUsageError(
+                f"{prompt.name} is a persona, and sets the system prompt: leave --system out."
+            )
+        return Question(text=text, system_prompt=prompt.fill(values).text)
+    filled = prompt.fill(add_input(prompt, values, text))
+    settings = {n: value for n, value in prompt.settings.items() if n not in flags}
+    return Question(text=filled.text, overrides=settings)
+
+
 async def run_ask(
-    session: Session, question: str, *, as_json: bool, stream: bool, resume: str | None = None
+    session: Session,
+    question: str,
+    overrides: Mapping[str, str],
+    *,
+    as_json: bool,
+    stream: bool,
+    resume: str | None = None,
 ) -> int:
     """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted).
 
     Args:
-        session: the pieces of this run.
+        session: where it is asked.
         question: what is asked.
-        as_json: print one JSON object instead of the text.
+        overrides: settings for this answer alone, by name, as the user would type them.
+        as_json: print one JSON object instead of text.
         stream: print the text as it comes.
         resume: the chat to go on with; see ``Session.resume``.
     """
@@ -42,7 +94,7 @@ async def run_ask(
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
         answer: Message | None = None
         try:
-            async for event in manager.reply(question):
+            async for event in manager.reply(question, overrides):
                 match event:
                     case TextDelta(text=text) if stream and not as_json:
                         sys.stdout.write(text)

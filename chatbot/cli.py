@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chatbot import __version__
 from chatbot.chats import add_chats_parser
-from chatbot.errors import ChatbotError, SettingError
+from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 
 INTERRUPTED = 130
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _run(options)
-    except SettingError as error:
+    except (SettingError, PromptUsageError) as error:
         parser.error(str(error))
     except ChatbotError as error:
         print(error, file=sys.stderr)
@@ -94,10 +94,25 @@ def build_parser() -> argparse.ArgumentParser:
         description="Answer one question. Text piped in is added to the question.",
     )
     ask.add_argument("question", nargs="?", default="", help="what to ask")
+    ask.add_argument("--prompt", metavar="NAME", help="ask by a prompt of the library")
+    ask.add_argument(
+        "--var",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of the prompt; the question is its variable input",
+    )
     ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
     ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
 
     add_chats_parser(commands)
+    prompts = commands.add_parser("prompts", help="the prompt library")
+    listing = prompts.add_subparsers(dest="listing", metavar="COMMAND", required=True)
+    every = listing.add_parser("list", help="all prompts, with what they do")
+    every.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    one = listing.add_parser("show", help="one prompt: its variables, settings and text")
+    one.add_argument("name", help="the prompt's name")
+    one.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -113,23 +128,44 @@ def _run(options: argparse.Namespace) -> int:
         from chatbot.chats import run_chats
 
         return run_chats(options)
+    if options.command == "prompts":
+        from chatbot.prompt_listing import run_prompts
+
+        return run_prompts(getattr(options, "name", ""), as_json=options.json)
 
     from chatbot.config import load_config
     from chatbot.paths import config_file
     from chatbot.session import Session
 
     config = load_config(config_file())
+    settings = _with_flags(config.settings, options)
     keeps_chats = not getattr(options, "no_save", False)
-    session = Session(config, _with_flags(config.settings, options), keeps_chats=keeps_chats)
     resume: str | None = getattr(options, "resume", None)
     if options.command == "ask":
-        from chatbot.ask import run_ask
+        from chatbot.ask import question_by_prompt, run_ask
 
-        question = _with_piped(options.question)
-        stream = not options.no_stream
+        text = _with_piped(options.question)
+        overrides: Mapping[str, str] = {}
+        if options.prompt:
+            question = question_by_prompt(options.prompt, options.var, text, vars(options))
+            text, overrides = question.text, question.overrides
+            if question.system_prompt:
+                settings = with_value(settings, "system_prompt", question.system_prompt)
+        elif options.var:
+            raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
+        if not text:
+            raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
         return asyncio.run(
-            run_ask(session, question, as_json=options.json, stream=stream, resume=resume)
+            run_ask(
+                Session(config, settings, keeps_chats=keeps_chats),
+                text,
+                overrides,
+                as_json=options.json,
+                stream=not options.no_stream,
+                resume=resume,
+            )
         )
+    session = Session(config, settings, keeps_chats=keeps_chats)
     if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from chatbot.plain import run_plain
 
@@ -157,19 +193,12 @@ def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:
 
 
 def _with_piped(question: str) -> str:
-    """The question, and below it what was piped in.
-
-    Raises:
-        SettingError: there is neither.
-    """
+    """The question, and below it what was piped in; empty when there is neither."""
     piped = ""
     if sys.stdin is not None and not sys.stdin.isatty():
         with contextlib.suppress(OSError):
             piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    text = "\n\n".join(part for part in (question.strip(), piped) if part)
-    if not text:
-        raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
-    return text
+    return "\n\n".join(part for part in (question.strip(), piped) if part)
 
 
 if __name__ == "__main__":

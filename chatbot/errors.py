@@ -43,3 +43,11 @@ class StoreError(ChatbotError):
 
 class FormatError(ChatbotError):
     """A file of chats to import is broken, or of no known format."""
+
+
+class PromptError(ChatbotError):
+    """A prompt of the library is broken or cannot be rendered; the text names the file."""
+
+
+class PromptUsageError(PromptError):
+    """There is no prompt of that name, or its variables are missing, unknown or not allowed."""

@@ -14,7 +14,7 @@ def _user_dir(variable: str, default: str) -> Path:
 
 
 def config_dir() -> Path:
-    """Settings and the user's own themes; ``CHATBOT_CONFIG_DIR`` overrides it."""
+    """Settings, and the user's own themes and prompts; ``CHATBOT_CONFIG_DIR`` overrides it."""
     return _user_dir("CHATBOT_CONFIG_DIR", platformdirs.user_config_dir("chatbot"))
 
 
@@ -39,7 +39,7 @@ def config_file() -> Path:
 
 
 def shipped_dir(name: str) -> Path:
-    """``themes`` or ``knowledge``: inside the package when installed, else beside it."""
+    """``themes``, ``prompts`` or ``knowledge``: inside the package, or beside it in a checkout."""
     package = Path(__file__).parent
     inside = package / name
     return inside if inside.is_dir() else package.parent / name

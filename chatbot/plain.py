@@ -9,13 +9,15 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 from chatbot.conversation.commands import run_command
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.prompt_library import PromptLibrary
+from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.engine.client import EngineStatus
-from chatbot.errors import ChatbotError
+from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
     PromptBuilt,
     SettingChanged,
@@ -147,6 +149,41 @@ class PlainFace:
         """See ``Face``. A line of input cannot be filled in everywhere, so it is shown."""
         self.tell(f"The question was: {text}\nType it anew.")
 
+    async def fill_prompt(
+        self, library: PromptLibrary, name: str, values: Mapping[str, str]
+    ) -> FilledPrompt | None:
+        """See ``Face``. Without a name the prompts are listed; what is missing is asked for."""
+        for problem in library.problems:
+            self._show_error(problem)
+        if not name:
+            self.show_note("\n".join(_prompt_lines(library)))
+            return None
+        prompt = library.get(name)
+        given = dict(values)
+        while self._is_interactive and (missing := prompt.missing(given)):
+            answer = await self._ask_for(missing[0])
+            if answer is None:
+                self._tell("[nothing is sent]")
+                return None
+            given[missing[0].name] = answer
+        return prompt.fill(given)
+
+    async def _ask_for(self, variable: Variable) -> str | None:
+        """A value for a variable, in one line; None when the user gives none."""
+        about = variable.description
+        if variable.choices:
+            about = f"{about}; one of {', '.join(variable.choices)}".removeprefix("; ")
+        question = f"{variable.name} ({about}): " if about else f"{variable.name}: "
+        while line := await _read_line(question):
+            value = clean(line).strip()
+            try:
+                variable.check(value)
+            except PromptUsageError as error:
+                self._tell(str(error))
+            else:
+                return value or None
+        return None
+
     def copy_text(self, text: str) -> None:
         """See ``Face``."""
         import base64
@@ -197,6 +234,16 @@ class PlainFace:
     def _show_error(self, text: str) -> None:
         self.has_failed = True
         self.tell(text)
+
+
+def _prompt_lines(library: PromptLibrary) -> list[str]:
+    lines = ["**Prompts**", ""]
+    for prompt in library.prompts.values():
+        names = " ".join(f"{v.name}=" for v in prompt.fields)
+        lines.append(
+            f"- `/prompt {prompt.name}` {prompt.description}." + (f" `{names}`" if names else "")
+        )
+    return lines
 
 
 def _why_ended(reason: str) -> str:

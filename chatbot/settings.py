@@ -4,6 +4,7 @@ The sidebar, ``/set``, the command line and ``config.toml`` are all generated fr
 checked against that one table. Knows no file, no widget and no model.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -268,3 +269,14 @@ def with_value(settings: Settings, name: str, text: str) -> Settings:
         sampling = msgspec.structs.replace(settings.sampling, **{spec.name: value})
         return msgspec.structs.replace(settings, sampling=sampling)
     return msgspec.structs.replace(settings, **{spec.name: value})
+
+
+def with_values(settings: Settings, texts: Mapping[str, str]) -> Settings:
+    """``settings`` with each setting named in ``texts`` set to what its text stands for.
+
+    Raises:
+        SettingError: a name is unknown or a value not allowed.
+    """
+    for name, text in texts.items():
+        settings = with_value(settings, name, text)
+    return settings

@@ -6,7 +6,7 @@ A face of the program (TUI, plain text) passes in what the user typed and itself
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,6 +17,9 @@ from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.own_json import to_json
 from chatbot.conversation.formats.reading import read_chat
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.prompt_arguments import parse_arguments
+from chatbot.conversation.prompt_library import PromptLibrary, load_library
+from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.errors import CommandError, StoreError
 from chatbot.events import TurnEvent
 from chatbot.settings import SPECS, find_spec, get_value
@@ -44,6 +47,24 @@ class Face(Protocol):
 
     def propose(self, text: str) -> None:
         """Put ``text`` where the user types, to be changed and sent."""
+        ...
+
+    async def fill_prompt(
+        self, library: PromptLibrary, name: str, values: Mapping[str, str]
+    ) -> FilledPrompt | None:
+        """Have the user choose a prompt and give what it still needs.
+
+        Args:
+            library: the prompts there are.
+            name: the prompt to begin with; empty when the user is to choose.
+            values: what the user gave already.
+
+        Returns:
+            The filled prompt, or None when the user would rather not.
+
+        Raises:
+            PromptUsageError: something is missing, and there is nobody to ask.
+        """
         ...
 
     def copy_text(self, text: str) -> None:
@@ -149,6 +170,39 @@ async def _set(face: Face, arguments: str) -> None:
     face.show_settings()
     if spec.name in ("model", "precision"):
         face.load_model()
+
+
+async def _prompt(face: Face, arguments: str) -> None:
+    library = load_library()
+    name, _, rest = arguments.partition(" ")
+    values: Mapping[str, str] = {}
+    if name:
+        prompt = library.get(name)
+        values = parse_arguments(prompt, rest)
+        if not prompt.missing(values):
+            await use_prompt(face, prompt.fill(values))
+            return
+    filled = await face.fill_prompt(library, name, values)
+    if filled is not None:
+        await use_prompt(face, filled)
+
+
+async def use_prompt(face: Face, filled: FilledPrompt) -> None:
+    """Send a filled prompt, or take on its persona.
+
+    Raises:
+        ChatbotError: an answer is being written, or the system prompt could not be kept.
+    """
+    prompt = filled.prompt
+    if prompt.kind == "persona":
+        face.manager.change_setting("system_prompt", filled.text)
+        face.show_settings()
+        face.show_note(
+            f"The model is now `{prompt.name}`, from the next question on; "
+            f"`/system` shows the system prompt, `/prompt assistant` takes it back."
+        )
+        return
+    await face.run_turn(face.manager.reply(filled.text, prompt.settings))
 
 
 async def _theme(face: Face, arguments: str) -> None:
@@ -311,6 +365,7 @@ COMMANDS: Final = {
         Command("model", "[NAME]", "shows the model, or loads another one.", _model),
         Command("system", "[TEXT]", "shows or sets the system prompt.", _system),
         Command("set", "[NAME [VALUE]]", "shows or changes a setting.", _set),
+        Command("prompt", "[NAME [TEXT]]", "uses a prompt of the library, or lists them.", _prompt),
         Command("theme", "[NAME]", "lists the colour themes, or uses one.", _theme),
         Command("regen", "", "answers the last question once more.", _regen),
         Command("edit", "[TEXT]", "asks the last question in other words.", _edit),

@@ -6,9 +6,10 @@ an edited one, once more, on with the same sentence) is an async generator of th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -22,13 +23,15 @@ from chatbot.engine.protocol import Rendered
 from chatbot.errors import ChatbotError, CommandError, StoreError
 from chatbot.events import PromptBuilt, TurnEvent
 from chatbot.messages import Message, TextPart
-from chatbot.settings import Settings, find_spec, get_value, with_value
+from chatbot.settings import Settings, find_spec, get_value, with_value, with_values
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import Deletion, StoredChat
 from chatbot.terminal_text import clean, clean_line
 
 SaveSettings = Callable[[Settings, Collection[str]], None]
 """Keeps the named settings for the next start."""
+
+_NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 TitleMaker = Callable[[str, str], Awaitable[str]]
@@ -60,6 +63,8 @@ class ConversationManager:
         """When set, it improves the automatic title after the first answer."""
         self._save = save
         self._turn: Turn | None = None
+        self._overrides: dict[str, str] = {}
+        """Settings of the running turn alone, as the user would type them."""
         self._last_working: tuple[str, str] | None = None
         self._problem_watchers: list[Callable[[str], None]] = []
         self._deleted_chat: str | None = None
@@ -91,10 +96,22 @@ class ConversationManager:
         """Whether an answer is being made."""
         return self._turn is not None
 
-    async def reply(self, text: str) -> AsyncGenerator[TurnEvent]:
-        """Ask a question below the branch that is shown."""
+    async def reply(
+        self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES
+    ) -> AsyncGenerator[TurnEvent]:
+        """Ask a question below the branch that is shown.
+
+        Args:
+            text: the question.
+            overrides: settings by name, as the user would type them, for this answer alone.
+                One that the user changes while the answer is written no longer counts.
+
+        Raises:
+            CommandError: an answer is being written.
+            SettingError: an override is unknown or not allowed; nothing is asked.
+        """
         question = _question(text, self.conversation.active_leaf)
-        async for event in self._answer(question, is_new=True):
+        async for event in self._answer(question, is_new=True, overrides=overrides):
             yield event
 
     async def regenerate(self) -> AsyncGenerator[TurnEvent]:
@@ -142,14 +159,21 @@ class ConversationManager:
             yield event
 
     async def _answer(
-        self, question: Message, *, is_new: bool, begun: Message | None = None
+        self,
+        question: Message,
+        *,
+        is_new: bool,
+        begun: Message | None = None,
+        overrides: Mapping[str, str] = _NO_OVERRIDES,
     ) -> AsyncGenerator[TurnEvent]:
         self._require_idle()
+        wanted = {find_spec(name).name: text for name, text in overrides.items()}
+        with_values(self.settings, wanted)
         conversation = self.conversation
         turn = Turn(
-            self.engine, conversation, question, lambda: self.settings, self._journal, begun
+            self.engine, conversation, question, self._settings_of_turn, self._journal, begun
         )
-        self._turn = turn
+        self._turn, self._overrides = turn, wanted
         self._deleted_chat = self._undoable = None
         try:
             if is_new:
@@ -160,7 +184,7 @@ class ConversationManager:
                 async for event in events:
                     yield event
         finally:
-            self._turn = None
+            self._turn, self._overrides = None, {}
         self._make_title(conversation)
 
     def _make_title(self, conversation: Conversation) -> None:
@@ -177,6 +201,9 @@ class ConversationManager:
             return  # the automatic one will do
         if title and not conversation.is_title_given:
             conversation.rename(title, is_given=False)
+
+    def _settings_of_turn(self) -> Settings:
+        return with_values(self.settings, self._overrides)
 
     def stop(self) -> None:
         """End the running answer, if there is one, at its next token."""
@@ -329,8 +356,9 @@ class ConversationManager:
         """
         spec = find_spec(name)
         self.settings = with_value(self.settings, spec.name, clean(text))
+        self._overrides.pop(spec.name, None)  # what is said last counts
         if spec.is_sampling and self._turn:
-            self._turn.set_sampling(self.settings.sampling)
+            self._turn.set_sampling(self._settings_of_turn().sampling)
         self._save(self.settings, (spec.name,))
         return get_value(self.settings, spec.name)
 

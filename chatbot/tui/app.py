@@ -6,16 +6,18 @@ user does arrives as messages of the widgets and as actions of the key table.
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import ClassVar
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import ClassVar, Final
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
-from chatbot.conversation.commands import COMMANDS, run_command
+from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
+from chatbot.conversation.prompt_library import PromptLibrary, load_library
+from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
 from chatbot.events import (
@@ -28,6 +30,7 @@ from chatbot.events import (
 )
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
+from chatbot.settings import Settings
 from chatbot.tui.chat_view import ChatView
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
@@ -45,6 +48,14 @@ COUNT_DELAY = 0.3
 WIDE_ENOUGH = 110
 """Columns from which the sidebar is open at the start."""
 
+_BEHIND_A_DIALOG: Final = frozenset(
+    (
+        *("command_palette", "focus_messages", "help", "new_chat", "prompts"),
+        *("scroll_chat", "toggle_sidebar"),
+    )
+)
+"""Actions that would change, out of sight, what a dialog covers; their keys are the dialog's."""
+
 
 class ChatApp(App[int]):
     """The chat, as a full-screen terminal program."""
@@ -59,6 +70,7 @@ class ChatApp(App[int]):
         bind("new_chat", priority=True),
         bind("chats", priority=True),
         bind("ribbon", priority=True),
+        bind("prompts", priority=True),
         bind("palette", "command_palette", priority=True),
         bind("help", priority=True),
         bind("quit", priority=True),
@@ -124,14 +136,15 @@ class ChatApp(App[int]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Prompts", "Use a prompt of the library", self.action_prompts)
         yield SystemCommand("Settings", "Show or hide the sidebar", self.action_toggle_sidebar)
         yield SystemCommand("Quit", "End the program", self.action_quit)
         for command in COMMANDS.values():
-            if command.name in ("theme", "quit"):
+            if command.name in ("prompt", "theme", "quit"):
                 continue
             title = f"/{command.name}"
             run = self._proposer(command.name, bool(command.arguments))
-            yield SystemCommand(title, command.help.capitalize(), run)
+            yield SystemCommand(title, command.help[0].upper() + command.help[1:], run)
 
     def _proposer(self, name: str, takes_arguments: bool) -> Callable[[], object]:
         if takes_arguments:
@@ -360,6 +373,32 @@ class ChatApp(App[int]):
         """Open or close the account of the context window."""
         self._ribbon.toggle()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether an action of the app makes sense now."""
+        covered = isinstance(self.screen, ModalScreen)
+        return not (covered and action in _BEHIND_A_DIALOG)
+
+    def action_prompts(self) -> None:
+        """Choose a prompt of the library; what is in the message box is its input."""
+        self._choose_prompt()
+
+    @work(group="turn")
+    async def _choose_prompt(self) -> None:
+        draft = self._prompt.text
+        is_input = bool(draft.strip()) and not draft.startswith("/")
+        filled: FilledPrompt | None = None
+        try:
+            filled = await self.fill_prompt(load_library(), "", {INPUT: draft} if is_input else {})
+            if filled is None:
+                return
+            if is_input and filled.prompt.kind == "question":
+                self._prompt.text = ""
+            await use_prompt(self, filled)
+        except ChatbotError as error:
+            self._refuse(str(error))
+            if filled:
+                self._prompt.give_back(filled.text)
+
     def action_help(self) -> None:
         """Show the help page."""
         from chatbot.tui.help_screen import HelpScreen
@@ -424,6 +463,8 @@ class ChatApp(App[int]):
         elif self._chat.last_message_id != question_id:
             path = conversation.path(question_id)
             await self._chat.show_path(path, self._variant_of, conversation.pinned)
+            if self.focused is None:  # it was on a message that is drawn anew
+                self._prompt.focus()
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""
@@ -442,6 +483,17 @@ class ChatApp(App[int]):
     def propose(self, text: str) -> None:
         """Put a text into the prompt."""
         self._prompt.propose(text)
+
+    async def fill_prompt(
+        self, library: PromptLibrary, name: str, values: Mapping[str, str]
+    ) -> FilledPrompt | None:
+        """Open the picker; see ``Face``."""
+        from chatbot.tui.prompt_picker import PromptPicker
+
+        for problem in library.problems:
+            self.notify(problem, severity="warning", timeout=15, markup=False)
+        picker = PromptPicker(library, name, values, lambda: self.manager.is_busy)
+        return await self.push_screen_wait(picker)
 
     def copy_text(self, text: str) -> None:
         """Put a text on the clipboard of the terminal, by OSC 52."""
@@ -494,7 +546,8 @@ class ChatApp(App[int]):
         """Take the theme that is set before anything is drawn; afterwards is a second styling."""
         wanted = self.manager.settings.theme
         if wanted not in self._theme_names:
-            used = self._theme_names[0] if self._theme_names else self.theme
+            default = Settings().theme
+            used = default if default in self._theme_names else self.theme
             problem = f"There is no theme {wanted!r}; {used} is used. /theme lists them."
             self._theme_problems += (problem,)
             wanted = used

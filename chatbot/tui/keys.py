@@ -33,7 +33,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
     "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),
-    "ribbon": Key("ctrl+r", "what the next prompt consists of", "everywhere"),
+    "ribbon": Key("f3", "what the next prompt consists of", "everywhere"),
+    "prompts": Key("ctrl+r", "use a prompt of the library", "everywhere"),
     "palette": Key("ctrl+p", "all commands, by name", "everywhere"),
     "help": Key("f1", "this help", "everywhere"),
     "quit": Key("ctrl+q", "end the program", "everywhere"),
@@ -86,4 +87,13 @@ def check_keymap(wanted: Mapping[str, str]) -> tuple[Keymap, tuple[str, ...]]:
 def shown_keys(name: str, keymap: Mapping[str, str]) -> str:
     """The keys of an action as a person reads them: ``Shift+Enter, Ctrl+J``."""
     keys = keymap.get(name) or KEYS[name].keys
-    return ", ".join("+".join(p.capitalize() for p in key.split("+")) for key in keys.split(","))
+    return ", ".join(map(_shown, keys.split(",")))
+
+
+def _shown(key: str) -> str:
+    """One key; a letter alone stays small, because that is what is pressed."""
+    key = key.strip()
+    if len(key) == 1:
+        return key
+    names = {"pageup": "PageUp", "pagedown": "PageDown"}
+    return "+".join(names.get(part, part.capitalize()) for part in key.split("+"))

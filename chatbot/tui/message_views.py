@@ -221,7 +221,7 @@ class LeftOutMark(Static):
 
     def say(self, count: int) -> None:
         """Show how many there are."""
-        self.update(f"↑ {count} messages above were left out: they do not fit the window ↑")
+        self.update(f"↑ {count} messages above were left out: the model was not given them ↑")
 
 
 def _with_marks(message: Message) -> str:

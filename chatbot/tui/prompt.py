@@ -9,15 +9,34 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from chatbot.terminal_text import clean
+from chatbot.tui.key_order import ran_own_binding
 from chatbot.tui.keys import bind
 
 
-class Prompt(TextArea):
-    """The message box. Enter sends, other keys of the table begin a new line."""
+class MessageArea(TextArea):
+    """Several lines of text that Enter sends; other keys of the table begin a new line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("send"), bind("newline")]
+
+    def action_newline(self) -> None:
+        """Begin a new line at the cursor."""
+        self.insert("\n")
+
+    async def _on_key(self, event: events.Key) -> None:
+        if not await ran_own_binding(self, event):
+            await super()._on_key(event)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """Clean what is pasted: it may come from a hostile page."""
+        event.prevent_default()
+        event.stop()
+        self.insert(clean(event.text))
+
+
+class Prompt(MessageArea):
+    """The message box."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("send"),
-        bind("newline"),
         bind("complete"),
         bind("earlier"),
         bind("later"),
@@ -78,10 +97,6 @@ class Prompt(TextArea):
         self.text = ""
         self.post_message(self.Submitted(text))
 
-    def action_newline(self) -> None:
-        """Begin a new line at the cursor."""
-        self.insert("\n")
-
     def action_complete(self) -> None:
         """Complete a slash command; in any other text the key moves on as usual."""
         if self.text.startswith("/") and "\n" not in self.text:
@@ -110,28 +125,3 @@ class Prompt(TextArea):
             return
         self._recalled -= 1
         self.propose(self._sent[-self._recalled] if self._recalled else self._draft)
-
-    async def _on_key(self, event: events.Key) -> None:
-        """Run the box's own bindings here, in the order in which the keys were pressed.
-
-        Textual runs a binding when its key has bubbled up to the app, or, with priority, before
-        the key is handed down: either way it changes places with letters typed fast around it,
-        and Enter would send half a message.
-        """
-        if not event.is_printable:
-            active = self.screen.active_bindings.get(event.key)
-            if (
-                active
-                and active.node is self
-                and await self.app.run_action(active.binding.action, self)
-            ):
-                event.stop()
-                event.prevent_default()
-                return
-        await super()._on_key(event)
-
-    async def _on_paste(self, event: events.Paste) -> None:
-        """Clean what is pasted: it may come from a hostile page."""
-        event.prevent_default()
-        event.stop()
-        self.insert(clean(event.text))

@@ -223,3 +223,14 @@ async def test_a_failing_command_says_why_and_gives_the_line_back(make_app: Make
         await ask(pilot, "/nonsense")
         await until(pilot, lambda: "no command /nonsense" in notices(app))
         assert app._prompt.text == "/nonsense"
+
+
+async def test_answering_again_from_a_message_leaves_the_focus_somewhere(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await pilot.press("ctrl+t", "r")
+        await until(pilot, lambda: len(app.manager.conversation) == 3 and not app._status.is_busy)
+        assert app.focused is app._prompt

@@ -131,9 +131,7 @@ async def test_themes_switch_live_and_are_kept(make_app: MakeApp) -> None:
         assert app.screen.styles.background.hex == palette("night")["background"]
         await ask(pilot, "/theme day")
         await until(pilot, lambda: app.theme == "day")
-        await until(
-            pilot, lambda: app.screen.styles.background.hex == palette("day")["background"]
-        )
+        await until(pilot, lambda: app.screen.styles.background.hex == palette("day")["background"])
         assert saved() == {"theme": "day"}
         await ask(pilot, "/theme nonsense")
         await until(pilot, lambda: "no theme 'nonsense'" in notices(app))
