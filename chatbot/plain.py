@@ -163,7 +163,7 @@ class PlainFace:
         while self._is_interactive and (missing := prompt.missing(given)):
             answer = await self._ask_for(missing[0])
             if answer is None:
-                self._tell("[nothing is sent]")
+                self.tell("[nothing is sent]")
                 return None
             given[missing[0].name] = answer
         return prompt.fill(given)
@@ -179,7 +179,7 @@ class PlainFace:
             try:
                 variable.check(value)
             except PromptUsageError as error:
-                self._tell(str(error))
+                self.tell(str(error))
             else:
                 return value or None
         return None

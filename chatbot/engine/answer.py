@@ -23,7 +23,8 @@ def answer(
         ContextError: the prompt leaves no room for an answer.
     """
     clock = _Clock()
-    prompt = loaded.prompts.build(request.messages).tokens
+    continues = request.continue_last
+    prompt = loaded.prompts.build(request.messages, continue_last=continues).tokens
     window = loaded.info.context_length
     if request.context_length > 0:
         window = min(window, request.context_length)
@@ -74,7 +75,7 @@ class _Writer:
         self._detokenizer = Detokenizer(loaded.decode, loaded.special_tokens)
         self._stops = StopStrings((*request.stop, *loaded.prompts.stops))
         self._end_tokens = loaded.end_tokens
-        self._strips_start = loaded.prompts.strips_answer_start
+        self._strips_start = loaded.prompts.strips_answer_start and not request.continue_last
 
     @property
     def is_stopped(self) -> bool:

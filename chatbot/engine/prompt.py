@@ -41,38 +41,53 @@ class PromptBuilder:
         """Whether an answer starts with a space that belongs to the form, not to the answer."""
         return self._template.is_plain
 
-    def build(self, messages: Sequence[ChatMessage]) -> Prompt:
+    def build(self, messages: Sequence[ChatMessage], *, continue_last: bool = False) -> Prompt:
         """The prompt that asks for the next answer.
+
+        Args:
+            messages: the conversation.
+            continue_last: the last message is the beginning of the answer.
 
         Raises:
             ModelError: the template refuses these messages, is broken, or takes too long.
         """
-        text = self._template.render(self._protected(messages))
+        text = self._render(self._protected(messages), continue_last)
         tokens, _ = self._tokenise(text)
         return Prompt(text=self._guard.restore(text), tokens=tokens)
 
-    def count(self, messages: Sequence[ChatMessage]) -> tuple[tuple[int, ...], int]:
+    def count(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> tuple[tuple[int, ...], int]:
         """The sizes of the messages, and of what comes after the last one, in tokens.
 
         Together they are the length of ``build(messages).tokens``. A token belongs to the
         message that its first character belongs to; what a template puts before the first
-        message belongs to that.
+        message belongs to that, and what opens an answer to the answer that is continued.
 
         Raises:
             ModelError: as ``build`` does.
         """
         protected = self._protected(messages)
-        text = self._template.render(protected)
+        text = self._render(protected, continue_last)
         _, starts = self._tokenise(text)
         sizes: list[int] = []
         done = 0
-        for prefix in self._template.render_prefixes(protected):
+        for prefix in self._template.render_prefixes(protected[: -1 if continue_last else None]):
             # A message that the template shows only later counts with the next one.
             end = done if prefix is None else bisect_left(starts, _common_length(prefix, text))
             end = max(done, end)
             sizes.append(end - done)
             done = end
+        if continue_last:
+            return (*sizes, len(starts) - done), 0
         return tuple(sizes), len(starts) - done
+
+    def _render(self, protected: Sequence[ChatMessage], continue_last: bool) -> str:
+        if not continue_last:
+            return self._template.render(protected)
+        *before, begun = protected
+        gap = " " if self._template.is_plain else ""
+        return self._template.render(before) + gap + begun.content
 
     def _protected(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         return [

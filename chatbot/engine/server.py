@@ -73,7 +73,9 @@ class Engine:
                 for event in answer(self._model(), request, self._inbox.control_of(request)):
                     self._channel.send(event)
             case Count():
-                sizes, rest = self._model().prompts.count(request.messages)
+                sizes, rest = self._model().prompts.count(
+                    request.messages, continue_last=request.continue_last
+                )
                 self._channel.send(
                     Counted(
                         request_id=request.id,
@@ -82,7 +84,9 @@ class Engine:
                     )
                 )
             case Render():
-                prompt = self._model().prompts.build(request.messages)
+                prompt = self._model().prompts.build(
+                    request.messages, continue_last=request.continue_last
+                )
                 self._channel.send(
                     Rendered(
                         request_id=request.id,

@@ -217,3 +217,17 @@ def test_what_ran_too_long_ends() -> None:
     while state["running"]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_begun_answer_is_gone_on_with(tokenizer: PreTrainedTokenizerFast) -> None:
+    before = (ChatMessage("system", "Be brief."), ChatMessage("user", "Count."))
+    begun = (*before, ChatMessage("assistant", "One, two"))
+    builder = PromptBuilder(tokenizer)
+    asked = builder.build(before)
+    continued = builder.build(begun, continue_last=True)
+    assert continued.text == asked.text + "One, two"
+    assert continued.tokens[: len(asked.tokens)] == asked.tokens
+    sizes, rest = builder.count(begun, continue_last=True)
+    assert rest == 0
+    assert sum(sizes) == len(continued.tokens)
+    assert sizes[:2] == builder.count(before)[0]
