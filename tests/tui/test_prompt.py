@@ -39,7 +39,7 @@ async def test_earlier_messages_come_back_and_the_draft_stays(make_app: MakeApp)
 async def test_slash_commands_are_hinted_and_completed(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test() as pilot:
-        await pilot.press("/", "r")
+        await pilot.press("/", "r", "e", "g")
         assert app._hints.display
         assert "/regen" in str(app._hints.content)
         await pilot.press("tab")
