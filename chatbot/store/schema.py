@@ -9,7 +9,10 @@ from typing import Final
 
 VERSION: Final = 1
 
-SCHEMA: Final = """
+UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Ranges of the characters of scripts that put no spaces between words."""
+
+SCHEMA: Final = f"""
 CREATE TABLE chats (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -47,6 +50,10 @@ CREATE TABLE messages (
 CREATE INDEX messages_alive ON messages (chat) WHERE deletion IS NULL;
 CREATE INDEX messages_by_parent ON messages (parent);
 CREATE INDEX messages_deleted ON messages (deletion) WHERE deletion IS NOT NULL;
+-- Scripts without spaces between words (Thai, Lao, Burmese, Khmer, Chinese, Japanese): their
+-- words are not in the index below, so that these messages are looked through themselves.
+CREATE INDEX messages_unspaced ON messages (number)
+    WHERE text GLOB '*[{UNSPACED}]*';
 CREATE INDEX messages_being_written ON messages (owner) WHERE owner IS NOT NULL;
 
 -- The words of the messages. Answers join when they are finished, and not every half second.

@@ -12,6 +12,7 @@ from chatbot.errors import StoreError
 from chatbot.store.database import Database
 from chatbot.store.failures import is_damage
 from chatbot.store.reading import INFO_COLUMNS, SHOWN, info_of
+from chatbot.store.schema import UNSPACED
 from chatbot.store.values import Run, SearchHit
 from chatbot.terminal_text import clean
 
@@ -26,8 +27,7 @@ _EXCERPT_TOKENS: Final = 20
 _EXCERPT_LENGTH: Final = 160
 
 _PIECES: Final = re.compile(r'"([^"]*)"?|([^\s"]+)')
-_UNSPACED: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-"""Scripts that put no spaces between words, whose words the index therefore does not know."""
+_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 
 # Marks around the hits in an excerpt: characters that no cleaned text holds.
 _BEGIN: Final = "\x01"
@@ -118,7 +118,8 @@ def _search_anywhere(db: Database, query: str, limit: int, offset: int) -> list[
     matches = " AND ".join("instr(text, ?)" for _ in words)
     rows = db.query(
         f"SELECT {INFO_COLUMNS}, 0, messages.id, role, messages.created_at, text "
-        f"FROM messages CROSS JOIN chats ON chats.number = messages.chat WHERE {matches} "
+        f"FROM messages INDEXED BY messages_unspaced CROSS JOIN chats "
+        f"ON chats.number = messages.chat WHERE text GLOB '*[{UNSPACED}]*' AND {matches} "
         f"AND owner IS NULL AND {_ALIVE} ORDER BY messages.number DESC LIMIT ? OFFSET ?",
         (*words, limit, offset),
     )

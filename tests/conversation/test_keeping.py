@@ -118,8 +118,8 @@ async def test_an_interrupted_answer_is_marked_and_continued(
     store: ChatStore, tmp_path: Path
 ) -> None:
     manager = manager_of(store, FakeEngine(lambda _: ["Half a sen"] + [""] * 10_000, seconds=0.001))
-    events = manager.reply("go")
-    async for event in events:
+    turn = manager.reply("go")
+    async for event in turn:
         if isinstance(event, TextDelta):
             break
     await asyncio.sleep(0.4)
@@ -128,7 +128,7 @@ async def test_an_interrupted_answer_is_marked_and_continued(
     # What another program would find if this one died now.
     (copy / "chats.db").write_bytes((tmp_path / "data" / "chats.db").read_bytes())
     manager.stop()
-    await events.aclose()
+    await turn.aclose()
 
     after = ChatStore(copy)
     engine = FakeEngine(lambda _: ["tence."])
@@ -137,10 +137,8 @@ async def test_an_interrupted_answer_is_marked_and_continued(
     cut = other.conversation.path()[-1]
     assert cut.making is not None
     assert (cut.text, cut.making.finish_reason) == ("Half a sen", "interrupted")
-    started: list[TurnStarted] = []
-    async for event in other.continue_answer():
-        if isinstance(event, TurnStarted):
-            started.append(event)
+    events = [event async for event in other.continue_answer()]
+    started = [event for event in events if isinstance(event, TurnStarted)]
     assert [(e.answer_id, e.text_so_far) for e in started] == [(cut.id, "Half a sen")]
     whole = other.conversation[cut.id]
     assert whole.making is not None

@@ -13,7 +13,11 @@ def add(tree: Conversation, text: str, parent: str | None) -> str:
     return message.id
 
 
-@given(st.lists(st.tuples(st.sampled_from("add delete restore show pin".split()), st.integers(0))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "delete", "restore", "show", "pin"]), st.integers(0))
+    )
+)
 def test_any_changes_leave_a_tree_that_is_whole(changes: list[tuple[str, int]]) -> None:
     tree = Conversation()
     for verb, number in changes:

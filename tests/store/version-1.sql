@@ -37,6 +37,8 @@ CREATE TABLE messages (
 CREATE INDEX messages_alive ON messages (chat) WHERE deletion IS NULL;
 CREATE INDEX messages_by_parent ON messages (parent);
 CREATE INDEX messages_deleted ON messages (deletion) WHERE deletion IS NOT NULL;
+CREATE INDEX messages_unspaced ON messages (number)
+    WHERE text GLOB '*[฀-໿က-႟ក-៿぀-ヿ㐀-鿿]*';
 CREATE INDEX messages_being_written ON messages (owner) WHERE owner IS NOT NULL;
 
 -- The words of the messages. Answers join when they are finished, and not every half second.
