@@ -16,9 +16,7 @@ class CommandHints(Static):
         found = matching(text)
         self.display = bool(found)
         lines = [
-            Content.from_markup(
-                "[b $accent]$usage[/] [dim]$help[/]", usage=c.usage, help=c.help
-            )
+            Content.from_markup("[b $accent]$usage[/] [dim]$help[/]", usage=c.usage, help=c.help)
             for c in found[:MOST_SHOWN]
         ]
         if len(found) > MOST_SHOWN:
