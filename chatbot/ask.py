@@ -48,10 +48,8 @@ async def run_ask(session: Session, question: str, *, as_json: bool, stream: boo
             info = session.engine.status.info
             report = as_report(answer, info.load_seconds if info else 0.0)
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-        elif stream:
-            sys.stdout.write("\n")
-        else:
-            sys.stdout.write(answer.text + "\n")
+        elif answer.text:
+            sys.stdout.write("\n" if stream else answer.text + "\n")
         sys.stdout.flush()
         if answer.making.finish_reason == "error":
             print(answer.making.error, file=sys.stderr)

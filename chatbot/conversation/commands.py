@@ -4,6 +4,7 @@ A face of the program (TUI, plain text) passes in what the user typed and itself
 ``Face`` that the results are shown on. Knows no widget and no terminal.
 """
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,7 +13,7 @@ import msgspec
 
 from chatbot.conversation import transcript
 from chatbot.conversation.manager import ConversationManager
-from chatbot.errors import CommandError
+from chatbot.errors import CommandError, ConfigError
 from chatbot.events import TurnEvent
 from chatbot.settings import SPECS, find_spec, get_value
 from chatbot.terminal_text import clean, clean_line
@@ -100,9 +101,7 @@ async def _new(face: Face, arguments: str) -> None:
 
 async def _model(face: Face, arguments: str) -> None:
     if arguments:
-        face.manager.change_setting("model", arguments)
-        face.show_settings()
-        face.load_model()
+        _change(face, "model", arguments)
         return
     info = face.manager.engine.status.info
     if info is None:
@@ -117,8 +116,7 @@ async def _model(face: Face, arguments: str) -> None:
 
 async def _system(face: Face, arguments: str) -> None:
     if arguments:
-        face.manager.change_setting("system_prompt", arguments)
-        face.show_settings()
+        _change(face, "system_prompt", arguments)
     else:
         face.show_note(f"System prompt:\n\n> {face.manager.settings.system_prompt or '(none)'}")
 
@@ -138,9 +136,22 @@ async def _set(face: Face, arguments: str) -> None:
         now = clean_line(spec.format(get_value(settings, spec.name)))
         face.show_note(f"`{spec.name}` = `{now}`: {spec.help} Allowed: {spec.allowed}.")
         return
-    face.manager.change_setting(spec.name, value.strip())
+    _change(face, spec.name, value.strip())
+
+
+def _change(face: Face, name: str, value: str) -> None:
+    """Change a setting, and show and use it even where it cannot be written to the disk."""
+    try:
+        face.manager.change_setting(name, value)
+    except ConfigError:
+        _use(face, name)
+        raise
+    _use(face, name)
+
+
+def _use(face: Face, name: str) -> None:
     face.show_settings()
-    if spec.name in ("model", "precision"):
+    if name in ("model", "precision"):
         face.load_model()
 
 
@@ -223,7 +234,7 @@ def _file_of(arguments: str, example: str) -> Path:
 
 def clean_code(text: str) -> str:
     """Text for a fence of four backticks: cleaned, and unable to close the fence."""
-    return clean(text).replace("````", "``` `")
+    return re.sub("```(?=`)", "``` ", clean(text))
 
 
 COMMANDS: Final = {

@@ -5,7 +5,7 @@ an edited one, once more) is an async generator of the events in ``chatbot.event
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -15,10 +15,10 @@ from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn import Turn
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Rendered
-from chatbot.errors import ChatbotError, CommandError
+from chatbot.errors import ChatbotError, CommandError, ConfigError
 from chatbot.events import TurnEvent
 from chatbot.messages import Message, TextPart
-from chatbot.settings import Settings, find_spec, get_value, with_value
+from chatbot.settings import Precision, Settings, find_spec, get_value, with_value
 from chatbot.terminal_text import clean
 
 SaveSettings = Callable[[Settings, Collection[str]], None]
@@ -34,7 +34,7 @@ class ConversationManager:
         self.conversation = Conversation()
         self._save = save
         self._turn: Turn | None = None
-        self._last_working: tuple[str, str] | None = None
+        self._last_working: tuple[str, Precision] | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -44,8 +44,9 @@ class ConversationManager:
     async def reply(self, text: str) -> AsyncGenerator[TurnEvent]:
         """Ask a question below the branch that is shown."""
         question = _question(text, self.conversation.active_leaf)
-        async for event in self._answer(question, is_new=True):
-            yield event
+        async with aclosing(self._answer(question, is_new=True)) as events:
+            async for event in events:
+                yield event
 
     async def regenerate(self) -> AsyncGenerator[TurnEvent]:
         """Answer the last question once more; the answers so far stay as variants.
@@ -56,8 +57,9 @@ class ConversationManager:
         question = self.conversation.last("user")
         if question is None:
             raise CommandError("There is no question to answer again; ask one first.")
-        async for event in self._answer(question, is_new=False):
-            yield event
+        async with aclosing(self._answer(question, is_new=False)) as events:
+            async for event in events:
+                yield event
 
     async def edit(self, text: str) -> AsyncGenerator[TurnEvent]:
         """Ask the last question in other words, beside the old one.
@@ -68,8 +70,9 @@ class ConversationManager:
         old = self.conversation.last("user")
         if old is None:
             raise CommandError("There is no question to edit; ask one first.")
-        async for event in self._answer(_question(text, old.parent_id), is_new=True):
-            yield event
+        async with aclosing(self._answer(_question(text, old.parent_id), is_new=True)) as events:
+            async for event in events:
+                yield event
 
     async def _answer(self, question: Message, *, is_new: bool) -> AsyncGenerator[TurnEvent]:
         if self._turn is not None:
@@ -144,23 +147,31 @@ class ConversationManager:
     async def load_model(self) -> None:
         """Load the model and precision that are set.
 
-        When that fails, the ones that worked before are set and loaded again.
+        When that fails, the ones that worked before are set and loaded again, unless others
+        were set meanwhile.
 
         Raises:
             ChatbotError: why it failed.
         """
-        wanted = self.settings
-        before = self._last_working
+        wanted = _model_of(self.settings)
         try:
-            await self.engine.ensure_loaded(wanted.model, wanted.precision)
+            await self.engine.ensure_loaded(*wanted)
         except ChatbotError:
-            if before is not None and before != (wanted.model, wanted.precision):
-                model, precision = before
-                self.change_setting("model", model)
-                self.change_setting("precision", precision)
-                await self.engine.ensure_loaded(model, self.settings.precision)
+            if self._last_working not in (None, wanted) and _model_of(self.settings) == wanted:
+                # Whatever else goes wrong, the first failure is what the user must hear of.
+                with suppress(ChatbotError):
+                    await self._load_last_working()
             raise
-        self._last_working = (wanted.model, wanted.precision)
+        self._last_working = wanted
+
+    async def _load_last_working(self) -> None:
+        if self._last_working is None:
+            return
+        model, precision = self._last_working
+        self.settings = msgspec.structs.replace(self.settings, model=model, precision=precision)
+        with suppress(ConfigError):
+            self._save(self.settings, ("model", "precision"))
+        await self.engine.ensure_loaded(model, precision)
 
     async def render_prompt(self) -> Rendered:
         """The very text that the model was last given, or would be given now."""
@@ -171,6 +182,10 @@ class ConversationManager:
         path = self.conversation.path(question.id)
         prompt = await build_prompt(self.engine, path, self.settings, info)
         return await self.engine.render(prompt.messages)
+
+
+def _model_of(settings: Settings) -> tuple[str, Precision]:
+    return settings.model, settings.precision
 
 
 def _question(text: str, parent_id: str | None) -> Message:

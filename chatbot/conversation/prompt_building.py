@@ -45,7 +45,7 @@ async def build_prompt(
     history = sizes[num_system:-1]
     window = min(settings.context_length or info.context_length, info.context_length)
     fit = fit_window(
-        [history[i] + history[i + 1] for i in range(0, len(history), 2)],
+        list(zip(history[::2], history[1::2], strict=True)),
         sum(sizes[:num_system]) + counted.generation_prompt_tokens,
         sizes[-1],
         context_length=window,

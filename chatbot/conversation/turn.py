@@ -14,10 +14,17 @@ from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.tree import Conversation
 from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol import Delta, Generated, ModelInfo, SamplingApplied
-from chatbot.errors import ChatbotError
-from chatbot.events import SettingChanged, TextDelta, TurnEvent, TurnFinished, TurnStarted
+from chatbot.errors import ChatbotError, ContextError, ModelError
+from chatbot.events import (
+    PromptBuilt,
+    SettingChanged,
+    TextDelta,
+    TurnEvent,
+    TurnFinished,
+    TurnStarted,
+)
 from chatbot.messages import FinishReason, Making, Message, SettingChange, Statistics, TextPart
-from chatbot.settings import SPECS, Sampling, Settings
+from chatbot.settings import SPECS, Precision, Sampling, Settings
 from chatbot.terminal_text import Cleaner
 
 ResultT = TypeVar("ResultT")
@@ -55,6 +62,8 @@ class Turn:
         self._cleaner = Cleaner()
         self._text: list[str] = []
         self._changes: list[SettingChange] = []
+        self._info: ModelInfo | None = None
+        self._started_with: Sampling | None = None
         self._sampling: Sampling | None = None
 
     def stop(self) -> None:
@@ -71,26 +80,15 @@ class Turn:
     async def run(self) -> AsyncGenerator[TurnEvent]:
         """Make the answer; the last event carries it, and it is in the tree by then."""
         yield TurnStarted(self._question, self._answer.id)
-        settings = self._settings()
-        info: ModelInfo | None = None
         reason: FinishReason = "cancelled"  # also when whoever listens goes away
         error = ""
         statistics: Statistics | None = None
-        started_with = settings.sampling
         try:
-            loaded, settings = await self._until_stopped(self._load())
-            info = loaded
-            prompt = await self._until_stopped(
-                build_prompt(self._engine, self._path(), settings, loaded)
-            )
-            yield prompt.built
-            started_with = self._sampling = self._settings().sampling
-            self._generation = self._engine.generate(
-                prompt.messages, started_with, prompt.built.context_length
-            )
+            generation, built = await self._until_stopped(self._begin())
+            yield built
             if self._stop.is_set():
-                self._generation.cancel()
-            async for event in self._generation:
+                generation.cancel()
+            async for event in generation:
                 match event:
                     case Delta(text=raw, num_tokens=num_tokens):
                         if text := self._cleaner.feed(raw):
@@ -106,8 +104,11 @@ class Turn:
         except ChatbotError as failure:
             reason, error = "error", str(failure)
         finally:
+            if self._generation and statistics is None:
+                self._generation.cancel()
             if rest := self._cleaner.flush():
                 self._text.append(rest)
+            settings, info = self._settings(), self._info
             answer = msgspec.structs.replace(
                 self._answer,
                 parts=(TextPart("".join(self._text)),),
@@ -115,7 +116,7 @@ class Turn:
                     model=info.name if info else settings.model,
                     precision=info.precision if info else settings.precision,
                     device=info.device if info else "",
-                    sampling=started_with,
+                    sampling=self._started_with or settings.sampling,
                     changes=tuple(self._changes),
                     finish_reason=reason,
                     error=error,
@@ -128,14 +129,35 @@ class Turn:
             yield TextDelta(rest)
         yield TurnFinished(answer)
 
-    async def _load(self) -> tuple[ModelInfo, Settings]:
-        """The model that is set by the time it is loaded, and the settings of that moment."""
+    async def _begin(self) -> tuple[Generation, PromptBuilt]:
+        """Load the model that is set, build the prompt for it, and start the answer.
+
+        Another model may be set while the first two are under way; then both are done anew.
+        """
         while True:
             settings = self._settings()
-            info = await self._engine.ensure_loaded(settings.model, settings.precision)
-            now = self._settings()
-            if (now.model, now.precision) == (settings.model, settings.precision):
-                return info, now
+            model, precision = settings.model, settings.precision
+            try:
+                self._info = await self._engine.ensure_loaded(model, precision)
+                settings = self._settings()
+                prompt = await build_prompt(self._engine, self._path(), settings, self._info)
+            except (ContextError, ModelError):
+                if self._is_set(model, precision):
+                    raise
+                continue
+            settings = self._settings()
+            if self._is_set(model, precision):
+                break
+        self._started_with = self._sampling = settings.sampling
+        # With nothing awaited since the look at the settings, no other load comes in between.
+        self._generation = self._engine.generate(
+            prompt.messages, settings.sampling, prompt.built.context_length
+        )
+        return self._generation, prompt.built
+
+    def _is_set(self, model: str, precision: Precision) -> bool:
+        settings = self._settings()
+        return (settings.model, settings.precision) == (model, precision)
 
     def _path(self) -> tuple[Message, ...]:
         return self._conversation.path(self._question.id)
