@@ -71,7 +71,7 @@ def test_commands_work_and_what_they_show_is_output() -> None:
     done = run_chatbot(stdin=b"/set temperature\n/set temperature 0.2\n/set temperature\n/new\n")
     assert done.returncode == 0
     first, second = done.stdout.splitlines()
-    assert first.startswith("`temperature` = `0.7`")
+    assert first.startswith("`temperature` = `0.3`")
     assert second.startswith("`temperature` = `0.2`")
     assert "[set]" in done.stderr
     assert "[an empty chat]" in done.stderr

@@ -117,7 +117,7 @@ async def test_system(face: FakeFace) -> None:
     face.manager.change_setting("system_prompt", "")
     await run_command(face, "/system")
     assert face.notes == [
-        "System prompt:\n\n> You are a helpful assistant.",
+        "System prompt:\n\n> You are a helpful assistant. Give short, correct answers.",
         "System prompt:\n\n> (none)",
     ]
 
@@ -126,7 +126,7 @@ async def test_set_lists_shows_and_changes(face: FakeFace) -> None:
     await run_command(face, "/set")
     assert all(f"`{spec.name}` = " in face.notes[0] for spec in SPECS)
     await run_command(face, "/set top-p")
-    assert face.notes[1].startswith("`top_p` = `0.95`")
+    assert face.notes[1].startswith("`top_p` = `0.9`")
     assert "a number from 0.01 to 1" in face.notes[1]
     await run_command(face, "/set TOP-P   0.5")
     assert face.manager.settings.sampling.top_p == 0.5

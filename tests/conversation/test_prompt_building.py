@@ -7,7 +7,7 @@ from chatbot.settings import Settings
 from tests.conversation.building import with_settings
 from tests.conversation.fake_engine import TEMPLATE_TOKENS, FakeEngine, info_of
 
-SYSTEM_TOKENS = 6  # "You are a helpful assistant.", and one for the role
+SYSTEM_TOKENS = 10  # the default system prompt, and one for the role
 
 
 def chat(*texts: str) -> list[Message]:

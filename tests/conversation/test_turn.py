@@ -174,7 +174,7 @@ async def test_changed_settings_are_noted_where_they_act() -> None:
             manager.change_setting("temperature", "1.5")  # no change
             gates[1].set()
     expected = (
-        SettingChange(offset=5, name="temperature", old="0.7", new="1.5"),
+        SettingChange(offset=5, name="temperature", old="0.3", new="1.5"),
         SettingChange(offset=5, name="top_k", old="50", new="7"),
         SettingChange(offset=8, name="seed", old="random", new="42"),
     )
