@@ -115,10 +115,8 @@ async def run_ask(
             if session.store:
                 report["chat_id"] = manager.conversation.id
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-        elif stream:
-            sys.stdout.write("\n")
-        else:
-            sys.stdout.write(answer.text + "\n")
+        elif answer.text:
+            sys.stdout.write("\n" if stream else answer.text + "\n")
         sys.stdout.flush()
         if answer.making.finish_reason == "error":
             print(answer.making.error, file=sys.stderr)

@@ -6,6 +6,8 @@ Imports nothing heavy before it knows what is wanted: ``--help`` must be instant
 import argparse
 import asyncio
 import contextlib
+import gc
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,7 @@ from chatbot import __version__
 from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
+from chatbot.terminal_text import clean
 
 INTERRUPTED = 130
 
@@ -35,6 +38,7 @@ _FLAGS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit status: 0, 1 failed, 2 wrong usage, 130 interrupted."""
+    _prepare_streams()
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
@@ -50,6 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough of it; Python must not complain at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _prepare_streams() -> None:
+    """Have all three standard streams, and no character that ends the program.
+
+    A stream is missing when whoever started us closed it; an answer may hold characters that
+    the terminal's own encoding lacks.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -174,6 +192,9 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if resume is not None:
             asyncio.run(session.resume(resume))
+        # What start-up makes, it keeps: looking for rubbish among it costs a tenth of the time to
+        # the first frame. The app turns the collector on again.
+        gc.disable()
         from chatbot.tui.app import ChatApp
 
         app = ChatApp(session)
@@ -188,14 +209,14 @@ def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:
     for name in ("model", "precision", *(name for _, name, _ in _FLAGS)):
         value = getattr(options, name, None)
         if value is not None:
-            settings = with_value(settings, name, value)
+            settings = with_value(settings, name, clean(value))
     return settings
 
 
 def _with_piped(question: str) -> str:
     """The question, and below it what was piped in; empty when there is neither."""
     piped = ""
-    if sys.stdin is not None and not sys.stdin.isatty():
+    if not sys.stdin.isatty():
         with contextlib.suppress(OSError):
             piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     return "\n\n".join(part for part in (question.strip(), piped) if part)

@@ -7,7 +7,7 @@
     theme = "night"
 
     [sampling]
-    temperature = 0.7
+    temperature = 0.3
 
     [keys]
     toggle_sidebar = "f2"

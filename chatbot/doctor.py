@@ -153,7 +153,7 @@ def _folders() -> list[Check]:
     for name, folder in (("config", config_dir()), ("data", data_dir()), ("cache", cache_dir())):
         existing = next(p for p in (folder, *folder.parents) if p.exists())
         label = f"{name} folder"
-        if not os.access(existing, os.W_OK):
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
             remedy = f"make it writable, or set CHATBOT_{name.upper()}_DIR"
             checks.append(Check(label, "problem", f"{folder} cannot be written", remedy))
             continue

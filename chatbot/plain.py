@@ -1,15 +1,18 @@
 """The plain, linear face: lines in, streamed text out.
 
 For pipes, screen readers and terminals that cannot do more. Renders the same events as the
-TUI and has the same slash commands. Answers go to standard output; notes, progress and
-errors go to standard error, so that a pipe carries answers alone. Imports no textual.
+TUI and has the same slash commands. Answers, and what a command was asked to show, go to
+standard output; asides, progress and errors go to standard error, so that a pipe carries
+nothing that was not asked for. Imports no textual.
 """
 
 import asyncio
+import io
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Final
 
 from chatbot.conversation.commands import run_command
@@ -40,7 +43,13 @@ HISTORY_SHOWN: Final = 4
 class StatusPrinter:
     """Shows on standard error how the loading of a model goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Make the printer.
+
+        Args:
+            is_wanted: asked each time; progress must not run over what a person is typing.
+        """
+        self._is_wanted = is_wanted
         self._is_terminal = sys.stderr.isatty()
         self._stage = ""
         self._width = 0
@@ -49,6 +58,8 @@ class StatusPrinter:
         """Show one status: on a terminal in place, else one line for each new stage."""
         if status.state != "loading":
             self.clear()
+        elif not self._is_wanted():
+            return
         elif self._is_terminal:
             percent = "" if status.fraction is None else f" {status.fraction:.0%}"
             line = f"{status.stage}…{percent}"
@@ -83,12 +94,18 @@ class PlainFace:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         if self._is_interactive:
             print("Ask anything; /help lists the commands, quit leaves.", file=sys.stderr)
-        while not self._is_leaving:
-            line = await _read_line(PROMPT if self._is_interactive else "")
-            if line is None:
-                break
-            if text := clean(line).strip():
-                await self.take(text)
+        try:
+            while not self._is_leaving:
+                line = await _read_line(PROMPT if self._is_interactive else "")
+                if line is None:
+                    if self._is_interactive:
+                        self.tell("")
+                    break
+                if text := clean(line).strip():
+                    await self.take(text)
+        finally:
+            if self._work:
+                self._work.cancel()  # or the end of the engine would look like its failure
 
     async def take(self, text: str) -> None:
         """Deal with one line: a question, a command, or a word to leave."""
@@ -105,18 +122,23 @@ class PlainFace:
 
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """See ``Face``."""
+        async with aclosing(events):
+            await self._show_turn(events)
+
+    async def _show_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         async for event in events:
             match event:
                 case TextDelta(text=text):
                     sys.stdout.write(text)
                     sys.stdout.flush()
                 case PromptBuilt(left_out=left_out) if left_out:
-                    self.tell(f"[{len(left_out)} earlier messages do not fit and are left out]")
+                    self.tell(f"[{len(left_out)} earlier messages are left out of the prompt]")
                 case SettingChanged(change=change):
                     self.tell(f"[{change.name} {change.old} → {change.new}]")
                 case TurnFinished(answer=answer):
-                    sys.stdout.write("\n")
-                    sys.stdout.flush()
+                    if answer.text:
+                        sys.stdout.write("\n")
+                        sys.stdout.flush()
                     made = answer.making
                     if made and made.finish_reason == "error":
                         self._show_error(made.error)
@@ -201,10 +223,13 @@ class PlainFace:
         self._work = asyncio.create_task(self._load_model())
 
     async def _load_model(self) -> None:
+        wanted = self.manager.settings.model
         try:
             await self.manager.load_model()
         except ChatbotError as error:
-            self._show_error(str(error))
+            # A turn that waits for the same model says the same.
+            if not (self.manager.is_busy and self.manager.settings.model == wanted):
+                self._show_error(str(error))
 
     def show_settings(self) -> None:
         """See ``Face``."""
@@ -265,8 +290,12 @@ async def _read_line(prompt: str) -> str | None:
 
     def read() -> None:
         try:
-            text = input(prompt) if prompt else sys.stdin.readline()
-            result = text if prompt else (text.rstrip("\n") if text else None)
+            if prompt and sys.stdout.isatty():
+                result: str | None = input(prompt)
+            else:  # input() would put the prompt among the answers
+                print(prompt, end="", file=sys.stderr, flush=True)
+                text = sys.stdin.readline()
+                result = text.rstrip("\n") if text else None
         except (EOFError, OSError, ValueError):
             result = None
         if not loop.is_closed():
@@ -289,10 +318,12 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
     is_interactive = sys.stdin.isatty()
     if is_interactive:
         import readline  # noqa: F401 - gives input() its line editing
-    elif hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding=None if is_interactive else "utf-8", errors="replace")
     async with session:
-        session.engine.on_status(StatusPrinter().show)
+        manager = session.manager
+        printer = StatusPrinter(lambda: manager.is_busy or not is_interactive)
+        session.engine.on_status(printer.show)
         for problem in session.config.problems:
             print(problem, file=sys.stderr)
         face = PlainFace(session.manager, is_interactive=is_interactive)

@@ -17,7 +17,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_MODEL: Final = "smollm2-135m"
-DEFAULT_SYSTEM_PROMPT: Final = "You are a helpful assistant."
+DEFAULT_SYSTEM_PROMPT: Final = "You are a helpful assistant. Give short, correct answers."
 
 MAX_SEED: Final = 2**32 - 1
 
@@ -25,9 +25,9 @@ MAX_SEED: Final = 2**32 - 1
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How the next token is chosen. May change between any two tokens of an answer."""
 
-    temperature: float = 0.7
+    temperature: float = 0.3
     """Divides the logits; 0 always takes the most probable token (greedy)."""
-    top_p: float = 0.95
+    top_p: float = 0.9
     """Keeps the smallest set of tokens whose probabilities reach this sum; 1 is off."""
     top_k: int = 50
     """Keeps this many of the most probable tokens; 0 is off."""

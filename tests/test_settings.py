@@ -128,4 +128,4 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 def test_settings_are_replaced_never_changed() -> None:
     before = Settings()
     after = with_value(before, "temperature", "0.2")
-    assert (before.sampling.temperature, after.sampling.temperature) == (0.7, 0.2)
+    assert (before.sampling.temperature, after.sampling.temperature) == (0.3, 0.2)

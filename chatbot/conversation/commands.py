@@ -5,6 +5,7 @@ A face of the program (TUI, plain text) passes in what the user typed and itself
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_arguments import parse_arguments
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import FilledPrompt
-from chatbot.errors import CommandError, StoreError
+from chatbot.errors import CommandError, ConfigError, StoreError
 from chatbot.events import TurnEvent
 from chatbot.settings import SPECS, find_spec, get_value
 from chatbot.store.chat_store import ChatStore
@@ -128,9 +129,7 @@ async def _new(face: Face, arguments: str) -> None:
 
 async def _model(face: Face, arguments: str) -> None:
     if arguments:
-        face.manager.change_setting("model", arguments)
-        face.show_settings()
-        face.load_model()
+        _change(face, "model", arguments)
         return
     info = face.manager.engine.status.info
     if info is None:
@@ -145,8 +144,7 @@ async def _model(face: Face, arguments: str) -> None:
 
 async def _system(face: Face, arguments: str) -> None:
     if arguments:
-        face.manager.change_setting("system_prompt", arguments)
-        face.show_settings()
+        _change(face, "system_prompt", arguments)
     else:
         face.show_note(f"System prompt:\n\n> {face.manager.settings.system_prompt or '(none)'}")
 
@@ -166,9 +164,22 @@ async def _set(face: Face, arguments: str) -> None:
         now = clean_line(spec.format(get_value(settings, spec.name)))
         face.show_note(f"`{spec.name}` = `{now}`: {spec.help} Allowed: {spec.allowed}.")
         return
-    face.manager.change_setting(spec.name, value.strip())
+    _change(face, spec.name, value.strip())
+
+
+def _change(face: Face, name: str, value: str) -> None:
+    """Change a setting, and show and use it even where it cannot be written to the disk."""
+    try:
+        face.manager.change_setting(name, value)
+    except ConfigError:
+        _use(face, name)
+        raise
+    _use(face, name)
+
+
+def _use(face: Face, name: str) -> None:
     face.show_settings()
-    if spec.name in ("model", "precision"):
+    if name in ("model", "precision"):
         face.load_model()
 
 
@@ -354,7 +365,7 @@ def _file_of(arguments: str, example: str) -> Path:
 
 def clean_code(text: str) -> str:
     """Text for a fence of four backticks: cleaned, and unable to close the fence."""
-    return clean(text).replace("````", "``` `")
+    return re.sub("```(?=`)", "``` ", clean(text))
 
 
 COMMANDS: Final = {

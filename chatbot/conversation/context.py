@@ -30,7 +30,7 @@ class Fit(msgspec.Struct, frozen=True):
 
 
 def fit_window(
-    exchange_tokens: Sequence[int],
+    exchange_tokens: Sequence[tuple[int, int]],
     fixed_tokens: int,
     question_tokens: int,
     *,
@@ -41,7 +41,7 @@ def fit_window(
     """Choose which of the earlier exchanges go into the prompt: the newest that fit.
 
     Args:
-        exchange_tokens: size of each earlier exchange (question and answer), oldest first.
+        exchange_tokens: sizes of question and answer of each earlier exchange, oldest first.
         fixed_tokens: size of what is always there: system message and template.
         question_tokens: size of the new question.
         context_length: size of the window.
@@ -58,16 +58,17 @@ def fit_window(
             f"the window has {context_length:,}; shorten it, or raise context_length."
         )
     budget = context_length - min(max_new_tokens, context_length // 4) - fixed_tokens
-    # The history is gone through as it grew, so that the cut stays where it was until the
-    # window overflows again.
+    # The history is gone through as it grew, each question fitted before its answer was there,
+    # so that the cut stays where it was until the window overflows again.
     cut, kept = 0, 0
-    for index, size in enumerate([*exchange_tokens, question_tokens]):
-        kept += size
+    for index, (question, answer) in enumerate([*exchange_tokens, (question_tokens, 0)]):
+        kept += question
         if kept > budget:
             while cut < index and kept > budget * KEEP_AFTER_CUT:
-                kept -= exchange_tokens[cut]
+                kept -= sum(exchange_tokens[cut])
                 cut += 1
+        kept += answer
     if max_history:
         cut = max(cut, len(exchange_tokens) - max_history)
-    used = always + sum(exchange_tokens[cut:])
+    used = always + sum(map(sum, exchange_tokens[cut:]))
     return Fit(cut, min(max_new_tokens, context_length - used))

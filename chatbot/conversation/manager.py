@@ -7,7 +7,7 @@ an edited one, once more, on with the same sentence) is an async generator of th
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -20,10 +20,10 @@ from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn import Turn
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Rendered
-from chatbot.errors import ChatbotError, CommandError, StoreError
+from chatbot.errors import ChatbotError, CommandError, ConfigError, StoreError
 from chatbot.events import PromptBuilt, TurnEvent
 from chatbot.messages import Message, TextPart
-from chatbot.settings import Settings, find_spec, get_value, with_value, with_values
+from chatbot.settings import Precision, Settings, find_spec, get_value, with_value, with_values
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import Deletion, StoredChat
 from chatbot.terminal_text import clean, clean_line
@@ -65,7 +65,7 @@ class ConversationManager:
         self._turn: Turn | None = None
         self._overrides: dict[str, str] = {}
         """Settings of the running turn alone, as the user would type them."""
-        self._last_working: tuple[str, str] | None = None
+        self._last_working: tuple[str, Precision] | None = None
         self._problem_watchers: list[Callable[[str], None]] = []
         self._deleted_chat: str | None = None
         self._undoable: Deletion | None = None
@@ -111,8 +111,9 @@ class ConversationManager:
             SettingError: an override is unknown or not allowed; nothing is asked.
         """
         question = _question(text, self.conversation.active_leaf)
-        async for event in self._answer(question, is_new=True, overrides=overrides):
-            yield event
+        async with aclosing(self._answer(question, is_new=True, overrides=overrides)) as events:
+            async for event in events:
+                yield event
 
     async def regenerate(self) -> AsyncGenerator[TurnEvent]:
         """Answer the last question once more; the answers so far stay as variants.
@@ -123,8 +124,9 @@ class ConversationManager:
         question = self.conversation.last("user")
         if question is None:
             raise CommandError("There is no question to answer again; ask one first.")
-        async for event in self._answer(question, is_new=False):
-            yield event
+        async with aclosing(self._answer(question, is_new=False)) as events:
+            async for event in events:
+                yield event
 
     async def edit(self, text: str) -> AsyncGenerator[TurnEvent]:
         """Ask the last question in other words, beside the old one.
@@ -135,8 +137,9 @@ class ConversationManager:
         old = self.conversation.last("user")
         if old is None:
             raise CommandError("There is no question to edit; ask one first.")
-        async for event in self._answer(_question(text, old.parent_id), is_new=True):
-            yield event
+        async with aclosing(self._answer(_question(text, old.parent_id), is_new=True)) as events:
+            async for event in events:
+                yield event
 
     async def continue_answer(self) -> AsyncGenerator[TurnEvent]:
         """Go on with the last answer in the same sentence, where it did not come to its end.
@@ -370,23 +373,31 @@ class ConversationManager:
     async def load_model(self) -> None:
         """Load the model and precision that are set.
 
-        When that fails, the ones that worked before are set and loaded again.
+        When that fails, the ones that worked before are set and loaded again, unless others
+        were set meanwhile.
 
         Raises:
             ChatbotError: why it failed.
         """
-        wanted = self.settings
-        before = self._last_working
+        wanted = _model_of(self.settings)
         try:
-            await self.engine.ensure_loaded(wanted.model, wanted.precision)
+            await self.engine.ensure_loaded(*wanted)
         except ChatbotError:
-            if before is not None and before != (wanted.model, wanted.precision):
-                model, precision = before
-                self.change_setting("model", model)
-                self.change_setting("precision", precision)
-                await self.engine.ensure_loaded(model, self.settings.precision)
+            if self._last_working not in (None, wanted) and _model_of(self.settings) == wanted:
+                # Whatever else goes wrong, the first failure is what the user must hear of.
+                with suppress(ChatbotError):
+                    await self._load_last_working()
             raise
-        self._last_working = (wanted.model, wanted.precision)
+        self._last_working = wanted
+
+    async def _load_last_working(self) -> None:
+        if self._last_working is None:
+            return
+        model, precision = self._last_working
+        self.settings = msgspec.structs.replace(self.settings, model=model, precision=precision)
+        with suppress(ConfigError):
+            self._save(self.settings, ("model", "precision"))
+        await self.engine.ensure_loaded(model, precision)
 
     async def preview_prompt(self, draft: str) -> PromptBuilt | None:
         """What the next prompt would consist of, if ``draft`` were asked now.
@@ -415,6 +426,10 @@ class ConversationManager:
         path = self.conversation.path(question.id)
         prompt = await build_prompt(self.engine, path, self.settings, info)
         return await self.engine.render(prompt.messages)
+
+
+def _model_of(settings: Settings) -> tuple[str, Precision]:
+    return settings.model, settings.precision
 
 
 def _question(text: str, parent_id: str | None) -> Message:

@@ -59,7 +59,7 @@ async def build_prompt(
     history = sizes[num_system:-num_last]
     window = min(settings.context_length or info.context_length, info.context_length)
     fit = fit_window(
-        [history[i] + history[i + 1] for i in range(0, len(history), 2)],
+        list(zip(history[::2], history[1::2], strict=True)),
         sum(sizes[:num_system]) + counted.generation_prompt_tokens,
         sum(sizes[-num_last:]),
         context_length=window,

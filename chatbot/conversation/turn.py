@@ -15,10 +15,17 @@ from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.tree import Conversation
 from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol import Delta, Generated, ModelInfo, SamplingApplied
-from chatbot.errors import ChatbotError
-from chatbot.events import SettingChanged, TextDelta, TurnEvent, TurnFinished, TurnStarted
+from chatbot.errors import ChatbotError, ContextError, ModelError
+from chatbot.events import (
+    PromptBuilt,
+    SettingChanged,
+    TextDelta,
+    TurnEvent,
+    TurnFinished,
+    TurnStarted,
+)
 from chatbot.messages import FinishReason, Making, Message, SettingChange, Statistics, TextPart
-from chatbot.settings import SPECS, Sampling, Settings
+from chatbot.settings import SPECS, Precision, Sampling, Settings
 from chatbot.terminal_text import Cleaner
 
 ResultT = TypeVar("ResultT")
@@ -94,24 +101,11 @@ class Turn:
             if self._journal:
                 # The question is on the disk before anything can go wrong.
                 await self._until_stopped(self._journal.settled())
-            loaded, settings = await self._until_stopped(self._load())
-            self._info = loaded
-            prompt = await self._until_stopped(
-                build_prompt(
-                    self._engine, self._path(), settings, loaded, continues=bool(self._begun)
-                )
-            )
-            yield prompt.built
-            self._started_with = self._sampling = self._settings().sampling
-            self._generation = self._engine.generate(
-                prompt.messages,
-                self._started_with,
-                prompt.built.context_length,
-                continue_last=bool(self._begun),
-            )
+            generation, built = await self._until_stopped(self._begin())
+            yield built
             if self._stop.is_set():
-                self._generation.cancel()
-            async for event in self._generation:
+                generation.cancel()
+            async for event in generation:
                 match event:
                     case Delta(text=raw, num_tokens=num_tokens):
                         if text := self._cleaner.feed(raw):
@@ -129,6 +123,8 @@ class Turn:
         finally:
             if self._flush_timer:
                 self._flush_timer.cancel()
+            if self._generation and statistics is None:
+                self._generation.cancel()
             if rest := self._cleaner.flush():
                 self._text.append(rest)
             answer = self._as_message(reason, error, statistics)
@@ -180,14 +176,40 @@ class Turn:
             parts = (*parts, TextPart(text))
         return msgspec.structs.replace(self._answer, parts=parts, making=making)
 
-    async def _load(self) -> tuple[ModelInfo, Settings]:
-        """The model that is set by the time it is loaded, and the settings of that moment."""
+    async def _begin(self) -> tuple[Generation, PromptBuilt]:
+        """Load the model that is set, build the prompt for it, and start the answer.
+
+        Another model may be set while the first two are under way; then both are done anew.
+        """
         while True:
             settings = self._settings()
-            info = await self._engine.ensure_loaded(settings.model, settings.precision)
-            now = self._settings()
-            if (now.model, now.precision) == (settings.model, settings.precision):
-                return info, now
+            model, precision = settings.model, settings.precision
+            try:
+                self._info = await self._engine.ensure_loaded(model, precision)
+                settings = self._settings()
+                prompt = await build_prompt(
+                    self._engine, self._path(), settings, self._info, continues=bool(self._begun)
+                )
+            except (ContextError, ModelError):
+                if self._is_set(model, precision):
+                    raise
+                continue
+            settings = self._settings()
+            if self._is_set(model, precision):
+                break
+        self._started_with = self._sampling = settings.sampling
+        # With nothing awaited since the look at the settings, no other load comes in between.
+        self._generation = self._engine.generate(
+            prompt.messages,
+            settings.sampling,
+            prompt.built.context_length,
+            continue_last=bool(self._begun),
+        )
+        return self._generation, prompt.built
+
+    def _is_set(self, model: str, precision: Precision) -> bool:
+        settings = self._settings()
+        return (settings.model, settings.precision) == (model, precision)
 
     def _path(self) -> tuple[Message, ...]:
         return self._conversation.path((self._begun or self._question).id)

@@ -128,6 +128,9 @@ class EngineClient:
         self._watch: asyncio.Task[None] | None = None
         self._loaded: tuple[str, str] | None = None
         self._load_lock = asyncio.Lock()
+        self._start_lock = asyncio.Lock()
+        self._loads: set[asyncio.Task[ModelInfo]] = set()
+        self._is_closed = False
         self._watchers: list[Callable[[EngineStatus], None]] = []
 
     @property
@@ -140,7 +143,21 @@ class EngineClient:
         self._watchers.append(watcher)
 
     async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
-        """See ``Engine``. Loads wait for one another; the last one stays."""
+        """See ``Engine``. Loads wait for one another; the last one stays.
+
+        A load goes on when whoever waits for it goes away, and is there for the next one.
+        """
+        load = asyncio.create_task(self._ensure_loaded(model, precision))
+        self._loads.add(load)
+        load.add_done_callback(self._forget_load)
+        return await asyncio.shield(load)
+
+    def _forget_load(self, load: asyncio.Task[ModelInfo]) -> None:
+        self._loads.discard(load)
+        if not load.cancelled():
+            load.exception()  # was told to whoever waited; asyncio must not complain of it
+
+    async def _ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
         async with self._load_lock:
             info = self.status.info
             if self._loaded == (model, precision) and self.pid and info:
@@ -189,11 +206,15 @@ class EngineClient:
         return _RunningGeneration(worker, worker.call(request))
 
     async def close(self) -> None:
-        """End the engine process."""
+        """End the engine process; no other is started after it."""
+        self._is_closed = True
         if self._watch:
             self._watch.cancel()
-        if self._worker:
-            await self._worker.stop()
+        # A start is waited for: asyncio hangs when a process that is being made is called off.
+        async with self._start_lock:
+            if self._worker:
+                await self._worker.stop()
+        await asyncio.gather(*self._loads, return_exceptions=True)
 
     def _running(self) -> WorkerProcess[EngineEvent]:
         if self._worker is None:
@@ -201,16 +222,21 @@ class EngineClient:
         return self._worker
 
     async def _start(self) -> WorkerProcess[EngineEvent]:
-        if self._worker is None or not self._worker.is_alive:
-            self._worker = await WorkerProcess.start(
-                self._command, EngineEvent, name=_NAME, log_file=self._log_file
-            )
-            self._watch = asyncio.create_task(self._report_end(self._worker))
-        return self._worker
+        async with self._start_lock:
+            if self._is_closed:
+                raise WorkerError("The engine was stopped, because the program ends.")
+            if self._worker is None or not self._worker.is_alive:
+                self._worker = await WorkerProcess.start(
+                    self._command, EngineEvent, name=_NAME, log_file=self._log_file
+                )
+                self._watch = asyncio.create_task(self._report_end(self._worker))
+            return self._worker
 
     async def _report_end(self, worker: WorkerProcess[EngineEvent]) -> None:
         """Tell the screens when the process dies, also while nothing was asked of it."""
         error = await worker.wait()
+        if worker is not self._worker:
+            return  # another one took its place before its pipe was closed
         self._loaded = None
         self._report(EngineStatus(state="stopped", error=str(error)))
 

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from chatbot.messages import Making, Message, SettingChange
 from chatbot.tui.keys import bind
+from chatbot.tui.markdown import safe_markdown
 from chatbot.tui.setting_marks import with_marks
 
 if TYPE_CHECKING:
@@ -112,9 +113,7 @@ class AnswerView(MessageView):
         """Characters of the marked text that are on the screen."""
         self._num_tokens = 0
         self._rest_until = 0.0
-        # By way of the module, which imports Markdown and its parser only now: the first frame
-        # has no use for them.
-        self._body = widgets.Markdown(_with_marks(message) if message else "", open_links=False)
+        self._body = safe_markdown(_with_marks(message) if message else "")
         self._foot = Static("", markup=False, classes="message-foot")
         self._stream: MarkdownStream | None = None
         self._timer: Timer | None = None
@@ -213,7 +212,7 @@ class NoteView(Vertical):
         self._markdown = markdown
 
     def compose(self) -> ComposeResult:
-        yield widgets.Markdown(self._markdown, open_links=False)
+        yield safe_markdown(self._markdown)
 
 
 class LeftOutMark(Static):

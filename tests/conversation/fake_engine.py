@@ -1,4 +1,4 @@
-"""An engine without a model or a process: it says what it is told to."""
+"""An engine in the test's own process that follows a script, one step at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,91 +13,141 @@ from chatbot.engine.protocol import (
     Rendered,
     SamplingApplied,
 )
-from chatbot.errors import WorkerError
+from chatbot.errors import ChatbotError, ModelError
 from chatbot.messages import FinishReason, Statistics
 from chatbot.settings import Precision, Sampling
 
-INFO = ModelInfo(
-    name="fake",
-    precision="fp32",
-    device="cpu",
-    context_length=100_000,
-    num_parameters=1,
-    load_seconds=0.0,
+Step = str | ChatbotError | asyncio.Event | Callable[[], None]
+"""A piece of text to say, an error to raise, a gate to wait at, or something to do."""
+
+STATISTICS = Statistics(
+    num_prompt_tokens=9,
+    num_cached_tokens=4,
+    num_new_tokens=3,
+    first_token_seconds=0.25,
+    decode_seconds=0.5,
 )
 
+TEMPLATE_TOKENS = 3
+"""What the template puts after the last message."""
 
-class FakeGeneration:
-    def __init__(self, pieces: Sequence[str], seconds: float, reason: FinishReason) -> None:
-        self._pieces = pieces
-        self._seconds = seconds
-        self._reason = reason
-        self._is_cancelled = False
 
-    async def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
-        number = 0
-        for number, piece in enumerate(self._pieces, 1):
-            await asyncio.sleep(self._seconds)
-            if self._is_cancelled:
-                break
-            if piece == "<dies>":
-                raise WorkerError("The engine died; send your message again.")
-            yield Delta(request_id=1, text=piece, num_tokens=number)
-        reason: FinishReason = "cancelled" if self._is_cancelled else self._reason
-        statistics = Statistics(
-            num_prompt_tokens=10,
-            num_cached_tokens=0,
-            num_new_tokens=number,
-            first_token_seconds=0.1,
-            decode_seconds=0.5,
-        )
-        yield Generated(request_id=1, finish_reason=reason, statistics=statistics)
+def info_of(model: str, precision: Precision = "auto", context_length: int = 100) -> ModelInfo:
+    return ModelInfo(
+        name=model,
+        precision="fp32" if precision == "auto" else precision,
+        device="cpu",
+        context_length=context_length,
+        num_parameters=1_000_000,
+        load_seconds=0.5,
+    )
 
-    def cancel(self) -> None:
-        self._is_cancelled = True
 
-    def set_sampling(self, sampling: Sampling) -> None:
-        pass
+def tokens_of(message: ChatMessage) -> int:
+    """One token a word, and one for the role."""
+    return 1 + len(message.content.split())
 
 
 class FakeEngine:
-    def __init__(
-        self, answer: Callable[[Sequence[ChatMessage]], Sequence[str]], seconds: float = 0.0
-    ) -> None:
-        """An engine that gives ``answer`` to the messages, piece by piece."""
-        self.status = EngineStatus(state="ready", info=INFO)
-        self.reason: FinishReason = "stop"
-        self.asked: list[tuple[tuple[ChatMessage, ...], bool]] = []
-        """The messages of each request, and whether the last was to be continued."""
-        self._answer = answer
-        self._seconds = seconds
+    """Loads at once, counts words, and says what ``script`` says."""
+
+    def __init__(self, *script: Step, context_length: int = 100) -> None:
+        self.status = EngineStatus()
+        self.script: Sequence[Step] = script
+        self.context_length = context_length
+        self.missing: set[str] = set()
+        """Models that cannot be loaded."""
+        self.load_gates: dict[str, asyncio.Event] = {}
+        """What the load of a model waits for."""
+        self.count_gate: asyncio.Event | None = None
+        self.count_error: ChatbotError | None = None
+        self.loads: list[tuple[str, str]] = []
+        self.prompts: list[tuple[ChatMessage, ...]] = []
+        self.generations: list[FakeGeneration] = []
 
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
-        pass
+        raise NotImplementedError
 
     async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
-        return INFO
+        self.loads.append((model, precision))
+        if gate := self.load_gates.get(model):
+            await gate.wait()
+        if model in self.missing:
+            raise ModelError(f"There is no model {model}.")
+        info = info_of(model, precision, self.context_length)
+        self.status = EngineStatus(state="ready", info=info)
+        return info
 
-    async def count(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
-    ) -> Counted:
-        sizes = tuple(len(message.content.split()) for message in messages)
+    async def count(self, messages: Sequence[ChatMessage]) -> Counted:
+        if self.count_gate:
+            await self.count_gate.wait()
+        if self.count_error:
+            raise self.count_error
         return Counted(
-            request_id=1, message_tokens=sizes, generation_prompt_tokens=0 if continue_last else 3
+            request_id=1,
+            message_tokens=tuple(map(tokens_of, messages)),
+            generation_prompt_tokens=TEMPLATE_TOKENS,
         )
 
-    async def render(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
-    ) -> Rendered:
-        return Rendered(request_id=1, text="\n".join(m.content for m in messages), num_tokens=1)
+    async def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+        text = "\n".join(f"<{m.role}>{m.content}" for m in messages)
+        return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, messages)))
 
     def generate(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        context_length: int = 0,
-        *,
-        continue_last: bool = False,
-    ) -> FakeGeneration:
-        self.asked.append((tuple(messages), continue_last))
-        return FakeGeneration(self._answer(messages), self._seconds, self.reason)
+        self, messages: Sequence[ChatMessage], sampling: Sampling, context_length: int = 0
+    ) -> "FakeGeneration":
+        self.prompts.append(tuple(messages))
+        generation = FakeGeneration(self.script, sampling, context_length)
+        self.generations.append(generation)
+        return generation
+
+
+class FakeGeneration:
+    """One answer out of the script."""
+
+    def __init__(self, script: Sequence[Step], sampling: Sampling, context_length: int) -> None:
+        self.sampling = sampling
+        self.context_length = context_length
+        self.is_cancelled = False
+        self.is_waiting = False
+        """Whether it is at a gate."""
+        self._script = script
+        self._applied: list[Sampling] = []
+        self._wake = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+        num_tokens = 0
+        reason: FinishReason = "stop"
+        for step in self._script:
+            if isinstance(step, asyncio.Event):
+                await self._pass(step)
+            elif callable(step):
+                step()
+            for sampling in self._applied:
+                yield SamplingApplied(request_id=1, sampling=sampling)
+            self._applied.clear()
+            if self.is_cancelled:
+                reason = "cancelled"
+                break
+            if isinstance(step, ChatbotError):
+                raise step
+            if isinstance(step, str):
+                num_tokens += 1
+                yield Delta(request_id=1, text=step, num_tokens=num_tokens)
+        yield Generated(request_id=1, finish_reason=reason, statistics=STATISTICS)
+
+    async def _pass(self, gate: asyncio.Event) -> None:
+        """Wait at a gate, unless the answer is cancelled."""
+        waits = [asyncio.ensure_future(e.wait()) for e in (gate, self._wake)]
+        self.is_waiting = True
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        self.is_waiting = False
+        for wait in waits:
+            wait.cancel()
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self._wake.set()
+
+    def set_sampling(self, sampling: Sampling) -> None:
+        self._applied.append(sampling)

@@ -15,7 +15,7 @@ from chatbot.messages import Message
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.database import Database
-from tests.conversation.fake_engine import FakeEngine
+from tests.conversation.told_engine import FakeEngine
 
 
 def echo(messages: Sequence[ChatMessage]) -> list[str]:

@@ -1,91 +1,95 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from chatbot.conversation.titles import MAX_TITLE_LENGTH, title_of
 from chatbot.conversation.tree import Conversation
-from chatbot.messages import Message, TextPart
+from chatbot.messages import Message, Role, TextPart
 
 
-def add(tree: Conversation, text: str, parent: str | None) -> str:
-    message = Message(role="user", parts=(TextPart(text),), parent_id=parent)
-    tree.add(message)
-    return message.id
+def add(tree: Conversation, name: str, parent: str | None, role: Role = "user") -> None:
+    parts = (TextPart(name.upper()),)
+    tree.add(Message(role=role, parts=parts, id=name, parent_id=parent))
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["add", "delete", "restore", "show", "pin"]), st.integers(0))
-    )
-)
-def test_any_changes_leave_a_tree_that_is_whole(changes: list[tuple[str, int]]) -> None:
+@pytest.fixture
+def tree() -> Conversation:
+    """Two questions; the first has two answers, of which the second leads on."""
     tree = Conversation()
-    for verb, number in changes:
-        there = [message.id for message in tree.messages()]
-        some = there[number % len(there)] if there else None
-        match verb:
-            case "add":
-                add(tree, "x", some if number % 3 else None)
-            case "delete" if some:
-                tree.delete(some)
-            case "restore":
-                tree.restore()
-            case "show":
-                tree.show(some)
-            case "pin" if some:
-                tree.pin_message(some, bool(number % 2))
-    assert len(tree) == len(tree.messages())
-    for message in tree.messages():
-        assert message.parent_id is None or message.parent_id in tree
-        assert message.id in tree.variants(message.id)
-    assert all(message.id in tree for message in tree.path())
-    again = Conversation.from_stored(tree.as_stored())
-    assert again.as_stored() == tree.as_stored()
-    while tree.restore():
-        pass
-    assert len(tree) == sum(verb == "add" for verb, _ in changes)
+    add(tree, "q1", None)
+    add(tree, "a1", "q1", "assistant")
+    add(tree, "a2", "q1", "assistant")
+    add(tree, "q2", "a2")
+    return tree
 
 
-def test_a_parent_or_a_message_that_is_gone_is_refused() -> None:
+def test_an_empty_conversation() -> None:
     tree = Conversation()
-    root = add(tree, "a", None)
-    tree.delete(root)
-    assert root not in tree
+    assert len(tree) == 0
+    assert tree.path() == ()
+    assert tree.last("user") is None
     assert tree.active_leaf is None
-    with pytest.raises(ValueError, match="deleted"):
-        add(tree, "b", root)
+
+
+def test_adding_shows_the_branch_that_ends_with_the_message(tree: Conversation) -> None:
+    assert [m.id for m in tree.path()] == ["q1", "a2", "q2"]
+    assert [m.id for m in tree.path("a1")] == ["q1", "a1"]
+    assert tree["q2"].text == "Q2"
+    assert "a1" in tree
+    assert "a9" not in tree
+
+
+def test_variants_are_siblings_from_the_oldest_on(tree: Conversation) -> None:
+    assert tree.variants("a1") == tree.variants("a2") == ("a1", "a2")
+    assert tree.variants("q1") == ("q1",)
+    add(tree, "q1 edited", None)
+    assert tree.variants("q1") == ("q1", "q1 edited")
+
+
+def test_the_newest_leaf_goes_by_the_last_child(tree: Conversation) -> None:
+    assert tree.newest_leaf("q1") == "q2"
+    assert tree.newest_leaf("a1") == "a1"
+    add(tree, "a3", "q1", "assistant")
+    assert tree.newest_leaf("q1") == "a3"
+
+
+def test_showing_another_branch(tree: Conversation) -> None:
+    tree.show("a1")
+    assert [m.id for m in tree.path()] == ["q1", "a1"]
+    assert tree.last("user") == tree["q1"]
+    assert tree.last("assistant") == tree["a1"]
+    tree.show(None)
+    assert tree.path() == ()
+    assert len(tree) == 4
+
+
+def test_messages_come_parents_first(tree: Conversation) -> None:
+    assert [m.id for m in tree.messages()] == ["q1", "a1", "a2", "q2"]
+
+
+def test_what_cannot_be_is_refused_and_changes_nothing(tree: Conversation) -> None:
+    before = tree.messages()
+    with pytest.raises(ValueError, match="here already"):
+        add(tree, "a1", "q1")
+    with pytest.raises(ValueError, match="parent"):
+        add(tree, "q3", "nowhere")
+    with pytest.raises(ValueError, match="parent"):
+        add(tree, "own parent", "own parent")
     with pytest.raises(KeyError):
-        tree.show(root)
+        tree.show("nowhere")
     with pytest.raises(KeyError):
-        tree[root]
+        tree.path("nowhere")
+    assert tree.messages() == before
+    assert tree.active_leaf == "q2"
 
 
-@pytest.mark.parametrize(
-    ("question", "title"),
-    [
-        ("What is a tree?", "What is a tree?"),
-        ("\n\n  ## Hello *there*\nmore", "Hello there"),
-        ("```python\nx = 1\n```\nWhy does this fail?", "Why does this fail?"),
-        ("```\nonly code\n```", "only code"),
-        ("see [the page](http://x.y) please", "see the page please"),
-        ("", ""),
-        ("???", "???"),
-        ("\x1b]0;evil\x07hi\x1b[2J", "hi"),
-        ("snake_case_name stays", "snake_case_name stays"),
-    ],
-)
-def test_titles(question: str, title: str) -> None:
-    assert title_of(question) == title
+def test_each_conversation_has_its_own_id() -> None:
+    assert Conversation().id != Conversation().id
+    assert Conversation("mine").id == "mine"
 
 
-@given(st.text())
-def test_titles_are_short_lines(question: str) -> None:
-    title = title_of(question)
-    assert len(title) <= MAX_TITLE_LENGTH
-    assert "\n" not in title
-
-
-def test_long_titles_are_cut_between_words() -> None:
-    title = title_of("a fairly long question " * 10)
-    assert title.endswith("question…") or title.endswith("long…") or title.endswith("fairly…")
-    assert len(title_of("x" * 500)) == MAX_TITLE_LENGTH
+def test_a_very_long_branch_has_a_path() -> None:
+    tree = Conversation()
+    parent = None
+    for index in range(5000):
+        add(tree, str(index), parent)
+        parent = str(index)
+    assert len(tree.path()) == 5000
+    assert tree.newest_leaf("0") == "4999"

@@ -21,7 +21,7 @@ from chatbot.events import TextDelta, TurnFinished, TurnStarted
 from chatbot.messages import Message
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
-from tests.conversation.fake_engine import FakeEngine
+from tests.conversation.told_engine import FakeEngine
 from tests.store.helpers import branch
 
 NUM_IMPORTED = 40

@@ -35,7 +35,7 @@ async def test_a_value_outside_the_range_is_refused_at_the_control(make_app: Mak
         await pilot.press("9", "enter")
         assert control.has_class("-refused")
         assert "from 0 to 2" in str(control._refusal.content)
-        assert app.manager.settings.sampling.temperature == 0.7
+        assert app.manager.settings.sampling.temperature == 0.3
         control.query_one(Input).value = "1.5"
         await pilot.press("enter")
         assert app.manager.settings.sampling.temperature == 1.5
@@ -48,7 +48,7 @@ async def test_arrow_keys_step_and_stop_at_the_ends(make_app: MakeApp) -> None:
         await filled(pilot)
         app.query_one("#setting-temperature NumberInput").focus()
         await pilot.press("up")
-        assert app.manager.settings.sampling.temperature == 0.8
+        assert app.manager.settings.sampling.temperature == 0.4
         await pilot.press(*["up"] * 20)
         await until(pilot, lambda: app.manager.settings.sampling.temperature == 2)
         app.query_one("#setting-seed NumberInput").focus()

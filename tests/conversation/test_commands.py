@@ -1,0 +1,274 @@
+"""Each slash command, as a face of the program would run it."""
+
+from collections.abc import AsyncGenerator, Collection
+from pathlib import Path
+
+import pytest
+
+from chatbot.conversation.commands import COMMANDS, clean_code, run_command
+from chatbot.conversation.manager import ConversationManager
+from chatbot.errors import CommandError, ConfigError, SettingError
+from chatbot.events import TurnEvent
+from chatbot.settings import SPECS, Settings
+from chatbot.terminal_text import is_safe
+from tests.conversation.building import all_of, make_manager, with_settings
+from tests.conversation.fake_engine import FakeEngine
+
+
+class FakeFace:
+    """Keeps what it is asked to show."""
+
+    def __init__(self, manager: ConversationManager | None = None) -> None:
+        self.manager = manager or make_manager(FakeEngine("An answer."))
+        self.notes: list[str] = []
+        self.calls: list[str] = []
+
+    def show_note(self, markdown: str) -> None:
+        self.notes.append(markdown)
+
+    def show_conversation(self) -> None:
+        self.calls.append("show_conversation")
+
+    async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
+        await all_of(events)
+        self.calls.append("run_turn")
+
+    def propose(self, text: str) -> None:
+        self.calls.append(f"propose {text}")
+
+    def copy_text(self, text: str) -> None:
+        self.calls.append(f"copy {text}")
+
+    def load_model(self) -> None:
+        self.calls.append("load_model")
+
+    def show_settings(self) -> None:
+        self.calls.append("show_settings")
+
+    def set_theme(self, name: str) -> None:
+        self.calls.append(f"theme {name}")
+
+    def leave(self) -> None:
+        self.calls.append("leave")
+
+    @property
+    def texts(self) -> list[str]:
+        return [m.text for m in self.manager.conversation.path()]
+
+
+@pytest.fixture
+def face() -> FakeFace:
+    return FakeFace()
+
+
+@pytest.fixture
+async def chat() -> FakeFace:
+    """One question was answered."""
+    face = FakeFace()
+    await all_of(face.manager.reply("A question?"))
+    return face
+
+
+async def test_help_lists_every_command(face: FakeFace) -> None:
+    await run_command(face, "/help")
+    assert all(f"`{command.usage}`" in face.notes[0] for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize("line", ["/nonsense", "/", "/ help", "//", "/nonsense\x1b[2J" + "x" * 99])
+async def test_an_unknown_command_is_named_in_one_safe_line(face: FakeFace, line: str) -> None:
+    with pytest.raises(CommandError, match="/help lists them") as refusal:
+        await run_command(face, line)
+    assert is_safe(str(refusal.value))
+    assert len(str(refusal.value)) < 100
+
+
+async def test_case_and_spaces_do_not_matter(face: FakeFace) -> None:
+    await run_command(face, "  /QUIT  ")
+    assert face.calls == ["leave"]
+
+
+async def test_new(chat: FakeFace) -> None:
+    await run_command(chat, "/new")
+    assert chat.texts == []
+    assert chat.calls == ["show_conversation"]
+
+
+async def test_model_shows_what_is_loaded(chat: FakeFace) -> None:
+    await run_command(chat, "/model")
+    assert "`smollm2-135m` · 1 million parameters · fp32 on cpu · window 100" in chat.notes[0]
+
+
+async def test_model_before_there_is_one(face: FakeFace) -> None:
+    await run_command(face, "/model")
+    assert face.notes == ["`smollm2-135m` is not loaded yet."]
+
+
+async def test_model_loads_another(face: FakeFace) -> None:
+    await run_command(face, "/model org/other model")
+    assert face.manager.settings.model == "org/other model"
+    assert face.calls == ["show_settings", "load_model"]
+
+
+async def test_system(face: FakeFace) -> None:
+    await run_command(face, "/system")
+    await run_command(face, "/system Be brief.")
+    assert face.manager.settings.system_prompt == "Be brief."
+    assert face.calls == ["show_settings"]
+    face.manager.change_setting("system_prompt", "")
+    await run_command(face, "/system")
+    assert face.notes == [
+        "System prompt:\n\n> You are a helpful assistant. Give short, correct answers.",
+        "System prompt:\n\n> (none)",
+    ]
+
+
+async def test_set_lists_shows_and_changes(face: FakeFace) -> None:
+    await run_command(face, "/set")
+    assert all(f"`{spec.name}` = " in face.notes[0] for spec in SPECS)
+    await run_command(face, "/set top-p")
+    assert face.notes[1].startswith("`top_p` = `0.9`")
+    assert "a number from 0.01 to 1" in face.notes[1]
+    await run_command(face, "/set TOP-P   0.5")
+    assert face.manager.settings.sampling.top_p == 0.5
+    assert face.calls == ["show_settings"]
+
+
+@pytest.mark.parametrize("line", ["/set model other", "/set precision fp32"])
+async def test_set_of_what_has_to_be_loaded(face: FakeFace, line: str) -> None:
+    await run_command(face, line)
+    assert face.calls == ["show_settings", "load_model"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/set colour red", "There is no setting 'colour'"),
+        ("/set temperature hot", "a number from 0 to 2"),
+        ("/set top_k 1.5", "a whole number from 0 to 1000"),
+        ("/set precision fp8", "one of auto, fp32"),
+    ],
+)
+async def test_a_refused_setting_says_what_is_allowed(
+    face: FakeFace, line: str, words: str
+) -> None:
+    with pytest.raises(SettingError, match=words):
+        await run_command(face, line)
+    assert face.manager.settings == Settings()
+    assert face.calls == []
+
+
+async def test_a_setting_that_cannot_be_saved_is_used_all_the_same() -> None:
+    def refuse(settings: Settings, names: Collection[str]) -> None:
+        raise ConfigError("The disk is full.")
+
+    face = FakeFace(ConversationManager(FakeEngine(), Settings(), refuse))
+    with pytest.raises(ConfigError):
+        await run_command(face, "/model other")
+    assert face.calls == ["show_settings", "load_model"]
+
+
+async def test_theme(face: FakeFace) -> None:
+    await run_command(face, "/theme day")
+    await run_command(face, "/theme")
+    assert face.calls == ["theme day", "theme "]
+
+
+async def test_regen(chat: FakeFace) -> None:
+    await run_command(chat, "/regen")
+    assert chat.calls == ["run_turn"]
+    assert len(chat.manager.conversation) == 3
+
+
+async def test_edit_with_and_without_the_new_words(chat: FakeFace) -> None:
+    await run_command(chat, "/edit Another question?")
+    assert chat.texts == ["Another question?", "An answer."]
+    await run_command(chat, "/edit")
+    assert chat.texts == []
+    assert chat.calls == ["run_turn", "show_conversation", "propose Another question?"]
+
+
+async def test_undo(chat: FakeFace) -> None:
+    await run_command(chat, "/undo")
+    assert chat.texts == []
+    assert chat.calls == ["show_conversation"]
+
+
+@pytest.mark.parametrize("line", ["/regen", "/edit", "/edit x", "/undo", "/tokens", "/copy"])
+async def test_in_an_empty_chat_there_is_nothing_to_do_it_with(face: FakeFace, line: str) -> None:
+    with pytest.raises(CommandError):
+        await run_command(face, line)
+    assert face.calls == face.notes == []
+
+
+async def test_tokens(chat: FakeFace) -> None:
+    await run_command(chat, "/tokens")
+    assert chat.notes == [
+        "Last answer: 9 prompt tokens (4 of them from the cache), 3 new tokens, "
+        "first after 0.25 s, then 4.0 tokens per second."
+    ]
+
+
+async def test_context_shows_the_prompt_in_a_fence_it_cannot_leave(chat: FakeFace) -> None:
+    await all_of(chat.manager.reply("before ```` after"))
+    await run_command(chat, "/context")
+    (note,) = chat.notes
+    assert note.startswith("The prompt, ")
+    inside = note.split("````text\n")[1].removesuffix("\n````")
+    assert "````" not in inside
+    assert "before" in inside
+
+
+def test_code_is_cleaned_and_cannot_close_its_fence() -> None:
+    assert clean_code("a`````\x1b[2Jb") == "a``` ``b"
+    assert "````" not in clean_code("`" * 50)
+
+
+async def test_copy(chat: FakeFace) -> None:
+    await run_command(chat, "/copy")
+    assert chat.calls == ["copy An answer."]
+
+
+async def test_export_save_and_load(chat: FakeFace, tmp_path: Path) -> None:
+    before = chat.manager.conversation
+    await run_command(chat, f"/export {tmp_path}/a chat.md")
+    assert "## You\n\nA question?" in (tmp_path / "a chat.md").read_text()
+    await run_command(chat, f"/save {tmp_path}/a chat.json")
+    assert "a chat.json" in chat.notes[-1]
+    await run_command(chat, "/new")
+    await run_command(chat, f"/load {tmp_path}/a chat.json")
+    assert chat.manager.conversation is not before
+    assert chat.manager.conversation.messages() == before.messages()
+    assert chat.texts == ["A question?", "An answer."]
+    assert chat.calls == ["show_conversation", "show_conversation"]
+
+
+@pytest.mark.parametrize("name", ["export", "save", "load"])
+async def test_a_file_has_to_be_named(chat: FakeFace, name: str) -> None:
+    with pytest.raises(CommandError, match=f"Name a file: /{name} chat"):
+        await run_command(chat, f"/{name}")
+
+
+async def test_a_load_that_fails_keeps_the_chat(chat: FakeFace, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="cannot be read"):
+        await run_command(chat, f"/load {tmp_path}/none.json")
+    assert chat.texts == ["A question?", "An answer."]
+    assert chat.calls == []
+
+
+async def test_quit(face: FakeFace) -> None:
+    await run_command(face, "/quit")
+    assert face.calls == ["leave"]
+
+
+async def test_every_command_has_a_test_here() -> None:
+    source = Path(__file__).read_text()
+    missing = [name for name in COMMANDS if f"/{name}" not in source]
+    assert missing == []
+
+
+async def test_shown_settings_cannot_break_the_list() -> None:
+    manager = make_manager(FakeEngine(), with_settings(system_prompt="line\n- `x` = `y`\x1b[2J"))
+    face = FakeFace(manager)
+    await run_command(face, "/set")
+    assert len(face.notes[0].splitlines()) == 2 + len(SPECS)
+    assert is_safe(face.notes[0])

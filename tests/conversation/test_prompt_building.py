@@ -1,0 +1,103 @@
+import pytest
+
+from chatbot.conversation.prompt_building import build_prompt
+from chatbot.errors import ContextError
+from chatbot.messages import Message, Role, TextPart
+from chatbot.settings import Settings
+from tests.conversation.building import with_settings
+from tests.conversation.fake_engine import TEMPLATE_TOKENS, FakeEngine, info_of
+
+SYSTEM_TOKENS = 10  # the default system prompt, and one for the role
+
+
+def chat(*texts: str) -> list[Message]:
+    """Questions and answers in turn; their ids are m0, m1, …"""
+    roles: tuple[Role, Role] = ("user", "assistant")
+    return [
+        Message(
+            role=roles[index % 2],
+            parts=(TextPart(text),),
+            id=f"m{index}",
+            parent_id=f"m{index - 1}" if index else None,
+        )
+        for index, text in enumerate(texts)
+    ]
+
+
+def words(number: int) -> str:
+    return " ".join(["word"] * number)
+
+
+async def built(path: list[Message], settings: Settings | None = None, window: int = 100):
+    engine = FakeEngine(context_length=window)
+    info = info_of("m", context_length=window)
+    return await build_prompt(engine, path, settings or Settings(), info)
+
+
+async def test_the_sizes_add_up_to_the_prompt() -> None:
+    prompt = await built(chat("one two", "three", "four five six"))
+    sizes = prompt.built
+    assert sizes.num_system_tokens == SYSTEM_TOKENS
+    assert sizes.num_history_tokens == 3 + 2
+    assert sizes.num_question_tokens == 4
+    assert sizes.num_prompt_tokens == SYSTEM_TOKENS + 5 + 4 + TEMPLATE_TOKENS
+    assert sizes.context_length == 100
+    assert sizes.room == 100 - sizes.num_prompt_tokens
+    assert sizes.left_out == ()
+    assert [m.role for m in prompt.messages] == ["system", "user", "assistant", "user"]
+    assert prompt.messages[-1].content == "four five six"
+
+
+async def test_an_empty_system_prompt_is_no_message() -> None:
+    prompt = await built(chat("hello"), with_settings(system_prompt="  \n"))
+    assert [m.role for m in prompt.messages] == ["user"]
+    assert prompt.built.num_system_tokens == 0
+
+
+async def test_the_window_that_is_set_counts_when_it_is_the_smaller_one() -> None:
+    small = await built(chat("hello"), with_settings(context_length=64))
+    assert small.built.context_length == 64
+    large = await built(chat("hello"), with_settings(context_length=1000))
+    assert large.built.context_length == 100
+
+
+async def test_what_does_not_fit_is_left_out_and_named() -> None:
+    path = chat(words(20), words(20), words(20), words(20), "last question")
+    prompt = await built(path)
+    # 100 - 25 for the answer - 9 fixed = 66; two exchanges of 42 and the 3 do not fit.
+    assert prompt.built.left_out == ("m0", "m1")
+    assert [m.content for m in prompt.messages[1:]] == [words(20), words(20), "last question"]
+    assert prompt.built.num_history_tokens == 42
+    assert prompt.built.num_prompt_tokens == SYSTEM_TOKENS + 42 + 3 + TEMPLATE_TOKENS
+
+
+async def test_max_history_leaves_out_too() -> None:
+    path = chat("a", "b", "c", "d", "e")
+    prompt = await built(path, with_settings(max_history=1))
+    assert prompt.built.left_out == ("m0", "m1")
+    assert [m.content for m in prompt.messages[1:]] == ["c", "d", "e"]
+
+
+async def test_an_answer_that_failed_before_its_first_word_is_left_out_with_its_question() -> None:
+    prompt = await built(chat("failed", " \n", "worked", "yes", "next"))
+    assert prompt.built.left_out == ("m0", "m1")
+    assert [m.content for m in prompt.messages[1:]] == ["worked", "yes", "next"]
+
+
+async def test_left_out_ids_come_in_the_order_of_the_chat() -> None:
+    path = chat(words(20), words(20), "failed", "", words(20), words(20), "next")
+    prompt = await built(path)
+    assert prompt.built.left_out == ("m0", "m1", "m2", "m3")
+
+
+async def test_two_questions_in_a_row_leave_the_unanswered_one_out() -> None:
+    asked, again = chat("never answered")[0], chat("asked again")[0]
+    path = [asked, Message(role="user", parts=again.parts, id="m9", parent_id="m0")]
+    prompt = await built(path)
+    assert prompt.built.left_out == ("m0",)
+    assert [m.content for m in prompt.messages[1:]] == ["asked again"]
+
+
+async def test_a_question_that_does_not_fit_alone_is_an_error() -> None:
+    with pytest.raises(ContextError, match="does not fit"):
+        await built(chat("short", "answer", words(90)))

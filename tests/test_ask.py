@@ -1,0 +1,177 @@
+"""``chatbot ask`` as a process, on the scripted engine."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running_chatbot import PipedChatbot, Terminal, run_chatbot
+
+pytestmark = pytest.mark.timeout(60)
+
+END = "\n\nThat is **all** there is to say about it.\n"
+
+
+@pytest.fixture(autouse=True)
+def quick_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPT_DELAY", "0.002")
+
+
+@pytest.fixture
+def long_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "answer.txt").write_text("word " * 500)
+    monkeypatch.setenv("SCRIPT_ANSWER", str(tmp_path / "answer.txt"))
+    monkeypatch.setenv("SCRIPT_DELAY", "0.02")
+
+
+def keys_of(value: Any) -> Any:
+    """The keys of an object and of the objects in it."""
+    return {k: keys_of(v) for k, v in value.items()} if isinstance(value, dict) else None
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-stream",)])
+def test_the_answer_alone_is_on_standard_output(flags: tuple[str, ...]) -> None:
+    done = run_chatbot("ask", "How are you?", *flags)
+    assert done.returncode == 0
+    assert done.stdout == f"You said: How are you?{END}"
+
+
+def test_the_json_has_exactly_the_documented_keys() -> None:
+    done = run_chatbot("ask", "hello", "--json", "--precision", "fp32")
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 1
+    report = json.loads(done.stdout)
+    assert keys_of(report) == {
+        "text": None,
+        "finish_reason": None,
+        "model": None,
+        "precision": None,
+        "device": None,
+        "usage": {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None},
+        "timings": {"load_seconds": None, "first_token_seconds": None, "tokens_per_second": None},
+    }
+    assert report["text"] == f"You said: hello{END}"[:-1]
+    assert (report["finish_reason"], report["model"]) == ("stop", "smollm2-135m")
+    assert (report["precision"], report["device"]) == ("fp32", "cpu")
+    # The system prompt has five words, the question one; the script adds four each, and three.
+    assert report["usage"] == {"prompt_tokens": 17, "cached_tokens": 0, "completion_tokens": 12}
+    assert all(isinstance(value, float) for value in report["timings"].values())
+
+
+def test_what_is_piped_in_is_added_to_the_question() -> None:
+    done = run_chatbot("ask", "Sum up:", "--json", stdin="Lots of\ntext – ends\n\n".encode())
+    assert json.loads(done.stdout)["text"].startswith("You said: Sum up:\n\nLots of\ntext – ends\n")
+    done = run_chatbot("ask", stdin=b"only piped \xff\x1b[2J\n")
+    assert done.stdout == f"You said: only piped \ufffd{END}"
+
+
+def test_at_a_terminal_nothing_is_waited_for() -> None:
+    with Terminal("ask", "hello") as terminal:
+        assert terminal.end() == 0
+        assert "You said: hello" in terminal.text
+
+
+@pytest.mark.parametrize("question", [(), ("",), ("  ",)])
+def test_without_a_question_the_usage_is_wrong(question: tuple[str, ...]) -> None:
+    done = run_chatbot("ask", *question, stdin=b" \n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ask needs a question: chatbot ask" in done.stderr
+
+
+def test_flags_count_before_and_after_the_command() -> None:
+    for arguments in (
+        ("--max-tokens", "2", "ask", "--json", "hello"),
+        ("ask", "--json", "hello", "--max-tokens", "2"),
+        ("--max-tokens", "9", "ask", "--json", "--max-tokens", "2", "hello"),
+    ):
+        report = json.loads(run_chatbot(*arguments).stdout)
+        assert report["usage"]["completion_tokens"] == 2
+        assert report["finish_reason"] == "length"
+
+
+def test_flags_are_for_this_run_alone() -> None:
+    run_chatbot("ask", "--json", "--temperature", "1.5", "--system", "", "hello")
+    assert run_chatbot("ask", "hello").stdout.startswith("You said")  # and does not shout
+    assert not (Path(os.environ["CHATBOT_CONFIG_DIR"]) / "config.toml").exists()
+
+
+def test_model_system_prompt_and_temperature_reach_the_engine() -> None:
+    done = run_chatbot(
+        "ask", "-m", "org/other", "--system", "", "--temperature", "1.5", "--json", "hello"
+    )
+    report = json.loads(done.stdout)
+    assert report["model"] == "org/other"
+    assert report["text"].startswith("YOU SAID: HELLO")
+    assert report["usage"]["prompt_tokens"] == 8  # one word, and 4 and 3 of the script
+
+
+def test_a_missing_model_is_one_line_and_the_status_1() -> None:
+    done = run_chatbot("ask", "-m", "missing-one", "hello")
+    assert (done.returncode, done.stdout) == (1, "")
+    *progress, error = done.stderr.splitlines()
+    assert error == "There is no model 'missing-one'; name another."
+    assert progress == ["Starting the engine…"]
+
+
+def test_an_error_in_json_has_the_text_so_far() -> None:
+    done = run_chatbot("ask", "--json", "kill")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["text"] == "You said: kill\n\n"
+    assert report["finish_reason"] == "error"
+    assert "was killed" in report["error"]
+    assert report["usage"]["completion_tokens"] == 0
+    assert "was killed" in done.stderr.splitlines()[-1]
+
+
+def test_a_question_that_does_not_fit() -> None:
+    done = run_chatbot("ask", stdin=b"word " * 300, SCRIPT_WINDOW="100")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The question does not fit" in done.stderr.splitlines()[-1]
+
+
+def test_hostile_answers_and_arguments_are_cleaned(tmp_path: Path) -> None:
+    file = tmp_path / "hostile.txt"
+    file.write_bytes("a\x1b]52;c; aGk=\x07b\x1b [2J\u202ec".encode())
+    done = run_chatbot("ask", "hello", SCRIPT_ANSWER=str(file))
+    assert done.stdout == "ab2Jc\n"
+    done = run_chatbot("ask", "x\x1b]0;t\x07y", "--system", "\x9b2J", "-m", "missing\x1b[2J")
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
+
+
+def test_broken_utf_8_in_arguments_is_no_crash() -> None:
+    broken = b"gr\xfc\xdfe".decode("utf-8", "surrogateescape")
+    done = run_chatbot("ask", broken, "--system", broken)
+    assert (done.returncode, done.stdout) == (0, f"You said: gr\ufffd\ufffde{END}")
+    assert run_chatbot("ask", "hello", "-m", f"missing{broken}").returncode == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("--no-stream",)])
+def test_ctrl_c_keeps_what_there_is_and_ends_with_130(
+    long_answer: None, flags: tuple[str, ...]
+) -> None:
+    with PipedChatbot("ask", "hello", *flags) as chat:
+        chat.process.stdin.close()  # type: ignore[union-attr]
+        if flags:
+            chat.until(lambda: "Loading…" in chat.err)
+        else:
+            chat.until(lambda: "word word" in chat.out)
+        os.kill(chat.process.pid, signal.SIGINT)
+        assert chat.process.wait(10) == 130
+        assert chat.end() == 130
+    if "--json" in flags:
+        assert json.loads(chat.out)["finish_reason"] == "cancelled"
+
+
+def test_problems_of_the_settings_file_are_said_beside_the_answer() -> None:
+    folder = Path(os.environ["CHATBOT_CONFIG_DIR"])
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('[sampling]\ntemperature = 9\n"x\\u001b[2J" = 1\n')
+    done = run_chatbot("ask", "hello")
+    assert (done.returncode, done.stdout) == (0, f"You said: hello{END}")
+    assert "Temperature must be a number from 0 to 2." in done.stderr
+    assert "\x1b" not in done.stderr
