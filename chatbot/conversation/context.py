@@ -4,7 +4,7 @@ Pure arithmetic on exact token counts, so that the same history always gives the
 prompt. Knows neither the engine nor where messages are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -24,7 +24,7 @@ class Fit(msgspec.Struct, frozen=True):
     """What fits."""
 
     first_kept: int
-    """Index of the first exchange that the model is given."""
+    """Index of the first exchange that the model is given; those that are pinned are, besides."""
     room: int
     """Tokens left for the answer."""
 
@@ -37,6 +37,7 @@ def fit_window(
     context_length: int,
     max_new_tokens: int,
     max_history: int = 0,
+    pinned: Collection[int] = (),
 ) -> Fit:
     """Choose which of the earlier exchanges go into the prompt: the newest that fit.
 
@@ -47,28 +48,37 @@ def fit_window(
         context_length: size of the window.
         max_new_tokens: longest answer; a quarter of the window at most is kept free for it.
         max_history: most earlier exchanges, 0 for as many as fit.
+        pinned: indices of the exchanges that stay whatever happens.
 
     Raises:
-        ContextError: the question does not fit even alone.
+        ContextError: the question does not fit even alone, or not with what is pinned.
     """
-    always = fixed_tokens + question_tokens
+    pinned_tokens = sum(sum(exchange_tokens[index]) for index in pinned)
+    always = fixed_tokens + pinned_tokens + question_tokens
+    if pinned_tokens and always + MIN_ROOM > context_length:
+        raise ContextError(
+            f"With the pinned messages the prompt takes {always:,} tokens, and the window has "
+            f"{context_length:,}; unpin a message (p), or raise context_length."
+        )
     if always + MIN_ROOM > context_length:
         raise ContextError(
             f"The question does not fit: with the system prompt it takes {always:,} tokens, and "
             f"the window has {context_length:,}; shorten it, or raise context_length."
         )
-    budget = context_length - min(max_new_tokens, context_length // 4) - fixed_tokens
+    budget = context_length - min(max_new_tokens, context_length // 4)
+    budget -= fixed_tokens + pinned_tokens
+    free = [(0, 0) if i in pinned else sizes for i, sizes in enumerate(exchange_tokens)]
     # The history is gone through as it grew, each question fitted before its answer was there,
     # so that the cut stays where it was until the window overflows again.
     cut, kept = 0, 0
-    for index, (question, answer) in enumerate([*exchange_tokens, (question_tokens, 0)]):
+    for index, (question, answer) in enumerate([*free, (question_tokens, 0)]):
         kept += question
         if kept > budget:
             while cut < index and kept > budget * KEEP_AFTER_CUT:
-                kept -= sum(exchange_tokens[cut])
+                kept -= sum(free[cut])
                 cut += 1
         kept += answer
     if max_history:
         cut = max(cut, len(exchange_tokens) - max_history)
-    used = always + sum(map(sum, exchange_tokens[cut:]))
+    used = always + sum(map(sum, free[cut:]))
     return Fit(cut, min(max_new_tokens, context_length - used))

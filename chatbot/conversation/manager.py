@@ -414,7 +414,8 @@ class ConversationManager:
             return None
         question = _question(draft, self.conversation.active_leaf)
         path = (*self.conversation.path(), question)
-        prompt = await build_prompt(self.engine, path, self.settings, info)
+        pinned = self.conversation.pinned
+        prompt = await build_prompt(self.engine, path, self.settings, info, pinned=pinned)
         return prompt.built
 
     async def render_prompt(self) -> Rendered:
@@ -424,7 +425,8 @@ class ConversationManager:
         if question is None:
             raise CommandError("There is no prompt yet; ask a question first.")
         path = self.conversation.path(question.id)
-        prompt = await build_prompt(self.engine, path, self.settings, info)
+        pinned = self.conversation.pinned
+        prompt = await build_prompt(self.engine, path, self.settings, info, pinned=pinned)
         return await self.engine.render(prompt.messages)
 
 

@@ -3,7 +3,7 @@
 Counts every message exactly, by the engine; leaves out what does not fit, and says what.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -28,6 +28,7 @@ async def build_prompt(
     settings: Settings,
     info: ModelInfo,
     *,
+    pinned: Collection[str] = (),
     continues: bool = False,
 ) -> Prompt:
     """The prompt for the question at the end of ``path``.
@@ -37,6 +38,7 @@ async def build_prompt(
         path: the branch.
         settings: the system prompt, the window and the longest answer.
         info: what is loaded.
+        pinned: ids of messages that are given whatever happens, with what they belong to.
         continues: ``path`` ends with the beginning of the answer, which is to be gone on with.
 
     Raises:
@@ -58,6 +60,7 @@ async def build_prompt(
     num_system = len(system)
     history = sizes[num_system:-num_last]
     window = min(settings.context_length or info.context_length, info.context_length)
+    stay = {i for i, pair in enumerate(exchanges) if any(m.id in pinned for m in pair)}
     fit = fit_window(
         list(zip(history[::2], history[1::2], strict=True)),
         sum(sizes[:num_system]) + counted.generation_prompt_tokens,
@@ -65,16 +68,20 @@ async def build_prompt(
         context_length=window,
         max_new_tokens=settings.sampling.max_tokens,
         max_history=settings.max_history,
+        pinned=stay,
     )
-    first = num_system + 2 * fit.first_kept
-    given = [*candidates[:num_system], *candidates[first:]]
-    if fit.first_kept:
+    is_kept = [i >= fit.first_kept or i in stay for i in range(len(exchanges))]
+    kept = [m for pair, keeps in zip(exchanges, is_kept, strict=True) if keeps for m in pair]
+    left_out = [
+        m.id for pair, keeps in zip(exchanges, is_kept, strict=True) if not keeps for m in pair
+    ]
+    given = [*system, *kept, *last]
+    if left_out:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
         counted = await engine.count([_as_chat(m) for m in given], continue_last=continues)
         sizes = counted.message_tokens
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
-    left_out = [m.id for pair in exchanges[: fit.first_kept] for m in pair]
     return Prompt(
         tuple(_as_chat(m) for m in given),
         PromptBuilt(

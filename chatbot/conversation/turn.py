@@ -188,7 +188,12 @@ class Turn:
                 self._info = await self._engine.ensure_loaded(model, precision)
                 settings = self._settings()
                 prompt = await build_prompt(
-                    self._engine, self._path(), settings, self._info, continues=bool(self._begun)
+                    self._engine,
+                    self._path(),
+                    settings,
+                    self._info,
+                    pinned=self._conversation.pinned,
+                    continues=bool(self._begun),
                 )
             except (ContextError, ModelError):
                 if self._is_set(model, precision):

@@ -78,7 +78,9 @@ class FakeEngine:
         self.status = EngineStatus(state="ready", info=info)
         return info
 
-    async def count(self, messages: Sequence[ChatMessage]) -> Counted:
+    async def count(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> Counted:
         if self.count_gate:
             await self.count_gate.wait()
         if self.count_error:
@@ -89,12 +91,19 @@ class FakeEngine:
             generation_prompt_tokens=TEMPLATE_TOKENS,
         )
 
-    async def render(self, messages: Sequence[ChatMessage]) -> Rendered:
+    async def render(
+        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+    ) -> Rendered:
         text = "\n".join(f"<{m.role}>{m.content}" for m in messages)
         return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, messages)))
 
     def generate(
-        self, messages: Sequence[ChatMessage], sampling: Sampling, context_length: int = 0
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        context_length: int = 0,
+        *,
+        continue_last: bool = False,
     ) -> "FakeGeneration":
         self.prompts.append(tuple(messages))
         generation = FakeGeneration(self.script, sampling, context_length)

@@ -7,7 +7,7 @@ import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
 from chatbot.conversation.manager import ConversationManager
-from chatbot.errors import CommandError, ConfigError, SettingError
+from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
@@ -249,7 +249,7 @@ async def test_a_file_has_to_be_named(chat: FakeFace, name: str) -> None:
 
 
 async def test_a_load_that_fails_keeps_the_chat(chat: FakeFace, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="cannot be read"):
+    with pytest.raises(FormatError, match="cannot be read"):
         await run_command(chat, f"/load {tmp_path}/none.json")
     assert chat.texts == ["A question?", "An answer."]
     assert chat.calls == []
@@ -260,8 +260,10 @@ async def test_quit(face: FakeFace) -> None:
     assert face.calls == ["leave"]
 
 
-async def test_every_command_has_a_test_here() -> None:
-    source = Path(__file__).read_text()
+async def test_every_command_has_a_test() -> None:
+    here = Path(__file__).parent
+    files = [*here.glob("test_*.py"), *here.parent.glob("test_*.py"), *here.parent.glob("tui/*.py")]
+    source = "".join(file.read_text() for file in files)
     missing = [name for name in COMMANDS if f"/{name}" not in source]
     assert missing == []
 

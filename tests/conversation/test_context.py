@@ -119,3 +119,18 @@ def test_the_cut_only_moves_when_the_window_overflows(
 @given(exchanges, st.integers(1, 10))
 def test_max_history_is_never_exceeded(sizes: list[int], most: int) -> None:
     assert len(sizes) - fit(sizes, max_history=most).first_kept <= most
+
+
+def test_pinned_exchanges_stay_and_others_go_instead() -> None:
+    sizes = [(20, 20)] * 4
+    free = fit_window(sizes, 10, 10, context_length=160, max_new_tokens=20)
+    pinned = fit_window(sizes, 10, 10, context_length=160, max_new_tokens=20, pinned={0})
+    assert free.first_kept > 0
+    used = 20 + 40 + 40 * (4 - pinned.first_kept)
+    assert used + pinned.room <= 160
+    assert (free.first_kept, pinned.first_kept) == (2, 2)
+
+
+def test_what_is_pinned_may_be_too_much() -> None:
+    with pytest.raises(ContextError, match="unpin"):
+        fit_window([(50, 50)], 10, 10, context_length=100, max_new_tokens=20, pinned={0})

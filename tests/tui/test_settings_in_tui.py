@@ -89,7 +89,7 @@ async def test_the_system_prompt_is_taken_when_it_is_left(make_app: MakeApp) -> 
     async with app.run_test(size=WIDE) as pilot:
         await filled(pilot)
         app.query_one("#setting-system_prompt TextArea").focus()
-        await pilot.press("ctrl+e", "ctrl+u", *"Rhyme.")
+        await pilot.press("f7", "delete", *"Rhyme.")
         app._prompt.focus()
         await until(pilot, lambda: app.manager.settings.system_prompt == "Rhyme.")
 

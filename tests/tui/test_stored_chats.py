@@ -1,0 +1,157 @@
+"""Chats that are kept: the list, long chats, variants after a restart, the ribbon."""
+
+from textual.widgets import Input
+
+from chatbot.conversation.tree import Conversation
+from chatbot.messages import Message, TextPart
+from chatbot.tui.app import ChatApp
+from chatbot.tui.chats_screen import ChatsScreen, when
+from chatbot.tui.message_views import MessageView
+from tests.tui.helpers import (
+    MakeApp,
+    answers,
+    ask,
+    ask_and_wait,
+    foot,
+    press,
+    questions,
+    screen_text,
+    until,
+)
+
+
+async def chats_screen(pilot, app: ChatApp) -> ChatsScreen:  # type: ignore[no-untyped-def]
+    await pilot.press("ctrl+k")
+    await until(pilot, lambda: isinstance(app.screen, ChatsScreen) and bool(app.screen._rows))
+    screen = app.screen
+    assert isinstance(screen, ChatsScreen)
+    return screen
+
+
+async def test_everything_is_there_after_a_restart(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "first")
+        for count in (3, 4, 5):
+            await ask(pilot, "/regen")
+            await until(
+                pilot,
+                lambda count=count: (
+                    len(app.manager.conversation) == count and not app._status.is_busy
+                ),
+            )
+        await ask(pilot, "/edit other")
+        await until(pilot, lambda: len(app.manager.conversation) == 7 and not app._status.is_busy)
+        await app.manager.settled()
+    again = make_app()
+    async with again.run_test() as pilot:
+        screen = await chats_screen(pilot, again)
+        assert screen._rows
+        await pilot.press("enter")
+        await until(pilot, lambda: questions(again) == ["other"])
+        await pilot.press("ctrl+t", "k", "left")
+        await until(pilot, lambda: questions(again) == ["first"])
+        assert "‹ 4/4 ›" in foot(answers(again)[0])
+        await pilot.press("j", "left")
+        await until(pilot, lambda: "‹ 3/4 ›" in foot(answers(again)[0]))
+
+
+async def test_the_list_searches_renames_pins_deletes_and_undoes(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask_and_wait(pilot, app, "about whales")
+        await ask(pilot, "/new")
+        await until(pilot, lambda: questions(app) == [])
+        await ask_and_wait(pilot, app, "about ships")
+        await app.manager.settled()
+        screen = await chats_screen(pilot, app)
+        await pilot.press(*"whales")
+        await until(pilot, lambda: len(screen._rows) >= 1 and "whales" in screen_text(app))
+        await pilot.press("f2")
+        screen.query_one(Input).value = "Sea animals"
+        await pilot.press("enter")
+        await until(pilot, lambda: "Sea animals" in screen_text(app))
+        await pilot.press("down", "ctrl+s")
+        await until(pilot, lambda: "★ Sea animals" in screen_text(app))
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: "Ctrl+Z brings it back" in screen_text(app))
+        assert len(screen._rows) == 1
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: len(screen._rows) == 2)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, ChatsScreen)
+
+
+async def test_a_long_chat_shows_its_end_and_more_on_the_way_up(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        conversation, parent = Conversation(), None
+        for number in range(1000):
+            for role in ("user", "assistant"):
+                text = f"{role} {number}"
+                message = Message(role=role, parts=(TextPart(text),), parent_id=parent)
+                conversation.add(message)
+                parent = message.id
+        app.manager.open(conversation)
+        app.show_conversation()
+        await until(pilot, lambda: answers(app) != [] and answers(app)[-1].text == "assistant 999")
+        shown = len(app.query(MessageView))
+        assert shown < 50
+        app._chat.scroll_home(animate=False)
+        await until(pilot, lambda: len(app.query(MessageView)) > shown)
+        assert questions(app)[-1] == "user 999"
+
+
+async def test_delete_undo_fork_and_pin_on_a_message(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await ask_and_wait(pilot, app, "second")
+        await pilot.press("ctrl+t", "k", "p")
+        assert len(app.manager.conversation.pinned) == 1
+        await pilot.press("delete")
+        await until(pilot, lambda: questions(app) == ["first"])
+        app._prompt.focus()
+        await ask(pilot, "/undo")
+        await until(pilot, lambda: questions(app) == ["first", "second"])
+        before = app.manager.conversation.id
+        await pilot.press("ctrl+t", "k", "k", "f")
+        await until(pilot, lambda: app.manager.conversation.id != before)
+        await until(pilot, lambda: questions(app) == ["first"])
+
+
+async def test_a_stopped_answer_is_gone_on_with(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 500, delay=0.02)
+    async with app.run_test() as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: bool(answers(app)) and "word word" in answers(app)[0].text)
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+        await until(pilot, lambda: "g goes on" in foot(answers(app)[0]))
+        await pilot.press("ctrl+t", "g")
+        await until(pilot, lambda: " and on after word." in answers(app)[-1].text)
+        assert len(answers(app)) == 1
+
+
+async def test_the_ribbon_adds_up(make_app: MakeApp) -> None:
+    app = make_app(answer="It is a city on a river.", window=80)
+    async with app.run_test(size=(110, 30)) as pilot:
+        for number in range(4):
+            await ask_and_wait(pilot, app, f"question {number}")
+        await pilot.press(*"draft")
+        await until(pilot, lambda: bool(b := app._ribbon.built) and b.num_question_tokens == 5)
+        built = app._ribbon.built
+        assert built is not None
+        assert built.left_out
+        named = built.num_system_tokens + built.num_history_tokens + built.num_question_tokens
+        assert named + 3 == built.num_prompt_tokens
+        assert built.num_prompt_tokens + built.room <= built.context_length
+        assert "messages left out" in screen_text(app)
+        await pilot.press("f3")
+        await until(pilot, lambda: "room for the answer" in screen_text(app))
+
+
+def test_moments_are_said_as_people_say_them() -> None:
+    now = 1_700_000_000.0
+    assert ":" in when(now - 60, now)
+    assert len(when(now - 400 * 86400, now)) == len("2022-10-10")
