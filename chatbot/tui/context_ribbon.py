@@ -75,6 +75,8 @@ class ContextRibbon(Widget):
 
     def _line(self, parts: Sequence[Share]) -> Content:
         left_out = self._left_out()
+        if self.size.width < 100 and self.built and self.built.left_out:
+            left_out = Content.from_markup(f"  [$warning]✂ {len(self.built.left_out)}[/]")
         words = [f"{p.name.split()[0]} {p.num_tokens:,}" for p in parts if p.num_tokens]
         room = self.size.width - BAR_WIDTH - 1 - left_out.cell_length
         if len("  ".join(words)) > room:  # the two that say least go where there is no room
