@@ -20,14 +20,7 @@ from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
-from chatbot.events import (
-    PromptBuilt,
-    SettingChanged,
-    TextDelta,
-    TurnEvent,
-    TurnFinished,
-    TurnStarted,
-)
+from chatbot.events import TurnEvent
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.settings import Settings
@@ -35,12 +28,14 @@ from chatbot.tui.chat_view import ChatView
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.keys import bind, check_keymap
-from chatbot.tui.message_views import AnswerView, MessageView
+from chatbot.tui.message_actions import act_on_message
+from chatbot.tui.message_views import MessageView
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.setting_controls import SettingChosen
 from chatbot.tui.sidebar import Sidebar
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.themes import load_themes
+from chatbot.tui.turn_rendering import render_turn, show_path
 
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
@@ -234,82 +229,22 @@ class ChatApp(App[int]):
         if event.name in ("model", "precision"):
             self.load_model()
 
+    @on(ChatView.FocusLost)
+    def _refocus(self) -> None:
+        if self.focused is None:
+            self._prompt.focus()
+
     @on(MessageView.Acted)
     async def _act(self, event: MessageView.Acted) -> None:
-        view = event.view
-        match event.action:
-            case "previous_message":
-                self._chat.focus_message(view, -1)
-            case "next_message":
-                if not self._chat.focus_message(view, 1):
-                    self._prompt.focus()
-            case "copy":
-                self.copy_text(view.text)
-            case "copy_code":
-                code = view.last_code_block()
-                if code is None:
-                    self._refuse("There is no code block in this message.")
-                else:
-                    self.copy_text(code)
-            case "previous_variant" | "next_variant":
-                await self._show_variant(view, -1 if event.action.startswith("prev") else 1)
-            case "edit" | "regenerate":
-                self._redo(view, event.action)
-            case "continue":
-                self.take("/continue")
-            case "fork":
-                self._fork(view)
-            case "pin":
-                self._pin(view)
-            case "delete":
-                self._delete(view)
-
-    def _redo(self, view: MessageView, action: str) -> None:
-        """Edit or answer anew; the branch is shown up to that message first."""
-        if self.manager.is_busy:
-            self._refuse("An answer is being written; Esc stops it.")
-            return
-        conversation = self.manager.conversation
-        message = conversation[view.message_id]
-        if message.role == "assistant" and message.parent_id:
-            message = conversation[message.parent_id]
-        conversation.show(message.id)
-        self.take("/edit" if action == "edit" else "/regen")
-
-    def _fork(self, view: MessageView) -> None:
         try:
-            self.manager.fork(view.message_id)
+            if event.action == "next_message" and not self._chat.focus_message(event.view, 1):
+                self._prompt.focus()
+            elif event.action == "previous_message":
+                self._chat.focus_message(event.view, -1)
+            elif event.action != "next_message":
+                await act_on_message(self, self._chat, event.view, event.action)
         except ChatbotError as error:
             self._refuse(str(error))
-            return
-        self.show_conversation()
-        self.notify("A new chat, with all up to here.")
-
-    def _pin(self, view: MessageView) -> None:
-        conversation = self.manager.conversation
-        is_pinned = view.message_id not in conversation.pinned
-        conversation.pin_message(view.message_id, is_pinned)
-        view.set_class(is_pinned, "-pinned")
-        self.count_context()
-
-    def _delete(self, view: MessageView) -> None:
-        try:
-            self.manager.delete_message(view.message_id)
-        except ChatbotError as error:
-            self._refuse(str(error))
-            return
-        self.show_conversation()
-        self.notify("Deleted. /undo brings it back.")
-
-    async def _show_variant(self, view: MessageView, step: int) -> None:
-        conversation = self.manager.conversation
-        variants = conversation.variants(view.message_id)
-        index = variants.index(view.message_id) + step
-        if self.manager.is_busy or not 0 <= index < len(variants):
-            return
-        conversation.show(conversation.newest_leaf(variants[index]))
-        await self._draw_conversation()
-        self._chat.focus_id(variants[index])
 
     # Actions of the key table
 
@@ -365,7 +300,7 @@ class ChatApp(App[int]):
         except ChatbotError as error:
             self._refuse(str(error))
             return
-        await self._draw_conversation()
+        await self.draw_conversation()
         if message_id is not None:
             await self._chat.go_to(message_id)
 
@@ -419,52 +354,13 @@ class ChatApp(App[int]):
 
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Render a turn as it happens."""
-        view: AnswerView | None = None
         self._status.is_busy = True
-        num_prompt_tokens = 0
         try:
-            async for event in events:
-                match event:
-                    case TurnStarted(
-                        question=question, answer_id=answer_id, text_so_far=text_so_far
-                    ):
-                        await self._show_up_to(question.id)
-                        view = await self._chat.add_answer(answer_id)
-                        view.say("waiting for the model")
-                        if text_so_far:
-                            view.append(text_so_far, 0)
-                    case PromptBuilt() if view:
-                        num_prompt_tokens = event.num_prompt_tokens
-                        view.say(f"reading {num_prompt_tokens:,} tokens")
-                        self._status.context_length = event.context_length
-                        self._status.num_tokens = num_prompt_tokens
-                        await self._chat.mark_left_out(event.left_out)
-                    case TextDelta(text=text, num_tokens=num_tokens) if view:
-                        view.append(text, num_tokens)
-                        self._status.show_progress(num_prompt_tokens, num_tokens)
-                    case SettingChanged(change=change) if view:
-                        view.mark(change)
-                    case TurnFinished(answer=answer) if view:
-                        await view.finish(answer, self._variant_of(answer.id))
-                        made = answer.making
-                        if made and made.statistics:
-                            self._status.show_result(made.statistics)
+            await render_turn(events, self._chat, self._status, self.manager)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
             self.count_context()
-
-    async def _show_up_to(self, question_id: str) -> None:
-        """Have the question at the end of what is shown."""
-        conversation = self.manager.conversation
-        question = conversation[question_id]
-        if self._chat.last_message_id == question.parent_id:
-            await self._chat.add_question(question, self._variant_of(question_id))
-        elif self._chat.last_message_id != question_id:
-            path = conversation.path(question_id)
-            await self._chat.show_path(path, self._variant_of, conversation.pinned)
-            if self.focused is None:  # it was on a message that is drawn anew
-                self._prompt.focus()
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""
@@ -472,11 +368,12 @@ class ChatApp(App[int]):
 
     def show_conversation(self) -> None:
         """Draw the branch that is shown anew."""
-        self.call_later(self._draw_conversation)
+        self.call_later(self.draw_conversation)
 
-    async def _draw_conversation(self) -> None:
+    async def draw_conversation(self) -> None:
+        """As ``show_conversation``, and wait until it is drawn."""
         conversation = self.manager.conversation
-        await self._chat.show_path(conversation.path(), self._variant_of, conversation.pinned)
+        await show_path(self._chat, conversation, conversation.path())
         self._prompt.border_title = conversation.title
         self.count_context()
 
@@ -562,14 +459,9 @@ class ChatApp(App[int]):
             window = self.manager.settings.context_length or status.info.context_length
             self._status.context_length = min(window, status.info.context_length)
 
-    def _variant_of(self, message_id: str) -> str:
-        """``2/3``, or nothing for a message that is the only one of its kind."""
-        if message_id not in self.manager.conversation:
-            return ""
-        variants = self.manager.conversation.variants(message_id)
-        if len(variants) < 2:
-            return ""
-        return f"{variants.index(message_id) + 1}/{len(variants)}"
+    def tell(self, sentence: str) -> None:
+        """Say something in passing."""
+        self.notify(sentence)
 
     def _refuse(self, sentence: str) -> None:
         self.notify(sentence, severity="error", timeout=10, markup=False)

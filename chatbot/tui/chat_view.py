@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from textual.containers import VerticalScroll
+from textual.message import Message as TextualMessage
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -41,6 +42,9 @@ PAGE: Final = 20
 class ChatView(VerticalScroll, can_focus=False):
     """The scrolling list of messages: the end at once, what is before it on the way up."""
 
+    class FocusLost(TextualMessage):
+        """The message that had the focus was taken away; another may have it by now."""
+
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self._earlier: list[Message] = []
@@ -72,6 +76,8 @@ class ChatView(VerticalScroll, can_focus=False):
         self._left_out = frozenset()
         self._pinned = frozenset(pinned)
         views: list[Widget] = [self._view_of(message) for message in path[-PAGE:]]
+        if self.query("MessageView:focus"):
+            self.post_message(self.FocusLost())
         async with self.batch():
             await self.remove_children()
             await self.mount_all(views or [Static(WELCOME, id="welcome")])

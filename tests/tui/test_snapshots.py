@@ -45,7 +45,10 @@ def compare(request: pytest.FixtureRequest, snap_compare: Any, make_app: MakeApp
             app._prompt.cursor_blink = False
             await filled(pilot)
             await until(pilot, lambda: app.session.engine.status.state == "ready")
+            await until(pilot, lambda: app._ribbon.built is not None)
             await steps(pilot, app)
+            await pilot.pause()
+            await until(pilot, lambda: not app.workers._workers)
             await pilot.pause()
 
         return bool(snap_compare(app, terminal_size=SIZES[request.param], run_before=before))
