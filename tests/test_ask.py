@@ -52,6 +52,7 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
         "device": None,
         "usage": {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None},
         "timings": {"load_seconds": None, "first_token_seconds": None, "tokens_per_second": None},
+        "chat_id": None,
     }
     assert report["text"] == f"You said: hello{END}"[:-1]
     assert (report["finish_reason"], report["model"]) == ("stop", "smollm2-135m")

@@ -15,6 +15,7 @@ import msgspec
 
 from chatbot.conversation.formats import chatgpt, openai_jsonl, own_json, sharegpt
 from chatbot.conversation.formats.cleaning import EmptyChatError
+from chatbot.conversation.formats.files import open_regular
 from chatbot.conversation.formats.json_stream import split_objects
 from chatbot.errors import FormatError
 from chatbot.store.values import BrokenChat, StoredChat
@@ -55,7 +56,7 @@ def read_chats(file: Path) -> Iterator[StoredChat | BrokenChat]:
     name = clean_line(str(file))
     try:
         with contextlib.ExitStack() as opened:
-            raw = opened.enter_context(file.expanduser().open("rb"))
+            raw = opened.enter_context(open_regular(file))
             source: IO[bytes] = raw
             if raw.read(4) == b"PK\x03\x04":
                 source = opened.enter_context(_conversations_in(raw))
