@@ -18,9 +18,11 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Threads that spin while they wait take the processor from one another as soon as anything
-    # else runs beside them: with one busy process on two cores, answers came six times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # How long a thread spins before it sleeps. The default spins through the gaps between two
+    # products, which is right on idle processors, but takes them from one another as soon as
+    # anything else runs: with one busy process on two cores, 1 token a second instead of 25.
+    # This gives 23.6 and 4.5; never spinning gives 12 and 7.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     channel: Channel[EngineRequest] = Channel(EngineRequest)
     inbox = Inbox(channel)
     inbox.announce("Starting torch")
