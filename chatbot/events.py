@@ -53,13 +53,4 @@ class TurnFinished(msgspec.Struct, frozen=True):
     answer: Message
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the loading of a model is."""
-
-    stage: str
-    """What is being done, in words: ``Converting smollm2-135m``."""
-    fraction: float | None = None
-    """Share done, 0 to 1; None while it is not known."""
-
-
 TurnEvent = TurnStarted | PromptBuilt | TextDelta | SettingChanged | TurnFinished

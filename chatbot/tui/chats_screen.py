@@ -4,6 +4,7 @@ Lists and changes what the store holds; opening one is left to the app.
 """
 
 import time
+from collections.abc import Awaitable
 from typing import ClassVar, Final
 
 from textual import on, work
@@ -187,7 +188,7 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         chat_id = self._deleted.pop()
         await self._change(self._store.restore_chat(chat_id), chat_id)
 
-    async def _change(self, change, select: str | None) -> bool:  # type: ignore[no-untyped-def]
+    async def _change(self, change: Awaitable[None], select: str | None) -> bool:
         """Carry out a change of the store, and list anew; returns whether it worked."""
         try:
             await change
