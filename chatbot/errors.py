@@ -51,3 +51,7 @@ class PromptError(ChatbotError):
 
 class PromptUsageError(PromptError):
     """There is no prompt of that name, or its variables are missing, unknown or not allowed."""
+
+
+class KnowledgeError(ChatbotError):
+    """A knowledge folder, or a document in it, cannot be found, read, indexed or searched."""

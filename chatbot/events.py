@@ -6,7 +6,7 @@ render them with one ``match``. Knows nothing of who yields or renders them.
 
 import msgspec
 
-from chatbot.messages import Message, SettingChange
+from chatbot.messages import Message, SettingChange, SourcesPart
 
 
 class TurnStarted(msgspec.Struct, frozen=True):
@@ -18,6 +18,18 @@ class TurnStarted(msgspec.Struct, frozen=True):
     """What is there already of an answer that is gone on with."""
 
 
+class SearchStarted(msgspec.Struct, frozen=True):
+    """The knowledge folders are being searched."""
+
+    folders: tuple[str, ...]
+
+
+class SourcesFound(msgspec.Struct, frozen=True):
+    """What the folders say about the question; follows SearchStarted."""
+
+    found: SourcesPart
+
+
 class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     """The prompt is fitted into the context window. All sizes are in tokens, and exact."""
 
@@ -26,6 +38,9 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     num_system_tokens: int
     num_history_tokens: int
     num_question_tokens: int
+    """The question alone, without its sources."""
+    num_source_tokens: int = 0
+    """The passages that stand before the question."""
     context_length: int
     room: int
     """Left for the answer."""
@@ -47,10 +62,25 @@ class SettingChanged(msgspec.Struct, frozen=True):
     change: SettingChange
 
 
+class SupportFound(msgspec.Struct, frozen=True):
+    """Each sentence of the answer was held against the sources; comes after the last text."""
+
+    found: SourcesPart
+
+
 class TurnFinished(msgspec.Struct, frozen=True):
     """The answer is complete and kept. Always the last event, however the turn went."""
 
     answer: Message
 
 
-TurnEvent = TurnStarted | PromptBuilt | TextDelta | SettingChanged | TurnFinished
+TurnEvent = (
+    TurnStarted
+    | SearchStarted
+    | SourcesFound
+    | PromptBuilt
+    | TextDelta
+    | SettingChanged
+    | SupportFound
+    | TurnFinished
+)

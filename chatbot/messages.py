@@ -77,20 +77,83 @@ class ThinkingPart(msgspec.Struct, frozen=True, tag="thinking"):
     text: str
 
 
+class SourceScores(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a passage stands where it does in the ranking."""
+
+    lexical: float | None = None
+    """BM25; None where none of the query's words is in the passage."""
+    dense: float | None = None
+    """Cosine of the embeddings, -1 to 1; None while the passage is not embedded yet."""
+    fused: float = 0.0
+    """Both together, by which passages are ranked; within one query only."""
+    reranked: float | None = None
+    """By the cross-encoder; None where none is used."""
+    relevance: float = 0.0
+    """How near the passage is to the query, 0 to 1; comparable between queries, and what the
+    threshold of the settings is held against."""
+
+
+Verdict = Literal["used", "duplicate", "irrelevant", "beyond"]
+"""What became of a passage that was found: the model was given it, it says what a better one
+says, it is below the threshold, or it comes after the last one that was wanted."""
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A passage that the model was given."""
+    """A passage of a document, as it was found for a question."""
 
     title: str
+    """The headings above it, joined by `` › ``; else the document's name."""
     location: str
-    """Where it stands: a path with lines, or an address."""
+    """Where it stands: a path with lines or a page, or an address."""
     text: str
-    """The passage, as the model got it."""
+    """The passage, as the model got it; of one that it did not get, the beginning."""
+    folder: str = ""
+    """The knowledge folder, as an absolute path; empty where it comes from elsewhere."""
+    file: str = ""
+    """The document, relative to the folder."""
+    start_line: int = 0
+    """First line in the document's text, from 1."""
+    end_line: int = 0
+    page: int | None = None
+    """From 1, where the document has pages."""
+    start: int = 0
+    """Characters of the document's text before the passage."""
+    end: int = 0
+    scores: SourceScores = SourceScores()
+    verdict: Verdict = "used"
+
+
+class SentenceSupport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sentence of an answer rests on."""
+
+    start: int
+    """Characters of the answer before the sentence."""
+    end: int
+    source: int | None
+    """Index of the source that supports it best; None where none does."""
+    score: float
+    """How near that source comes to it, 0 to 1."""
 
 
 class SourcesPart(msgspec.Struct, frozen=True, tag="sources"):
     """The passages that an answer could rest on."""
 
     sources: tuple[Source, ...]
+    """What the model was given; ``[1]`` is the first."""
+    candidates: tuple[Source, ...] = ()
+    """What else was looked at, the best first."""
+    support: tuple[SentenceSupport, ...] = ()
+    """Each sentence of the answer, once it is finished."""
+    query: str = ""
+    """What was searched for."""
+    threshold: float = 0.0
+    """The relevance that was asked for."""
+    is_declined: bool = False
+    """Nothing was relevant, so the program said so and the model was not asked."""
+    notice: str = ""
+    """One sentence where the search was not what it should be: ``words only, …``."""
+    seconds: float = 0.0
+    """What the search took."""
 
 
 class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call"):

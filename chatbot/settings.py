@@ -43,6 +43,25 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the random numbers; the same seed gives the same answer. None is random."""
 
 
+DEFAULT_EMBEDDING_MODEL: Final = "all-minilm-l6-v2"
+
+Grounding = Literal["auto", "strict", "open"]
+"""What happens when nothing in the knowledge folders is relevant. ``strict``: the program says
+so, and the model is not asked. ``open``: the model answers by itself, and that is shown.
+``auto``: strict where the user named a folder, open where there is only the manual."""
+
+MANUAL: Final = "manual"
+"""Stands, among the knowledge folders, for the one that comes with the program."""
+
+
+class KnowledgeFolder(msgspec.Struct, frozen=True):
+    """A folder that is searched for sources."""
+
+    path: str
+    """As the user wrote it, or ``MANUAL``."""
+    is_on: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a user can set, as one value that is replaced and never changed in place."""
 
@@ -55,6 +74,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most earlier exchanges given to the model; 0 means as many as fit."""
     context_length: int = 0
     """Context window in tokens; 0 means as long as the model was made for."""
+    num_sources: int = 4
+    """Most passages given to the model with a question; 0 searches nothing."""
+    relevance_threshold: float = 0.3
+    """Passages less relevant than this, 0 to 1, are not given."""
+    grounding: Grounding = "auto"
+    embedding_model: str = DEFAULT_EMBEDDING_MODEL
+    """A name of the catalogue, a hub id or a folder, for sentence-transformers."""
+    reranker: str = ""
+    """A cross-encoder by hub id or folder; empty for none."""
+    folders: tuple[KnowledgeFolder, ...] = (KnowledgeFolder(MANUAL),)
     theme: str = "night"
 
 
@@ -233,6 +262,41 @@ SPECS: Final[tuple[Spec, ...]] = (
         maximum=1_048_576,
         step=256,
         help="Context window in tokens; 0 is as long as the model was made for.",
+    ),
+    Spec(
+        name="num_sources",
+        label="Sources",
+        kind="int",
+        maximum=20,
+        step=1,
+        help="Most passages of your folders that come with a question; 0 searches nothing.",
+    ),
+    Spec(
+        name="relevance_threshold",
+        label="Relevance threshold",
+        kind="float",
+        maximum=1,
+        step=0.05,
+        help="Passages less relevant than this are not used; 0 uses whatever is found.",
+    ),
+    Spec(
+        name="grounding",
+        label="When nothing is found",
+        kind="choice",
+        choices=("auto", "strict", "open"),
+        help="strict says so, open lets the model answer alone, auto is strict for your folders.",
+    ),
+    Spec(
+        name="embedding_model",
+        label="Embedding model",
+        kind="text",
+        help="Finds passages by meaning: all-minilm-l6-v2, a hub id, or a folder.",
+    ),
+    Spec(
+        name="reranker",
+        label="Reranker",
+        kind="text",
+        help="A cross-encoder by hub id or folder that sorts what was found; empty for none.",
     ),
 )
 

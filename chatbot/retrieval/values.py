@@ -1,0 +1,131 @@
+"""What the folders hold, as values that travel between the processes. Imports nothing heavy."""
+
+from typing import Literal
+
+import msgspec
+
+from chatbot.messages import SourceScores
+from chatbot.settings import DEFAULT_EMBEDDING_MODEL
+
+
+class IndexOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a folder is indexed. An index that was made otherwise is made anew, never mixed."""
+
+    embedding_model: str = DEFAULT_EMBEDDING_MODEL
+
+
+Stage = Literal["waiting", "scanning", "reading", "embedding", "ready", "cancelled", "failed"]
+"""What is being done to a folder. It can be searched by words from ``reading`` on, and by
+meaning as far as it is embedded. ``waiting``: another running program is indexing it."""
+
+
+class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a folder's index is."""
+
+    folder: str
+    """Absolute path."""
+    stage: Stage = "scanning"
+    num_files: int = 0
+    """Files that can be documents."""
+    num_files_done: int = 0
+    num_passages: int = 0
+    num_embedded: int = 0
+    num_problems: int = 0
+    """Files that are not in the index, each for a reason that ``ListDocuments`` gives."""
+    seconds_left: float | None = None
+    """Until this stage is over; None while it is not known."""
+    error: str = ""
+    """When failed: one sentence for the user."""
+    num_bytes: int = 0
+    """Size of the index on the disk."""
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a document, short enough to be embedded whole."""
+
+    folder: str
+    """Absolute path."""
+    file: str
+    """Relative to the folder, with ``/``."""
+    headings: tuple[str, ...] = ()
+    """The headings above it, the outermost first; cleaned, each one line."""
+    start_line: int
+    """First line, from 1."""
+    end_line: int
+    """Last line, included."""
+    page: int | None = None
+    """From 1, where the document has pages: the page that it begins on."""
+    start: int
+    """Characters of the document's text before it, as the document was decoded."""
+    end: int
+    text: str
+    """Cleaned for the terminal, so that it may be shorter than ``end - start``."""
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage that was found."""
+
+    passage: Passage
+    scores: SourceScores
+    duplicate_of: int | None = None
+    """Index, among the hits, of a better one that says the same."""
+
+
+class DocumentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a folder."""
+
+    file: str
+    """Relative to the folder, with ``/``; cleaned."""
+    num_bytes: int
+    modified_at: float
+    """Seconds since 1970, UTC."""
+    kind: str = ""
+    """Of its format: ``Markdown``, ``PDF``; empty where it has a problem."""
+    title: str = ""
+    num_pages: int | None = None
+    num_characters: int = 0
+    num_passages: int = 0
+    num_embedded: int = 0
+    problem: str = ""
+    """Why it is not in the index, in one sentence; else empty."""
+
+
+class DocumentText(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole document as text, as its passages' offsets count it. Not cleaned yet: whoever
+    shows it cleans what is before, in and after the part that is to be marked."""
+
+    file: str
+    text: str
+    page_starts: tuple[int, ...] = ()
+    """Offset of each page's first character, where there are pages."""
+
+
+class MapPoint(msgspec.Struct, frozen=True):
+    """A passage on the map of a folder."""
+
+    x: float
+    """0 to 1."""
+    y: float
+    """0 to 1."""
+    cluster: int
+    """Index of the cluster; -1 for none."""
+    file: str
+    start: int
+    """Offset of the passage in the file: with the file it says which one it is."""
+
+
+class MapCluster(msgspec.Struct, frozen=True):
+    """Passages about one thing."""
+
+    keywords: tuple[str, ...]
+    num_passages: int
+    x: float
+    """Middle, 0 to 1."""
+    y: float
+
+
+class FolderMap(msgspec.Struct, frozen=True):
+    """A folder's passages, near where they mean the like."""
+
+    points: tuple[MapPoint, ...]
+    clusters: tuple[MapCluster, ...]
