@@ -7,17 +7,22 @@ import functools
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from chatbot.retrieval.cutting import CUTTING_VERSION, cut, text_to_embed
 from chatbot.retrieval.documents.document import Document
 from chatbot.retrieval.embedding import load_tokenizer, read_max_tokens
+from chatbot.retrieval.token_counting import TokenCounter
 from chatbot.terminal_text import clean, clean_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+decode_headings: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+"""Headings as the index keeps them."""
 
 
 class NewPassage(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +55,7 @@ class Cutter:
     """Cuts documents for one embedding model."""
 
     def __init__(self, tokenizer: "Tokenizer", max_tokens: int) -> None:
-        self._tokenizer = tokenizer
+        self._counter = TokenCounter(tokenizer)
         self._max_tokens = max_tokens
         # With an example of what is embedded: a hash that was made otherwise finds no vector.
         example = text_to_embed(("Outer", "Inner"), "Title", "Text.")
@@ -62,7 +67,7 @@ class Cutter:
         """Cut a document and clean what comes of it."""
         title = clean_line(document.title)
         passages = []
-        for piece in cut(document, self._tokenizer, max_tokens=self._max_tokens):
+        for piece in cut(document, self._counter, max_tokens=self._max_tokens):
             headings = tuple(clean_line(heading) for heading in piece.headings)
             text = clean(document.text[piece.start : piece.end])
             passages.append(

@@ -10,19 +10,17 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from chatbot.errors import KnowledgeError
 from chatbot.paths import index_dir
 from chatbot.retrieval.index import schema
 from chatbot.retrieval.index.failures import explained
+from chatbot.retrieval.index.preparing import decode_headings
 from chatbot.retrieval.index.writing import IndexWriter
 from chatbot.retrieval.lexical import LEXICAL_VERSION, LexicalEntry, LexicalIndex
 
 _MAX_AT_ONCE: Final = 20_000
 """Passages that are held in memory for the lexical index."""
 
-_decode_headings = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Words:
@@ -52,7 +50,8 @@ class Words:
             KnowledgeError: it cannot be written.
         """
         while ids := self._writer.pending_words(_MAX_AT_ONCE):
-            self._lexical.delete([number for number in ids if number <= self._last_told])
+            if told := [number for number in ids if number <= self._last_told]:
+                self._lexical.delete(told)
             self._lexical.add(
                 LexicalEntry(id=number, text=text, context=_context(file, title, headings))
                 for number, file, title, headings, text in self._writer.words_of(ids)
@@ -99,4 +98,4 @@ class Words:
 
 def _context(file: str, title: str, headings: str) -> str:
     """What stands above a passage, one of a line."""
-    return "\n".join((file, title, *_decode_headings(headings)))
+    return "\n".join((file, title, *decode_headings(headings)))

@@ -19,6 +19,7 @@ from chatbot.retrieval.index import schema
 from chatbot.retrieval.index.failures import explained
 from chatbot.retrieval.index.opening import open_to_write
 from chatbot.retrieval.index.preparing import NewDocument
+from chatbot.retrieval.index.reading import Counts, count_all
 
 _encode_json = msgspec.json.Encoder().encode
 
@@ -31,15 +32,6 @@ class StoredFile(msgspec.Struct, frozen=True):
     found_problem: str
     is_recent: bool
     hash: bytes | None
-
-
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is in an index."""
-
-    num_documents: int
-    num_problems: int
-    num_passages: int
-    num_embedded: int
 
 
 class IndexWriter:
@@ -101,17 +93,8 @@ class IndexWriter:
 
     def count(self) -> Counts:
         """Count what is there."""
-        documents, problems = self.query(
-            "SELECT count(*), coalesce(sum(problem <> ''), 0) FROM documents"
-        )[0]
-        return Counts(
-            num_documents=documents - problems,
-            num_problems=problems,
-            num_passages=self.query("SELECT count(*) FROM passages")[0][0],
-            num_embedded=self.query(
-                "SELECT count(*) FROM passages WHERE hash IN (SELECT hash FROM vectors)"
-            )[0][0],
-        )
+        with explained(self._folder):
+            return count_all(self._connection)
 
     # -- documents and their passages
 
@@ -237,18 +220,26 @@ class IndexWriter:
 
     # -- vectors
 
-    def texts_to_embed(self, after: int, limit: int) -> list[tuple[int, bytes, str, str, str]]:
-        """Passages without a vector, one of each text: id, hash, headings, title, text.
+    def texts_to_embed(self, limit: int) -> list[tuple[bytes, str, str, str]]:
+        """Passages without a vector: hash, headings, title, text; several may be of one text.
 
         Args:
-            after: ids up to this one are passed over.
             limit: how many at most.
         """
         return self.query(
-            "SELECT passages.id, passages.hash, headings, title, text FROM passages "
-            "JOIN documents ON documents.id = document WHERE passages.id > ? "
-            "AND passages.hash NOT IN (SELECT hash FROM vectors) ORDER BY passages.id LIMIT ?",
-            (after, limit),
+            "SELECT passages.hash, headings, title, text FROM passages "
+            "JOIN documents ON documents.id = document "
+            "WHERE passages.hash NOT IN (SELECT hash FROM vectors) ORDER BY passages.id LIMIT ?",
+            (limit,),
+        )
+
+    def num_characters_to_embed(self) -> int:
+        """Of all passages without a vector."""
+        return int(
+            self.query(
+                "SELECT coalesce(sum(length(text)), 0) FROM passages "
+                "WHERE hash NOT IN (SELECT hash FROM vectors)"
+            )[0][0]
         )
 
     def put_vectors(self, hashes: Sequence[bytes], vectors: NDArray[np.float32]) -> int:
