@@ -4,7 +4,7 @@ Takes requests on standard input and answers them, in their order, on standard o
 """
 
 import os
-import sys
+import traceback
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +25,12 @@ _OUT_OF_MEMORY: Final = "Reading it takes too much memory; split it to have it r
 def main(max_memory_bytes: int = MAX_MEMORY_BYTES) -> None:
     """Serve until the reader goes away."""
     requests, answers = os.dup(0), os.dup(1)
-    # What a library prints must not get between the answers.
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
     set_limits(max_memory_bytes)
+    # What a library prints must not get between the answers; nor into a log, which is a file.
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    os.close(null)
     encoder = msgspec.msgpack.Encoder()
     decoder = msgspec.msgpack.Decoder(ReadRequest)
     try:
@@ -58,9 +60,8 @@ def _answer(request: ReadRequest, encoder: msgspec.msgpack.Encoder) -> tuple[byt
         return encoder.encode(Answer(problem=_OUT_OF_MEMORY)), True
     except Exception as error:
         # A format met something that its author did not think of; the next file is another.
-        print(f"{type(error).__name__} in {request.file!r}: {error}", file=sys.stderr, flush=True)
         problem = f"It is damaged: reading it failed ({type(error).__name__})."
-        return encoder.encode(Answer(problem=problem)), False
+        return encoder.encode(Answer(problem=problem, trace=traceback.format_exc())), False
 
 
 def _send(answers: int, message: bytes) -> None:

@@ -89,7 +89,8 @@ class Archive:
             raise DocumentError("It is packed in a way that is not read; save it anew.")
         try:
             with self._zip.open(entry) as stream:
-                content = stream.read(limit + 1)
+                # No more than it claims is even asked for: what is, may be unpacked at once.
+                content = stream.read(entry.file_size + 1)
         except (
             *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
             *(ValueError, NotImplementedError, RuntimeError, OverflowError),

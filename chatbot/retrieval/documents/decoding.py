@@ -38,8 +38,10 @@ they are taken for Western ones: letters of neither, and signs in the middle of 
 _NEVER_GUESSED: Final = [
     *("utf_7", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"),
     *("cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"),
+    *("shift_jis_2004", "shift_jisx0213", "euc_jis_2004", "euc_jisx0213"),
 ]
-"""What short texts are mistaken for: UTF-16 without a mark, and EBCDIC."""
+"""What short texts are mistaken for, and what hardly any file is in: UTF-16 without a mark,
+EBCDIC, and the rarer of the Japanese encodings."""
 
 _DECLARABLE: Final = re.compile(
     r"iso-?8859-?\d+|windows-?\d+|cp\d+|latin\d|us-ascii|koi8-?[ru]|shift[_-]?jis|sjis|"

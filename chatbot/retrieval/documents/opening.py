@@ -36,11 +36,14 @@ def read_bytes(folder: Path, file: str, limit: int) -> bytes:
     """
     try:
         handle = _open(folder, file)
-        with FileIO(handle) as stream:
+        try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise DocumentError("It is not a regular file, and is not opened.")
-            content = _read_up_to(stream, status.st_size, limit)
+                raise DocumentError("It is not a regular file, and is not read.")
+            with FileIO(handle, closefd=False) as stream:
+                content = _read_up_to(stream, status.st_size, limit)
+        finally:
+            os.close(handle)
     except FileNotFoundError as error:
         raise DocumentError("The file is no longer there.") from error
     except PermissionError as error:

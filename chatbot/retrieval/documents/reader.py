@@ -19,8 +19,17 @@ import msgspec
 
 from chatbot.errors import KnowledgeError
 from chatbot.retrieval.documents.document import Document, DocumentError
-from chatbot.retrieval.documents.reading_process import ProcessEndedError, ReadingProcess
-from chatbot.retrieval.documents.wire import RESTART_STATUS, ReadRequest, framed
+from chatbot.retrieval.documents.reading_process import (
+    ProcessEndedError,
+    ReadingProcess,
+)
+from chatbot.retrieval.documents.wire import (
+    RESTART_STATUS,
+    ReadRequest,
+    UnreadableAnswerError,
+    framed,
+)
+from chatbot.terminal_text import clean, clean_line
 
 READER_COMMAND: Final = (sys.executable, "-m", "chatbot.retrieval.documents")
 
@@ -32,6 +41,7 @@ MAX_REQUEST_BYTES_AHEAD: Final = 8192
 """Half of what the smallest pipe holds, so that sending cannot block: the process may itself be
 blocked on sending, and would then never be listened to."""
 
+_BLAME: Final = "it is damaged, or made to do that."
 _MEMORY: Final = "Reading it took more memory than there is; split it to have it read."
 
 _Ahead = deque[tuple[str, bytes]]
@@ -56,6 +66,12 @@ class Reader:
         """Held whenever the process is started, asked, waited for or let go."""
         self._is_busy = False
         self._is_closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number, while it runs."""
+        process = self._process
+        return process.pid if process and process.is_alive else None
 
     def read(self, folder: Path, file: str) -> Document:
         """Read one file.
@@ -138,12 +154,18 @@ class Reader:
             process = self._process or self._restarted(ahead)
             try:
                 answer = process.receive(self._max_seconds)
+                if answer.trace:
+                    name = clean_line(ahead[0][0])
+                    print(f"reading {name}: {clean(answer.trace)}", file=sys.stderr, flush=True)
                 return answer.document or DocumentError(answer.problem)
             except TimeoutError:
                 problem = (
                     f"Reading it took longer than {self._max_seconds:g} s and was given up; "
                     "split it to have it read."
                 )
+                break
+            except UnreadableAnswerError:
+                problem = "Reading it crashed (it sent something that is no answer); " + _BLAME
                 break
             except ProcessEndedError as error:
                 self._check_open()
@@ -182,8 +204,11 @@ class Reader:
 
 
 def _request(folder: Path, file: str) -> bytes:
-    request = ReadRequest(os.fsencode(folder), file.encode("utf-8", "surrogatepass"))
-    return framed(msgspec.msgpack.encode(request))
+    try:
+        name = os.fsencode(file)
+    except UnicodeEncodeError:
+        name = file.encode("utf-8", "replace")  # there is no such file, and the answer says so
+    return framed(msgspec.msgpack.encode(ReadRequest(os.fsencode(folder), name)))
 
 
 def _has_room(ahead: _Ahead, request: bytes) -> bool:
@@ -203,4 +228,4 @@ def _describe(status: int) -> str:
     how = f"exit status {status}"
     if status < 0:
         how = next((s.name for s in signal.Signals if s == -status), f"signal {-status}")
-    return f"Reading it crashed ({how}); it is damaged or made to do that."
+    return f"Reading it crashed ({how}); {_BLAME}"

@@ -15,7 +15,7 @@ import msgspec
 
 import chatbot
 from chatbot.errors import KnowledgeError
-from chatbot.retrieval.documents.wire import Answer, Messages
+from chatbot.retrieval.documents.wire import Answer, Messages, UnreadableAnswerError
 
 START_SECONDS: Final = 60.0
 """A cold start takes a tenth of a second, on a disk and a processor that are free."""
@@ -71,6 +71,11 @@ class ReadingProcess:
         self._decoder = msgspec.msgpack.Decoder(Answer)
 
     @property
+    def pid(self) -> int:
+        """Its number in the system."""
+        return self._process.pid
+
+    @property
     def is_alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
@@ -83,9 +88,9 @@ class ReadingProcess:
         """
         try:
             self.receive(START_SECONDS)
-        except (ProcessEndedError, TimeoutError) as error:
+        except (ProcessEndedError, TimeoutError, UnreadableAnswerError) as error:
             raise KnowledgeError(
-                f"The reading process could not be started ({error or 'it took too long'}); "
+                f"The reading process could not be started ({_describe(error)}); "
                 "run 'chatbot doctor' to see what is missing."
             ) from error
 
@@ -102,7 +107,7 @@ class ReadingProcess:
         Raises:
             TimeoutError: it did not come in time.
             ProcessEndedError: it will not come any more.
-            KnowledgeError: what came is no answer.
+            UnreadableAnswerError: what came is no answer.
         """
         deadline = time.monotonic() + max_seconds
         while (message := self._messages.take()) is None:
@@ -115,7 +120,7 @@ class ReadingProcess:
         try:
             return self._decoder.decode(message)
         except msgspec.DecodeError as error:
-            raise KnowledgeError("The reading process sent something that is no answer.") from error
+            raise UnreadableAnswerError from error
 
     def kill(self) -> None:
         """End it, and all that it may have started; safe from any thread."""
@@ -131,3 +136,7 @@ class ReadingProcess:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def _describe(error: Exception) -> str:
+    return "it took too long" if isinstance(error, TimeoutError) else str(error)

@@ -4,14 +4,20 @@ White space that is asked for comes before the next text only, so that nothing b
 with it and no gap is wider than a blank line. Knows no format.
 """
 
-import re
 from typing import Final
 
-from chatbot.retrieval.documents.document import Document, DocumentError, Heading, fold
+from chatbot.retrieval.documents.document import (
+    SURROGATES,
+    Document,
+    DocumentError,
+    Heading,
+    fold,
+)
 from chatbot.retrieval.documents.limits import MAX_HEADINGS, MAX_TEXT_CHARACTERS
 
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _CELL_SEPARATOR: Final = " | "
+_MAX_INDENT: Final = 8
+"""Lists within lists, beyond which no list is set further in."""
 
 
 class TextBuilder:
@@ -28,6 +34,8 @@ class TextBuilder:
         self._num_newlines_due = 0
         self._is_space_due = False
         self._prefix = ""
+        self._is_opening = False
+        """An item, row or cell has no text yet: blocks in it begin where it does."""
         self._row_start = 0
         self._is_cell_due = False
 
@@ -55,31 +63,48 @@ class TextBuilder:
 
     def end_line(self) -> None:
         """What follows begins on a new line."""
-        self._num_newlines_due = max(self._num_newlines_due, 1)
+        if not self._is_opening:
+            self._num_newlines_due = max(self._num_newlines_due, 1)
 
     def end_block(self) -> None:
         """What follows is set off by a blank line."""
-        self._num_newlines_due = 2
+        if not self._is_opening:
+            self._num_newlines_due = 2
 
     def start_item(self, depth: int, mark: str = "-") -> None:
         """What follows is an item of a list, ``depth`` lists deep, from 0."""
+        self._is_opening = False
         self.end_line()
-        self._prefix = "  " * min(depth, 8) + mark + " "
+        if depth:
+            self._num_newlines_due = 1
+        self._prefix = "  " * min(depth, _MAX_INDENT) + mark + " "
+        self._is_opening = True
+
+    def end_item(self) -> None:
+        """The item is complete; the next one follows without a blank line."""
+        self._prefix, self._is_opening = "", False
+        self._num_newlines_due = 1
 
     def start_row(self) -> None:
         """What follows is a row of a table."""
         self.end_line()
         self._row_start = self._num_characters
-        self._is_cell_due = False
+        self._is_cell_due, self._is_opening = False, True
+
+    def end_row(self) -> None:
+        """The row is complete; the next one follows without a blank line."""
+        self._is_cell_due = self._is_opening = False
+        self._num_newlines_due = 1
 
     def start_cell(self) -> None:
         """What follows is a cell of a row; it goes on in the line of the last one."""
         self._is_cell_due = self._num_characters > self._row_start
+        self._is_opening = True
 
     def start_heading(self, level: int) -> None:
         """What follows, up to ``end_heading``, is a heading."""
+        self._is_opening = False
         self.end_block()
-        self._prefix = ""
         self._heading_level = max(1, min(level, 6))
         self._heading_part = None
 
@@ -114,7 +139,7 @@ class TextBuilder:
         if self._heading_level and self._heading_part is None:
             self._heading_part = len(self._parts) + 1
             self._heading_start = self._num_characters + len(before)
-        text = _SURROGATES.sub("\ufffd", text)
+        text = SURROGATES.sub("\ufffd", text)
         self._parts += (before, text)
         self._num_characters += len(before) + len(text)
         if self._num_characters > self._max_characters:
@@ -134,5 +159,5 @@ class TextBuilder:
         else:
             before = self._prefix or " " * self._is_space_due
         self._num_newlines_due, self._is_space_due = 0, False
-        self._prefix, self._is_cell_due = "", False
+        self._prefix, self._is_cell_due, self._is_opening = "", False, False
         return before

@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from chatbot.errors import KnowledgeError
 from chatbot.retrieval.documents.document import Document
 from chatbot.retrieval.documents.limits import MAX_TEXT_BYTES, MAX_TEXT_CHARACTERS
 
@@ -20,6 +19,13 @@ RESTART_STATUS: Final = 75
 """With which the process ends on purpose, to be started anew: its memory was all used."""
 
 _LENGTH: Final = struct.Struct("<I")
+
+
+class UnreadableAnswerError(Exception):
+    """The process sent something that is no answer."""
+
+    def __init__(self) -> None:
+        super().__init__("it sent something that is no answer")
 
 
 class ReadRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -37,6 +43,8 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     document: Document | None = None
     problem: str = ""
     """Why there is no document, in one sentence."""
+    trace: str = ""
+    """For the log, where reading failed in a way that nobody thought of."""
 
 
 class Messages:
@@ -53,13 +61,13 @@ class Messages:
         """The next message, or None while it is not all there.
 
         Raises:
-            KnowledgeError: it is longer than any message.
+            UnreadableAnswerError: it is longer than any message.
         """
         if len(self._buffer) < _LENGTH.size:
             return None
         (length,) = _LENGTH.unpack_from(self._buffer)
         if length > MAX_MESSAGE_BYTES:
-            raise KnowledgeError("The reading process sent something that is no answer.")
+            raise UnreadableAnswerError
         end = _LENGTH.size + length
         if len(self._buffer) < end:
             return None

@@ -22,8 +22,8 @@ def _python_headings(text: str) -> tuple[Heading, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the escapes in somebody's strings
             tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return ()
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()  # MemoryError is what Python's parser calls nesting beyond its stack
     # ast counts lines by newlines, and by nothing else.
     starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     headings = []

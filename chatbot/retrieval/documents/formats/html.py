@@ -162,7 +162,11 @@ class _Page:
             self._pre_depth -= 1
         if name in _HEADINGS:
             builder.end_heading()
-        elif name in ("li", "tr") or name in _LINES:
+        elif name == "li":
+            builder.end_item()
+        elif name == "tr":
+            builder.end_row()
+        elif name in _LINES:
             builder.end_line()
         elif name in _BLOCKS and not (name in _LISTS and self._list_marks):
             builder.end_block()

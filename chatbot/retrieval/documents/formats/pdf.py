@@ -8,7 +8,13 @@ from typing import Any, Final
 import pypdfium2
 import pypdfium2.raw
 
-from chatbot.retrieval.documents.document import Document, DocumentError, Heading, fold
+from chatbot.retrieval.documents.document import (
+    SURROGATES,
+    Document,
+    DocumentError,
+    Heading,
+    fold,
+)
 from chatbot.retrieval.documents.limits import MAX_TEXT_CHARACTERS
 
 MAX_PAGES: Final = 20_000
@@ -20,7 +26,6 @@ _LINE_END_SPACE: Final = re.compile(r"[ \t]+\r?\n")
 
 _HYPHEN: Final = re.compile("(?:\x02|\ufffe)[ \t]*(?:\r?\n)?")
 """How PDFium gives a hyphen at the end of a line, where it parts a word."""
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _PAGE_GAP: Final = "\n\n"
 _NO_TITLE: Final = re.compile(
     r"untitled.*|microsoft word.*|.*\.(?:docx?|dvi|indd|odt|pdf|pptx?|ps|qxd|tex|txt|xlsx?)|\W*",
@@ -93,7 +98,7 @@ def _text_of(text_page: Any) -> str:
 def _tidy(text: str) -> str:
     """A page's text with parted words joined, and with newlines as lines end elsewhere."""
     text = _HYPHEN.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return _SURROGATES.sub("\ufffd", _LINE_END_SPACE.sub("\n", text).strip())
+    return SURROGATES.sub("\ufffd", _LINE_END_SPACE.sub("\n", text).strip())
 
 
 def _starts(pages: list[str]) -> tuple[int, ...]:
@@ -127,6 +132,6 @@ def _headings(pdf: Any, text: str, starts: tuple[int, ...]) -> tuple[Heading, ..
 def _decoded(get: Callable[[], str]) -> str:
     """A text of the file's own data; empty where it is none."""
     try:
-        return _SURROGATES.sub("\ufffd", get())
+        return get()
     except UnicodeDecodeError:
         return ""

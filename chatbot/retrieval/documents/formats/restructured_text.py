@@ -13,7 +13,7 @@ from chatbot.retrieval.documents.document import Document, Heading, fold
 from chatbot.retrieval.documents.limits import MAX_HEADINGS
 
 _ADORNMENT: Final = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*", re.ASCII)
-_ROLES: Final = re.compile(r":[\w:.-]+:(?=`)|[`*|]+|(?<=\w)_+(?=\W|$)")
+_ROLES: Final = re.compile(r":[\w:.-]+:(?=`)|`__?|[`*|]+|(?<=\w)_+(?=\W|$)")
 
 
 def read(name: str, kind: str, content: bytes) -> Document:

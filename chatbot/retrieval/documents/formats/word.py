@@ -110,6 +110,8 @@ class _Part:
         elif name == "tbl":
             self._num_tables -= 1
             self._builder.end_block()
+        elif name == "tr":
+            self._builder.end_row()
         elif name == "p" and not self._num_fallbacks:
             self._add_paragraph(element)
         # Whatever is read can go; an inner paragraph, of a text box, so comes only once.
@@ -129,7 +131,7 @@ class _Part:
         elif style.list_depth is not None:
             builder.start_item(style.list_depth)
             self._add_runs(paragraph)
-            builder.end_line()
+            builder.end_item()
         elif self._num_tables:
             self._add_runs(paragraph)
             builder.end_line()
