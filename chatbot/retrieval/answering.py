@@ -145,9 +145,7 @@ class Searching:
         vector: NDArray[np.float32] = embedder.encode_query(request.query)
         return vector
 
-    def _load_reranker(
-        self, reference: str, notices: list[str]
-    ) -> "CrossEncoderReranker | None":
+    def _load_reranker(self, reference: str, notices: list[str]) -> "CrossEncoderReranker | None":
         if not reference:
             self._reranker = None
             return None

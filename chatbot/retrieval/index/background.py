@@ -1,12 +1,10 @@
 """Embeds in the background what waits for it, block by block.
 
-The model computes in a thread of low priority, so that the thread that keeps the indexes can go
+The model computes in a thread of its own, so that the thread that keeps the indexes can go
 on with changes, store the block before, and stop at once. Imports no torch itself.
 """
 
-import os
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,19 +21,14 @@ from chatbot.retrieval.index.preparing import decode_headings
 _TEXTS_AT_ONCE: Final = 8192
 """Are in memory, and sorted by length, which is what saves padding."""
 
-_NICENESS: Final = 10
-"""Of the thread that embeds; an answer that is being written comes first."""
-
 
 def make_executor() -> ThreadPoolExecutor:
-    """The thread that embeds. One serves a whole process."""
-    return ThreadPoolExecutor(1, "embedding", initializer=_give_way)
+    """The thread that embeds. One serves a whole process.
 
-
-def _give_way() -> None:
-    # Only on Linux is this the thread alone, with the threads that it starts for its products.
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    At the usual priority: at a low one, anything else that runs on the machine leaves it next to
+    nothing, and it is paused anyway while an answer is written.
+    """
+    return ThreadPoolExecutor(1, "embedding")
 
 
 class BackgroundEmbedding:

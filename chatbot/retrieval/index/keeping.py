@@ -286,30 +286,32 @@ class FolderKeeper:
         found = self._reading.pop(file)
         self.tally.num_files_done += 1
         if self.tally.pace:
-            self.tally.pace.done += found.num_bytes + _FILE_BYTES
-        if isinstance(result, Document):
-            result = self._store_document(writer, found, result)
-        if result is None:
+            self.tally.pace.advance(found.num_bytes + _FILE_BYTES)
+        problem = (
+            self._store_document(writer, found, result)
+            if isinstance(result, Document)
+            else str(result)
+        )
+        if not problem:
             return
         if not os.path.lexists(self.folder / file):
             writer.remove_files([file])  # it has gone since the folder was looked through
             return
-        writer.put_problem(found, str(result), is_recent=self._is_recent(found))
+        writer.put_problem(found, problem, is_recent=self._is_recent(found))
         self.tally.num_problems += 1
 
-    def _store_document(
-        self, writer: IndexWriter, found: FoundFile, document: Document
-    ) -> DocumentError | None:
+    def _store_document(self, writer: IndexWriter, found: FoundFile, document: Document) -> str:
+        """Store a document; what keeps it out of the index, or nothing."""
         assert self._cutter is not None
         try:
             prepared = self._cutter.prepare(document)
         except Exception:
             # One strange document must not keep the others out.
             traceback.print_exc(file=sys.stderr)
-            return DocumentError("It cannot be cut into passages; the log says why.")
+            return "It cannot be cut into passages; the log says why."
         writer.put_document(found, prepared, is_recent=self._is_recent(found))
         self.tally.num_passages += len(prepared.passages)
-        return None
+        return ""
 
     def _tell_words(self) -> None:
         assert self._words is not None
@@ -380,7 +382,7 @@ class FolderKeeper:
         if self.tally.stage != "embedding":
             return
         if self.tally.pace:
-            self.tally.pace.done += num_characters
+            self.tally.pace.advance(num_characters)
         if self.tally.num_embedded >= self.tally.num_passages:
             self.tally.take(self._writer.count())
             self._settle(self._writer)

@@ -49,6 +49,15 @@ class SearchedIndex:
         self._device = "cpu"
         self._lexical: LexicalIndex | None = None
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._version = -1
+        self._state: dict[str, str] = {}
+        self._lexical_name = ""
+        self._vectors: VectorIndex | None = None
+        self._are_vectors_current = False
+        self._loaded_as: tuple[str, str, int] | None = None
+        self._loaded_ids = np.empty(0, np.int64)
+        self._last_passage = self._last_vector = self._num_removals = 0
         self.refresh()
 
     def close(self) -> None:
@@ -133,7 +142,8 @@ class SearchedIndex:
         if self._embedding is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         with explained(self.folder):
-            return self._current_vectors(len(query)).search(query, num)
+            vectors = self._current_vectors(self._embedding, len(query))
+        return vectors.search(query, num)
 
     def read_vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """See ``SearchedFolder``."""
@@ -167,11 +177,9 @@ class SearchedIndex:
         self.close()
         self._identity = self._identity_of_file()
         self._connection = open_to_read(self.folder)
-        self._version = -1
-        self._state: dict[str, str] = {}
+        self._version, self._state = -1, {}
         self._lexical_name = ""
-        self._vectors: VectorIndex | None = None
-        self._are_vectors_current = False
+        self._vectors, self._are_vectors_current = None, False
 
     def _open_words(self) -> None:
         name = self._state.get(schema.LEXICAL, "").partition(" ")[0]
@@ -186,11 +194,11 @@ class SearchedIndex:
         self._lexical = LexicalIndex(place) if is_there else None
         self._lexical_name = name if is_there else ""
 
-    def _current_vectors(self, dimensions: int) -> "VectorIndex":
+    def _current_vectors(self, embedding: str, dimensions: int) -> "VectorIndex":
         """All vectors in memory, with what came and without what went since the last search."""
         from chatbot.retrieval.vectors import VectorIndex
 
-        wanted = (self._embedding, self._device, dimensions)
+        wanted = (embedding, self._device, dimensions)
         if self._vectors is None or self._loaded_as != wanted:
             self._vectors, self._loaded_as = VectorIndex(dimensions, self._device), wanted
             self._loaded_ids = np.empty(0, np.int64)

@@ -20,6 +20,13 @@ class Pace:
         self.done = 0.0
         self._seconds = 0.0
         self._since: float | None = time.monotonic()
+        self._advanced_at = 0.0
+        """Seconds of work at the last advance."""
+
+    def advance(self, amount: float) -> None:
+        """So much more is done."""
+        self.done += amount
+        self._advanced_at = self._worked()
 
     def stop(self) -> None:
         """Nothing is being done for now."""
@@ -35,12 +42,15 @@ class Pace:
     @property
     def seconds_left(self) -> float | None:
         """Until all is done, at the speed so far; None while that is not known."""
-        seconds = self._seconds
-        if self._since is not None:
-            seconds += time.monotonic() - self._since
-        if seconds < _MIN_SECONDS or self.done <= 0 or self._since is None:
+        worked, took = self._worked(), self._advanced_at
+        if worked < _MIN_SECONDS or self.done <= 0 or self._since is None:
             return None
-        return max(self.total - self.done, 0.0) * seconds / self.done
+        left = max(self.total - self.done, 0.0) * took / self.done
+        return max(left - (worked - took), 0.0)
+
+    def _worked(self) -> float:
+        running = 0.0 if self._since is None else time.monotonic() - self._since
+        return self._seconds + running
 
 
 class Tally:

@@ -67,7 +67,7 @@ class FolderWatcher:
                 self._watch_this(identity)
             except FileNotFoundError:
                 continue  # it went in that moment
-            except (OSError, RuntimeError, watchfiles.WatchfilesRustInternalError) as error:
+            except (OSError, RuntimeError) as error:
                 print(f"{self._folder} cannot be watched: {error}", file=sys.stderr, flush=True)
                 self.notice = (
                     "The system cannot watch so many files, so the folder is looked through every "

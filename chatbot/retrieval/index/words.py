@@ -22,9 +22,8 @@ _MAX_AT_ONCE: Final = 20_000
 """Passages that are held in memory for the lexical index."""
 
 
-
 class Words:
-    """The lexical index of one folder, open for writing; made anew where it is missing or broken."""
+    """The lexical index of one folder, open for writing; made anew where it is lost or broken."""
 
     def __init__(self, folder: Path, writer: IndexWriter) -> None:
         """Open it, and tell it what an earlier program did not come to tell.

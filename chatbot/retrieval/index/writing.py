@@ -6,7 +6,6 @@ for which it keeps a list of what is still to be told.
 """
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -187,8 +186,8 @@ class IndexWriter:
         # Not REPLACE, which would give the row another id.
         return int(
             self._connection.execute(
-                "INSERT INTO documents (file, num_bytes, modified_ns, found_problem, problem, hash, "
-                "kind, title, num_pages, num_characters, is_recent) "
+                "INSERT INTO documents (file, num_bytes, modified_ns, found_problem, problem, "
+                "hash, kind, title, num_pages, num_characters, is_recent) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (file) DO UPDATE SET "
                 "num_bytes = excluded.num_bytes, modified_ns = excluded.modified_ns, "
                 "found_problem = excluded.found_problem, problem = excluded.problem, "
