@@ -107,7 +107,9 @@ class Reader:
             while held or ahead:
                 with self._lock:
                     while held and _has_room(ahead, held[1]):
-                        self._running().send(held[1])
+                        # With answers due, a process that died is for _first_answer to see.
+                        process = (self._process if ahead else None) or self._running()
+                        process.send(held[1])
                         ahead.append(held)
                         held = next(rest, None)
                     found = self._first_answer(ahead)

@@ -50,6 +50,13 @@ def wait_for(file: Path) -> None:
         time.sleep(0.005)
 
 
+def wait_until_gone(reader: Reader) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while reader.pid is not None:
+        assert time.monotonic() < deadline, "the process is still there"
+        time.sleep(0.005)
+
+
 def outcomes(reader: Reader, folder: Path, files: list[str]) -> dict[str, str]:
     """The kind of each document, or the beginning of what is wrong with it."""
     return {
@@ -166,9 +173,7 @@ def test_a_process_that_died_with_nothing_to_do_costs_nothing(tmp_path: Path) ->
         reader.read(tmp_path, "a.txt")
         assert reader.pid is not None
         os.kill(reader.pid, signal.SIGKILL)
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while reader.pid is not None:
-            assert time.monotonic() < deadline
+        wait_until_gone(reader)
         assert outcomes(reader, tmp_path, files) == {"a.txt": "Text"}
 
 
@@ -289,3 +294,15 @@ def test_the_process_loads_nothing_heavy() -> None:
     )
     heavy = {"torch", "numpy", "lxml", "pypdfium2", "docx", "asyncio", "textual", "sqlite3"}
     assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_a_restart_between_two_answers_loses_no_request(tmp_path: Path) -> None:
+    names = put(tmp_path, "eat.txt", *(f"{index}.txt" for index in range(2 * MAX_FILES_AHEAD)))
+    with misbehaving() as reader:
+        found = reader.read_all(tmp_path, names)
+        assert "too much memory" in str(next(found)[1])
+        wait_until_gone(reader)
+        # It was asked for more before it went, and now it is asked for yet another file.
+        assert [(file, type(document)) for file, document in found] == [
+            (name, Document) for name in names[1:]
+        ]

@@ -3,16 +3,21 @@
 import ast
 import warnings
 from itertools import accumulate
+from typing import Final
 
 from chatbot.retrieval.documents.decoding import decode
 from chatbot.retrieval.documents.document import Document, Heading, fold
 from chatbot.retrieval.documents.limits import MAX_HEADINGS
 
+_MAX_PARSED_CHARACTERS: Final = 1_000_000
+"""Python's parser takes a hundred times a source in memory; longer ones are data anyway."""
+
 
 def read(name: str, kind: str, content: bytes) -> Document:
     """See ``formats``."""
     text = decode(content)
-    headings = _python_headings(text) if kind == "Python" else ()
+    is_parsed = kind == "Python" and len(text) <= _MAX_PARSED_CHARACTERS
+    headings = _python_headings(text) if is_parsed else ()
     return Document(kind=kind, title=fold(name), text=text, headings=headings)
 
 

@@ -20,6 +20,8 @@ _HAS_HEADING: Final = re.compile(r"^ {0,3}(?:#|-+[ \t]*$|=+[ \t]*$)", re.M)
 """Lines without which there is no heading, so that the parser need not be asked."""
 _MARKS: Final = re.compile(r"\\([^\w\s])|!?\[([^\]]*)\]\([^)]*\)|`+|\*+|(?<!\w)_+|_+(?!\w)|<[^>]*>")
 """Marks within a line: an escape, a link or picture, code, emphasis, a tag."""
+_MAX_HEADING_LENGTH: Final = 1_000
+_MAX_FRONT_MATTER_LENGTH: Final = 20_000
 
 _parser: Final = MarkdownIt("commonmark")
 _parser.core.ruler.enableOnly(["normalize", "block"])
@@ -31,7 +33,7 @@ def read(name: str, kind: str, content: bytes) -> Document:
     front = _FRONT_MATTER.match(text)
     body_start = front.end() if front else 0
     headings = _headings(text, body_start)
-    title = front and _FRONT_MATTER_TITLE.search(front[1])
+    title = front and _FRONT_MATTER_TITLE.search(front[1][:_MAX_FRONT_MATTER_LENGTH])
     return Document(
         kind=kind,
         title=(fold(title[2]) if title else "")
@@ -54,12 +56,17 @@ def _headings(text: str, body_start: int) -> tuple[Heading, ...]:
         # A heading within a list or a quotation does not divide the document.
         if token.type != "heading_open" or token.level or token.map is None:
             continue
-        if title := fold(_MARKS.sub(_unmarked, tokens[index + 1].content)):
+        if title := _title(tokens[index + 1].content):
             start = body_start + starts[token.map[0]]
             headings.append(Heading(start, int(token.tag[1]), title))
             if len(headings) == MAX_HEADINGS:
                 break
     return tuple(headings)
+
+
+def _title(content: str) -> str:
+    """A heading's text without marks; cut before, because the search for pairs takes its time."""
+    return fold(_MARKS.sub(_unmarked, content[:_MAX_HEADING_LENGTH]))
 
 
 def _unmarked(mark: re.Match[str]) -> str:

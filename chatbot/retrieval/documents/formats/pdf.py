@@ -22,7 +22,6 @@ MAX_OUTLINE_ENTRIES: Final = 2_000
 
 _SEARCHED_CHARACTERS: Final = 20_000
 """Of a page, in the search for the title of an entry."""
-_LINE_END_SPACE: Final = re.compile(r"[ \t]+\r?\n")
 
 _HYPHEN: Final = re.compile("(?:\x02|\ufffe)[ \t]*(?:\r?\n)?")
 """How PDFium gives a hyphen at the end of a line, where it parts a word."""
@@ -98,7 +97,8 @@ def _text_of(text_page: Any) -> str:
 def _tidy(text: str) -> str:
     """A page's text with parted words joined, and with newlines as lines end elsewhere."""
     text = _HYPHEN.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return SURROGATES.sub("\ufffd", _LINE_END_SPACE.sub("\n", text).strip())
+    text = "\n".join(map(str.rstrip, text.split("\n"))).strip()
+    return SURROGATES.sub("\ufffd", text)
 
 
 def _starts(pages: list[str]) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from chatbot.retrieval.documents.limits import MAX_HEADINGS
 _ADORNMENT: Final = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*", re.ASCII)
 _ROLES: Final = re.compile(r":[\w:.-]+:(?=`)|`__?|[`*|]+|(?<=\w)_+(?=\W|$)")
 
+_MAX_TITLE_LENGTH: Final = 1_000
+
 
 def read(name: str, kind: str, content: bytes) -> Document:
     """See ``formats``."""
@@ -41,13 +43,17 @@ def _headings(text: str) -> list[Heading]:
                 style = (line[0], has_overline)
                 level = levels.setdefault(style, len(levels) + 1)
                 at = above_start if has_overline else title_start
-                headings.append(Heading(at, min(level, 6), fold(_ROLES.sub("", title))))
+                headings.append(Heading(at, min(level, 6), _text(title)))
                 if len(headings) == MAX_HEADINGS:
                     break
                 line = ""  # an underline is used up: it cannot be the overline of the next
         above, above_start, title, title_start = title, title_start, line, start
         start = next_start
     return headings
+
+
+def _text(title: str) -> str:
+    return fold(_ROLES.sub("", title[:_MAX_TITLE_LENGTH]))
 
 
 def _is_title(title: str, underline: str) -> bool:
