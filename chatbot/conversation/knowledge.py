@@ -4,72 +4,340 @@ Turns what retrieval finds into the sources of an answer. Knows neither the lang
 a screen.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from chatbot.messages import Source, SourcesPart
-from chatbot.retrieval.client import Retrieval
-from chatbot.retrieval.values import DocumentText
-from chatbot.settings import KnowledgeFolder, Settings
+import msgspec
+
+from chatbot.conversation.folders import (
+    FolderState,
+    checked_folder,
+    find_folder,
+    is_home,
+    path_of,
+    problem_of,
+)
+from chatbot.conversation.found_sources import NUM_CANDIDATES, as_sources
+from chatbot.conversation.sentences import find_sentences
+from chatbot.errors import ChatbotError, KnowledgeError
+from chatbot.messages import SentenceSupport, Source, SourcesPart
+from chatbot.retrieval.client import Retrieval, RetrievalStatus
+from chatbot.retrieval.protocol import Found
+from chatbot.retrieval.values import SUPPORT_THRESHOLD, DocumentText, IndexOptions
+from chatbot.settings import MANUAL, KnowledgeFolder, Settings
+
+ChangeFolders = Callable[[tuple[KnowledgeFolder, ...]], None]
+"""Takes other folders into the settings, and keeps them for the next start."""
 
 
 class Knowledge:
     """The folders in force, and the verbs on them."""
 
-    def __init__(self, retrieval: Retrieval, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self, retrieval: Retrieval, settings: Callable[[], Settings], change: ChangeFolders
+    ) -> None:
         """Prepare; nothing is started.
 
         Args:
             retrieval: indexes and searches.
             settings: gives the settings as they are at the moment of asking.
+            change: puts other folders in force.
         """
         self.retrieval = retrieval
+        self.error = ""
+        """Why the folders are not being kept up to date, in one sentence; else empty."""
         self._settings = settings
+        self._change = change
+        self._watchers: list[Callable[[], None]] = []
+        self._wake = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
+        self._refused: KnowledgeFolder | None = None
+        """The last folder that the user must name twice."""
+        retrieval.on_status(self._status_changed)
+
+    @property
+    def folders(self) -> tuple[FolderState, ...]:
+        """Every folder of the settings, those that are off or not there too."""
+        statuses = {status.folder: status for status in self.retrieval.status.folders}
+        states = []
+        for folder in self._settings().folders:
+            path, problem = str(path_of(folder)), problem_of(folder)
+            status = statuses.get(path) if folder.is_on and not problem else None
+            states.append(FolderState(folder=folder, path=path, problem=problem, status=status))
+        return tuple(states)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Absolute paths of the folders that are on and there."""
-        raise NotImplementedError
+        """Absolute paths of the folders that are on and there, each once."""
+        found = [s.path for s in self.folders if s.folder.is_on and not s.problem]
+        return tuple(dict.fromkeys(found))
 
-    def path_of(self, folder: KnowledgeFolder) -> Path:
-        """Where a folder is: ``~`` and ``manual`` resolved."""
-        raise NotImplementedError
+    @property
+    def is_on(self) -> bool:
+        """Whether questions are searched for: a folder is on, and sources are wanted."""
+        settings = self._settings()
+        return settings.num_sources > 0 and any(f.is_on for f in settings.folders)
 
     @property
     def is_strict(self) -> bool:
         """Whether the program declines when nothing is relevant; see ``Grounding``."""
-        raise NotImplementedError
+        settings = self._settings()
+        if settings.grounding == "auto":
+            return any(f.is_on and f.path != MANUAL for f in settings.folders)
+        return settings.grounding == "strict"
+
+    @property
+    def options(self) -> IndexOptions:
+        """How folders are indexed."""
+        return IndexOptions(embedding_model=self._settings().embedding_model)
+
+    def on_change(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` when the folders, or how far their indexes are, change."""
+        self._watchers.append(watcher)
+
+    def start(self) -> None:
+        """Keep the folders up to date in the background, from now on; needs the event loop."""
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self.keep_up())
+
+    async def close(self) -> None:
+        """End the work in the background."""
+        tasks = [task for task in (self._keeping, self._warming) if task]
+        self._keeping = self._warming = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def keep_up(self) -> None:
-        """Index the folders that are on and keep them up to date; returns when others are set."""
-        raise NotImplementedError
+        """Index the folders that are on, and follow every change of them, until cancelled."""
+        while True:
+            self._wake.clear()
+            wake = asyncio.ensure_future(self._wake.wait())
+            index = asyncio.ensure_future(self._index_once())
+            try:
+                await asyncio.wait({index, wake}, return_when=asyncio.FIRST_COMPLETED)
+                # Work that ended by itself begins anew only when there is a reason to.
+                await wake
+            finally:
+                wake.cancel()
+                index.cancel()
+                await asyncio.gather(wake, index, return_exceptions=True)
+
+    async def _index_once(self) -> None:
+        paths = self.paths
+        if not paths or not self._settings().num_sources:
+            self.retrieval.cancel_index()
+            return
+        error = ""
+        try:
+            await self.retrieval.index(paths, self.options, watch=True)
+        except ChatbotError as failure:
+            error = str(failure)
+        if error != self.error:
+            self.error = error
+            self._tell()
+
+    async def bring_up_to_date(self) -> None:
+        """Index the folders that are on, once; returns when all is embedded.
+
+        Raises:
+            KnowledgeError: it cannot be done.
+            WorkerError: the retrieval process died.
+        """
+        if self.is_on and (paths := self.paths):
+            await self.retrieval.index(paths, self.options, watch=False)
+
+    def warm(self) -> None:
+        """Have the embedding model loaded in the background, where questions need it."""
+        if self.is_on and self.paths and (self._warming is None or self._warming.done()):
+            self._warming = asyncio.create_task(_quietly(self.retrieval.warm(self.options)))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Embed nothing in the background meanwhile: the processor is wanted elsewhere."""
+        self.retrieval.pause()
+        try:
+            yield
+        finally:
+            self.retrieval.resume()
+
+    def settings_changed(self) -> None:
+        """Go on with the folders and the embedding model as they are set now."""
+        self._wake.set()
+        self._tell()
+
+    def add_folder(self, text: str) -> FolderState:
+        """Search another folder from now on; one that is off is switched on.
+
+        Args:
+            text: its path as typed, or ``manual``. The user's whole own folder has to be
+                named twice.
+
+        Raises:
+            KnowledgeError: there is no such folder, it is searched already, or it is too much.
+            ConfigError: it is searched, but could not be kept for the next start.
+        """
+        folder = checked_folder(text)
+        folders = self._settings().folders
+        same = next((f for f in folders if path_of(f) == path_of(folder)), None)
+        if same and same.is_on:
+            raise KnowledgeError(f"{same.path} is searched already.")
+        if same:
+            return self.switch_folder(same.path, is_on=True)
+        if is_home(folder) and self._refused != folder:
+            self._refused = folder
+            raise KnowledgeError(
+                f"{folder.path} holds everything of yours; name the same once more to add it "
+                "all the same, or better a folder in it."
+            )
+        return self._put((*folders, folder), folder)
+
+    def remove_folder(self, text: str) -> KnowledgeFolder:
+        """Search a folder no longer, and forget it; what is in it stays as it is.
+
+        Raises:
+            KnowledgeError: there is no such folder.
+            ConfigError: it is gone, but that could not be kept for the next start.
+        """
+        folders = self._settings().folders
+        folder = find_folder(folders, text)
+        self._put(tuple(f for f in folders if f != folder), folder)
+        return folder
+
+    def switch_folder(self, text: str, *, is_on: bool) -> FolderState:
+        """Search a folder, or leave it alone until it is switched on again.
+
+        Raises:
+            KnowledgeError: there is no such folder.
+            ConfigError: it is done, but could not be kept for the next start.
+        """
+        folders = self._settings().folders
+        folder = find_folder(folders, text)
+        changed = KnowledgeFolder(folder.path, is_on=is_on)
+        return self._put(tuple(changed if f == folder else f for f in folders), changed)
+
+    def _put(self, folders: tuple[KnowledgeFolder, ...], folder: KnowledgeFolder) -> FolderState:
+        try:
+            self._change(folders)
+        finally:
+            self.settings_changed()
+        state = next((s for s in self.folders if s.folder == folder), None)
+        return state or FolderState(folder=folder, path=str(path_of(folder)))
 
     async def find(self, question: str, earlier: str = "") -> SourcesPart:
         """The sources for a question.
 
         Args:
             question: what is asked.
-            earlier: the question before it, for one that only makes sense after it.
+            earlier: the question before it, for one that only makes sense after it. It is
+                used when the question alone finds nothing.
 
         Raises:
             KnowledgeError: the search failed.
             WorkerError: the retrieval process died.
         """
-        raise NotImplementedError
+        if self.error:
+            self._wake.set()  # what failed may work now
+        found = await self.search(question)
+        if not found.sources and earlier.strip():
+            both = await self.search(f"{earlier.strip()}\n{question}")
+            seconds = found.seconds + both.seconds
+            found = msgspec.structs.replace(both if both.sources else found, seconds=seconds)
+        return found
 
-    async def support(self, answer: str, found: SourcesPart) -> SourcesPart:
+    async def search(self, query: str, num_sources: int | None = None) -> SourcesPart:
+        """What the folders have for a query, with a verdict on each passage.
+
+        Args:
+            query: words, or a question.
+            num_sources: most passages that count as used; None for that of the settings.
+
+        Raises:
+            KnowledgeError: the search failed.
+            WorkerError: the retrieval process died.
+        """
+        settings, paths = self._settings(), self.paths
+        problems = [s.problem for s in self.folders if s.folder.is_on and s.problem]
+        found = Found(request_id=0, hits=())
+        if paths:
+            found = await self.retrieval.search(
+                query,
+                paths,
+                self.options,
+                num_hits=max(NUM_CANDIDATES, settings.num_sources),
+                reranker=settings.reranker,
+            )
+        return as_sources(
+            found,
+            query=query,
+            threshold=settings.relevance_threshold,
+            num_sources=settings.num_sources if num_sources is None else num_sources,
+            names_folders=len(paths) > 1,
+            problems=problems,
+        )
+
+    async def support(
+        self, answer: str, found: SourcesPart, *, is_whole: bool = True
+    ) -> SourcesPart:
         """``found`` with each sentence of the answer held against its sources.
+
+        Args:
+            answer: its text, Markdown.
+            found: its sources.
+            is_whole: the answer came to its end; else a last sentence without one is left out.
 
         Raises:
             KnowledgeError: it failed.
             WorkerError: the retrieval process died.
         """
-        raise NotImplementedError
+        spans = find_sentences(answer, is_whole=is_whole)
+        if not spans or not found.sources:
+            return found
+        scores = await self.retrieval.score_support(
+            [" ".join(answer[span.start : span.end].split()) for span in spans],
+            [source.text for source in found.sources],
+            self.options,
+        )
+        support = []
+        for span, row in zip(spans, scores, strict=True):
+            best = max(range(len(row)), key=row.__getitem__)
+            is_supported = row[best] >= SUPPORT_THRESHOLD
+            support.append(
+                SentenceSupport(
+                    start=span.start,
+                    end=span.end,
+                    source=best if is_supported else None,
+                    score=row[best],
+                )
+            )
+        return msgspec.structs.replace(found, support=tuple(support))
 
     async def open_source(self, source: Source) -> DocumentText:
         """The document that a source is from.
 
         Raises:
-            KnowledgeError: it is not there any more, or cannot be read.
+            KnowledgeError: it is not there any more, or cannot be read; or it is in none of
+                the folders, as may be where a chat came from elsewhere.
+            WorkerError: the retrieval process died.
         """
-        raise NotImplementedError
+        if not source.folder or source.folder not in {state.path for state in self.folders}:
+            raise KnowledgeError(
+                f"{source.location} is in none of your folders; add its folder to open it."
+            )
+        return await self.retrieval.read_document(source.folder, source.file)
+
+    def _status_changed(self, status: RetrievalStatus) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher()
+
+
+async def _quietly(work: Coroutine[Any, Any, object]) -> None:
+    """Do what may fail: whoever needs it meets the same failure, and says so."""
+    with suppress(ChatbotError):
+        await work

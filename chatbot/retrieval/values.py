@@ -1,11 +1,14 @@
 """What the folders hold, as values that travel between the processes. Imports nothing heavy."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from chatbot.messages import SourceScores
 from chatbot.settings import DEFAULT_EMBEDDING_MODEL
+
+SUPPORT_THRESHOLD: Final = 0.5
+"""A sentence rests on a passage that supports it at least this well, 0 to 1."""
 
 
 class IndexOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,59 @@
+"""The slash commands: one table, and one function for each.
+
+A face of the program (TUI, plain text) passes in what the user typed and itself as the
+``Face`` that the results are shown on. Knows no widget and no terminal.
+"""
+
+from typing import Final
+
+from chatbot.conversation.commands import chats, exchange, setting
+from chatbot.conversation.commands.exchange import clean_code
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.commands.setting import use_prompt
+from chatbot.errors import CommandError
+from chatbot.terminal_text import clean_line
+
+__all__ = ["COMMANDS", "Command", "Face", "clean_code", "run_command", "use_prompt"]
+
+
+async def run_command(face: Face, line: str) -> None:
+    """Carry out a line that begins with a slash.
+
+    Raises:
+        ChatbotError: the command is unknown, its arguments are wrong, or it failed.
+    """
+    name, _, arguments = line.strip().removeprefix("/").partition(" ")
+    command = COMMANDS.get(name.lower())
+    if command is None:
+        raise CommandError(f"There is no command /{clean_line(name, 40)}; /help lists them.")
+    await command.run(face, arguments.strip())
+
+
+async def _help(face: Face, arguments: str) -> None:
+    lines = ["**Commands**", ""]
+    lines += [f"- `{command.usage}` {command.help}" for command in COMMANDS.values()]
+    face.show_note("\n".join(lines))
+
+
+async def _new(face: Face, arguments: str) -> None:
+    face.manager.new_chat()
+    face.show_conversation()
+
+
+async def _quit(face: Face, arguments: str) -> None:
+    face.leave()
+
+
+COMMANDS: Final = {
+    command.name: command
+    for command in (
+        Command("help", "", "lists the commands.", _help),
+        Command("new", "", "begins an empty chat.", _new),
+        *setting.COMMANDS,
+        *exchange.COMMANDS,
+        *chats.COMMANDS,
+        *exchange.INSIGHT_COMMANDS,
+        *chats.FILE_COMMANDS,
+        Command("quit", "", "ends the program.", _quit),
+    )
+}

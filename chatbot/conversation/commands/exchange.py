@@ -1,0 +1,79 @@
+"""Slash commands about the exchanges of the conversation: again, otherwise, on, back; and what
+they consisted of.
+"""
+
+import re
+
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.errors import CommandError
+from chatbot.terminal_text import clean
+
+
+async def _regen(face: Face, arguments: str) -> None:
+    await face.run_turn(face.manager.regenerate())
+
+
+async def _edit(face: Face, arguments: str) -> None:
+    if arguments:
+        await face.run_turn(face.manager.edit(arguments))
+        return
+    question = face.manager.undo()
+    face.show_conversation()
+    face.propose(question.text)
+
+
+async def _undo(face: Face, arguments: str) -> None:
+    if not await face.manager.undo_deletion():
+        face.manager.undo()
+    face.show_conversation()
+
+
+async def _continue(face: Face, arguments: str) -> None:
+    await face.run_turn(face.manager.continue_answer())
+
+
+async def _tokens(face: Face, arguments: str) -> None:
+    answer = face.manager.conversation.last("assistant")
+    statistics = answer.making.statistics if answer and answer.making else None
+    if statistics is None:
+        raise CommandError("No answer has been counted yet; ask a question first.")
+    face.show_note(
+        f"Last answer: {statistics.num_prompt_tokens:,} prompt tokens "
+        f"({statistics.num_cached_tokens:,} of them from the cache), "
+        f"{statistics.num_new_tokens:,} new tokens, first after "
+        f"{statistics.first_token_seconds:.2f} s, then "
+        f"{statistics.tokens_per_second:.1f} tokens per second."
+    )
+
+
+async def _context(face: Face, arguments: str) -> None:
+    rendered = await face.manager.render_prompt()
+    fence = "`" * 4
+    text = clean_code(rendered.text)
+    face.show_note(f"The prompt, {rendered.num_tokens:,} tokens:\n\n{fence}text\n{text}\n{fence}")
+
+
+async def _copy(face: Face, arguments: str) -> None:
+    answer = face.manager.conversation.last("assistant")
+    if answer is None:
+        raise CommandError("There is no answer to copy yet.")
+    face.copy_text(answer.text)
+
+
+def clean_code(text: str) -> str:
+    """Text for a fence of four backticks: cleaned, and unable to close the fence."""
+    return re.sub("```(?=`)", "``` ", clean(text))
+
+
+COMMANDS = (
+    Command("regen", "", "answers the last question once more.", _regen),
+    Command("edit", "[TEXT]", "asks the last question in other words.", _edit),
+    Command("continue", "", "goes on with an answer that was cut off.", _continue),
+    Command("undo", "", "brings a deletion back, else takes the last exchange back.", _undo),
+)
+
+INSIGHT_COMMANDS = (
+    Command("tokens", "", "says what the last answer cost.", _tokens),
+    Command("context", "", "shows the very text that the model was given.", _context),
+    Command("copy", "", "copies the last answer to the clipboard.", _copy),
+)

@@ -1,0 +1,88 @@
+"""What a slash command is, and what it needs of the screen it was typed on.
+
+Knows no widget and no terminal.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.prompt_library import PromptLibrary
+from chatbot.conversation.prompt_template import FilledPrompt
+from chatbot.events import TurnEvent
+
+
+class Face(Protocol):
+    """What a command needs of the screen it was typed on."""
+
+    manager: ConversationManager
+
+    def show_note(self, markdown: str) -> None:
+        """Show something to read that is no part of the conversation."""
+        ...
+
+    def show_conversation(self) -> None:
+        """Draw the conversation anew; another branch or another chat is to be shown."""
+        ...
+
+    async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
+        """Show an answer as it comes."""
+        ...
+
+    def propose(self, text: str) -> None:
+        """Put ``text`` where the user types, to be changed and sent."""
+        ...
+
+    async def fill_prompt(
+        self, library: PromptLibrary, name: str, values: Mapping[str, str]
+    ) -> FilledPrompt | None:
+        """Have the user choose a prompt and give what it still needs.
+
+        Args:
+            library: the prompts there are.
+            name: the prompt to begin with; empty when the user is to choose.
+            values: what the user gave already.
+
+        Returns:
+            The filled prompt, or None when the user would rather not.
+
+        Raises:
+            PromptUsageError: something is missing, and there is nobody to ask.
+        """
+        ...
+
+    def copy_text(self, text: str) -> None:
+        """Put ``text`` on the clipboard."""
+        ...
+
+    def load_model(self) -> None:
+        """Load the model that is set, in the background."""
+        ...
+
+    def show_settings(self) -> None:
+        """Show the settings as they are now."""
+        ...
+
+    def set_theme(self, name: str) -> None:
+        """Use the theme called ``name``; an empty name lists them."""
+        ...
+
+    def leave(self) -> None:
+        """End the program."""
+        ...
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One slash command."""
+
+    name: str
+    arguments: str
+    help: str
+    run: Callable[[Face, str], Awaitable[None]]
+
+    @property
+    def usage(self) -> str:
+        """As it is typed: ``/set [NAME [VALUE]]``."""
+        return f"/{self.name} {self.arguments}".strip()

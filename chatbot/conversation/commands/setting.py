@@ -1,0 +1,113 @@
+"""Slash commands that show and change settings: model, system prompt, prompts, theme."""
+
+from collections.abc import Mapping
+
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.prompt_arguments import parse_arguments
+from chatbot.conversation.prompt_library import load_library
+from chatbot.conversation.prompt_template import FilledPrompt
+from chatbot.errors import ConfigError
+from chatbot.settings import SPECS, find_spec, get_value
+from chatbot.terminal_text import clean_line
+
+
+async def _model(face: Face, arguments: str) -> None:
+    if arguments:
+        _change(face, "model", arguments)
+        return
+    info = face.manager.engine.status.info
+    if info is None:
+        face.show_note(f"`{face.manager.settings.model}` is not loaded yet.")
+        return
+    face.show_note(
+        f"`{info.name}` · {info.num_parameters / 1e6:,.0f} million parameters · "
+        f"{info.precision} on {info.device} · window {info.context_length:,} tokens · "
+        f"loaded in {info.load_seconds:.1f} s"
+    )
+
+
+async def _system(face: Face, arguments: str) -> None:
+    if arguments:
+        _change(face, "system_prompt", arguments)
+    else:
+        face.show_note(f"System prompt:\n\n> {face.manager.settings.system_prompt or '(none)'}")
+
+
+async def _set(face: Face, arguments: str) -> None:
+    name, _, value = arguments.partition(" ")
+    settings = face.manager.settings
+    if not name:
+        lines = [
+            f"- `{s.name}` = `{clean_line(s.format(get_value(settings, s.name)))}`: {s.help}"
+            for s in SPECS
+        ]
+        face.show_note("\n".join(["**Settings**", "", *lines]))
+        return
+    spec = find_spec(name)
+    if not value.strip():
+        now = clean_line(spec.format(get_value(settings, spec.name)))
+        face.show_note(f"`{spec.name}` = `{now}`: {spec.help} Allowed: {spec.allowed}.")
+        return
+    _change(face, spec.name, value.strip())
+
+
+def _change(face: Face, name: str, value: str) -> None:
+    """Change a setting, and show and use it even where it cannot be written to the disk."""
+    try:
+        face.manager.change_setting(name, value)
+    except ConfigError:
+        _use(face, name)
+        raise
+    _use(face, name)
+
+
+def _use(face: Face, name: str) -> None:
+    face.show_settings()
+    if name in ("model", "precision"):
+        face.load_model()
+
+
+async def _prompt(face: Face, arguments: str) -> None:
+    library = load_library()
+    name, _, rest = arguments.partition(" ")
+    values: Mapping[str, str] = {}
+    if name:
+        prompt = library.get(name)
+        values = parse_arguments(prompt, rest)
+        if not prompt.missing(values):
+            await use_prompt(face, prompt.fill(values))
+            return
+    filled = await face.fill_prompt(library, name, values)
+    if filled is not None:
+        await use_prompt(face, filled)
+
+
+async def use_prompt(face: Face, filled: FilledPrompt) -> None:
+    """Send a filled prompt, or take on its persona.
+
+    Raises:
+        ChatbotError: an answer is being written, or the system prompt could not be kept.
+    """
+    prompt = filled.prompt
+    if prompt.kind == "persona":
+        face.manager.change_setting("system_prompt", filled.text)
+        face.show_settings()
+        face.show_note(
+            f"The model is now `{prompt.name}`, from the next question on; "
+            f"`/system` shows the system prompt, `/prompt assistant` takes it back."
+        )
+        return
+    await face.run_turn(face.manager.reply(filled.text, prompt.settings))
+
+
+async def _theme(face: Face, arguments: str) -> None:
+    face.set_theme(arguments)
+
+
+COMMANDS = (
+    Command("model", "[NAME]", "shows the model, or loads another one.", _model),
+    Command("system", "[TEXT]", "shows or sets the system prompt.", _system),
+    Command("set", "[NAME [VALUE]]", "shows or changes a setting.", _set),
+    Command("prompt", "[NAME [TEXT]]", "uses a prompt of the library, or lists them.", _prompt),
+    Command("theme", "[NAME]", "lists the colour themes, or uses one.", _theme),
+)

@@ -1,0 +1,115 @@
+"""From the hits of a search to the sources of an answer, with a verdict on each.
+
+Pure: the same hits always make the same sources.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from chatbot.messages import Source, SourcesPart, Verdict
+from chatbot.retrieval.protocol import Found
+from chatbot.retrieval.values import Hit, Passage
+from chatbot.terminal_text import clean, clean_line
+
+NUM_CANDIDATES: Final = 20
+"""Passages that are asked for; those that are not used are kept to be looked at."""
+
+CANDIDATE_LENGTH: Final = 300
+"""Characters that are kept of a passage that the model does not get."""
+
+
+def as_sources(
+    found: Found,
+    *,
+    query: str,
+    threshold: float,
+    num_sources: int,
+    names_folders: bool,
+    problems: Sequence[str] = (),
+) -> SourcesPart:
+    """What is used of the hits, and what is not, and why.
+
+    Args:
+        found: best first.
+        query: what was searched for.
+        threshold: least relevance of what is used.
+        num_sources: most passages that are used.
+        names_folders: a location says which folder it is in.
+        problems: sentences about folders that could not be searched.
+    """
+    sources: list[Source] = []
+    candidates: list[Source] = []
+    for hit in found.hits:
+        verdict = _verdict(hit, threshold, is_full=len(sources) >= num_sources)
+        source = _source(hit, verdict, names_folders=names_folders)
+        if verdict == "used":
+            sources.append(source)
+        else:
+            candidates.append(shortened(source, verdict))
+    return SourcesPart(
+        sources=tuple(sources),
+        candidates=tuple(candidates),
+        query=query,
+        threshold=threshold,
+        notice=" ".join(filter(None, (clean_line(found.notice, 500), *problems))),
+        seconds=found.embedding_seconds + found.search_seconds,
+    )
+
+
+def limited(found: SourcesPart, num_sources: int) -> SourcesPart:
+    """``found`` with only its first sources; the others are ``beyond``."""
+    beyond = [shortened(source, "beyond") for source in found.sources[num_sources:]]
+    return msgspec.structs.replace(
+        found,
+        sources=found.sources[:num_sources],
+        candidates=(*beyond, *found.candidates),
+    )
+
+
+def shortened(source: Source, verdict: Verdict) -> Source:
+    """A source that the model does not get: the beginning of its text will do."""
+    text = source.text
+    if len(text) > CANDIDATE_LENGTH:
+        text = text[: CANDIDATE_LENGTH - 1].rstrip() + "…"
+    return msgspec.structs.replace(source, text=text, verdict=verdict)
+
+
+def _verdict(hit: Hit, threshold: float, *, is_full: bool) -> Verdict:
+    if hit.scores.relevance < threshold:
+        return "irrelevant"
+    if hit.duplicate_of is not None:
+        return "duplicate"
+    return "beyond" if is_full else "used"
+
+
+def _source(hit: Hit, verdict: Verdict, *, names_folders: bool) -> Source:
+    passage = hit.passage
+    file = clean_line(passage.file, 1000)
+    return Source(
+        title=clean_line(" › ".join(passage.headings)) or file.rsplit("/", 1)[-1],
+        location=location_of(passage, names_folder=names_folders),
+        text=clean(passage.text),
+        folder=passage.folder,
+        file=passage.file,
+        start_line=passage.start_line,
+        end_line=passage.end_line,
+        page=passage.page,
+        start=passage.start,
+        end=passage.end,
+        scores=hit.scores,
+        verdict=verdict,
+    )
+
+
+def location_of(passage: Passage, *, names_folder: bool = False) -> str:
+    """Where a passage stands: ``settings.md:12-30``, ``paper.pdf, page 3``; cleaned."""
+    name = clean_line(passage.file, 1000)
+    if names_folder:
+        name = f"{clean_line(passage.folder.rsplit('/', 1)[-1])}/{name}"
+    if passage.page is not None:
+        return f"{name}, page {passage.page}"
+    if passage.start_line == passage.end_line:
+        return f"{name}:{passage.start_line}"
+    return f"{name}:{passage.start_line}-{passage.end_line}"
