@@ -4,7 +4,6 @@ Only the rows in sight are ever cleaned, wrapped and drawn, so that a document o
 megabytes opens at once. Knows a text and offsets in it, and nothing of where they are from.
 """
 
-import re
 from collections.abc import Collection
 from typing import ClassVar, Final, NamedTuple
 
@@ -14,6 +13,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from chatbot.terminal_text import clean
+from chatbot.tui.emphasis import emphasised
 from chatbot.tui.keys import bind
 
 MAX_PIECE: Final = 2000
@@ -194,9 +194,8 @@ class DocumentView(Widget, can_focus=True):
         """The cell of the strip at the right: what is in sight, and where the mark is."""
         total = max(len(self._text), 1)
         first, last = total * y // height, total * (y + 1) // height
-        if self._mark[1] > self._mark[0] and self._mark[0] < max(last, first + 1):
-            if self._mark[1] > first:
-                return " ◆", "bold $accent"
+        if first < self._mark[1] and self._mark[0] < max(last, first + 1):
+            return " ◆", "bold $accent"
         shown = self._top.piece
         is_here = first <= shown < max(last, first + 1)
         return (" ┃", "$primary") if is_here else (" │", "dim")
@@ -267,39 +266,3 @@ class DocumentView(Widget, can_focus=True):
 def _shown(text: str) -> str:
     """Text of one line, safe to show on one line."""
     return clean(text).replace("\n", " ").replace("\t", "    ")
-
-
-def emphasised(text: str, words: Collection[str]) -> Content:
-    """``text`` with each word that is, or begins with, one of ``words`` (lower case) set off."""
-    if not words:
-        return Content(text)
-    parts: list[str | tuple[str, str]] = []
-    end = 0
-    for found in re.finditer(r"\w+", text):
-        word = found.group().lower()
-        if any(word == w or (len(w) > 3 and word.startswith(w)) for w in words):
-            parts += [text[end : found.start()], (found.group(), "bold underline $text-accent")]
-            end = found.end()
-    return Content.assemble(*parts, text[end:])
-
-
-def words_of(query: str) -> frozenset[str]:
-    """The words of a query that are worth emphasising, in lower case.
-
-    Long ones lose their ending, so that ``settings`` finds ``setting`` too.
-    """
-    words = [word.lower() for word in re.findall(r"\w+", query)]
-    return frozenset(_stem(word) for word in words if word not in _COMMON)
-
-
-def _stem(word: str) -> str:
-    for ending in ("ings", "ing", "ies", "es", "ed", "s"):
-        if word.endswith(ending) and len(word) - len(ending) > 3:
-            return word[: -len(ending)]
-    return word
-
-
-_COMMON: Final = frozenset(
-    "a about an and are as at be by can do does for from has have how i in is it its me my of on "
-    "or that the their there this to was were what when where which who why will with you".split()
-)

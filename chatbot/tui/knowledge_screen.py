@@ -125,7 +125,7 @@ class KnowledgeScreen(ModalScreen[None]):
 
     def action_pane(self, step: int) -> None:
         """Go to the next tab, or the one before."""
-        index = PANES.index(self.pane) if self.pane in PANES else 0  # type: ignore[arg-type]
+        index = PANES.index(self.pane) if self.pane in PANES else 0
         self.show_pane(PANES[(index + step) % len(PANES)])
 
     @on(TabbedContent.TabActivated)
@@ -138,7 +138,7 @@ class KnowledgeScreen(ModalScreen[None]):
 
     def action_enter_pane(self) -> None:
         """Let the keys go to the tab that is shown."""
-        panes = {
+        panes: dict[str, FoldersPane | DocumentsPane | QueryPane | MapPane] = {
             "folders": self._folders,
             "documents": self._documents,
             "query": self._query,
@@ -180,9 +180,7 @@ class KnowledgeScreen(ModalScreen[None]):
     ) -> None:
         labels = [str(number) for number in range(1, len(sources) + 1)]
         open_source = self._knowledge.open_source
-        self.app.push_screen(
-            PassageScreen(sources, index, open_source, words=words, labels=labels)
-        )
+        self.app.push_screen(PassageScreen(sources, index, open_source, words=words, labels=labels))
 
     def _source(self, passage: Passage) -> Source:
         """A passage as the viewer takes it."""

@@ -107,9 +107,7 @@ class PassageScreen(ModalScreen[None]):
             return
         if found[0] != source.start:
             self._say(CHANGED)
-        self._view.show(
-            document.text, found, words=self._words, page_starts=document.page_starts
-        )
+        self._view.show(document.text, found, words=self._words, page_starts=document.page_starts)
 
     def _say(self, sentence: str) -> None:
         self._notice.display = bool(sentence)

@@ -17,7 +17,7 @@ from chatbot.conversation.knowledge import Knowledge
 from chatbot.errors import ChatbotError
 from chatbot.messages import Source, SourcesPart
 from chatbot.terminal_text import clean, clean_line
-from chatbot.tui.document_view import emphasised, words_of
+from chatbot.tui.emphasis import emphasised, words_of
 from chatbot.tui.ranking_list import RankingList, heading_row
 
 TYPING_SECONDS: Final = 0.15
@@ -30,9 +30,7 @@ class QueryPane(Vertical):
     class SourceChosen(Message):
         """The user wants to see a passage in its document."""
 
-        def __init__(
-            self, sources: tuple[Source, ...], index: int, words: frozenset[str]
-        ) -> None:
+        def __init__(self, sources: tuple[Source, ...], index: int, words: frozenset[str]) -> None:
             super().__init__()
             self.sources = sources
             self.index = index
@@ -114,9 +112,7 @@ class QueryPane(Vertical):
     @on(OptionList.OptionSelected)
     def _open(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.post_message(
-            self.SourceChosen(self._list.sources, event.option_index, self._words)
-        )
+        self.post_message(self.SourceChosen(self._list.sources, event.option_index, self._words))
 
 
 def _facts(found: SourcesPart, query: str) -> Content:

@@ -91,9 +91,7 @@ def scale_of(sources: Sequence[Source]) -> Scale:
     )
 
 
-def ranking_row(
-    index: int, source: Source, scale: Scale, threshold: float, width: int
-) -> Content:
+def ranking_row(index: int, source: Source, scale: Scale, threshold: float, width: int) -> Content:
     """A passage with its scores, in one line where there is room, else in two."""
     shape, word, colour = VERDICTS[source.verdict]
     number = f"{index + 1:>2} "
@@ -144,7 +142,9 @@ def _score(
     return Content.assemble(label, (draw_bar(filled, 4), "$primary"), f" {value:{form}}  ")
 
 
-def _relevance(value: float, threshold: float, is_labelled: bool) -> list[Content | tuple[str, str]]:
+def _relevance(
+    value: float, threshold: float, is_labelled: bool
+) -> list[Content | tuple[str, str]]:
     """Relevance with the threshold as a line across its bar."""
     width = 8
     bar = draw_bar(value, width)

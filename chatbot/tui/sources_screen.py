@@ -15,7 +15,7 @@ from textual.widgets import OptionList, Static
 
 from chatbot.messages import SourcesPart
 from chatbot.terminal_text import clean, clean_line
-from chatbot.tui.document_view import emphasised, words_of
+from chatbot.tui.emphasis import emphasised, words_of
 from chatbot.tui.keys import bind
 from chatbot.tui.passage_screen import OpenSource, PassageScreen
 from chatbot.tui.ranking_list import VERDICTS, RankingList, heading_row
