@@ -1,13 +1,17 @@
 """The settings file: read with every problem named, written without losing comments.
 
 ``config.toml`` has the settings at its top level, the sampling settings under
-``[sampling]`` and rebound keys under ``[keys]``::
+``[sampling]``, the knowledge folders under ``[knowledge]`` and rebound keys under ``[keys]``::
 
     model = "smollm2-135m"
     theme = "night"
 
     [sampling]
     temperature = 0.3
+
+    [knowledge]
+    folders = ["manual", "~/notes"]
+    off = ["~/notes"]
 
     [keys]
     toggle_sidebar = "f2"
@@ -19,15 +23,15 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from chatbot.errors import ConfigError, SettingError
-from chatbot.settings import SPECS, Settings, find_spec, get_value, with_value
-from chatbot.terminal_text import clean, clean_line
+from chatbot.settings import SPECS, KnowledgeFolder, Settings, find_spec, get_value, with_value
+from chatbot.terminal_text import clean, clean_line, is_safe
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +57,11 @@ def load_config(file: Path) -> Config:
     except (OSError, ValueError, RecursionError) as error:
         reason = clean_line(str(error))
         return Config(problems=(f"{file} cannot be read ({reason}); mend or delete it.",))
-    settings, problems = Settings(), []
+    settings, problems = Settings(), list[str]()
     sampling = document.pop("sampling", {})
     keys = document.pop("keys", {})
+    folders = _load_folders(document.pop("knowledge", {}), file, problems)
+    settings = msgspec.structs.replace(settings, folders=folders)
     theme = document.pop("theme", settings.theme)
     if isinstance(theme, str):
         settings = msgspec.structs.replace(settings, theme=clean_line(theme))
@@ -88,6 +94,50 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
+def _load_folders(table: Any, file: Path, problems: list[str]) -> tuple[KnowledgeFolder, ...]:
+    default = Settings().folders
+    if not isinstance(table, dict):
+        problems.append(f"knowledge in {file} must be a table: write [knowledge].")
+        return default
+    problems += [
+        f"[knowledge] {clean_line(name)} in {file} is not used: there are folders and off."
+        for name in table
+        if name not in ("folders", "off")
+    ]
+    paths = _load_paths(table, "folders", file, problems)
+    off = _load_paths(table, "off", file, problems) or []
+    paths = [folder.path for folder in default] if paths is None else paths
+    problems += [
+        f"[knowledge] off in {file} names {clean_line(path)}, which is not among its folders."
+        for path in off
+        if path not in paths
+    ]
+    return tuple(KnowledgeFolder(path, is_on=path not in off) for path in paths)
+
+
+def _load_paths(
+    table: dict[str, Any], name: str, file: Path, problems: list[str]
+) -> list[str] | None:
+    """The folders that a list names, each once; None where there is no such list."""
+    if name not in table:
+        return None
+    entries = table[name]
+    if not isinstance(entries, list):
+        problems.append(f'[knowledge] {name} in {file} must be a list: {name} = ["~/notes"].')
+        return None
+    paths = []
+    for entry in entries:
+        path = entry.strip() if isinstance(entry, str) else ""
+        if not path or not is_safe(path) or "\n" in path:
+            shown = clean_line(str(entry))
+            problems.append(f"[knowledge] {name} in {file}: {shown!r} is not a folder's path.")
+        elif path in paths:
+            problems.append(f"[knowledge] {name} in {file} has {path} twice.")
+        else:
+            paths.append(path)
+    return paths
+
+
 def _load_keys(table: Any, file: Path, problems: list[str]) -> dict[str, str]:
     if not isinstance(table, dict):
         problems.append(f"keys in {file} must be a table: write [keys].")
@@ -103,6 +153,8 @@ def _load_keys(table: Any, file: Path, problems: list[str]) -> dict[str, str]:
 
 def save_settings(settings: Settings, names: Collection[str], file: Path) -> None:
     """Write the settings called ``names`` into ``file``; all else there stays, comments too.
+
+    Besides those of ``SPECS`` there are ``theme`` and ``folders``.
 
     Only the named ones are written, because others may differ from the file for this run
     alone (a flag on the command line). The file is replaced through a temporary one, so that
@@ -130,14 +182,49 @@ def save_settings(settings: Settings, names: Collection[str], file: Path) -> Non
             _put(table, spec.name, get_value(settings, spec.name), get_value(defaults, spec.name))
         if "theme" in names:
             _put(document, "theme", settings.theme, defaults.theme)
-        if not document.get("sampling", True):
-            del document["sampling"]
+        if "folders" in names:
+            _put_folders(document, settings.folders, defaults.folders)
+        for name in ("sampling", "knowledge"):
+            if not document.get(name, True) and "#" not in document[name].as_string():
+                del document[name]
         written = tomlkit.dumps(document)
         if written != text:
             _replace(file, written)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, TOMLKitError) as error:
         reason = clean_line(str(error))
         raise ConfigError(f"The settings could not be saved to {file}: {reason}") from error
+
+
+def _put_folders(
+    document: Any, folders: Sequence[KnowledgeFolder], defaults: Sequence[KnowledgeFolder]
+) -> None:
+    import tomlkit
+
+    if "knowledge" not in document:
+        document["knowledge"] = tomlkit.table()
+    table = document["knowledge"]
+    _put_list(table, "folders", [f.path for f in folders], [f.path for f in defaults])
+    _put_list(table, "off", [f.path for f in folders if not f.is_on], [])
+
+
+def _put_list(table: Any, name: str, values: list[str], default: list[str]) -> None:
+    """Set a list entry by entry, so that comments between the others stay."""
+    present = table.get(name)
+    if not isinstance(present, list):
+        if values != default:
+            table[name] = values
+        return
+    if values == default:
+        del table[name]
+        return
+    for index in range(len(present) - 1, -1, -1):
+        if present[index] not in values or present[index] in present[:index]:
+            del present[index]
+    for value in values:
+        if value not in present:
+            present.append(value)
+    if list(present) != values:  # another order
+        table[name] = values
 
 
 def _put(table: Any, name: str, value: Any, default: Any) -> None:

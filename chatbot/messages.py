@@ -52,6 +52,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """How an answer came about: what made it, with which settings, and how it ended."""
 
     model: str
+    """Empty where ``is_by_program``, as are precision and device."""
     precision: str
     device: str
     sampling: Sampling
@@ -63,6 +64,8 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     statistics: Statistics | None = None
     num_controls_removed: int = 0
     """Control sequences and characters that were cleaned out of the text."""
+    is_by_program: bool = False
+    """The program gave the answer itself: no model was asked."""
 
 
 class TextPart(msgspec.Struct, frozen=True, tag="text"):

@@ -1,4 +1,4 @@
-"""Puts the pieces of one run together: settings, engine, conversation, store.
+"""Puts the pieces of one run together: settings, engine, retrieval, conversation, store.
 
 The command line makes one of these for whichever face it starts. Imports no torch, no
 textual.
@@ -14,6 +14,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.client import EngineClient
 from chatbot.errors import StoreError
 from chatbot.paths import config_file, data_dir, log_dir
+from chatbot.retrieval.client import RetrievalClient
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 
@@ -22,7 +23,11 @@ LATEST = "latest"
 
 
 class Session:
-    """An engine and a conversation with it, for as long as an ``async with`` lasts."""
+    """An engine, knowledge folders and a conversation, for as long as an ``async with`` lasts.
+
+    The retrieval process is started when a folder is first indexed or searched; a face starts
+    that with ``manager.knowledge.start()`` once it is on the screen.
+    """
 
     def __init__(self, config: Config, settings: Settings, *, keeps_chats: bool = True) -> None:
         """Make the pieces; nothing is started or opened yet.
@@ -35,9 +40,17 @@ class Session:
         self.config = config
         self.engine = EngineClient(log_dir() / "engine.log")
         self.store = ChatStore(data_dir()) if keeps_chats else None
+        self.retrieval = RetrievalClient(log_dir() / "retrieval.log")
         self.manager = ConversationManager(
-            self.engine, settings, partial(save_settings, file=config_file()), self.store
+            self.engine,
+            settings,
+            partial(save_settings, file=config_file()),
+            self.store,
+            self.retrieval,
+            # Folders of the command line are for this run alone.
+            keeps_folders=settings.folders == config.settings.folders,
         )
+        self.knowledge = self.manager.knowledge
 
     async def resume(self, chat: str) -> None:
         """Go on with a stored chat.
@@ -70,5 +83,7 @@ class Session:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self.engine.close()
+        if self.knowledge:
+            await self.knowledge.close()
+        await asyncio.gather(self.engine.close(), self.retrieval.close())
         await asyncio.to_thread(self.close_store)

@@ -7,6 +7,7 @@ a screen.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -323,7 +324,8 @@ class Knowledge:
                 the folders, as may be where a chat came from elsewhere.
             WorkerError: the retrieval process died.
         """
-        if not source.folder or source.folder not in {state.path for state in self.folders}:
+        is_known = source.folder in {state.path for state in self.folders}
+        if not is_known or ".." in PurePosixPath(source.file).parts or source.file[:1] == "/":
             raise KnowledgeError(
                 f"{source.location} is in none of your folders; add its folder to open it."
             )

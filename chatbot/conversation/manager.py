@@ -14,7 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.conversation.journal import Journal
+from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.source_block import sources_of
 from chatbot.conversation.titles import title_of
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn import Turn
@@ -23,7 +25,16 @@ from chatbot.engine.protocol import Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoreError
 from chatbot.events import PromptBuilt, TurnEvent
 from chatbot.messages import Message, TextPart
-from chatbot.settings import Precision, Settings, find_spec, get_value, with_value, with_values
+from chatbot.retrieval.client import Retrieval
+from chatbot.settings import (
+    KnowledgeFolder,
+    Precision,
+    Settings,
+    find_spec,
+    get_value,
+    with_value,
+    with_values,
+)
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import Deletion, StoredChat
 from chatbot.terminal_text import clean, clean_line
@@ -47,6 +58,9 @@ class ConversationManager:
         settings: Settings,
         save: SaveSettings,
         store: ChatStore | None = None,
+        retrieval: Retrieval | None = None,
+        *,
+        keeps_folders: bool = True,
     ) -> None:
         """Begin with an empty conversation.
 
@@ -55,12 +69,19 @@ class ConversationManager:
             settings: as they are in force.
             save: keeps settings for the next start.
             store: keeps the conversations; without one they live in memory alone.
+            retrieval: searches the knowledge folders; without one there is no knowledge.
+            keeps_folders: changes of the folders are kept for the next start; they are not
+                where the folders are those of this run alone.
         """
         self.engine = engine
         self.settings = settings
         self.store = store
         self.title_maker: TitleMaker | None = None
         """When set, it improves the automatic title after the first answer."""
+        self.knowledge: Knowledge | None = None
+        if retrieval:
+            self.knowledge = Knowledge(retrieval, self._settings_of_turn, self._change_folders)
+        self.keeps_folders = keeps_folders
         self._save = save
         self._turn: Turn | None = None
         self._overrides: dict[str, str] = {}
@@ -174,7 +195,13 @@ class ConversationManager:
         with_values(self.settings, wanted)
         conversation = self.conversation
         turn = Turn(
-            self.engine, conversation, question, self._settings_of_turn, self._journal, begun
+            self.engine,
+            conversation,
+            question,
+            self._settings_of_turn,
+            self._journal,
+            begun,
+            self.knowledge,
         )
         self._turn, self._overrides = turn, wanted
         self._deleted_chat = self._undoable = None
@@ -362,8 +389,15 @@ class ConversationManager:
         self._overrides.pop(spec.name, None)  # what is said last counts
         if spec.is_sampling and self._turn:
             self._turn.set_sampling(self._settings_of_turn().sampling)
+        if self.knowledge and spec.name in ("embedding_model", "num_sources"):
+            self.knowledge.settings_changed()
         self._save(self.settings, (spec.name,))
         return get_value(self.settings, spec.name)
+
+    def _change_folders(self, folders: tuple[KnowledgeFolder, ...]) -> None:
+        self.settings = msgspec.structs.replace(self.settings, folders=folders)
+        if self.keeps_folders:
+            self._save(self.settings, ("folders",))
 
     def change_theme(self, name: str) -> None:
         """Note another theme, and keep it for the next start."""
@@ -389,6 +423,8 @@ class ConversationManager:
                     await self._load_last_working()
             raise
         self._last_working = wanted
+        if self.knowledge:
+            self.knowledge.warm()
 
     async def _load_last_working(self) -> None:
         if self._last_working is None:
@@ -419,14 +455,29 @@ class ConversationManager:
         return prompt.built
 
     async def render_prompt(self) -> Rendered:
-        """The very text that the model was last given, or would be given now."""
+        """The very text that the model was last given, or would be given now.
+
+        Raises:
+            CommandError: nothing was asked yet.
+            ChatbotError: the engine cannot render it.
+        """
         info = await self.engine.ensure_loaded(self.settings.model, self.settings.precision)
         question = self.conversation.last("user")
         if question is None:
             raise CommandError("There is no prompt yet; ask a question first.")
-        path = self.conversation.path(question.id)
-        pinned = self.conversation.pinned
-        prompt = await build_prompt(self.engine, path, self.settings, info, pinned=pinned)
+        path = self.conversation.path()
+        after = path[path.index(question) + 1 :]
+        found = sources_of(after[0]) if after else None
+        if self._turn and not after:
+            found = self._turn.found
+        prompt = await build_prompt(
+            self.engine,
+            self.conversation.path(question.id),
+            self.settings,
+            info,
+            pinned=self.conversation.pinned,
+            found=found,
+        )
         return await self.engine.render(prompt.messages)
 
 

@@ -1,18 +1,25 @@
 """From the branch that is shown to the messages that the model is given.
 
-Counts every message exactly, by the engine; leaves out what does not fit, and says what.
+Counts every message exactly, by the engine; leaves out what does not fit, and says what. A
+question stands below its sources, in the prompt in which it is asked and in all later ones.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 
-from chatbot.conversation.context import fit_window
+from chatbot.conversation.context import MIN_ROOM, fit_window
+from chatbot.conversation.found_sources import limited
+from chatbot.conversation.source_block import sources_of, with_sources
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import ChatMessage, ModelInfo
 from chatbot.events import PromptBuilt
-from chatbot.messages import Message
+from chatbot.messages import Message, Source, SourcesPart
 from chatbot.settings import Settings
+
+MAX_SOURCE_SHARE: Final = 1 / 3
+"""Of the window, for the sources of one question: what they take, the history lacks."""
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -20,6 +27,8 @@ class Prompt(msgspec.Struct, frozen=True):
 
     messages: tuple[ChatMessage, ...]
     built: PromptBuilt
+    found: SourcesPart | None = None
+    """The sources of the question; those that had no room are not among them any more."""
 
 
 async def build_prompt(
@@ -30,6 +39,7 @@ async def build_prompt(
     *,
     pinned: Collection[str] = (),
     continues: bool = False,
+    found: SourcesPart | None = None,
 ) -> Prompt:
     """The prompt for the question at the end of ``path``.
 
@@ -40,6 +50,7 @@ async def build_prompt(
         info: what is loaded.
         pinned: ids of messages that are given whatever happens, with what they belong to.
         continues: ``path`` ends with the beginning of the answer, which is to be gone on with.
+        found: the sources of the question; those of earlier ones are with their answers.
 
     Raises:
         ContextError: the question does not fit the window.
@@ -48,63 +59,117 @@ async def build_prompt(
     """
     num_last = 2 if continues else 1
     exchanges, unanswered = _pair(path[:-num_last])
-    last = path[-num_last:]
     system = _system_messages(settings)
-    candidates: list[Message | ChatMessage] = [
-        *system,
-        *(m for pair in exchanges for m in pair),
-        *last,
-    ]
-    counted = await engine.count([_as_chat(m) for m in candidates], continue_last=continues)
-    sizes = counted.message_tokens
+    before = [*system, *(m for pair in exchanges for m in _as_chats(*pair))]
+    last = [ChatMessage(m.role, m.text) for m in path[-num_last:]]
+    question = last[0]
+
+    counted = await engine.count([*before, *last], continue_last=continues)
     num_system = len(system)
-    history = sizes[num_system:-num_last]
-    window = min(settings.context_length or info.context_length, info.context_length)
+    fixed = sum(counted.message_tokens[:num_system]) + counted.generation_prompt_tokens
+    history = counted.message_tokens[num_system:-num_last]
+    pairs = list(zip(history[::2], history[1::2], strict=True))
+    num_plain = counted.message_tokens[-num_last]
+    num_begun = sum(counted.message_tokens[-num_last:]) - num_plain
     stay = {i for i, pair in enumerate(exchanges) if any(m.id in pinned for m in pair)}
+    window = min(settings.context_length or info.context_length, info.context_length)
+
+    num_question = num_plain
+    if found and found.sources:
+        # As much as the question alone would leave, with room for an answer.
+        taken = fixed + sum(sum(pairs[i]) for i in stay) + num_plain + num_begun
+        room = window - taken - max(MIN_ROOM, min(settings.sampling.max_tokens, window // 4))
+        counting = _SourceCounting(engine, before, last, continues=continues)
+        budget = min(int(window * MAX_SOURCE_SHARE), room) + num_plain
+        found, num_question = await counting.fit(found, budget, num_plain)
+        question = ChatMessage(question.role, with_sources(question.content, found.sources))
+        last = [question, *last[1:]]
+
     fit = fit_window(
-        list(zip(history[::2], history[1::2], strict=True)),
-        sum(sizes[:num_system]) + counted.generation_prompt_tokens,
-        sum(sizes[-num_last:]),
+        pairs,
+        fixed,
+        num_question + num_begun,
         context_length=window,
         max_new_tokens=settings.sampling.max_tokens,
         max_history=settings.max_history,
         pinned=stay,
     )
     is_kept = [i >= fit.first_kept or i in stay for i in range(len(exchanges))]
-    kept = [m for pair, keeps in zip(exchanges, is_kept, strict=True) if keeps for m in pair]
-    left_out = [
+    kept = [pair for pair, keeps in zip(exchanges, is_kept, strict=True) if keeps]
+    left_out = {
         m.id for pair, keeps in zip(exchanges, is_kept, strict=True) if not keeps for m in pair
-    ]
-    given = [*system, *kept, *last]
-    if left_out:
+    }
+    given = [*system, *(m for pair in kept for m in _as_chats(*pair)), *last]
+    if left_out or num_question != num_plain:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
-        counted = await engine.count([_as_chat(m) for m in given], continue_last=continues)
-        sizes = counted.message_tokens
+        counted = await engine.count(given, continue_last=continues)
+    sizes = counted.message_tokens
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
     return Prompt(
-        tuple(_as_chat(m) for m in given),
+        tuple(given),
         PromptBuilt(
             num_prompt_tokens=num_prompt,
             num_system_tokens=sum(sizes[:num_system]),
             num_history_tokens=sum(sizes[num_system:-num_last]),
-            num_question_tokens=sum(sizes[-num_last:]),
+            num_question_tokens=sum(sizes[-num_last:]) - (num_question - num_plain),
+            num_source_tokens=num_question - num_plain,
             context_length=window,
             room=min(settings.sampling.max_tokens, window - num_prompt),
             left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),
         ),
+        found,
     )
 
 
-def _system_messages(settings: Settings) -> list[Message | ChatMessage]:
+class _SourceCounting:
+    """Finds how many of the sources fit before a question; the engine counts."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        before: Sequence[ChatMessage],
+        last: Sequence[ChatMessage],
+        *,
+        continues: bool,
+    ) -> None:
+        self._engine = engine
+        self._before = before
+        self._last = last
+        self._continues = continues
+
+    async def fit(self, found: SourcesPart, budget: int, num_plain: int) -> tuple[SourcesPart, int]:
+        """The sources that fit, best first, and the size of the question below them.
+
+        Args:
+            found: those there are.
+            budget: tokens that the question may take with its sources.
+            num_plain: tokens of the question alone.
+        """
+        for num_sources in range(len(found.sources), 0, -1):
+            size = await self._size(found.sources[:num_sources])
+            if size <= budget:
+                return limited(found, num_sources), size
+        return limited(found, 0), num_plain
+
+    async def _size(self, sources: Sequence[Source]) -> int:
+        question = self._last[0]
+        with_them = ChatMessage(question.role, with_sources(question.content, sources))
+        messages = [*self._before, with_them, *self._last[1:]]
+        counted = await self._engine.count(messages, continue_last=self._continues)
+        return counted.message_tokens[len(self._before)]
+
+
+def _system_messages(settings: Settings) -> list[ChatMessage]:
     text = settings.system_prompt.strip()
     return [ChatMessage("system", text)] if text else []
 
 
-def _as_chat(message: Message | ChatMessage) -> ChatMessage:
-    if isinstance(message, ChatMessage):
-        return message
-    return ChatMessage(message.role, message.text)
+def _as_chats(question: Message, answer: Message) -> tuple[ChatMessage, ChatMessage]:
+    """An earlier exchange as the model is given it: just as it was given the question then."""
+    found = sources_of(answer)
+    asked = with_sources(question.text, found.sources if found else ())
+    return ChatMessage(question.role, asked), ChatMessage(answer.role, answer.text)
 
 
 def _pair(
@@ -113,7 +178,8 @@ def _pair(
     """Exchanges, and ids of what has no partner.
 
     A question whose answer failed before its first word is left out together with that
-    answer: templates of several families refuse two messages of one role in a row.
+    answer: templates of several families refuse two messages of one role in a row. So is one
+    that the program declined: the model would learn to say the same.
     """
     exchanges: list[tuple[Message, Message]] = []
     unanswered: list[str] = []
@@ -123,7 +189,7 @@ def _pair(
             if asked is not None:
                 unanswered.append(asked.id)
             asked = message
-        elif asked is not None and message.text.strip():
+        elif asked is not None and message.text.strip() and not _is_declined(message):
             exchanges.append((asked, message))
             asked = None
         else:
@@ -131,3 +197,8 @@ def _pair(
     if asked is not None:
         unanswered.append(asked.id)
     return exchanges, unanswered
+
+
+def _is_declined(answer: Message) -> bool:
+    found = sources_of(answer)
+    return found is not None and found.is_declined

@@ -5,26 +5,41 @@ the turn ended. Knows nothing of who renders the events.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 import msgspec
 
 from chatbot.conversation.journal import Journal
+from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.tree import Conversation
+from chatbot.conversation.turn_sources import TurnSources
 from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol import Delta, Generated, ModelInfo, SamplingApplied
 from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
     PromptBuilt,
+    SearchStarted,
     SettingChanged,
+    SourcesFound,
+    SupportFound,
     TextDelta,
     TurnEvent,
     TurnFinished,
     TurnStarted,
 )
-from chatbot.messages import FinishReason, Making, Message, SettingChange, Statistics, TextPart
+from chatbot.messages import (
+    FinishReason,
+    Making,
+    Message,
+    Part,
+    SettingChange,
+    SourcesPart,
+    Statistics,
+    TextPart,
+)
 from chatbot.settings import SPECS, Precision, Sampling, Settings
 from chatbot.terminal_text import Cleaner
 
@@ -50,6 +65,7 @@ class Turn:
         settings: Callable[[], Settings],
         journal: Journal | None = None,
         begun: Message | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Prepare to answer.
 
@@ -60,6 +76,7 @@ class Turn:
             settings: gives the settings as they are at the moment of asking.
             journal: keeps the answer on the disk while it is being made.
             begun: an answer that is there already, to go on with in its last sentence.
+            knowledge: the folders to search for sources; None for none.
         """
         self._engine = engine
         self._conversation = conversation
@@ -68,8 +85,14 @@ class Turn:
         self._journal = journal
         self._begun = begun
         self._answer = begun or Message(role="assistant", parts=(), parent_id=question.id)
+        self._sources = TurnSources(knowledge, question.text, self._earlier_question(), begun)
+        self._may_ask = asyncio.Event()
+        """The sources are there, and the model is to be asked."""
+        self._is_by_program = False
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
+        self._end: tuple[FinishReason, Statistics] | None = None
+        """How the engine ended the answer."""
         self._cleaner = Cleaner()
         self._text: list[str] = []
         self._changes: list[SettingChange] = []
@@ -77,6 +100,11 @@ class Turn:
         self._started_with = settings().sampling
         self._info: ModelInfo | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def found(self) -> SourcesPart | None:
+        """The sources of the answer, once they are found."""
+        return self._sources.part
 
     def stop(self) -> None:
         """End the answer at the next token; what there is of it is kept."""
@@ -101,21 +129,28 @@ class Turn:
             if self._journal:
                 # The question is on the disk before anything can go wrong.
                 await self._until_stopped(self._journal.settled())
-            generation, built = await self._until_stopped(self._begin())
-            yield built
-            if self._stop.is_set():
-                generation.cancel()
-            async for event in generation:
-                match event:
-                    case Delta(text=raw, num_tokens=num_tokens):
-                        if text := self._cleaner.feed(raw):
-                            self._append(text)
-                            yield TextDelta(text, num_tokens)
-                    case SamplingApplied(sampling=sampling):
-                        for changed in self._note_changes(sampling):
-                            yield changed
-                    case Generated(finish_reason=reason, statistics=statistics):
-                        pass
+            begin = asyncio.ensure_future(self._begin())
+            try:
+                if self._sources.has_to_search:
+                    yield SearchStarted(self._sources.folders)
+                    # Meanwhile the model is loaded: neither waits for the other.
+                    await self._until_stopped(self._sources.search())
+                if declining := self._sources.decline():
+                    self._is_by_program, reason = True, "stop"
+                    for event in self._declined(declining):
+                        yield event
+                else:
+                    self._may_ask.set()
+                    generation, built = await self._until_stopped(begin)
+                    if self._sources.part and not self._begun:
+                        yield SourcesFound(self._sources.part)
+                    yield built
+                    async with aclosing(self._generate(generation)) as events:
+                        async for event in events:
+                            yield event
+                    reason, statistics = self._end or (reason, None)
+            finally:
+                _give_up(begin)
         except _Stopped:
             pass
         except ChatbotError as failure:
@@ -134,7 +169,48 @@ class Turn:
                 self._conversation.add(answer)
         if rest:
             yield TextDelta(rest)
+        # The answer is shown and kept already; what follows can cost nothing of it.
+        if found := await self._support(answer):
+            answer = msgspec.structs.replace(answer, parts=_with_found(answer.parts, found))
+            self._conversation.replace(answer)
+            yield SupportFound(found)
         yield TurnFinished(answer)
+
+    def _declined(self, declining: str) -> Iterator[TurnEvent]:
+        """The program's own answer."""
+        if self._sources.part:
+            yield SourcesFound(self._sources.part)
+        self._append(declining)
+        yield TextDelta(declining)
+
+    async def _generate(self, generation: Generation) -> AsyncGenerator[TurnEvent]:
+        """The model's answer as it comes."""
+        if self._stop.is_set():
+            generation.cancel()
+        with self._sources.undisturbed(self._info.device if self._info else ""):
+            async for event in generation:
+                match event:
+                    case Delta(text=raw, num_tokens=num_tokens):
+                        if text := self._cleaner.feed(raw):
+                            self._append(text)
+                            yield TextDelta(text, num_tokens)
+                    case SamplingApplied(sampling=sampling):
+                        for changed in self._note_changes(sampling):
+                            yield changed
+                    case Generated(finish_reason=reason, statistics=statistics):
+                        self._end = (reason, statistics)
+
+    async def _support(self, answer: Message) -> SourcesPart | None:
+        """What each sentence rests on; None when there is nothing to hold it against, or the
+        user would rather not wait.
+        """
+        if not self._sources.is_to_be_supported(answer):
+            return None
+        self._stop.clear()  # an answer that was stopped has a map of what there is of it
+        try:
+            return await self._until_stopped(self._sources.support(answer))
+        except _Stopped:
+            return None
 
     def _append(self, text: str) -> None:
         """Note what is being shown, and have it on the disk soon."""
@@ -156,10 +232,11 @@ class Turn:
         info = self._info
         settings = self._settings()
         before = self._begun.making if self._begun else None
+        by_model = not self._is_by_program
         making = Making(
-            model=info.name if info else settings.model,
-            precision=info.precision if info else settings.precision,
-            device=info.device if info else "",
+            model=(info.name if info else settings.model) if by_model else "",
+            precision=(info.precision if info else settings.precision) if by_model else "",
+            device=info.device if info and by_model else "",
             sampling=before.sampling if before else self._started_with,
             changes=(*(before.changes if before else ()), *self._changes),
             finish_reason=reason,
@@ -167,12 +244,15 @@ class Turn:
             statistics=_sum(before.statistics if before else None, statistics),
             num_controls_removed=self._cleaner.num_removed
             + (before.num_controls_removed if before else 0),
+            is_by_program=self._is_by_program,
         )
-        parts = self._begun.parts if self._begun else ()
+        parts: tuple[Part, ...] = self._begun.parts if self._begun else ()
+        if self._sources.part:
+            parts = _with_found(parts, self._sources.part)
         text = "".join(self._text)
         if parts and isinstance(parts[-1], TextPart):
             parts = (*parts[:-1], TextPart(parts[-1].text + text))
-        elif text or not parts:
+        elif text or not self._begun:
             parts = (*parts, TextPart(text))
         return msgspec.structs.replace(self._answer, parts=parts, making=making)
 
@@ -186,6 +266,7 @@ class Turn:
             model, precision = settings.model, settings.precision
             try:
                 self._info = await self._engine.ensure_loaded(model, precision)
+                await self._may_ask.wait()
                 settings = self._settings()
                 prompt = await build_prompt(
                     self._engine,
@@ -194,6 +275,7 @@ class Turn:
                     self._info,
                     pinned=self._conversation.pinned,
                     continues=bool(self._begun),
+                    found=self._sources.part,
                 )
             except (ContextError, ModelError):
                 if self._is_set(model, precision):
@@ -202,6 +284,7 @@ class Turn:
             settings = self._settings()
             if self._is_set(model, precision):
                 break
+        self._sources.part = prompt.found
         self._started_with = self._sampling = settings.sampling
         # With nothing awaited since the look at the settings, no other load comes in between.
         self._generation = self._engine.generate(
@@ -218,6 +301,11 @@ class Turn:
 
     def _path(self) -> tuple[Message, ...]:
         return self._conversation.path((self._begun or self._question).id)
+
+    def _earlier_question(self) -> str:
+        """The question before this one on its branch; empty when there is none."""
+        path = self._conversation.path(self._question.parent_id) if self._question.parent_id else ()
+        return next((m.text for m in reversed(path) if m.role == "user"), "")
 
     def _note_changes(self, sampling: Sampling) -> list[SettingChanged]:
         """Where the settings differ from those in use so far."""
@@ -255,6 +343,17 @@ class Turn:
         finally:
             stop.cancel()
             task.cancel()
+
+
+def _with_found(parts: tuple[Part, ...], found: SourcesPart) -> tuple[Part, ...]:
+    """The parts of an answer with these sources, ahead of what rests on them."""
+    return (found, *(part for part in parts if not isinstance(part, SourcesPart)))
+
+
+def _give_up(work: "asyncio.Future[ResultT]") -> None:
+    """Have nobody wait for this any more; asyncio must not complain of how it ended."""
+    work.cancel()
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _sum(before: Statistics | None, now: Statistics | None) -> Statistics | None:

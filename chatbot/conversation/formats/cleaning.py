@@ -18,8 +18,10 @@ from chatbot.messages import (
     Making,
     Message,
     Part,
+    SentenceSupport,
     SettingChange,
     Source,
+    SourceScores,
     SourcesPart,
     TextPart,
     ThinkingPart,
@@ -153,8 +155,8 @@ def _cleaned_part(part: Part) -> Part:
             return TextPart(clean(text))
         case ThinkingPart(text=text):
             return ThinkingPart(clean(text))
-        case SourcesPart(sources=sources):
-            return SourcesPart(tuple(map(_cleaned_source, sources)))
+        case SourcesPart():
+            return _cleaned_sources(part)
         case ToolCallPart(id=call_id, name=name, arguments=arguments):
             return ToolCallPart(
                 id=clean_line(call_id), name=clean_line(name), arguments=clean(arguments)
@@ -165,11 +167,56 @@ def _cleaned_part(part: Part) -> Part:
             return part_of_image(media_type, data)
 
 
+def _cleaned_sources(part: SourcesPart) -> SourcesPart:
+    sources = tuple(map(_cleaned_source, part.sources))
+    return SourcesPart(
+        sources=sources,
+        candidates=tuple(map(_cleaned_source, part.candidates)),
+        support=tuple(
+            SentenceSupport(
+                start=max(0, sentence.start),
+                end=max(0, sentence.end),
+                source=_index_in(sources, sentence.source),
+                score=_number(sentence.score),
+            )
+            for sentence in part.support
+        ),
+        query=clean(part.query),
+        threshold=_number(part.threshold),
+        is_declined=part.is_declined,
+        notice=clean_line(part.notice, 1000),
+        seconds=_number(part.seconds),
+    )
+
+
+def _index_in(sources: Sequence[Source], index: int | None) -> int | None:
+    return index if index is not None and 0 <= index < len(sources) else None
+
+
+def _number(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
 def _cleaned_source(source: Source) -> Source:
-    return Source(
+    scores = source.scores
+    return msgspec.structs.replace(
+        source,
         title=clean_line(source.title),
         location=clean_line(source.location, 1000),
         text=clean(source.text),
+        folder=clean_line(source.folder, 4096),
+        file=clean_line(source.file, 4096),
+        start_line=max(0, source.start_line),
+        end_line=max(0, source.end_line),
+        start=max(0, source.start),
+        end=max(0, source.end),
+        scores=SourceScores(
+            lexical=None if scores.lexical is None else _number(scores.lexical),
+            dense=None if scores.dense is None else _number(scores.dense),
+            fused=_number(scores.fused),
+            reranked=None if scores.reranked is None else _number(scores.reranked),
+            relevance=_number(scores.relevance),
+        ),
     )
 
 

@@ -1,5 +1,7 @@
 """A branch of a chat as a Markdown document, to be read by people."""
 
+from chatbot.conversation.citations import source_lines, with_citations
+from chatbot.conversation.source_block import sources_of
 from chatbot.messages import (
     ImagePart,
     Message,
@@ -21,9 +23,22 @@ def to_markdown(path: tuple[Message, ...], title: str = "") -> str:
         made = message.making
         by = ", ".join(filter(None, (made.model, made.precision))) if made else ""
         heading = f"## {_NAMES[message.role]}" + (f" ({by})" if by else "")
-        body = "\n\n".join(filter(None, map(_as_markdown, message.parts)))
+        body = "\n\n".join(filter(None, map(_as_markdown, _in_order(message))))
         sections.append(f"{heading}\n\n{body}\n")
     return "\n".join(sections)
+
+
+def _in_order(message: Message) -> list[Part]:
+    """The parts as they are read: marks in the text, and the list of sources below it."""
+    found = sources_of(message)
+    if found is None:
+        return list(message.parts)
+    rest = [part for part in message.parts if not isinstance(part, SourcesPart)]
+    texts = [part for part in rest if isinstance(part, TextPart)]
+    if len(texts) == 1:  # what is supported is counted in the text as a whole
+        marked = TextPart(with_citations(texts[0].text, found))
+        rest = [marked if part is texts[0] else part for part in rest]
+    return [*rest, found]
 
 
 def _as_markdown(part: Part) -> str:
@@ -32,11 +47,11 @@ def _as_markdown(part: Part) -> str:
             return text.strip()
         case ThinkingPart(text=text):
             return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
-        case SourcesPart(sources=sources):
-            return "\n".join(
-                f"{number}. {source.title} ({source.location})"
-                for number, source in enumerate(sources, 1)
-            )
+        case SourcesPart(notice=notice):
+            lines = [f"- \\{line}" for line in source_lines(part)]
+            if lines:
+                lines = ["Sources:", "", *lines]
+            return "\n".join([*lines, *(["", f"*({notice})*"] if notice else [])]).strip()
         case ToolCallPart(name=name, arguments=arguments):
             return f"Tool `{name}`:\n\n{_fenced(arguments)}"
         case ToolResultPart(text=text):

@@ -1,0 +1,206 @@
+"""Slash commands about the knowledge folders, and about the sources of an answer."""
+
+from collections.abc import Sequence
+
+from chatbot.conversation.commands.exchange import clean_code
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.folders import FolderState, find_folder, path_of
+from chatbot.conversation.knowledge import Knowledge
+from chatbot.conversation.source_block import sources_of
+from chatbot.errors import CommandError, KnowledgeError
+from chatbot.messages import Source, SourcesPart
+from chatbot.terminal_text import clean_line
+
+_VERBS = "add DIR, remove DIR, on DIR, off DIR, problems [DIR] or index"
+
+NUM_PROBLEMS = 50
+"""Most files that ``/knowledge problems`` names."""
+
+
+async def _knowledge(face: Face, arguments: str) -> None:
+    knowledge = _knowledge_of(face)
+    verb, _, rest = arguments.partition(" ")
+    rest = rest.strip()
+    match verb.lower():
+        case "":
+            face.show_note(_folder_list(knowledge))
+        case "add":
+            state = knowledge.add_folder(rest)
+            face.show_note(f"`{state.name}` is searched now.{_for_this_run(face)}")
+        case "remove":
+            folder = knowledge.remove_folder(rest)
+            place = clean_line(str(path_of(folder)), 1000)
+            face.show_note(
+                f"`{clean_line(folder.path)}` is searched no longer.{_for_this_run(face)} Its "
+                f"index stays until `chatbot index --forget {place}`."
+            )
+        case "on" | "off":
+            state = knowledge.switch_folder(rest, is_on=verb.lower() == "on")
+            face.show_note(f"`{state.name}` is {verb.lower()}.{_for_this_run(face)}")
+        case "problems":
+            face.show_note(await _problems(knowledge, rest))
+        case "index":
+            knowledge.start()
+            knowledge.settings_changed()
+            face.show_note("The folders are being gone through for changes.")
+        case _:
+            raise CommandError(f"/knowledge takes {_VERBS}; alone it lists the folders.")
+    if verb.lower() in ("add", "remove", "on", "off"):
+        face.show_settings()
+
+
+def _knowledge_of(face: Face) -> Knowledge:
+    if face.manager.knowledge is None:
+        raise KnowledgeError(
+            "There is no knowledge in this run; start the program without -k none."
+        )
+    return face.manager.knowledge
+
+
+def _for_this_run(face: Face) -> str:
+    return "" if face.manager.keeps_folders else " That is for this run alone, as -k is."
+
+
+def _folder_list(knowledge: Knowledge) -> str:
+    if not knowledge.folders:
+        return "There are no knowledge folders; `/knowledge add ~/notes` adds one."
+    lines = ["**Knowledge folders**", "", *map(_folder_line, knowledge.folders)]
+    if knowledge.error:
+        lines += ["", knowledge.error]
+    return "\n".join(lines)
+
+
+def _folder_line(state: FolderState) -> str:
+    return f"- `{state.name}` {describe_folder(state)}"
+
+
+def describe_folder(state: FolderState) -> str:
+    """How one folder stands, in words: ``ready · 17 files · 212 passages``."""
+    if not state.folder.is_on:
+        return "off"
+    if state.problem:
+        return state.problem
+    status = state.status
+    if status is None:
+        return "on · not looked at yet"
+    if status.stage == "failed":
+        return status.error or "failed"
+    parts = [status.stage, f"{status.num_files:,} files", f"{status.num_passages:,} passages"]
+    if status.num_embedded < status.num_passages:
+        parts.append(f"{status.num_embedded / status.num_passages:.0%} embedded")
+    if status.num_problems:
+        parts.append(f"{status.num_problems:,} with problems (`/knowledge problems`)")
+    return " · ".join(parts)
+
+
+async def _problems(knowledge: Knowledge, text: str) -> str:
+    states = [state for state in knowledge.folders if state.folder.is_on]
+    if text:
+        folder = find_folder([state.folder for state in knowledge.folders], text)
+        states = [state for state in knowledge.folders if state.folder == folder]
+    lines: list[str] = []
+    num_left = 0
+    for state in states:
+        if state.problem:
+            lines.append(f"- {state.problem}")
+            continue
+        documents = await knowledge.retrieval.list_documents(state.path)
+        found = [document for document in documents if document.problem]
+        room = max(0, NUM_PROBLEMS - len(lines))
+        num_left += max(0, len(found) - room)
+        lines += [
+            f"- `{clean_line(document.file)}` {clean_line(document.problem, 500)}"
+            for document in found[:room]
+        ]
+    if not lines:
+        return "Every file of the folders is in the index."
+    if num_left:
+        lines.append(f"- … and {num_left:,} more; `chatbot index` lists all of them.")
+    return "\n".join(["**Not in the index**", "", *lines])
+
+
+async def _sources(face: Face, arguments: str) -> None:
+    answer = face.manager.conversation.last("assistant")
+    part = sources_of(answer) if answer else None
+    if part is None:
+        raise CommandError("The last answer was given without a search; ask with a folder on.")
+    listed = [*part.sources, *part.candidates]
+    if not arguments:
+        face.show_note(sources_table(part))
+        return
+    if not arguments.isdecimal() or not 1 <= int(arguments) <= len(listed):
+        raise CommandError(f"Name a source by its number, 1 to {len(listed)}: /sources 1")
+    face.show_note(source_in_full(int(arguments), listed[int(arguments) - 1]))
+
+
+def sources_table(part: SourcesPart) -> str:
+    """All that was looked at for an answer, the best first, as a Markdown table."""
+    listed = [*part.sources, *part.candidates]
+    if not listed:
+        return " ".join(filter(None, ("Nothing was found.", part.notice)))
+    has_reranked = any(source.scores.reranked is not None for source in listed)
+    names = ["", "Passage", "Words", "Meaning", "Fused"]
+    names += ["Reranked"] if has_reranked else []
+    names += ["Relevance", ""]
+    rows = [_row(number, source, has_reranked) for number, source in enumerate(listed, 1)]
+    lines = [_line(names), _line(["---"] * len(names)), *map(_line, rows)]
+    about = (
+        f"Searched for “{clean_line(part.query)}” in {part.seconds:.2f} s; "
+        f"used from a relevance of {part.threshold:.2f} on."
+    )
+    return "\n".join([about, "", *lines, *(["", part.notice] if part.notice else [])])
+
+
+def _row(number: int, source: Source, has_reranked: bool) -> list[str]:
+    scores = source.scores
+    row = [
+        str(number),
+        f"`{source.location}` {source.title}",
+        _number(scores.lexical, 2),
+        _number(scores.dense, 3),
+        _number(scores.fused, 4),
+    ]
+    row += [_number(scores.reranked, 3)] if has_reranked else []
+    return [*row, _number(scores.relevance, 2), source.verdict]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def source_in_full(number: int, source: Source) -> str:
+    """A passage with its place and its text, which cannot act as Markdown."""
+    fence = "`" * 4
+    place = f"**{number}. {source.title}** · `{source.location}` · {source.verdict}"
+    return f"{place}\n\n{fence}text\n{clean_code(source.text)}\n{fence}"
+
+
+async def _search(face: Face, arguments: str) -> None:
+    if not arguments:
+        raise CommandError("Say what to look for: /search top-p")
+    knowledge = _knowledge_of(face)
+    if not knowledge.paths:
+        raise KnowledgeError("No folder is on; /knowledge add ~/notes adds one.")
+    part = await knowledge.search(arguments, num_sources=5)
+    listed = [*part.sources, *part.candidates]
+    if not listed:
+        face.show_note(" ".join(filter(None, ("Nothing was found.", part.notice))))
+        return
+    shown = part.sources or listed[:3]
+    texts = [source_in_full(number, source) for number, source in enumerate(shown, 1)]
+    face.show_note("\n\n".join([*texts, sources_table(part)]))
+
+
+COMMANDS = (
+    Command("knowledge", "[VERB [DIR]]", f"lists the knowledge folders, or {_VERBS}.", _knowledge),
+    Command(
+        "sources", "[N]", "shows what the last answer was looked up in, or one passage.", _sources
+    ),
+    Command(
+        "search", "WORDS", "shows the passages that fit best, without asking the model.", _search
+    ),
+)

@@ -1,0 +1,133 @@
+"""What the knowledge folders contribute to one turn: sources before it, a map after it.
+
+Decides when the program answers by itself, because nothing is relevant. Knows neither the
+engine nor the tree.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from chatbot.conversation.knowledge import Knowledge
+from chatbot.conversation.source_block import sources_of
+from chatbot.errors import ChatbotError
+from chatbot.messages import FinishReason, Message, SourcesPart
+from chatbot.retrieval.values import FolderStatus
+
+
+class TurnSources:
+    """The sources of one answer, while it is being made."""
+
+    def __init__(
+        self, knowledge: Knowledge | None, question: str, earlier: str, begun: Message | None
+    ) -> None:
+        """Prepare; nothing is searched yet.
+
+        Args:
+            knowledge: the folders; None for none.
+            question: what is asked.
+            earlier: the question before it; empty for none.
+            begun: an answer that is gone on with, by the sources that it was begun with.
+        """
+        self.part: SourcesPart | None = sources_of(begun) if begun else None
+        self._knowledge = knowledge
+        self._question = question
+        self._earlier = earlier
+        self._is_begun = begun is not None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Absolute paths of the folders that ``search`` will go through."""
+        return self._knowledge.paths if self._knowledge else ()
+
+    @property
+    def has_to_search(self) -> bool:
+        """Whether there is something to search for this answer."""
+        return self._knowledge is not None and self._knowledge.is_on and not self._is_begun
+
+    async def search(self) -> None:
+        """Find the sources.
+
+        Raises:
+            KnowledgeError: the search failed.
+            WorkerError: the retrieval process died.
+        """
+        if self._knowledge:
+            self.part = await self._knowledge.find(self._question, self._earlier)
+
+    def decline(self) -> str:
+        """The program's own answer, where nothing is relevant and it must not be the model's.
+
+        Returns:
+            The sentences; empty when the model is to answer.
+        """
+        knowledge, part = self._knowledge, self.part
+        if knowledge is None or part is None or self._is_begun:
+            return ""
+        if part.sources or not knowledge.is_strict:
+            return ""
+        self.part = msgspec.structs.replace(part, is_declined=True)
+        statuses = [state.status for state in knowledge.folders if state.status]
+        return _declining(part, statuses, has_folders=bool(knowledge.paths))
+
+    @contextmanager
+    def undisturbed(self, device: str) -> Iterator[None]:
+        """Embed nothing in the background while the model needs this device's processor."""
+        if self._knowledge and device == "cpu":
+            with self._knowledge.paused():
+                yield
+        else:
+            yield
+
+    def is_to_be_supported(self, answer: Message) -> bool:
+        """Whether the sentences of the finished answer can be held against sources."""
+        reason = answer.making.finish_reason if answer.making else "error"
+        return (
+            self._knowledge is not None
+            and self.part is not None
+            and bool(self.part.sources)
+            and bool(answer.text.strip())
+            and reason != "error"
+        )
+
+    async def support(self, answer: Message) -> SourcesPart | None:
+        """The sources with what each sentence rests on; a failure costs that alone."""
+        if self._knowledge is None or self.part is None:
+            return self.part
+        reason: FinishReason = answer.making.finish_reason if answer.making else "stop"
+        try:
+            # An answer that is gone on with has the map of its beginning.
+            bare = msgspec.structs.replace(self.part, support=())
+            self.part = await self._knowledge.support(answer.text, bare, is_whole=reason == "stop")
+        except ChatbotError as failure:
+            sentence = f"The answer was not held against its sources: {failure}"
+            notice = " ".join(filter(None, (self.part.notice, sentence)))
+            self.part = msgspec.structs.replace(self.part, support=(), notice=notice)
+        return self.part
+
+
+def _declining(part: SourcesPart, statuses: list[FolderStatus], *, has_folders: bool) -> str:
+    if not has_folders:
+        return (
+            f"I cannot look this up: {part.notice} "
+            "To let the model answer by itself: `/set grounding open`."
+        )
+    best = max((c.scores.relevance for c in part.candidates), default=None)
+    if best is None:
+        found = "I found nothing about this in your folders."
+    else:
+        found = (
+            "Nothing in your folders is relevant enough to answer this: the best match reaches "
+            f"{best:.2f}, and the threshold is {part.threshold:.2f}."
+        )
+    unfinished = [s for s in statuses if s.stage in ("waiting", "scanning", "reading")]
+    if unfinished:
+        done = sum(status.num_files_done for status in unfinished)
+        total = sum(status.num_files for status in unfinished)
+        found += f" They are still being read ({done:,} of {total:,} files)."
+    lower = "" if best is None else "lower the threshold (`/set relevance_threshold`), or "
+    return (
+        f"{found} To get an answer all the same, {lower}let the model answer by itself "
+        "(`/set grounding open`)."
+    )
