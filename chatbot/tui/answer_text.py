@@ -7,13 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chatbot.messages import Message, SentenceSupport, SourcesPart
+from chatbot.conversation.source_block import sources_of
+from chatbot.messages import Message, SentenceSupport
 from chatbot.tui.setting_marks import Insertion, insertions, with_insertions
-
-
-def sources_of(message: Message) -> SourcesPart | None:
-    """What an answer could rest on; None where nothing was searched for it."""
-    return next((part for part in message.parts if isinstance(part, SourcesPart)), None)
 
 
 def marked_text(message: Message) -> str:

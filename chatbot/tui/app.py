@@ -135,7 +135,8 @@ class ChatApp(App[int]):
         gc.enable()
 
     async def on_unmount(self) -> None:
-        await self.session.engine.close()
+        await self.session.knowledge.close()
+        await asyncio.gather(self.session.engine.close(), self.session.retrieval.close())
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
@@ -428,7 +429,6 @@ class ChatApp(App[int]):
         except ChatbotError as error:
             self.refuse(str(error))
         self.show_settings()
-        self.session.knowledge.warm()  # behind the language model: both want the processor
 
     def show_settings(self) -> None:
         """Show the settings that are in force."""

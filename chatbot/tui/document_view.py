@@ -169,11 +169,22 @@ class DocumentView(Widget, can_focus=True):
         height = self.size.height
         rows = []
         place: Place | None = self._top if self._text else None
+        is_whole = self._is_whole()
         for y in range(height):
             body = self._row(place) if place else Content("")
-            rows.append(Content.assemble(body, self._strip_cell(y, height)))
+            strip = "" if is_whole else self._strip_cell(y, height)
+            rows.append(Content.assemble(body, strip))
             place = self._after(place) if place else None
         return Content("\n").join(rows)
+
+    def _is_whole(self) -> bool:
+        """Whether all of the document is in sight."""
+        place: Place | None = Place(0, 0) if self._top == Place(0, 0) else None
+        for _ in range(self.size.height):
+            if place is None:
+                return self._top == Place(0, 0)
+            place = self._after(place)
+        return place is None and self._top == Place(0, 0)
 
     def _row(self, place: Place) -> Content:
         """One row with its line number, exactly as wide as there is room."""

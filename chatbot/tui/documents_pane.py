@@ -121,9 +121,9 @@ class DocumentsPane(Vertical):
             self._show_document(None)
         problems = sum(bool(d.problem) for d in self._documents)
         more = f", the first {MOST_SHOWN} shown" if len(found) > MOST_SHOWN else ""
-        kind = "problems only" if self._is_problems_only else f"{problems} with problems"
-        facts = f"{len(found)} of {len(self._documents)} documents{more} · {kind}"
-        self._foot.update(f"{facts} · p only problems · Enter opens the passage")
+        state = "p shows all" if self._is_problems_only else "p only these"
+        facts = f"{len(found)} of {len(self._documents)} documents{more} · ▲ {problems} not read"
+        self._foot.update(f"{facts} ({state}) · Enter passages" if problems else facts)
 
     @on(OptionList.OptionHighlighted, "#document-list")
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -192,7 +192,11 @@ def document_facts(document: DocumentInfo) -> Content:
 
 def passage_row(number: int, passage: Passage, width: int) -> Content:
     """A passage: where it stands, and how it begins."""
-    place = f"page {passage.page}" if passage.page else f"{passage.start_line}-{passage.end_line}"
+    place = f"lines {passage.start_line}-{passage.end_line}"
+    if passage.page:
+        place = f"page {passage.page}"
+    elif passage.start_line == passage.end_line:
+        place = f"line {passage.start_line}"
     headings = " › ".join(passage.headings)
     head = fitted(f"{number} · {place}  {clean_line(headings)}", width)
     text = " ".join(clean(passage.text).split())

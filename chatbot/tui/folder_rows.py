@@ -145,7 +145,9 @@ def duration(seconds: float) -> str:
 
 
 def size(num_bytes: int) -> str:
-    """A size: ``820 kB``, ``1.2 MB``."""
+    """A size: ``177 B``, ``820 kB``, ``1.2 MB``."""
+    if num_bytes < 1000:
+        return f"{num_bytes} B"
     if num_bytes < 1_000_000:
         return f"{num_bytes / 1000:.0f} kB"
     if num_bytes < 1_000_000_000:

@@ -24,7 +24,7 @@ from chatbot.terminal_text import is_safe
 from chatbot.tui.folder_rows import folder_rows
 from chatbot.tui.keys import bind
 
-HINTS = "Space on or off · a add · r index anew · x stop · Delete remove · Enter its documents"
+HINTS = "Space on or off · a add · r anew · x stop · Delete remove · Enter documents"
 
 
 class FoldersPane(Vertical):

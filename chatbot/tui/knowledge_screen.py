@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Label, TabbedContent, TabPane, Tabs
+from textual.widgets import TabbedContent, TabPane, Tabs
 
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.messages import Source
@@ -64,7 +64,6 @@ class KnowledgeScreen(ModalScreen[None]):
             box.border_title = "Knowledge"
             box.border_subtitle = "F5 F6 tabs · Esc closes"
             with Horizontal(id="knowledge-head"):
-                yield Label("Folder ", id="knowledge-folder-label")
                 yield self._chooser
             with TabbedContent(initial=self._begin_with, id="knowledge-tabs"):
                 with TabPane("Folders", id="folders"):

@@ -23,7 +23,7 @@ COLOURS: Final = (
 ALONE: Final = "·"
 """A passage of no cluster."""
 
-MAX_LABEL: Final = 28
+MAX_LABEL: Final = 36
 """Cells of a cluster's keywords."""
 
 

@@ -29,7 +29,7 @@ from chatbot.tui.map_canvas import (
     shape_of,
 )
 
-HINTS = "↑ ↓ ← → go from passage to passage · l hides the keywords · Enter opens the passage"
+HINTS = "↑ ↓ ← → from passage to passage · l hides the keywords · Enter opens"
 
 
 class MapView(Widget, can_focus=True):

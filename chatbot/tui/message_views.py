@@ -12,8 +12,9 @@ from textual.message import Message as TextualMessage
 from textual.timer import Timer
 from textual.widgets import Static
 
+from chatbot.conversation.source_block import sources_of
 from chatbot.messages import Making, Message, SettingChange, SourcesPart
-from chatbot.tui.answer_text import marked_text, sources_of
+from chatbot.tui.answer_text import marked_text
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 from chatbot.tui.markdown import safe_markdown
 from chatbot.tui.setting_marks import with_marks
@@ -232,6 +233,8 @@ class AnswerView(MessageView):
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")
         facts = [made.model, made.precision]
+        if made.is_by_program:
+            facts = ["the program's own words: no model was asked"]
         if made.statistics:
             facts.append(f"{made.statistics.num_new_tokens} tokens")
             if made.statistics.tokens_per_second:

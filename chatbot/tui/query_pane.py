@@ -95,7 +95,10 @@ class QueryPane(Vertical):
     def _show_heading(self) -> None:
         width = self._list.scrollable_content_region.width
         is_reranked = any(s.scores.reranked is not None for s in self._list.sources)
-        heading = heading_row(width, is_reranked=is_reranked) if self._list.sources else ""
+        heading = Content("")
+        if self._list.sources:
+            heading = heading_row(width, is_reranked=is_reranked)
+        self._heading.display = bool(heading)
         self._heading.update(heading)
 
     @on(OptionList.OptionHighlighted)
@@ -123,6 +126,6 @@ def _facts(found: SourcesPart, query: str) -> Content:
     count = len(found.sources) + len(found.candidates)
     facts = (
         f"{count} passages, {len(found.sources)} would be used · threshold {found.threshold:.2f} · "
-        f"{found.seconds * 1000:.0f} ms · ↓ Enter opens"
+        f"{found.seconds * 1000:.0f} ms"
     )
     return Content.assemble(notice, facts)

@@ -61,9 +61,9 @@ class RankingList(OptionList):
         return self.sources[index] if index is not None and index < len(self.sources) else None
 
     def on_resize(self) -> None:
-        highlighted = self.highlighted
+        highlighted = self.highlighted or 0
         self._draw()
-        self.highlighted = highlighted
+        self.highlighted = highlighted if self.sources else None
 
     def _draw(self) -> None:
         width = self.scrollable_content_region.width
@@ -102,7 +102,11 @@ def ranking_row(index: int, source: Source, scale: Scale, threshold: float, widt
         place = _place(source, width - head.cell_length - scores.cell_length - 1)
         return Content.assemble(head, place, " ", scores)
     place = _place(source, width - head.cell_length)
-    return Content.assemble(head, place, "\n   ", scores.truncate(width - 3))
+    lines = [scores.truncate(width - 3)]
+    if scale.reranked is not None:  # one score more than a narrow line holds
+        first, second = scores.divide([scores.plain.index("rerank")])
+        lines = [first.truncate(width - 3), second.truncate(width - 3)]
+    return Content("\n   ").join([Content.assemble(head, place), *lines])
 
 
 def _place(source: Source, width: int) -> Content:
@@ -135,22 +139,23 @@ def _score(
     name: str, value: float | None, share: float | None, of: float, form: str, is_labelled: bool
 ) -> Content:
     label = (f"{name} " if is_labelled else "", "dim")
+    width = 3 if is_labelled else 4
     if value is None:
         blank = len(format(0.0, form))
-        return Content.assemble(label, (f"···· {'–':>{blank}}  ", "dim"))
+        return Content.assemble(label, (f"{'·' * width} {'–':>{blank}}  ", "dim"))
     filled = min(max((share or 0.0) / of if of else 0.0, 0.0), 1.0)
-    return Content.assemble(label, (draw_bar(filled, 4), "$primary"), f" {value:{form}}  ")
+    return Content.assemble(label, (draw_bar(filled, width), "$primary"), f" {value:{form}}  ")
 
 
 def _relevance(
     value: float, threshold: float, is_labelled: bool
 ) -> list[Content | tuple[str, str]]:
     """Relevance with the threshold as a line across its bar."""
-    width = 8
+    width = 6 if is_labelled else 8
     bar = draw_bar(value, width)
     at = min(max(round(threshold * width), 0), width)
     colour = "$text-success" if value >= threshold else "$text-warning"
-    label = "relevance " if is_labelled else ""
+    label = "relevant " if is_labelled else ""
     return [
         (label, "dim"),
         (bar[:at], colour),

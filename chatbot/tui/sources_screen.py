@@ -61,7 +61,9 @@ class SourcesScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         is_reranked = any(s.scores.reranked is not None for s in self._list.sources)
         width = self._list.scrollable_content_region.width
-        self._heading.update(heading_row(width, is_reranked=is_reranked))
+        heading = heading_row(width, is_reranked=is_reranked)
+        self._heading.display = bool(heading)
+        self._heading.update(heading)
 
     @on(OptionList.OptionHighlighted)
     def _preview(self) -> None:

@@ -93,14 +93,19 @@ def told_hits(folder: Path) -> list[Hit]:
     return [
         told_hit(folder, "settings.md", top_p, (*sampling, "Top-p"), (12.4, 0.71, 0.032, 0.74)),
         told_hit(folder, "guide/glossary.md", nucleus, ("Glossary",), (9.1, 0.66, 0.031, 0.62)),
+        told_hit(folder, "settings.md", top_k, (*sampling, "Top-k"), (7.7, 0.52, 0.029, 0.48), 0),
         told_hit(
-            folder, "settings.md", top_k, (*sampling, "Top-k"), (7.7, 0.52, 0.029, 0.48), 0
+            folder,
+            "settings.md",
+            temperature,
+            (*sampling, "Temperature"),
+            (None, 0.44, 0.016, 0.36),
         ),
         told_hit(
-            folder, "settings.md", temperature, (*sampling, "Temperature"), (None, 0.44, 0.016, 0.36)
-        ),
-        told_hit(
-            folder, "keys.md", "Press F3 for what the next prompt consists of.", ("Keys",),
+            folder,
+            "keys.md",
+            "Press F3 for what the next prompt consists of.",
+            ("Keys",),
             (1.2, None, 0.012, 0.08),
         ),
     ]
@@ -118,33 +123,39 @@ def told_map() -> FolderMap:
         ("themes", "colours", "night"),
     ]
     files = list(TEXTS)
-    points, clusters = [], []
+    points: list[MapPoint] = []
+    clusters: list[MapCluster] = []
     for index, ((x, y), keywords) in enumerate(zip(middles, words, strict=True)):
         count = 30 + 9 * index
-        for number in range(count):
-            points.append(
-                MapPoint(
-                    x=min(max(chance.gauss(x, 0.07), 0), 1),
-                    y=min(max(chance.gauss(y, 0.08), 0), 1),
-                    cluster=index if chance.random() > 0.06 else -1,
-                    file=files[number % len(files)],
-                    start=0,
-                )
+        points += [
+            MapPoint(
+                x=min(max(chance.gauss(x, 0.07), 0), 1),
+                y=min(max(chance.gauss(y, 0.08), 0), 1),
+                cluster=index if chance.random() > 0.06 else -1,
+                file=files[number % len(files)],
+                start=0,
             )
+            for number in range(count)
+        ]
         clusters.append(MapCluster(keywords=keywords, num_passages=count, x=x, y=y))
     return FolderMap(points=tuple(points), clusters=tuple(clusters))
 
 
-class ToldFolders(FakeRetrieval):
+class QuietFolders(FakeRetrieval):
+    """Finds what it is given, and can be closed as the real one."""
+
+    async def close(self) -> None:
+        self.cancel_index()
+
+
+class ToldFolders(QuietFolders):
     """Finds, lists, reads and maps what stands above."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(*told_hits(folder))
         self.folder = folder
         self.folder_map = told_map()
-        self.documents = {
-            file: DocumentText(file=file, text=text) for file, text in TEXTS.items()
-        }
+        self.documents = {file: DocumentText(file=file, text=text) for file, text in TEXTS.items()}
         self.infos = (
             info("guide/glossary.md", "Glossary", GLOSSARY, 2),
             info("keys.md", "Keys", KEYS, 2),
