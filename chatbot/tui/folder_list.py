@@ -53,7 +53,7 @@ class FolderList(Widget, can_focus=True):
             lines[self.cursor] = lines[self.cursor].stylize("on $primary 30%")
         if not lines:
             lines = [Content.styled("no folder: F4 adds one", "dim")]
-        return [*lines, Content.styled(HINT, "$text-muted")]
+        return [*lines, Content.styled(HINT, "dim")]
 
     def show_folders(self, states: Sequence[FolderState]) -> None:
         """Show how the folders stand."""

@@ -16,7 +16,7 @@ from chatbot.tui.status_line import draw_bar
 COLOURS: Final = ("$text-primary", "$text-accent", "$text-success", "$text-secondary")
 """Of the sources, in turn; the numbers beside them say the same."""
 
-SHADES: Final = (("█", 0.75), ("▓", 0.6), ("▒", 0.45), ("░", 0.0))
+HEIGHTS: Final = (("▇", 0.85), ("▆", 0.75), ("▅", 0.65), ("▃", 0.55), ("▂", 0.0))
 """How well a sentence is supported, and the score from which each is drawn."""
 
 UNSUPPORTED: Final = "┄"
@@ -74,9 +74,9 @@ def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
     return f"…{text}" if keep_end else f"{text}…"
 
 
-def shade_of(score: float) -> str:
-    """The shade that says how well a sentence is supported."""
-    return next(shade for shade, least in SHADES if score >= least)
+def height_of(score: float) -> str:
+    """The height that says how well a sentence is supported."""
+    return next((height for height, least in HEIGHTS if score >= least), HEIGHTS[-1][0])
 
 
 def support_cells(support: Sequence[SentenceSupport], width: int) -> list[int]:
@@ -88,7 +88,7 @@ def support_cells(support: Sequence[SentenceSupport], width: int) -> list[int]:
 
 
 def support_strip(found: SourcesPart, width: int) -> Content:
-    """Sentence by sentence, what supports an answer: ``1███ 2▓▓▓▓ ?┄┄┄ 1██``."""
+    """Sentence by sentence, what supports an answer: ``1▇▇▇ 2▅▅▅▅ ?┄┄┄ 1▇▇``."""
     support = found.support
     parts: list[Content | str | tuple[str, str]] = []
     used = 0
@@ -105,8 +105,8 @@ def support_group(sentence: SentenceSupport, cells: int) -> Content:
     if sentence.source is None:
         return Content.styled(("?" + UNSUPPORTED * cells)[:cells], "$text-warning")
     number = str(sentence.source + 1)
-    shaded = (number + shade_of(sentence.score) * cells)[: max(cells, len(number) + 1)]
-    return Content.styled(shaded, colour_of(sentence.source))
+    drawn = (number + height_of(sentence.score) * cells)[: max(cells, len(number) + 1)]
+    return Content.styled(drawn, colour_of(sentence.source))
 
 
 def support_words(found: SourcesPart) -> str:
