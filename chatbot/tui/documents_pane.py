@@ -135,6 +135,7 @@ class DocumentsPane(Vertical):
     def _to_passages(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if self._passages:
+            self._passage_list.highlighted = self._passage_list.highlighted or 0
             self._passage_list.focus()
 
     @work(exclusive=True, group="passages")

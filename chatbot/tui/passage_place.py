@@ -6,6 +6,7 @@ Pure functions of texts. Knows nothing of how either is shown.
 from typing import Final
 
 from chatbot.messages import Source
+from chatbot.terminal_text import clean
 
 _ENOUGH: Final = 160
 """Letters and digits that say whether two texts are the same passage."""
@@ -40,4 +41,4 @@ def find_passage(text: str, source: Source) -> tuple[int, int] | None:
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text[: 8 * _ENOUGH]))[:_ENOUGH]
+    return "".join(filter(str.isalnum, clean(text[: 8 * _ENOUGH])))[:_ENOUGH]
