@@ -4,6 +4,7 @@ The JSON form is documented in the manual; its keys are a promise.
 """
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -11,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from chatbot.conversation.citations import with_citations
 from chatbot.conversation.prompt_arguments import add_input, parse_pairs
 from chatbot.conversation.prompt_library import load_library
+from chatbot.conversation.source_block import sources_of
 from chatbot.errors import ChatbotError, PromptUsageError
-from chatbot.events import PromptBuilt, TextDelta, TurnFinished
-from chatbot.messages import Message
-from chatbot.plain import StatusPrinter
+from chatbot.events import SourcesFound, TextDelta, TurnFinished, TurnStarted
+from chatbot.messages import Message, Source, SourcesPart
+from chatbot.plain import StatusPrinter, index_first, print_sources
 from chatbot.session import Session
 
 INTERRUPTED = 130
@@ -91,16 +94,19 @@ async def run_ask(
         manager = session.manager
         if resume is not None:
             await session.resume(resume)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
         answer: Message | None = None
         try:
+            is_stopped = not await _prepared(session)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
             async for event in manager.reply(question, overrides):
                 match event:
+                    case TurnStarted() if is_stopped:
+                        manager.stop()  # so that the question is kept, and reported
                     case TextDelta(text=text) if stream and not as_json:
                         sys.stdout.write(text)
                         sys.stdout.flush()
-                    case PromptBuilt():
-                        pass
+                    case SourcesFound(found=found) if found.notice:
+                        print(found.notice, file=sys.stderr)
                     case TurnFinished(answer=answer):
                         pass
         except ChatbotError as error:
@@ -116,7 +122,10 @@ async def run_ask(
                 report["chat_id"] = manager.conversation.id
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         elif answer.text:
-            sys.stdout.write("\n" if stream else answer.text + "\n")
+            marked = with_citations(answer.text, sources_of(answer), is_markdown=False)
+            sys.stdout.write("\n" if stream else marked + "\n")
+            sys.stdout.flush()
+            print_sources(answer)
         sys.stdout.flush()
         if answer.making.finish_reason == "error":
             print(answer.making.error, file=sys.stderr)
@@ -124,8 +133,38 @@ async def run_ask(
         return INTERRUPTED if answer.making.finish_reason == "cancelled" else 0
 
 
+async def _prepared(session: Session) -> bool:
+    """Have the folders indexed and the model loaded, side by side; False when broken off.
+
+    A model that cannot be loaded is told of by the turn that needs it.
+
+    Raises:
+        ChatbotError: the folders cannot be indexed.
+    """
+    load = asyncio.create_task(_loaded(session))
+    index = asyncio.create_task(index_first(session))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, index.cancel)
+    try:
+        await index
+    except asyncio.CancelledError:
+        session.retrieval.cancel_index()
+        return False
+    finally:
+        load.cancel()  # the engine goes on with it, for the turn
+    return True
+
+
+async def _loaded(session: Session) -> None:
+    with contextlib.suppress(ChatbotError):
+        await session.manager.load_model()
+
+
 def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
-    """The JSON object for an answer; ``error`` is there only when something went wrong."""
+    """The JSON object for an answer.
+
+    ``error`` is there only when something went wrong, ``notice`` only where the search was not
+    what it should be.
+    """
     made = answer.making
     if made is None:
         raise ValueError("only an answer can be reported")
@@ -147,6 +186,42 @@ def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
             "tokens_per_second": round(statistics.tokens_per_second, 2) if statistics else 0.0,
         },
     }
+    report |= _report_of_sources(sources_of(answer) or SourcesPart(()))
     if made.error:
         report["error"] = made.error
     return report
+
+
+def _report_of_sources(found: SourcesPart) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "sources": [_source_report(n, source) for n, source in enumerate(found.sources, 1)],
+        "support": [
+            {
+                "start": sentence.start,
+                "end": sentence.end,
+                "source": None if sentence.source is None else sentence.source + 1,
+                "score": round(sentence.score, 4),
+            }
+            for sentence in found.support
+        ],
+        "declined": found.is_declined,
+    }
+    if found.notice:
+        report["notice"] = found.notice
+    return report
+
+
+def _source_report(number: int, source: Source) -> dict[str, Any]:
+    return {
+        "index": number,
+        "file": source.file,
+        "folder": source.folder,
+        "title": source.title,
+        "start_line": source.start_line,
+        "end_line": source.end_line,
+        "page": source.page,
+        "start": source.start,
+        "end": source.end,
+        "text": source.text,
+        "scores": msgspec.structs.asdict(source.scores),
+    }

@@ -12,9 +12,12 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from chatbot import __version__
 from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
+from chatbot.knowledge_commands import add_folders_flag, add_knowledge_parsers
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.terminal_text import clean
 
@@ -33,6 +36,11 @@ _FLAGS = (
     ("--max-tokens", "max_tokens", "N"),
     ("--seed", "seed", "N"),
     ("--system", "system_prompt", "TEXT"),
+    ("--num-sources", "num_sources", "N"),
+    ("--relevance-threshold", "relevance_threshold", "X"),
+    ("--grounding", "grounding", "MODE"),
+    ("--embedding-model", "embedding_model", "MODEL"),
+    ("--reranker", "reranker", "MODEL"),
 )
 
 
@@ -78,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     settings.add_argument("--precision", choices=PRECISIONS, help=find_spec("precision").help)
     for flag, name, metavar in _FLAGS:
         settings.add_argument(flag, dest=name, metavar=metavar, help=find_spec(name).help)
+    add_folders_flag(settings)
     which = settings.add_mutually_exclusive_group()
     which.add_argument(
         "-c",
@@ -123,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
     ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
 
+    add_knowledge_parsers(commands)
     add_chats_parser(commands)
     prompts = commands.add_parser("prompts", help="the prompt library")
     listing = prompts.add_subparsers(dest="listing", metavar="COMMAND", required=True)
@@ -142,6 +152,10 @@ def _run(options: argparse.Namespace) -> int:
         from chatbot.doctor import run_doctor
 
         return run_doctor(as_json=options.json)
+    if options.command in ("index", "search"):
+        from chatbot.knowledge_commands import run_knowledge
+
+        return run_knowledge(options)
     if options.command == "chats":
         from chatbot.chats import run_chats
 
@@ -210,6 +224,10 @@ def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:
         value = getattr(options, name, None)
         if value is not None:
             settings = with_value(settings, name, clean(value))
+    if (folders := getattr(options, "folders", None)) is not None:
+        from chatbot.conversation.folders import folders_of_run
+
+        settings = msgspec.structs.replace(settings, folders=folders_of_run(folders))
     return settings
 
 

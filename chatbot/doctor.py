@@ -3,6 +3,7 @@
 Itself imports nothing heavy; what only torch knows is asked of a process of its own.
 """
 
+import asyncio
 import importlib.metadata
 import json
 import os
@@ -16,7 +17,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from chatbot.config import load_config
-from chatbot.paths import cache_dir, config_dir, config_file, data_dir, shipped_dir
+from chatbot.conversation.folders import path_of, problem_of
+from chatbot.errors import ChatbotError
+from chatbot.paths import cache_dir, config_dir, config_file, data_dir, log_dir, shipped_dir
+from chatbot.retrieval.client import RetrievalClient
+from chatbot.retrieval.values import IndexOptions
+from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.terminal_text import clean_line
 from chatbot.weights import EMBEDDED
 
@@ -68,6 +74,7 @@ def examine() -> list[Check]:
         *_weights(),
         *_devices(),
         *_folders(),
+        *_knowledge(),
         _config(),
         _terminal(),
         _hub(),
@@ -164,6 +171,60 @@ def _folders() -> list[Check]:
     if missing:
         checks.append(Check("shipped files", "problem", f"no {missing}", "reinstall the program"))
     return checks
+
+
+def _knowledge() -> list[Check]:
+    """The knowledge folders and their indexes, and whether the embedding model works."""
+    settings = load_config(config_file()).settings
+    if not any(folder.is_on for folder in settings.folders):
+        return [Check("knowledge", "note", "no folder is on", "/knowledge add ~/notes")]
+    return asyncio.run(_ask_retrieval(settings))
+
+
+async def _ask_retrieval(settings: Settings) -> list[Check]:
+    client = RetrievalClient(log_dir() / "retrieval.log")
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            checks = [await _folder(client, f) for f in settings.folders if f.is_on]
+            return [*checks, await _embedding(client, settings.embedding_model)]
+    except TimeoutError:
+        remedy = f"look into {client.log_file}"
+        return [Check("knowledge", "problem", "the retrieval process does not answer", remedy)]
+    finally:
+        await client.close()
+
+
+async def _folder(client: RetrievalClient, folder: KnowledgeFolder) -> Check:
+    name = f"folder {clean_line(folder.path)}"[:22]
+    if problem := problem_of(folder):
+        return Check(name, "note", "not there", problem)
+    path = str(path_of(folder))
+    try:
+        documents = await client.list_documents(path)
+    except ChatbotError as error:
+        return Check(name, "note", clean_line(str(error), 500), f"chatbot index {path}")
+    indexed = [document for document in documents if not document.problem]
+    if not documents:
+        return Check(name, "note", f"{path}: not indexed yet", "it will be when it is needed")
+    passages = sum(document.num_passages for document in indexed)
+    embedded = sum(document.num_embedded for document in indexed)
+    found = f"{len(indexed):,} files, {passages:,} passages, {embedded:,} of them embedded"
+    num_problems = len(documents) - len(indexed)
+    if num_problems:
+        remedy = "/knowledge problems says why"
+        return Check(name, "note", f"{found}; {num_problems:,} files not in the index", remedy)
+    return Check(name, "ok", found)
+
+
+async def _embedding(client: RetrievalClient, model: str) -> Check:
+    name = clean_line(model, 60)
+    try:
+        warmed = await client.warm(IndexOptions(embedding_model=model))
+    except ChatbotError as error:
+        remedy = "folders are searched by words alone meanwhile; set another embedding_model"
+        return Check("embedding model", "note", clean_line(str(error), 500), remedy)
+    found = f"{name}, {warmed.dimensions} dimensions, on {warmed.device}"
+    return Check("embedding model", "ok", found)
 
 
 def _config() -> Check:

@@ -11,24 +11,32 @@ import io
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+from chatbot.conversation.citations import source_lines, unsupported_sentences
 from chatbot.conversation.commands import run_command
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
+from chatbot.conversation.source_block import sources_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
     PromptBuilt,
+    SearchStarted,
     SettingChanged,
+    SourcesFound,
+    SupportFound,
     TextDelta,
     TurnEvent,
     TurnFinished,
     TurnStarted,
 )
+from chatbot.index_progress import IndexPrinter
+from chatbot.messages import Message
 from chatbot.session import Session
 from chatbot.terminal_text import clean
 
@@ -78,16 +86,41 @@ class StatusPrinter:
             self._width = 0
 
 
+def print_sources(answer: Message) -> None:
+    """Print the list of sources under an answer, and beside it what none of them supports."""
+    found = sources_of(answer)
+    if found is None or not found.sources:
+        return
+    print("", *source_lines(found), sep="\n", flush=True)
+    for sentence in unsupported_sentences(answer.text, found):
+        print(f"[in no source: {sentence}]", file=sys.stderr, flush=True)
+
+
 class PlainFace:
     """The plain mode, as the slash commands and the turn see it."""
 
-    def __init__(self, manager: ConversationManager, *, is_interactive: bool) -> None:
+    def __init__(
+        self,
+        manager: ConversationManager,
+        *,
+        is_interactive: bool,
+        prepare: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        """Make the face; it reads nothing yet.
+
+        Args:
+            manager: the conversation.
+            is_interactive: a person types.
+            prepare: what has to be done before the first question.
+        """
         self.manager = manager
         self.has_failed = False
         self._is_interactive = is_interactive
         self._is_leaving = False
         self._work: asyncio.Task[None] | None = None
         self._proposed = ""
+        self._prepare = prepare
+        self._preparing: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Read and answer lines until the user leaves or the input ends."""
@@ -123,11 +156,30 @@ class PlainFace:
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """See ``Face``."""
         async with aclosing(events):
-            await self._show_turn(events)
+            is_stopped = not await self._prepared()
+            await self._show_turn(events, is_stopped=is_stopped)
 
-    async def _show_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
+    async def _prepared(self) -> bool:
+        """Do what comes before the first question; False when the user broke it off."""
+        if self._prepare is None:
+            return True
+        self._preparing = asyncio.ensure_future(self._prepare())
+        self._prepare = None
+        try:
+            await self._preparing
+        except asyncio.CancelledError:
+            if not self._preparing.cancelled():
+                raise
+            return False
+        finally:
+            self._preparing = None
+        return True
+
+    async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
         async for event in events:
             match event:
+                case TurnStarted() if is_stopped:
+                    self.manager.stop()  # it is kept, and can be asked again
                 case TextDelta(text=text):
                     sys.stdout.write(text)
                     sys.stdout.flush()
@@ -135,17 +187,22 @@ class PlainFace:
                     self.tell(f"[{len(left_out)} earlier messages are left out of the prompt]")
                 case SettingChanged(change=change):
                     self.tell(f"[{change.name} {change.old} → {change.new}]")
+                case SourcesFound(found=found) if found.notice:
+                    self.tell(f"[{found.notice}]")
                 case TurnFinished(answer=answer):
                     if answer.text:
                         sys.stdout.write("\n")
                         sys.stdout.flush()
+                        print_sources(answer)
                     made = answer.making
                     if made and made.finish_reason == "error":
                         self._show_error(made.error)
                     elif made and made.finish_reason != "stop":
                         self.tell(f"[{_why_ended(made.finish_reason)}]")
-                case TurnStarted() | PromptBuilt():
+                case TurnStarted() | PromptBuilt() | SearchStarted() | SourcesFound():
                     pass
+                case SupportFound():
+                    pass  # said with the list of sources
 
     def show_note(self, markdown: str) -> None:
         """See ``Face``. What the user asked to see is output, not an aside."""
@@ -228,7 +285,8 @@ class PlainFace:
             await self.manager.load_model()
         except ChatbotError as error:
             # A turn that waits for the same model says the same.
-            if not (self.manager.is_busy and self.manager.settings.model == wanted):
+            is_answering = self.manager.is_busy or self._preparing is not None
+            if not (is_answering and self.manager.settings.model == wanted):
                 self._show_error(str(error))
 
     def show_settings(self) -> None:
@@ -245,7 +303,9 @@ class PlainFace:
 
     def _interrupt(self) -> None:
         """Ctrl+C: stops an answer; with none running it leaves a pipe and spares a person."""
-        if self.manager.is_busy:
+        if self._preparing:
+            self._preparing.cancel()
+        elif self.manager.is_busy:
             self.manager.stop()
         elif self._is_interactive:
             self.tell("\n(Ctrl+D or quit leaves)")
@@ -305,6 +365,20 @@ async def _read_line(prompt: str) -> str | None:
     return await line
 
 
+async def index_first(session: Session) -> None:
+    """Bring the folders up to date, and show how that goes, before the first question.
+
+    Raises:
+        ChatbotError: it cannot be done, or the user broke it off.
+    """
+    printer = IndexPrinter()
+    session.retrieval.on_status(printer.show)
+    try:
+        await session.knowledge.bring_up_to_date()
+    finally:
+        printer.close()
+
+
 async def run_plain(session: Session, resume: str | None = None) -> int:
     """Run the plain mode; returns the exit status.
 
@@ -326,12 +400,16 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         session.engine.on_status(printer.show)
         for problem in session.config.problems:
             print(problem, file=sys.stderr)
-        face = PlainFace(session.manager, is_interactive=is_interactive)
+        # A pipe does not ask again: its first question has to find everything.
+        prepare = None if is_interactive else partial(index_first, session)
+        face = PlainFace(session.manager, is_interactive=is_interactive, prepare=prepare)
         session.on_problem(face.tell)
         if resume is not None:
             await session.resume(resume)
             if is_interactive:
                 face.show_history()
         face.load_model()
+        if is_interactive:
+            session.knowledge.start()
         await face.run()
         return int(face.has_failed and not is_interactive)

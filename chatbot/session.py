@@ -10,9 +10,10 @@ from functools import partial
 from typing import Self
 
 from chatbot.config import Config, save_settings
+from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.client import EngineClient
-from chatbot.errors import StoreError
+from chatbot.errors import KnowledgeError, StoreError
 from chatbot.paths import config_file, data_dir, log_dir
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.settings import Settings
@@ -50,7 +51,13 @@ class Session:
             # Folders of the command line are for this run alone.
             keeps_folders=settings.folders == config.settings.folders,
         )
-        self.knowledge = self.manager.knowledge
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The knowledge folders of this run."""
+        if self.manager.knowledge is None:
+            raise KnowledgeError("This run was made without knowledge folders.")
+        return self.manager.knowledge
 
     async def resume(self, chat: str) -> None:
         """Go on with a stored chat.
@@ -83,7 +90,6 @@ class Session:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        if self.knowledge:
-            await self.knowledge.close()
+        await self.knowledge.close()
         await asyncio.gather(self.engine.close(), self.retrieval.close())
         await asyncio.to_thread(self.close_store)

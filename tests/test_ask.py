@@ -52,6 +52,9 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
         "device": None,
         "usage": {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None},
         "timings": {"load_seconds": None, "first_token_seconds": None, "tokens_per_second": None},
+        "sources": None,
+        "support": None,
+        "declined": None,
         "chat_id": None,
     }
     assert report["text"] == f"You said: hello{END}"[:-1]
@@ -63,7 +66,9 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
 
 
 def test_what_is_piped_in_is_added_to_the_question() -> None:
-    done = run_chatbot("ask", "Sum up:", "--json", stdin="Lots of\ntext – ends\n\n".encode())
+    done = run_chatbot(
+        "ask", "Sum up:", "-k", "none", "--json", stdin="Lots of\ntext – ends\n\n".encode()
+    )
     assert json.loads(done.stdout)["text"].startswith("You said: Sum up:\n\nLots of\ntext – ends\n")
     done = run_chatbot("ask", stdin=b"only piped \xff\x1b[2J\n")
     assert done.stdout == f"You said: only piped \ufffd{END}"

@@ -46,7 +46,7 @@ def test_several_lines_are_one_conversation_and_empty_ones_are_none(tmp_path: Pa
     assert done.returncode == 0
     assert done.stdout.startswith(said("one") + said("two"))
     messages = json.loads(file.read_text())["messages"]
-    assert [m["parts"][0]["text"] for m in messages][::2] == ["one", "two"]
+    assert [m["parts"][-1]["text"] for m in messages][::2] == ["one", "two"]
     assert messages[2]["parent_id"] == messages[1]["id"]
 
 

@@ -24,7 +24,7 @@ def test_each_setting_is_described_once() -> None:
     fields = {*Settings.__struct_fields__, *Settings().sampling.__struct_fields__}
     names = [spec.name for spec in SPECS]
     assert len(set(names)) == len(names)
-    assert set(names) == fields - {"sampling", "theme"}
+    assert set(names) == fields - {"sampling", "theme", "folders"}
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=by_name)

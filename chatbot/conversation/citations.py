@@ -70,3 +70,12 @@ def source_lines(part: SourcesPart) -> list[str]:
         f"[{number}] {source.location} · {source.title}"
         for number, source in enumerate(part.sources, 1)
     ]
+
+
+def unsupported_sentences(text: str, part: SourcesPart) -> list[str]:
+    """The sentences of an answer that no source supports, each on one line."""
+    return [
+        " ".join(text[sentence.start : sentence.end].split())
+        for sentence in part.support
+        if sentence.source is None
+    ]

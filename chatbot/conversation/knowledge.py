@@ -28,6 +28,7 @@ from chatbot.retrieval.client import Retrieval, RetrievalStatus
 from chatbot.retrieval.protocol import Found
 from chatbot.retrieval.values import SUPPORT_THRESHOLD, DocumentText, IndexOptions
 from chatbot.settings import MANUAL, KnowledgeFolder, Settings
+from chatbot.terminal_text import clean
 
 ChangeFolders = Callable[[tuple[KnowledgeFolder, ...]], None]
 """Takes other folders into the settings, and keeps them for the next start."""
@@ -315,6 +316,17 @@ class Knowledge:
                 )
             )
         return msgspec.structs.replace(found, support=tuple(support))
+
+    async def in_full(self, source: Source) -> Source:
+        """A source with its whole passage; as it is kept, where the passage is not there now."""
+        if source.verdict == "used" or source.folder not in {s.path for s in self.folders}:
+            return source
+        with suppress(ChatbotError):
+            passages = await self.retrieval.list_passages(source.folder, source.file)
+            for passage in passages:
+                if (passage.start, passage.end) == (source.start, source.end):
+                    return msgspec.structs.replace(source, text=clean(passage.text))
+        return source
 
     async def open_source(self, source: Source) -> DocumentText:
         """The document that a source is from.

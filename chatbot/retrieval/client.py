@@ -149,7 +149,8 @@ class RetrievalClient:
 
     def __init__(self, log_file: Path, command: Sequence[str] = RETRIEVAL_COMMAND) -> None:
         self.status = RetrievalStatus()
-        self._log_file = log_file
+        self.log_file = log_file
+        """What the process prints beside the protocol."""
         self._command = command
         self._worker: WorkerProcess[RetrievalEvent] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -283,7 +284,7 @@ class RetrievalClient:
                 raise WorkerError("The retrieval process was stopped, because the program ends.")
             if self._worker is None or not self._worker.is_alive:
                 self._worker = await WorkerProcess.start(
-                    self._command, RetrievalEvent, name=_NAME, log_file=self._log_file
+                    self._command, RetrievalEvent, name=_NAME, log_file=self.log_file
                 )
                 self._watch = asyncio.create_task(self._report_end(self._worker))
                 if self._is_paused:

@@ -130,7 +130,9 @@ async def _sources(face: Face, arguments: str) -> None:
         return
     if not arguments.isdecimal() or not 1 <= int(arguments) <= len(listed):
         raise CommandError(f"Name a source by its number, 1 to {len(listed)}: /sources 1")
-    face.show_note(source_in_full(int(arguments), listed[int(arguments) - 1]))
+    number = int(arguments)
+    source = await _knowledge_of(face).in_full(listed[number - 1])
+    face.show_note(source_in_full(number, source))
 
 
 def sources_table(part: SourcesPart) -> str:
@@ -155,13 +157,18 @@ def _row(number: int, source: Source, has_reranked: bool) -> list[str]:
     scores = source.scores
     row = [
         str(number),
-        f"`{source.location}` {source.title}",
+        _as_code(f"{source.location} · {source.title}"),
         _number(scores.lexical, 2),
         _number(scores.dense, 3),
         _number(scores.fused, 4),
     ]
     row += [_number(scores.reranked, 3)] if has_reranked else []
     return [*row, _number(scores.relevance, 2), source.verdict]
+
+
+def _as_code(text: str) -> str:
+    """A text out of a document, which in code cannot act as Markdown."""
+    return f"`{text.replace('`', chr(39))}`"
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -175,8 +182,9 @@ def _line(cells: Sequence[str]) -> str:
 def source_in_full(number: int, source: Source) -> str:
     """A passage with its place and its text, which cannot act as Markdown."""
     fence = "`" * 4
-    place = f"**{number}. {source.title}** · `{source.location}` · {source.verdict}"
-    return f"{place}\n\n{fence}text\n{clean_code(source.text)}\n{fence}"
+    place = _as_code(f"{source.location} · {source.title}")
+    text = clean_code(source.text)
+    return f"**{number}.** {place} · {source.verdict}\n\n{fence}text\n{text}\n{fence}"
 
 
 async def _search(face: Face, arguments: str) -> None:
@@ -190,17 +198,13 @@ async def _search(face: Face, arguments: str) -> None:
     if not listed:
         face.show_note(" ".join(filter(None, ("Nothing was found.", part.notice))))
         return
-    shown = part.sources or listed[:3]
+    shown = [await knowledge.in_full(source) for source in part.sources or listed[:3]]
     texts = [source_in_full(number, source) for number, source in enumerate(shown, 1)]
     face.show_note("\n\n".join([*texts, sources_table(part)]))
 
 
 COMMANDS = (
     Command("knowledge", "[VERB [DIR]]", f"lists the knowledge folders, or {_VERBS}.", _knowledge),
-    Command(
-        "sources", "[N]", "shows what the last answer was looked up in, or one passage.", _sources
-    ),
-    Command(
-        "search", "WORDS", "shows the passages that fit best, without asking the model.", _search
-    ),
+    Command("sources", "[N]", "shows where the last answer was looked up, or passage N.", _sources),
+    Command("search", "WORDS", "shows the passages that fit best, without an answer.", _search),
 )
