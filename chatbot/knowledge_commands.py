@@ -268,8 +268,7 @@ async def _search(
                 query,
                 paths,
                 options,
-                # Room for duplicates, which are not results.
-                num_hits=2 * num_results + 10,
+                num_hits=num_results,
                 reranker=settings.reranker,
             )
             hits = [hit for hit in found.hits if hit.duplicate_of is None][:num_results]

@@ -83,8 +83,12 @@ def checked_folder(text: str) -> KnowledgeFolder:
             f"{clean_line(str(path))} has control characters in its name; rename it first."
         )
     folder = KnowledgeFolder(_short(path))
+    if not path.exists():
+        raise KnowledgeError(
+            f"There is no folder {clean_line(folder.path)}; name one that is there."
+        )
     if problem := problem_of(folder):
-        raise KnowledgeError(problem.partition(", or take it out")[0].rstrip(".") + ".")
+        raise KnowledgeError(problem)
     if path == Path(path.anchor):
         raise KnowledgeError("The whole disk is no knowledge folder; name a folder in it.")
     return folder

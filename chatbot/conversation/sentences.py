@@ -86,6 +86,10 @@ _BEFORE_NUMBERS: Final = frozenset(
 )
 """After these the sentence goes on with a number."""
 
+_NOT_SPACE: Final = re.compile(r"\S")
+
+_WORD_LENGTH: Final = 20
+
 _LAST_WORD: Final = re.compile(r"[^\s(\[\"'“„«*_]+\Z")
 
 
@@ -175,20 +179,22 @@ def _ends(text: str) -> Iterator[int]:
 
 def _goes_on(text: str, found: "re.Match[str]") -> bool:
     """Whether what looks like the end of a sentence is in the middle of one."""
-    after = text[found.end() :].lstrip()
-    if not after:
+    following = _NOT_SPACE.search(text, found.end())
+    if following is None:
         return False
-    if after[0].islower():
+    after = following[0]
+    if after.islower():
         return True
     if not found[0].startswith(".") or found[0].startswith(".."):
         return False
-    before = _LAST_WORD.search(text, 0, found.start())
+    # A word is short: looked for over the whole text, many full stops would take long.
+    before = _LAST_WORD.search(text, max(0, found.start() - _WORD_LENGTH), found.start())
     word = before[0] if before else ""
     if len(word) == 1 and word.isupper():  # an initial
         return True
     word = word.lower()
     if word in _BEFORE_NUMBERS:
-        return after[0].isdigit()
+        return after.isdigit()
     return word in _BEFORE_NAMES or word in _BEFORE_MORE
 
 

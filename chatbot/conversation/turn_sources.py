@@ -6,6 +6,7 @@ engine nor the tree.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 
@@ -109,10 +110,7 @@ class TurnSources:
 
 def _declining(part: SourcesPart, statuses: list[FolderStatus], *, has_folders: bool) -> str:
     if not has_folders:
-        return (
-            f"I cannot look this up: {part.notice} "
-            "To let the model answer by itself: `/set grounding open`."
-        )
+        return f"I cannot look this up. {part.notice} {_OPEN}"
     best = max((c.scores.relevance for c in part.candidates), default=None)
     if best is None:
         found = "I found nothing about this in your folders."
@@ -126,8 +124,9 @@ def _declining(part: SourcesPart, statuses: list[FolderStatus], *, has_folders: 
         done = sum(status.num_files_done for status in unfinished)
         total = sum(status.num_files for status in unfinished)
         found += f" They are still being read ({done:,} of {total:,} files)."
-    lower = "" if best is None else "lower the threshold (`/set relevance_threshold`), or "
-    return (
-        f"{found} To get an answer all the same, {lower}let the model answer by itself "
-        "(`/set grounding open`)."
-    )
+    if best is None:
+        return f"{found} {_OPEN}"
+    return f"{found} To use it all the same, lower `relevance_threshold`. {_OPEN}"
+
+
+_OPEN: Final = "To let the model answer by itself, set `grounding` to `open`."

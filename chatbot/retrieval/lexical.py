@@ -1,0 +1,195 @@
+"""Search by words: a tantivy index on the disk, ranked by BM25.
+
+One process writes, any number may read at the same time. Knows nothing of documents and of
+embeddings.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import tantivy
+
+from chatbot.errors import KnowledgeError
+from chatbot.retrieval.words import analyser, find_terms, prepare
+
+LEXICAL_VERSION: Final = 1
+"""Goes up whenever the same passages would be indexed otherwise: the index is then made anew."""
+
+CONTEXT_WEIGHT: Final = 0.3
+"""Of a word in a passage's title and headings, where one in its text counts 1."""
+MAX_QUERY_TERMS: Final = 200
+"""Different terms of a query that count: a whole document pasted in must not take seconds."""
+
+_HEAP_BYTES: Final = 64_000_000
+_ANALYSER: Final = "words"
+
+
+class LexicalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage as the index takes it."""
+
+    id: int
+    """Not negative."""
+    text: str
+    context: str = ""
+    """What stands above it: the document's name and title, and the headings."""
+
+
+class LexicalIndex:
+    """The words of one folder's passages.
+
+    Args:
+        folder: where it is, or is to be made.
+        is_writer: whether this one may change it; there can be one such at a time.
+
+    Raises:
+        KnowledgeError: the index is damaged, or another has it open for writing.
+    """
+
+    def __init__(self, folder: Path, *, is_writer: bool = False) -> None:
+        self._schema = _make_schema()
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._index = tantivy.Index(self._schema, path=str(folder))
+            self._index.register_tokenizer(_ANALYSER, analyser())
+            self._index.config_reader("manual")
+            # One thread: the order of equal passages must not depend on chance.
+            self._writer = (
+                self._index.writer(heap_size=_HEAP_BYTES, num_threads=1) if is_writer else None
+            )
+        self._folder = folder
+        self.reload()
+
+    def add(self, entries: Iterable[LexicalEntry]) -> None:
+        """Add passages; they are found after ``commit``."""
+        writer = self._writing()
+        with _explained(self._folder):
+            for entry in entries:
+                # Not by keywords: the writer dies of an id that is not given as unsigned.
+                document = tantivy.Document()
+                document.add_unsigned("id", entry.id)
+                document.add_text("text", prepare(entry.text))
+                document.add_text("context", prepare(entry.context))
+                writer.add_document(document)
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """Take passages out, from ``commit`` on."""
+        writer = self._writing()
+        with _explained(self._folder):
+            # By a query: deletion by term takes the number for a signed one and finds nothing.
+            gone = tantivy.Query.term_set_query(self._schema, "id", list(ids))
+            writer.delete_documents_by_query(gone)
+
+    def clear(self) -> None:
+        """Take all passages out, from ``commit`` on."""
+        with _explained(self._folder):
+            self._writing().delete_all_documents()
+
+    def commit(self) -> None:
+        """Write what was added and deleted to the disk, and let searches see it."""
+        with _explained(self._folder):
+            self._writing().commit()
+        self.reload()
+
+    def reload(self) -> None:
+        """Let searches see what another process has committed."""
+        with _explained(self._folder):
+            self._index.reload()
+            self._searcher = self._index.searcher()
+
+    def search(
+        self, query: str, num: int, *, weights: Mapping[str, float] | None = None
+    ) -> list[tuple[int, float]]:
+        """Ids and BM25 scores of the passages that fit best, the best first.
+
+        Args:
+            query: any text at all.
+            num: how many at most.
+            weights: what to multiply each term's part of the score with; 1 where it is missing.
+        """
+        return self._run(self._scored(query, weights), num)
+
+    def score(
+        self, query: str, ids: Sequence[int], *, weights: Mapping[str, float] | None = None
+    ) -> dict[int, float]:
+        """BM25 scores of just these passages; those without a word of the query are left out."""
+        if not ids:
+            return {}
+        among = tantivy.Query.term_set_query(self._schema, "id", list(ids))
+        query_of_both = tantivy.Query.boolean_query(
+            [
+                (tantivy.Occur.Must, tantivy.Query.const_score_query(among, 0.0)),
+                (tantivy.Occur.Must, self._scored(query, weights)),
+            ]
+        )
+        return dict(self._run(query_of_both, len(ids)))
+
+    @property
+    def num_passages(self) -> int:
+        """How many can be found."""
+        return self._searcher.num_docs
+
+    def count_passages_with(self, terms: Sequence[str]) -> dict[str, int]:
+        """In how many passages each term occurs."""
+        return {term: self._searcher.doc_freq("text", term) for term in terms}
+
+    def close(self) -> None:
+        """Let go of the files; what was not committed is lost."""
+        if self._writer is not None:
+            with contextlib.suppress(ValueError, OSError):
+                self._writer.rollback()
+            self._writer = None
+
+    def _writing(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            raise RuntimeError("This index was opened for reading only.")
+        return self._writer
+
+    def _scored(self, query: str, weights: Mapping[str, float] | None) -> tantivy.Query:
+        """Any of the query's terms, in the text or above it."""
+        counts = Counter(find_terms(query)).most_common(MAX_QUERY_TERMS)
+        parts: list[tuple[tantivy.Occur, tantivy.Query]] = []
+        for term, count in counts:
+            weight = count * (weights.get(term, 1.0) if weights else 1.0)
+            for field, share in (("text", 1.0), ("context", CONTEXT_WEIGHT)):
+                one = tantivy.Query.term_query(self._schema, field, term, index_option="freq")
+                boosted = tantivy.Query.boost_query(one, weight * share)
+                parts.append((tantivy.Occur.Should, boosted))
+        return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.empty_query()
+
+    def _run(self, query: tantivy.Query, num: int) -> list[tuple[int, float]]:
+        with _explained(self._folder):
+            hits = self._searcher.search(query, limit=max(num, 1), count=False).hits
+            ids = self._searcher.fast_field_values("id", [address for _, address in hits])
+        return [(int(i), score) for i, (score, _) in zip(ids, hits, strict=True) if i is not None]
+
+
+def _make_schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("id", indexed=True, fast=True)
+    for field in ("text", "context"):
+        builder.add_text_field(field, tokenizer_name=_ANALYSER, index_option="freq")
+    return builder.build()
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn what tantivy raises into an error that says what to do.
+
+    Raises:
+        KnowledgeError: in its place.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if "lock" in str(error).lower():
+            raise KnowledgeError(
+                f"Another program is indexing into {folder}; wait until it has finished."
+            ) from error
+        raise KnowledgeError(
+            f"The word index in {folder} cannot be used ({error}); delete that folder, and it "
+            "is made anew."
+        ) from error

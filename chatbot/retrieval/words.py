@@ -1,0 +1,86 @@
+"""From text to the terms that lexical search knows: the same way for passages and for queries.
+
+Words are lower case, without accents, and cut back to their English stem, which does other
+languages little harm, as both sides lose the same. ``top_p``, ``top-p``, ``topP`` and ``top p``
+share terms. Scripts that put no space between words are taken two characters at a time.
+"""
+
+import functools
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import tantivy
+
+MAX_TERM_LENGTH: Final = 64
+"""Bytes; what is longer is no word that anybody looks for."""
+
+# Han, kana, Thai, Lao, Myanmar, Khmer.
+_UNSPACED: Final = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003134f"
+)
+_HAS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
+_WORD: Final = re.compile(r"[^\W_]+")
+_COMPOUND: Final = re.compile(r"[^\W_]+(?:[_-][^\W_]+){1,3}(?![_-]?\w)")
+_CAMEL: Final = re.compile(r"[^\W_]*[a-z][A-Z][^\W_]*")
+_CAMEL_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")
+
+
+def prepare(text: str) -> str:
+    """``text`` as words with a space between them, which is all that the analyser splits at."""
+    text = unicodedata.normalize("NFKC", text)
+    has_marks = not text.isascii() and _marks().search(text)
+    words = (_marked_word() if has_marks else _WORD).findall(text)
+    words += [re.sub("[_-]", "", compound) for compound in _COMPOUND.findall(text)]
+    for name in _CAMEL.findall(text):
+        words += _CAMEL_PART.findall(name)
+    if not text.isascii() and _HAS_UNSPACED.search(text):
+        words = [piece for word in words for piece in _split_unspaced(word)]
+    return " ".join(words)
+
+
+def find_terms(text: str) -> list[str]:
+    """The terms of ``text``, in order, as the index has them."""
+    terms: list[str] = analyser().analyze(prepare(text))
+    return terms
+
+
+@functools.cache
+def analyser() -> "tantivy.TextAnalyzer":
+    """What the index does to prepared text."""
+    import tantivy
+
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
+    for step in (
+        tantivy.Filter.remove_long(MAX_TERM_LENGTH),
+        tantivy.Filter.lowercase(),
+        tantivy.Filter.ascii_fold(),
+        tantivy.Filter.stemmer("english"),
+    ):
+        builder = builder.filter(step)
+    return builder.build()
+
+
+@functools.cache
+def _marks() -> "re.Pattern[str]":
+    """Marks that belong to the letter before them, as in Hindi or Thai."""
+    characters = map(chr, range(0x300, 0x20000))
+    return re.compile(f"[{''.join(c for c in characters if unicodedata.category(c)[0] == 'M')}]")
+
+
+@functools.cache
+def _marked_word() -> "re.Pattern[str]":
+    return re.compile(rf"(?:[^\W_]+{_marks().pattern}*)+")
+
+
+def _split_unspaced(word: str) -> list[str]:
+    """``word`` itself, or the pairs of characters of a script that needs that."""
+    pieces: list[str] = []
+    for run in re.findall(f"[{_UNSPACED}]+|[^{_UNSPACED}]+", word):
+        if len(run) > 1 and _HAS_UNSPACED.match(run):
+            pieces += [run[i : i + 2] for i in range(len(run) - 1)]
+        else:
+            pieces.append(run)
+    return pieces
