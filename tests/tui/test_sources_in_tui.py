@@ -312,6 +312,20 @@ async def test_sources_without_a_search_are_refused(make_app: MakeApp) -> None:
         await until(pilot, lambda: "Nothing was searched" in notices(app))
 
 
+async def test_the_command_opens_the_screen_and_the_table_of_a_passage(
+    make_told: MakeApp,
+) -> None:
+    app = make_told()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await ask_and_wait(pilot, app, "What does top-p do?")
+        await ask(pilot, "/sources")
+        await until(pilot, lambda: isinstance(app.screen, SourcesScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.screen_stack[0])
+        await ask(pilot, "/sources 2")
+        await until(pilot, lambda: "2. Glossary" in screen_text(app))
+
+
 async def test_the_keys_are_rebindable(make_told: MakeApp) -> None:
     app = make_told()
     app._keymap_wanted = {"source_1": "o"}
