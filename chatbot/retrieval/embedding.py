@@ -125,7 +125,9 @@ class Embedder:
         """One thread at a time, since tokenizers cannot be shared; a query before passages."""
         with self._turn:
             self._num_queries += is_query
-            self._turn.wait_for(lambda: not self._is_busy and (is_query or self._num_queries == 0))
+            self._turn.wait_for(
+                lambda: not self._is_busy and (is_query or self._num_queries == 0)
+            )
             self._num_queries -= is_query
             self._is_busy = True
         try:

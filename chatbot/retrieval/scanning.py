@@ -56,9 +56,7 @@ def choose_scan(device: str, dimensions: int) -> Scan:
     query = torch.randn(dimensions, generator=generator)
     query /= query.norm()
     exact = matrix.float() @ query
-    usable = [
-        s for s in (scan_with_integers, scan_with_bfloat16) if _is_right(s, matrix, query, exact)
-    ]
+    usable = [s for s in (scan_with_integers, scan_with_bfloat16) if _is_right(s, matrix, query, exact)]
     seconds = dict.fromkeys(usable, float("inf"))
     # In turns, and the best of several: other programs are busy, too.
     for _ in range(_NUM_TRIALS):
@@ -69,7 +67,9 @@ def choose_scan(device: str, dimensions: int) -> Scan:
     return min(usable, key=seconds.__getitem__, default=scan_in_blocks)
 
 
-def _is_right(scan: Scan, matrix: torch.Tensor, query: torch.Tensor, exact: torch.Tensor) -> bool:
+def _is_right(
+    scan: Scan, matrix: torch.Tensor, query: torch.Tensor, exact: torch.Tensor
+) -> bool:
     try:
         product = scan(matrix, query)
     except (RuntimeError, AttributeError, NotImplementedError):
