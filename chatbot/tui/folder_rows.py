@@ -124,17 +124,19 @@ def _counts(state: FolderState, width: int) -> list[Content]:
     if status.error:
         text = fitted(f"    ✗ {clean_line(status.error, 300)}", width)
         return [first, Content.styled(text, "$text-error")]
-    facts = [
-        f"{status.num_files:,} files",
-        f"{status.num_passages:,} passages",
-        f"{status.num_embedded / max(status.num_passages, 1):.0%} embedded",
-        size(status.num_bytes),
-    ]
+    facts = [counted(status.num_files, "file"), counted(status.num_passages, "passage")]
+    if status.num_passages:
+        facts.append(f"{status.num_embedded / status.num_passages:.0%} embedded")
+    facts.append(size(status.num_bytes))
     second: list[str | tuple[str, str]] = [(f"    {' · '.join(facts)}", "dim")]
     if status.num_problems:
-        count = status.num_problems
-        second.append((f" · ▲ {count} problem{'s' if count != 1 else ''}", "$text-warning"))
+        second.append((f" · ▲ {counted(status.num_problems, 'problem')}", "$text-warning"))
     return [first, Content.assemble(*second)]
+
+
+def counted(count: int, name: str) -> str:
+    """So many of something: ``1 file``, ``1,200 files``."""
+    return f"{count:,} {name}{'s' if count != 1 else ''}"
 
 
 def duration(seconds: float) -> str:

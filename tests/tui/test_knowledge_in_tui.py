@@ -120,7 +120,7 @@ async def test_a_folder_that_is_not_there_is_refused_where_it_was_typed(app: Cha
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await knowledge_screen(pilot, app, "a")
         await pilot.press(*"/no/such", "enter")
-        await until(pilot, lambda: "✗ The folder /no/such is not there" in screen_text(app))
+        await until(pilot, lambda: "✗ There is no folder /no/such" in screen_text(app))
         assert screen.query_one("#folder-path", Input).value == "/no/such"
         await pilot.press("escape")
         await pilot.pause()

@@ -323,7 +323,7 @@ async def test_the_command_opens_the_screen_and_the_table_of_a_passage(
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.screen_stack[0])
         await ask(pilot, "/sources 2")
-        await until(pilot, lambda: "2. Glossary" in screen_text(app))
+        await until(pilot, lambda: "2. guide/glossary.md:3 · Glossary" in screen_text(app))
 
 
 async def test_the_keys_are_rebindable(make_told: MakeApp) -> None:
