@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from chatbot.conversation.citations import source_lines, unsupported_sentences
 from chatbot.conversation.commands import run_command
+from chatbot.conversation.commands.knowledge import sources_table
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
@@ -36,7 +37,7 @@ from chatbot.events import (
     TurnStarted,
 )
 from chatbot.index_progress import IndexPrinter
-from chatbot.messages import Message
+from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
 from chatbot.terminal_text import clean
 
@@ -292,6 +293,10 @@ class PlainFace:
     def show_settings(self) -> None:
         """See ``Face``."""
         self.tell("[set]")
+
+    def show_sources(self, found: SourcesPart) -> None:
+        """See ``Face``."""
+        self.show_note(sources_table(found))
 
     def set_theme(self, name: str) -> None:
         """See ``Face``."""

@@ -7,7 +7,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -21,13 +21,15 @@ from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
 from chatbot.events import TurnEvent
+from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.settings import Settings
 from chatbot.tui.chat_view import ChatView
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
-from chatbot.tui.keys import bind, check_keymap
+from chatbot.tui.keys import bind, check_keymap, shown_keys
+from chatbot.tui.knowledge_watch import KnowledgeWatch
 from chatbot.tui.message_actions import act_on_message
 from chatbot.tui.message_views import MessageView
 from chatbot.tui.prompt import Prompt
@@ -37,6 +39,10 @@ from chatbot.tui.status_line import StatusLine
 from chatbot.tui.themes import load_themes
 from chatbot.tui.turn_rendering import render_turn, show_path
 
+if TYPE_CHECKING:
+    from chatbot.conversation.knowledge import Knowledge
+    from chatbot.tui.folder_list import FolderList
+
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
 
@@ -45,7 +51,7 @@ WIDE_ENOUGH = 110
 
 _BEHIND_A_DIALOG: Final = frozenset(
     (
-        *("command_palette", "focus_messages", "help", "new_chat", "prompts"),
+        *("command_palette", "focus_messages", "help", "knowledge", "new_chat", "prompts"),
         *("scroll_chat", "toggle_sidebar"),
     )
 )
@@ -65,6 +71,7 @@ class ChatApp(App[int]):
         bind("new_chat", priority=True),
         bind("chats", priority=True),
         bind("ribbon", priority=True),
+        bind("knowledge", priority=True),
         bind("prompts", priority=True),
         bind("palette", "command_palette", priority=True),
         bind("help", priority=True),
@@ -90,6 +97,7 @@ class ChatApp(App[int]):
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
         self._sidebar = Sidebar(self.manager.settings, self._theme_names)
+        self._knowledge = KnowledgeWatch(self, session.knowledge)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -107,7 +115,7 @@ class ChatApp(App[int]):
         self._hints.display = False
         self._prompt.focus()
         self.session.engine.on_status(self._show_status)
-        self.session.on_problem(self._refuse)
+        self.session.on_problem(self.refuse)
         if len(self.manager.conversation):
             self.show_conversation()
         for problem in (
@@ -122,16 +130,21 @@ class ChatApp(App[int]):
         """Do what would have held up the first frame."""
         self.load_model()
         await self._sidebar.fill()
+        self._knowledge.start()
         gc.freeze()
         gc.enable()
 
     async def on_unmount(self) -> None:
-        await self.session.engine.close()
+        await self.session.knowledge.close()
+        await asyncio.gather(self.session.engine.close(), self.session.retrieval.close())
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Prompts", "Use a prompt of the library", self.action_prompts)
+        yield SystemCommand(
+            "Knowledge", "Folders, documents, a search, a map", self.action_knowledge
+        )
         yield SystemCommand("Settings", "Show or hide the sidebar", self.action_toggle_sidebar)
         yield SystemCommand("Quit", "End the program", self.action_quit)
         for command in COMMANDS.values():
@@ -151,7 +164,7 @@ class ChatApp(App[int]):
     def _accepts(self, text: str) -> bool:
         """Whether a text can be sent now: commands always, questions one at a time."""
         if self.manager.is_busy and not text.startswith("/"):
-            self._refuse("An answer is being written; Esc stops it. Your message stays here.")
+            self.refuse("An answer is being written; Esc stops it. Your message stays here.")
             return False
         return True
 
@@ -168,7 +181,7 @@ class ChatApp(App[int]):
             else:
                 await self.run_turn(self.manager.reply(text))
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             self._prompt.give_back(text)
 
     @on(Prompt.Changed)
@@ -208,7 +221,7 @@ class ChatApp(App[int]):
             with self.suspend():
                 text = edit_text(self._prompt.text)
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
         else:
             self._prompt.propose(text)
         self.refresh(layout=True)
@@ -222,12 +235,16 @@ class ChatApp(App[int]):
         try:
             self.manager.change_setting(event.name, event.text)
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
         if self.manager.settings == before:
             return
         self.show_settings()
         if event.name in ("model", "precision"):
             self.load_model()
+
+    # By its name, because the class is not there before the first frame.
+    def on_folder_list_switched(self, event: "FolderList.Switched") -> None:
+        self._knowledge.switch(event.path, is_on=event.is_on)
 
     @on(ChatView.FocusLost)
     def _refocus(self) -> None:
@@ -244,7 +261,7 @@ class ChatApp(App[int]):
             elif event.action != "next_message":
                 await act_on_message(self, self._chat, event.view, event.action)
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
 
     # Actions of the key table
 
@@ -279,7 +296,7 @@ class ChatApp(App[int]):
         from chatbot.tui.chats_screen import ChatsScreen
 
         if self.session.store is None:
-            self._refuse("Chats are not kept in this run.")
+            self.refuse("Chats are not kept in this run.")
             return
         screen = ChatsScreen(self.session.store, self.manager.conversation.id)
         self.push_screen(screen, self._chat_chosen)
@@ -298,7 +315,7 @@ class ChatApp(App[int]):
             if message_id is not None and message_id in conversation and message_id not in shown:
                 conversation.show(conversation.newest_leaf(message_id))
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             return
         await self.draw_conversation()
         if message_id is not None:
@@ -312,6 +329,10 @@ class ChatApp(App[int]):
         """Whether an action of the app makes sense now."""
         covered = isinstance(self.screen, ModalScreen)
         return not (covered and action in _BEHIND_A_DIALOG)
+
+    def action_knowledge(self) -> None:
+        """Show the knowledge folders."""
+        self._knowledge.open_knowledge()
 
     def action_prompts(self) -> None:
         """Choose a prompt of the library; what is in the message box is its input."""
@@ -330,7 +351,7 @@ class ChatApp(App[int]):
                 self._prompt.text = ""
             await use_prompt(self, filled)
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             if filled:
                 self._prompt.give_back(filled.text)
 
@@ -406,7 +427,7 @@ class ChatApp(App[int]):
         try:
             await self.manager.load_model()
         except ChatbotError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
         self.show_settings()
 
     def show_settings(self) -> None:
@@ -424,6 +445,14 @@ class ChatApp(App[int]):
             raise ThemeError(f"There is no theme {name!r}; there are {known}.")
         self.theme = name
 
+    def show_sources(self, found: SourcesPart) -> None:
+        """Show all that was found for an answer."""
+        self._knowledge.open_sources(found)
+
+    def open_source(self, found: SourcesPart, index: int) -> None:
+        """Show a source of an answer in its document."""
+        self._knowledge.open_passage(found, index)
+
     def leave(self) -> None:
         """End the program."""
         self.exit(0)
@@ -436,7 +465,7 @@ class ChatApp(App[int]):
             try:
                 self.manager.change_theme(theme_name)
             except ChatbotError as error:
-                self._refuse(str(error))
+                self.refuse(str(error))
             self.show_settings()
 
     def _choose_first_theme(self) -> None:
@@ -463,5 +492,23 @@ class ChatApp(App[int]):
         """Say something in passing."""
         self.notify(sentence)
 
-    def _refuse(self, sentence: str) -> None:
+    def show_folders(self, knowledge: "Knowledge", work: str) -> None:
+        """Show the knowledge folders in the sidebar, and what is being done to them."""
+        self._sidebar.show_folders(knowledge.folders)
+        self._status.knowledge = work
+
+    def open_screen(self, make: Callable[[], Screen[Any]]) -> None:
+        """Show a screen over this one."""
+        self.push_screen(make())
+
+    def key_of(self, action: str) -> str:
+        """The keys that an action is bound to now, as a person reads them."""
+        return shown_keys(action, self._keymap_wanted)
+
+    def warn(self, sentence: str) -> None:
+        """Say what the user may want to look at."""
+        self.notify(sentence, severity="warning", timeout=10, markup=False)
+
+    def refuse(self, sentence: str) -> None:
+        """Say what went wrong."""
         self.notify(sentence, severity="error", timeout=10, markup=False)

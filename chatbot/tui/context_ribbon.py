@@ -28,14 +28,20 @@ class Share(msgspec.Struct, frozen=True):
 
 def shares(built: PromptBuilt) -> tuple[Share, ...]:
     """The parts of the window, in their order in it; they add up to it."""
-    named = built.num_system_tokens + built.num_history_tokens + built.num_question_tokens
+    named = (
+        built.num_system_tokens
+        + built.num_history_tokens
+        + built.num_source_tokens
+        + built.num_question_tokens
+    )
     free = built.context_length - built.num_prompt_tokens - built.room
     return (
         Share("system", built.num_system_tokens, "█", "$secondary"),
         Share("history", built.num_history_tokens, "▓", "$primary"),
+        Share("sources", built.num_source_tokens, "▤", "$success"),
         Share("question", built.num_question_tokens, "▒", "$accent"),
         Share("template", built.num_prompt_tokens - named, "▚", "$foreground-muted"),
-        Share("room for the answer", built.room, "░", "$success"),
+        Share("room for the answer", built.room, "░", "$foreground-muted"),
         Share("free", free, "·", "$foreground-muted"),
     )
 

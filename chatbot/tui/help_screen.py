@@ -62,7 +62,7 @@ def sections(keymap: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, s
             [
                 (shown_keys(name, keymap), key.help, name)
                 for name, key in KEYS.items()
-                if key.place == place
+                if key.place == place and (key.is_listed or name in keymap)
             ],
         )
     yield "Commands", [(c.usage, c.help.rstrip("."), "") for c in COMMANDS.values()]

@@ -9,7 +9,10 @@ from typing import Final, Literal
 import msgspec
 from textual.binding import Binding, Keymap
 
-Place = Literal["everywhere", "prompt", "message", "chats"]
+Place = Literal["everywhere", "prompt", "message", "passage", "knowledge", "chats"]
+
+NUM_SOURCE_KEYS: Final = 9
+"""Sources of an answer that have a key of their own."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -19,6 +22,8 @@ class Key(msgspec.Struct, frozen=True):
     """Key names, separated by commas."""
     help: str
     place: Place
+    is_listed: bool = True
+    """Has a line of its own in the help."""
 
 
 KEYS: Final[Mapping[str, Key]] = {
@@ -34,6 +39,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
     "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),
     "ribbon": Key("f3", "what the next prompt consists of", "everywhere"),
+    "knowledge": Key("f4", "your folders: documents, searches, a map", "everywhere"),
     "prompts": Key("ctrl+r", "use a prompt of the library", "everywhere"),
     "palette": Key("ctrl+p", "all commands, by name", "everywhere"),
     "help": Key("f1", "this help", "everywhere"),
@@ -53,6 +59,34 @@ KEYS: Final[Mapping[str, Key]] = {
     "fork": Key("f", "begin a new chat with all up to here", "message"),
     "pin": Key("p", "keep in the window, or no longer", "message"),
     "delete": Key("delete", "delete it with all below; /undo brings it back", "message"),
+    "sources": Key("s", "all that was found for an answer, with scores", "message"),
+    **{
+        f"source_{number}": Key(
+            str(number), f"open source {number} of an answer", "message", is_listed=number == 1
+        )
+        for number in range(1, NUM_SOURCE_KEYS + 1)
+    },
+    "next_source": Key("right,n", "the next source", "passage"),
+    "previous_source": Key("left,p", "the source before", "passage"),
+    "copy_passage": Key("c", "copy the passage", "passage"),
+    "edit_document": Key("e", "open the document in your own editor", "passage"),
+    "back_to_passage": Key("b", "back to the passage", "passage"),
+    "up": Key("up,k", "a line up", "passage"),
+    "down": Key("down,j", "a line down", "passage"),
+    "page_up": Key("pageup", "a page up", "passage"),
+    "page_down": Key("pagedown,space", "a page down", "passage"),
+    "start": Key("home", "the beginning of the document", "passage"),
+    "end": Key("end", "the end of the document", "passage"),
+    "add_folder": Key("a", "add a folder", "knowledge"),
+    "switch_folder": Key("space", "search the folder, or no longer", "knowledge"),
+    "remove_folder": Key("delete", "remove the folder from the list; its files stay", "knowledge"),
+    "reindex_folder": Key("r", "index the folder anew", "knowledge"),
+    "cancel_index": Key("x", "stop indexing; what is indexed stays", "knowledge"),
+    "open_passage": Key("enter", "open the passage in its document", "knowledge"),
+    "map_labels": Key("l", "show or hide the keywords on the map", "knowledge"),
+    "only_problems": Key("p", "only the files that could not be read, or all", "knowledge"),
+    "previous_pane": Key("ctrl+left,f5", "the tab before", "knowledge"),
+    "next_pane": Key("ctrl+right,f6", "the next tab", "knowledge"),
     "rename_chat": Key("f2", "rename the chat", "chats"),
     "pin_chat": Key("ctrl+s", "keep the chat at the top, or no longer", "chats"),
     "delete_chat": Key("ctrl+d", "delete the chat", "chats"),
@@ -63,6 +97,8 @@ PLACES: Final[Mapping[Place, str]] = {
     "everywhere": "Everywhere",
     "prompt": "While writing",
     "message": "On a message",
+    "passage": "In a passage",
+    "knowledge": "On the knowledge screen",
     "chats": "In the list of chats",
 }
 

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.errors import CommandError
+from chatbot.messages import SourcesPart
 from chatbot.tui.chat_view import ChatView
-from chatbot.tui.message_views import MessageView
+from chatbot.tui.message_views import AnswerView, MessageView
 
 
 class Actor(Protocol):
@@ -30,6 +31,14 @@ class Actor(Protocol):
 
     def count_context(self) -> object:
         """Show anew what the next prompt consists of."""
+        ...
+
+    def show_sources(self, found: SourcesPart) -> None:
+        """Show all that was found for an answer."""
+        ...
+
+    def open_source(self, found: SourcesPart, index: int) -> None:
+        """Show a source of an answer in its document."""
         ...
 
     async def draw_conversation(self) -> None:
@@ -77,6 +86,31 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
             app.manager.delete_message(view.message_id)
             await app.draw_conversation()
             app.tell("Deleted. /undo brings it back.")
+        case "sources":
+            app.show_sources(_found(view))
+        case _ if action.startswith("source_"):
+            open_source(app, view, int(action.removeprefix("source_")) - 1)
+
+
+def open_source(app: Actor, view: MessageView, index: int) -> None:
+    """Show the source with this index in its document.
+
+    Raises:
+        CommandError: the answer has no such source.
+    """
+    found = _found(view)
+    if not index < len(found.sources):
+        raise CommandError(
+            f"This answer has no source {index + 1}; s shows all that was found for it."
+        )
+    app.open_source(found, index)
+
+
+def _found(view: MessageView) -> SourcesPart:
+    found = view.found if isinstance(view, AnswerView) else None
+    if found is None:
+        raise CommandError("Nothing was searched for this answer; F4 shows your folders.")
+    return found
 
 
 def _show_up_to_question(app: Actor, view: MessageView) -> None:

@@ -12,13 +12,17 @@ from textual.message import Message as TextualMessage
 from textual.timer import Timer
 from textual.widgets import Static
 
-from chatbot.messages import Making, Message, SettingChange
-from chatbot.tui.keys import bind
+from chatbot.conversation.source_block import sources_of
+from chatbot.messages import Making, Message, SettingChange, SourcesPart
+from chatbot.tui.answer_text import marked_text
+from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 from chatbot.tui.markdown import safe_markdown
 from chatbot.tui.setting_marks import with_marks
 
 if TYPE_CHECKING:
     from textual.widgets.markdown import MarkdownStream
+
+    from chatbot.tui.sources_view import SourcesView
 
 UPDATES_PER_SECOND: Final = 20
 """Markdown cannot be laid out much more often than this; deltas are gathered in between."""
@@ -94,7 +98,15 @@ class QuestionView(MessageView):
 
 
 class AnswerView(MessageView):
-    """An answer: Markdown that grows, and under it a line on how it was made."""
+    """An answer: Markdown that grows, under it what it rests on, and how it was made."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("sources", "act('sources')"),
+        *(
+            bind(f"source_{number}", f"act('source_{number}')")
+            for number in range(1, NUM_SOURCE_KEYS + 1)
+        ),
+    ]
 
     def __init__(self, message_id: str, message: Message | None = None, variant: str = "") -> None:
         """Show an answer.
@@ -113,7 +125,10 @@ class AnswerView(MessageView):
         """Characters of the marked text that are on the screen."""
         self._num_tokens = 0
         self._rest_until = 0.0
-        self._body = safe_markdown(_with_marks(message) if message else "")
+        self._found_words = ""
+        """What the search came to, in the foot while the answer is written."""
+        self._sources: SourcesView | None = None
+        self._body = safe_markdown(marked_text(message) if message else "")
         self._foot = Static("", markup=False, classes="message-foot")
         self._stream: MarkdownStream | None = None
         self._timer: Timer | None = None
@@ -122,8 +137,15 @@ class AnswerView(MessageView):
     def text(self) -> str:
         return self._message.text if self._message else "".join(self._parts)
 
+    @property
+    def found(self) -> SourcesPart | None:
+        """What the answer could rest on; None where nothing was searched for it."""
+        return sources_of(self._message) if self._message else None
+
     def compose(self) -> ComposeResult:
         yield self._body
+        if self.found:
+            yield self._make_sources(self.found)
         yield self._foot
 
     def on_mount(self) -> None:
@@ -137,6 +159,14 @@ class AnswerView(MessageView):
     def say(self, text: str) -> None:
         """Say in the foot, in one line, what is going on: ``reading 312 tokens``."""
         self._foot.update(text, layout=not self._foot.size.height)
+
+    def say_reading(self, num_tokens: int) -> None:
+        """Say in the foot that the model reads the prompt."""
+        self.say(f"{self._found_words}reading {num_tokens:,} tokens")
+
+    def say_found(self, words: str) -> None:
+        """Say in the foot, for as long as the answer is written, what was found for it."""
+        self._found_words = f"{words} · "
 
     def append(self, text: str, num_tokens: int) -> None:
         """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
@@ -156,10 +186,32 @@ class AnswerView(MessageView):
         if self._stream:
             await self._stream.stop()
         # The stream leaves a long code block with stale highlighting; one full update does not.
-        await self._body.update(_with_marks(message))
+        await self._body.update(marked_text(message))
         self.remove_class("-streaming")
+        await self._show_sources()
         if message.making:
             self._show_making(message.making)
+
+    async def _show_sources(self) -> None:
+        """Show what the finished answer rests on."""
+        if self.found is None:
+            return
+        if self._sources is None:
+            await self.mount(self._make_sources(self.found), before=self._foot)
+        else:
+            self._sources.found = self.found
+
+    def _make_sources(self, found: SourcesPart) -> "SourcesView":
+        # Only where there are sources: the first frame has no use for them.
+        from chatbot.tui.sources_view import SourcesView
+
+        self._sources = SourcesView(found)
+        return self._sources
+
+    # By its name, because the class is not there where no answer has sources.
+    def on_sources_view_chosen(self, event: "SourcesView.Chosen") -> None:
+        event.stop()
+        self.action_act(f"source_{event.index + 1}")
 
     async def _write_new(self) -> None:
         started = monotonic()
@@ -169,7 +221,7 @@ class AnswerView(MessageView):
         if len(marked) > self._num_written and self._stream:
             new = marked[self._num_written :]
             self._num_written = len(marked)
-            self.say(f"{self._num_tokens} tokens")
+            self.say(f"{self._found_words}{self._num_tokens} tokens")
             await self._stream.write(new)
             self.call_after_refresh(self._rest, started)
 
@@ -181,6 +233,8 @@ class AnswerView(MessageView):
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")
         facts = [made.model, made.precision]
+        if made.is_by_program:
+            facts = ["the program's own words: no model was asked"]
         if made.statistics:
             facts.append(f"{made.statistics.num_new_tokens} tokens")
             if made.statistics.tokens_per_second:
@@ -221,8 +275,3 @@ class LeftOutMark(Static):
     def say(self, count: int) -> None:
         """Show how many there are."""
         self.update(f"↑ {count} messages above were left out: the model was not given them ↑")
-
-
-def _with_marks(message: Message) -> str:
-    changes = message.making.changes if message.making else ()
-    return with_marks(message.text, changes, is_complete=True)

@@ -192,10 +192,15 @@ class TextControl(SettingControl):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self._input = Input(compact=True, placeholder=spec.label)
+        self._input = Input(
+            compact=True, placeholder=spec.label if spec.name == "model" else "none"
+        )
         self._about = Static("", classes="setting-about", markup=False)
+        self._about.display = False
 
     def compose(self) -> ComposeResult:
+        if self.spec.name != "model":  # that one stands right below its group's title
+            yield Label(self.spec.label, classes="setting-label")
         yield self._input
         yield self._about
         yield self._refusal
@@ -205,6 +210,7 @@ class TextControl(SettingControl):
 
     def say(self, text: str) -> None:
         """Say something about the value, below it."""
+        self._about.display = bool(text)
         self._about.update(text)
 
     @on(Input.Submitted)

@@ -6,7 +6,7 @@ fence or a table row into something else.
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from chatbot.messages import SettingChange
 
@@ -24,14 +24,39 @@ def with_marks(text: str, changes: Sequence[SettingChange], *, is_complete: bool
             place is not certain yet is then left off, so that a longer ``text`` always
             gives a longer result that begins with this one.
     """
-    marked: list[str] = []
+    inserted, end = insertions(text, changes, is_complete=is_complete)
+    return with_insertions(text[:end], inserted)
+
+
+class Insertion(NamedTuple):
+    """A mark, and where it is put."""
+
+    place: int
+    """Characters of the answer before it."""
+    text: str
+
+
+def insertions(
+    text: str, changes: Sequence[SettingChange], *, is_complete: bool
+) -> tuple[list[Insertion], int]:
+    """The marks of ``with_marks``, and how much of ``text`` may be shown with them."""
+    inserted: list[Insertion] = []
     position = 0
     for change in changes:
         place = _place_for(text, max(change.offset, position), is_complete)
         if place is None:
-            marked.append(text[position : max(change.offset, position)])
-            return "".join(marked)
-        marked += [text[position:place], f"⟦{change.name} {change.old} → {change.new}⟧ "]
+            return inserted, max(change.offset, position)
+        inserted.append(Insertion(place, f"⟦{change.name} {change.old} → {change.new}⟧ "))
+        position = place
+    return inserted, len(text)
+
+
+def with_insertions(text: str, inserted: Sequence[Insertion]) -> str:
+    """``text`` with each mark at its place; they are in order."""
+    marked: list[str] = []
+    position = 0
+    for place, mark in inserted:
+        marked += [text[position:place], mark]
         position = place
     return "".join(marked) + text[position:]
 

@@ -1,6 +1,7 @@
 """The settings sidebar: every setting of the table, live."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from textual.containers import VerticalScroll
 from textual.widget import Widget
@@ -10,6 +11,16 @@ from chatbot.engine.client import EngineStatus
 from chatbot.settings import SPECS, Settings, Spec, get_value
 from chatbot.tui.setting_controls import ChoiceControl, TextControl, control_for
 
+if TYPE_CHECKING:
+    from chatbot.conversation.folders import FolderState
+    from chatbot.tui.folder_list import FolderList
+
+KNOWLEDGE: Final = (
+    *("num_sources", "relevance_threshold", "grounding"),
+    *("embedding_model", "reranker"),
+)
+"""Settings that act on the knowledge folders."""
+
 
 class Sidebar(VerticalScroll, can_focus=False):
     """Controls, grouped by what they act on."""
@@ -17,6 +28,8 @@ class Sidebar(VerticalScroll, can_focus=False):
     def __init__(self, settings: Settings, themes: Iterable[str]) -> None:
         super().__init__(id="sidebar")
         self._settings = settings
+        self._folders: FolderList | None = None
+        self._states: tuple[FolderState, ...] = ()
         self._controls = {spec.name: control_for(spec) for spec in SPECS}
         self._theme = ChoiceControl(
             Spec(
@@ -32,14 +45,22 @@ class Sidebar(VerticalScroll, can_focus=False):
         """Add the controls. They are most of the widgets, so the first frame goes without."""
         model = ("model", "precision")
         sampling = [spec.name for spec in SPECS if spec.is_sampling]
-        rest = [spec.name for spec in SPECS if spec.name not in (*model, *sampling)]
+        grouped = (*model, *sampling, *KNOWLEDGE)
+        rest = [spec.name for spec in SPECS if spec.name not in grouped]
+        from chatbot.tui.folder_list import FolderList
+
+        self._folders = FolderList(id="folders-in-force")
+        self._folders.show_folders(self._states)
         widgets: list[Widget] = []
         for title, names in (
             ("Model", model),
             ("Sampling · acts at the next token", sampling),
+            ("Knowledge", KNOWLEDGE),
             ("Conversation", rest),
         ):
             widgets.append(Label(title, classes="group-title"))
+            if title == "Knowledge":
+                widgets.append(self._folders)
             widgets += [self._controls[name] for name in names]
         await self.mount_all([*widgets, Label("Screen", classes="group-title"), self._theme])
         self.show_settings(self._settings)
@@ -50,6 +71,12 @@ class Sidebar(VerticalScroll, can_focus=False):
         for name, control in self._controls.items():
             control.show_value(get_value(settings, name))
         self._theme.show_value(settings.theme)
+
+    def show_folders(self, states: "Sequence[FolderState]") -> None:
+        """Show the knowledge folders, and how far each is."""
+        self._states = tuple(states)
+        if self._folders:
+            self._folders.show_folders(states)
 
     def show_status(self, status: EngineStatus) -> None:
         """Say below the model what is loaded, or why nothing is."""

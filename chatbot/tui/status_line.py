@@ -1,4 +1,5 @@
-"""One line that is always true: model, precision, device, speed, and how full the window is."""
+"""One line that is always true: model, precision, device, the work on the knowledge folders,
+speed, and how full the window is."""
 
 from time import monotonic
 from typing import Final
@@ -24,6 +25,8 @@ class StatusLine(Widget):
     """Tokens of the window that are in use."""
     context_length: reactive[int] = reactive(0)
     is_busy: reactive[bool] = reactive(False)
+    knowledge: reactive[str] = reactive("")
+    """What is being done to the knowledge folders, briefly; empty when all are ready."""
     _frame: reactive[int] = reactive(0)
 
     def __init__(self, id: str) -> None:
@@ -94,13 +97,18 @@ class StatusLine(Widget):
 
     def _right(self) -> Content:
         parts = []
+        if self.knowledge:
+            parts.append(self.knowledge)
         if self.tokens_per_second:
             parts.append(f"{self.tokens_per_second:.1f} tok/s")
         if self.context_length:
             share = self.num_tokens / self.context_length
             used = f"{self.num_tokens:,}/{self.context_length:,}"
-            parts.append(f"{draw_bar(share)} {used}" if self.size.width >= 70 else used)
+            parts.append(f"{draw_bar(share)} {used}" if self._has_room() else used)
         return Content("   ".join(parts))
+
+    def _has_room(self) -> bool:
+        return self.size.width >= (110 if self.knowledge else 70)
 
     def _mark(self) -> str:
         return SPINNER[self._frame % len(SPINNER)]

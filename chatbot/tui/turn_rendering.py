@@ -10,7 +10,10 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tree import Conversation
 from chatbot.events import (
     PromptBuilt,
+    SearchStarted,
     SettingChanged,
+    SourcesFound,
+    SupportFound,
     TextDelta,
     TurnEvent,
     TurnFinished,
@@ -44,9 +47,16 @@ async def render_turn(
                 view.say("waiting for the model")
                 if text_so_far:
                     view.append(text_so_far, 0)
+            case SearchStarted() if view:
+                view.say("searching your folders")
+            case SourcesFound(found=found) if view:
+                from chatbot.tui.source_lines import found_words
+
+                view.say_found(found_words(found))
+                view.say(f"{found_words(found)} · waiting for the model")
             case PromptBuilt() if view:
                 num_prompt_tokens = event.num_prompt_tokens
-                view.say(f"reading {num_prompt_tokens:,} tokens")
+                view.say_reading(num_prompt_tokens)
                 status.context_length = event.context_length
                 status.num_tokens = num_prompt_tokens
                 await chat.mark_left_out(event.left_out)
@@ -55,6 +65,8 @@ async def render_turn(
                 status.show_progress(num_prompt_tokens, num_tokens)
             case SettingChanged(change=change) if view:
                 view.mark(change)
+            case SupportFound() if view:
+                view.say("its sentences were held against the sources")
             case TurnFinished(answer=answer) if view:
                 await view.finish(answer, variant_of(conversation, answer.id))
                 if answer.making and answer.making.statistics:

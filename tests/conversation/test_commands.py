@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
+from chatbot.conversation.commands.knowledge import sources_table
 from chatbot.conversation.manager import ConversationManager
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent
+from chatbot.messages import SourcesPart
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
 from tests.conversation.building import all_of, make_manager, with_settings
@@ -44,6 +46,9 @@ class FakeFace:
 
     def show_settings(self) -> None:
         self.calls.append("show_settings")
+
+    def show_sources(self, found: SourcesPart) -> None:
+        self.notes.append(sources_table(found))
 
     def set_theme(self, name: str) -> None:
         self.calls.append(f"theme {name}")

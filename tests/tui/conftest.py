@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chatbot.config import load_config
@@ -12,6 +13,7 @@ from chatbot.session import Session
 from chatbot.settings import Settings
 from chatbot.tui.app import ChatApp
 from tests.tui.helpers import MakeApp
+from tests.tui.told_folders import QuietFolders
 
 SCRIPTED_ENGINE = Path(__file__).parent.parent / "scripted_engine.py"
 
@@ -20,7 +22,8 @@ SCRIPTED_ENGINE = Path(__file__).parent.parent / "scripted_engine.py"
 def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
     """Makes an app; keyword arguments are the script (see ``scripted_engine``).
 
-    ``answer`` is a text, ``settings`` replaces the settings in force for this run alone.
+    ``answer`` is a text, ``settings`` replaces the settings in force for this run alone, and
+    ``retrieval`` searches the folders of the settings; without it there are none.
     """
     monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path / "cache"))
 
@@ -31,6 +34,7 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
         delay: float = 0.01,
         load_seconds: float = 0.0,
         window: int = 8192,
+        retrieval: QuietFolders | None = None,
     ) -> ChatApp:
         if answer is not None:
             script = tmp_path / "answer.txt"
@@ -40,7 +44,12 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
         monkeypatch.setenv("SCRIPT_LOAD_SECONDS", str(load_seconds))
         monkeypatch.setenv("SCRIPT_WINDOW", str(window))
         config = load_config(config_file())
-        session = Session(config, settings or config.settings)
+        in_force = settings or config.settings
+        if retrieval is None:
+            retrieval = QuietFolders()
+            in_force = msgspec.structs.replace(in_force, folders=())
+        monkeypatch.setattr("chatbot.session.RetrievalClient", lambda log_file: retrieval)
+        session = Session(config, in_force)
         command = (sys.executable, str(SCRIPTED_ENGINE))
         session.engine = EngineClient(log_dir() / "engine.log", command)
         session.manager.engine = session.engine

@@ -5,13 +5,18 @@ and look at what changed.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.tui.app import ChatApp
-from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, until
+from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, screen_text, until
+from tests.tui.told_folders import ToldFolders, embedding
 
 SIZES = {"small": (80, 24), "large": (160, 48)}
 ANSWER = """\
@@ -112,3 +117,84 @@ def test_day_theme(compare: Any) -> None:
         await ask_and_wait(pilot, app, "What is the capital of France?")
 
     assert compare(steps)
+
+
+KNOWLEDGE_ANSWER = """\
+Top-p is a **sampling** setting. Top-p keeps the fewest likeliest tokens whose probabilities add \
+up to this share. Its other name was chosen by the queen of Denmark.
+
+Nucleus sampling is another name for top-p: the smallest set of tokens that holds the share.
+"""
+
+NOTES = "/tmp/chatbot-notes"
+"""As it is on the pictures; the folder is made, so that it is there."""
+
+
+@pytest.fixture
+def told() -> Any:
+    """Retrieval that finds what is written down in ``told_folders``."""
+    folder = Path(NOTES)
+    folder.mkdir(exist_ok=True)
+    folders = ToldFolders(folder)
+    settings = msgspec.structs.replace(
+        Settings(), folders=(KnowledgeFolder(NOTES), KnowledgeFolder("manual", is_on=False))
+    )
+    return {"retrieval": folders, "settings": settings, "answer": KNOWLEDGE_ANSWER}
+
+
+def in_turn(*steps: str | Callable[[ChatApp], bool]) -> Steps:
+    """Steps of keys, and of conditions to wait for."""
+
+    async def run(pilot: Pilot[int], app: ChatApp) -> None:
+        for step in steps:
+            if callable(step):
+                await until(pilot, partial(step, app))
+            elif step == "ask":
+                await ask_and_wait(pilot, app, "What does top-p do?")
+            else:
+                await pilot.press(*step.split())
+            await pilot.pause()
+
+    return run
+
+
+def shows(text: str) -> Callable[[ChatApp], bool]:
+    """Whether a text is on the screen."""
+    return lambda app: text in screen_text(app)
+
+
+def test_answer_with_sources(compare: Any, told: Any) -> None:
+    assert compare(in_turn("ask"), **told)
+
+
+def test_passage(compare: Any, told: Any) -> None:
+    assert compare(in_turn("ask", "ctrl+t 1", shows("### Top-k")), **told)
+
+
+def test_sources(compare: Any, told: Any) -> None:
+    assert compare(in_turn("ask", "ctrl+t s", shows("irrelevant")), **told)
+
+
+def test_knowledge_folders(compare: Any, told: Any) -> None:
+    def report(app: ChatApp) -> bool:
+        told["retrieval"].report(embedding(NOTES))
+        return True
+
+    assert compare(in_turn("f4", report, shows("embedding 63%")), **told)
+
+
+def test_knowledge_documents(compare: Any, told: Any) -> None:
+    assert compare(in_turn("f4 f6", shows("paper.pdf"), shows("Nucleus")), **told)
+
+
+def test_knowledge_query(compare: Any, told: Any) -> None:
+    def still(app: ChatApp) -> bool:
+        app.screen.query_one("#query-text").cursor_blink = False  # type: ignore[attr-defined]
+        return True
+
+    keys = "f4 f6 f6", still, " ".join("tokens"), shows("5 passages")
+    assert compare(in_turn(*keys), **told)
+
+
+def test_knowledge_map(compare: Any, told: Any) -> None:
+    assert compare(in_turn("f4 f5", shows("themes"), shows("# Settings")), **told)

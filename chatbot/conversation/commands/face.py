@@ -12,6 +12,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.events import TurnEvent
+from chatbot.messages import SourcesPart
 
 
 class Face(Protocol):
@@ -63,6 +64,10 @@ class Face(Protocol):
 
     def show_settings(self) -> None:
         """Show the settings as they are now."""
+        ...
+
+    def show_sources(self, found: SourcesPart) -> None:
+        """Show all that was looked at for an answer, and why each passage ranks as it does."""
         ...
 
     def set_theme(self, name: str) -> None:

@@ -126,7 +126,7 @@ async def _sources(face: Face, arguments: str) -> None:
         raise CommandError("The last answer was given without a search; ask with a folder on.")
     listed = [*part.sources, *part.candidates]
     if not arguments:
-        face.show_note(sources_table(part))
+        face.show_sources(part)
         return
     if not arguments.isdecimal() or not 1 <= int(arguments) <= len(listed):
         raise CommandError(f"Name a source by its number, 1 to {len(listed)}: /sources 1")
