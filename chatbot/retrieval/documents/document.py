@@ -1,10 +1,14 @@
 """What reading a file results in. Imports nothing heavy; knows no format."""
 
+import re
 from typing import Final
 
 import msgspec
 
 from chatbot.errors import KnowledgeError
+
+SURROGATES: Final = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which cannot be encoded: they come out of broken PDFs and file names."""
 
 MAX_TITLE_LENGTH: Final = 200
 """Characters of a title or a heading; what is longer is no title but a paragraph."""
@@ -50,6 +54,6 @@ class DocumentError(KnowledgeError):
 
 
 def fold(text: str) -> str:
-    """A title or heading on one line, cut where it is too long."""
-    line = " ".join(text[: 8 * MAX_TITLE_LENGTH].split())
+    """A title or heading on one line, cut where it is too long, without lone surrogates."""
+    line = " ".join(SURROGATES.sub("\ufffd", text[: 8 * MAX_TITLE_LENGTH]).split())
     return line if len(line) <= MAX_TITLE_LENGTH else line[: MAX_TITLE_LENGTH - 1] + "…"
