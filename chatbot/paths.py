@@ -3,7 +3,9 @@
 Only paths are made here; nothing is read.
 """
 
+import hashlib
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -19,7 +21,7 @@ def config_dir() -> Path:
 
 
 def data_dir() -> Path:
-    """Chats; ``CHATBOT_DATA_DIR`` overrides it."""
+    """Chats and indexes; ``CHATBOT_DATA_DIR`` overrides it."""
     return _user_dir("CHATBOT_DATA_DIR", platformdirs.user_data_dir("chatbot"))
 
 
@@ -31,6 +33,17 @@ def cache_dir() -> Path:
 def log_dir() -> Path:
     """What the worker processes print."""
     return cache_dir() / "logs"
+
+
+def index_dir(folder: Path) -> Path:
+    """The index of a knowledge folder.
+
+    Args:
+        folder: absolute and resolved, so that one folder has one index whatever it is called by.
+    """
+    readable = re.sub(r"[^\w.-]+", "-", folder.name, flags=re.ASCII).strip("-.")[:40] or "folder"
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return data_dir() / "indexes" / f"{readable}-{digest}"
 
 
 def config_file() -> Path:

@@ -36,6 +36,9 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Until this stage is over; None while it is not known."""
     error: str = ""
     """When failed: one sentence for the user."""
+    notice: str = ""
+    """One sentence on something the user should know though it works: an index that was damaged
+    and is made anew, a folder that has to be looked through because it cannot be watched."""
     num_bytes: int = 0
     """Size of the index on the disk."""
 

@@ -1,0 +1,201 @@
+"""Carries out what needs the embedding model: searches, support, maps. For one thread.
+
+Where nothing is embedded yet, or the model cannot be loaded, a search goes by words alone and
+says so; it never waits for a model that could not help.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatbot.errors import KnowledgeError
+from chatbot.retrieval import ranking
+from chatbot.retrieval.embedders import Embedders
+from chatbot.retrieval.embedding import Embedder
+from chatbot.retrieval.index import reading
+from chatbot.retrieval.index.preparing import embedding_identity
+from chatbot.retrieval.index.searching import SearchedIndex
+from chatbot.retrieval.protocol import (
+    Found,
+    MakeMap,
+    MapMade,
+    ScoreSupport,
+    Search,
+    SupportScored,
+)
+from chatbot.terminal_text import clean_line
+from chatbot.worker.protocol import Event, Request
+
+if TYPE_CHECKING:
+    from chatbot.retrieval.reranking import CrossEncoderReranker
+
+_MAX_HITS: Final = 1000
+
+
+class Searching:
+    """Open indexes, and the models that search them."""
+
+    def __init__(self, embedders: Embedders) -> None:
+        self._embedders = embedders
+        self._indexes: dict[str, SearchedIndex] = {}
+        self._reranker: tuple[str, CrossEncoderReranker] | None = None
+
+    def answer(self, request: Request) -> Event:
+        """Carry out a request.
+
+        Raises:
+            KnowledgeError: it cannot be.
+        """
+        match request:
+            case Search():
+                return self._search(request)
+            case ScoreSupport():
+                return self._score_support(request)
+            case MakeMap():
+                return self._make_map(request)
+        raise KnowledgeError("This program's two halves are of different versions; restart it.")
+
+    # -- searching
+
+    def _search(self, request: Search) -> Found:
+        started = time.perf_counter()
+        notices: list[str] = []
+        indexes = self._open_all(request.folders, notices)
+        began_embedding = time.perf_counter()
+        vector = self._embed_query(request, indexes, notices)
+        embedding_seconds = time.perf_counter() - began_embedding
+        reranker = self._load_reranker(request.reranker, notices)
+        hits = ranking.search(
+            request.query,
+            vector,
+            indexes,
+            num_hits=max(1, min(request.num_hits, _MAX_HITS)),
+            reranker=reranker,
+        )
+        return Found(
+            request_id=request.id,
+            hits=tuple(hits),
+            notice=" ".join(dict.fromkeys(notices)),
+            embedding_seconds=embedding_seconds,
+            search_seconds=time.perf_counter() - started - embedding_seconds,
+        )
+
+    def _open_all(self, folders: Sequence[str], notices: list[str]) -> list[SearchedIndex]:
+        """The indexes that can be searched; of the others, why not.
+
+        Raises:
+            KnowledgeError: none of them can.
+        """
+        indexes: list[SearchedIndex] = []
+        # Two names of one folder would give everything twice.
+        for name in {Path(folder).resolve(): folder for folder in reversed(folders)}.values():
+            try:
+                indexes.append(self._open(name))
+            except KnowledgeError as error:
+                notices.append(str(error))
+        if folders and not indexes:
+            raise KnowledgeError(notices[0])
+        return indexes
+
+    def _open(self, name: str) -> SearchedIndex:
+        folder = Path(name).resolve()
+        if not folder.is_dir():
+            raise KnowledgeError(
+                f"The folder {clean_line(name)} is not there; check its name, or take it out."
+            )
+        if index := self._indexes.get(name):
+            try:
+                index.refresh()
+                return index
+            except KnowledgeError:
+                index.close()
+                del self._indexes[name]
+        index = self._indexes[name] = SearchedIndex(folder, name)
+        return index
+
+    def _embed_query(
+        self, request: Search, indexes: Sequence[SearchedIndex], notices: list[str]
+    ) -> NDArray[np.float32] | None:
+        """The query's vector, where there are vectors to compare it with."""
+        for index in indexes:
+            index.use_vectors(None, "cpu")
+        reference = request.options.embedding_model
+        identity = embedding_identity(reference)
+        embedded = [index for index in indexes if index.has_vectors]
+        if len(embedded) < len(indexes):
+            notices.append("Found by words only where nothing is embedded yet.")
+        usable = [index for index in embedded if index.embedding == identity]
+        if len(usable) < len(embedded):
+            notices.append(
+                "Found by words only where another embedding model was used: index it again."
+            )
+        if not usable:
+            return None
+        try:
+            embedder = self._embedders.get(reference).result()
+        except KnowledgeError as error:
+            notices.append(f"Found by words only. {error}")
+            return None
+        for index in usable:
+            index.use_vectors(identity, embedder.device)
+        vector: NDArray[np.float32] = embedder.encode_query(request.query)
+        return vector
+
+    def _load_reranker(self, reference: str, notices: list[str]) -> "CrossEncoderReranker | None":
+        if not reference:
+            self._reranker = None
+            return None
+        if self._reranker is None or self._reranker[0] != reference:
+            from chatbot.retrieval.reranking import CrossEncoderReranker
+
+            self._reranker = None
+            try:
+                self._reranker = reference, CrossEncoderReranker(reference)
+            except KnowledgeError as error:
+                notices.append(f"Not reranked. {error}")
+                return None
+        return self._reranker[1]
+
+    # -- the rest
+
+    def _score_support(self, request: ScoreSupport) -> SupportScored:
+        embedder = self._model(request.options.embedding_model)
+        from chatbot.retrieval.support import score_support
+
+        scores = score_support(embedder, request.sentences, request.passages)
+        return SupportScored(request_id=request.id, scores=scores)
+
+    def _make_map(self, request: MakeMap) -> MapMade:
+        index = self._open(request.folder)
+        if index.embedding != embedding_identity(request.options.embedding_model):
+            raise KnowledgeError(
+                "The folder was embedded with another model; index it again to see its map."
+            )
+        index.use_vectors(index.embedding, "cpu")
+        from chatbot.retrieval.mapping import MappedPassage, choose_points, make_map
+
+        embedded = reading.embedded_ids(index.connection)
+        if not embedded.size:
+            raise KnowledgeError("Nothing of the folder is embedded yet; wait a little.")
+        ids = embedded[choose_points(len(embedded))].tolist()
+        vectors, passages = index.read_vectors(ids), index.read_passages(ids)
+        there = [number for number in ids if number in vectors and number in passages]
+        found = make_map(
+            np.stack([vectors[number] for number in there]),
+            [
+                MappedPassage(
+                    file=passages[number].file,
+                    start=passages[number].start,
+                    text=passages[number].text,
+                )
+                for number in there
+            ],
+        )
+        return MapMade(request_id=request.id, map=found)
+
+    def _model(self, reference: str) -> Embedder:
+        return self._embedders.get(reference).result()
