@@ -23,19 +23,22 @@ _UNSPACED: Final = (
 )
 _HAS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
 _WORD: Final = re.compile(r"[^\W_]+")
-_COMPOUND: Final = re.compile(r"[^\W_]+(?:[_-][^\W_]+){1,3}(?![_-]?\w)")
-_CAMEL: Final = re.compile(r"[^\W_]*[a-z][A-Z][^\W_]*")
+# From the beginning of a word and without going back: else each letter of a text is tried anew.
+_COMPOUND: Final = re.compile(r"(?<![^\W_])[^\W_]++(?:[_-][^\W_]++){1,3}(?![_-]?\w)")
+_HUMP: Final = re.compile("[a-z][A-Z]")
 _CAMEL_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")
 
 
 def prepare(text: str) -> str:
     """``text`` as words with a space between them, which is all that the analyser splits at."""
     text = unicodedata.normalize("NFKC", text)
-    has_marks = not text.isascii() and _marks().search(text)
-    words = (_marked_word() if has_marks else _WORD).findall(text)
+    has_marks = not text.isascii() and any(_is_mark(character) for character in set(text))
+    plain = _WORD.findall(text)
+    words = _marked_word().findall(text) if has_marks else list(plain)
     words += [re.sub("[_-]", "", compound) for compound in _COMPOUND.findall(text)]
-    for name in _CAMEL.findall(text):
-        words += _CAMEL_PART.findall(name)
+    if _HUMP.search(text):
+        for name in filter(_HUMP.search, plain):
+            words += _CAMEL_PART.findall(name)
     if not text.isascii() and _HAS_UNSPACED.search(text):
         words = [piece for word in words for piece in _split_unspaced(word)]
     return " ".join(words)
@@ -63,16 +66,15 @@ def analyser() -> "tantivy.TextAnalyzer":
     return builder.build()
 
 
-@functools.cache
-def _marks() -> "re.Pattern[str]":
-    """Marks that belong to the letter before them, as in Hindi or Thai."""
-    characters = map(chr, range(0x300, 0x20000))
-    return re.compile(f"[{''.join(c for c in characters if unicodedata.category(c)[0] == 'M')}]")
+def _is_mark(character: str) -> bool:
+    """Whether it belongs to the letter before it, as in Hindi or Thai."""
+    return "\u0300" <= character < "\U00020000" and unicodedata.category(character)[0] == "M"
 
 
 @functools.cache
 def _marked_word() -> "re.Pattern[str]":
-    return re.compile(rf"(?:[^\W_]+{_marks().pattern}*)+")
+    marks = "".join(filter(_is_mark, map(chr, range(0x300, 0x20000))))
+    return re.compile(rf"(?:[^\W_]+[{marks}]*)+")
 
 
 def _split_unspaced(word: str) -> list[str]:
