@@ -125,6 +125,8 @@ class AnswerView(MessageView):
         """Characters of the marked text that are on the screen."""
         self._num_tokens = 0
         self._rest_until = 0.0
+        self._found: SourcesPart | None = None
+        """What was found, while the answer is written."""
         self._found_words = ""
         """What the search came to, in the foot while the answer is written."""
         self._sources: SourcesView | None = None
@@ -140,7 +142,7 @@ class AnswerView(MessageView):
     @property
     def found(self) -> SourcesPart | None:
         """What the answer could rest on; None where nothing was searched for it."""
-        return sources_of(self._message) if self._message else None
+        return sources_of(self._message) if self._message else self._found
 
     def compose(self) -> ComposeResult:
         yield self._body
@@ -164,8 +166,9 @@ class AnswerView(MessageView):
         """Say in the foot that the model reads the prompt."""
         self.say(f"{self._found_words}reading {num_tokens:,} tokens")
 
-    def say_found(self, words: str) -> None:
+    def say_found(self, found: SourcesPart, words: str) -> None:
         """Say in the foot, for as long as the answer is written, what was found for it."""
+        self._found = found
         self._found_words = f"{words} · "
 
     def append(self, text: str, num_tokens: int) -> None:

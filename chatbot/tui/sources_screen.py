@@ -62,7 +62,7 @@ class SourcesScreen(ModalScreen[None]):
         is_reranked = any(s.scores.reranked is not None for s in self._list.sources)
         width = self._list.scrollable_content_region.width
         heading = heading_row(width, is_reranked=is_reranked)
-        self._heading.display = bool(heading)
+        self._heading.display = bool(heading) and bool(self._list.sources)
         self._heading.update(heading)
 
     @on(OptionList.OptionHighlighted)
@@ -94,6 +94,8 @@ def _summary(found: SourcesPart) -> Content:
     if found.seconds:
         facts += f" · {found.seconds * 1000:.0f} ms"
     notice = f"\n▲ {clean_line(found.notice)}" if found.notice else ""
+    if not num_seen:
+        notice += "\n○ Nothing was found."
     if found.is_declined:
         notice += "\n▲ Nothing was relevant enough, so the model was not asked."
     return Content.assemble(

@@ -52,7 +52,7 @@ async def render_turn(
             case SourcesFound(found=found) if view:
                 from chatbot.tui.source_lines import found_words
 
-                view.say_found(found_words(found))
+                view.say_found(found, found_words(found))
                 view.say(f"{found_words(found)} · waiting for the model")
             case PromptBuilt() if view:
                 num_prompt_tokens = event.num_prompt_tokens
