@@ -22,6 +22,11 @@ DOCUMENTS = [README, ROOT / "CHANGELOG.md", *PAGES]
 MOST_LINES = 120
 
 PAGE_OF_SETTING = {
+    "num_sources": "sources.md",
+    "relevance_threshold": "sources.md",
+    "grounding": "sources.md",
+    "embedding_model": "sources.md",
+    "reranker": "sources.md",
     "model": "models-and-precision.md",
     "precision": "models-and-precision.md",
     "system_prompt": "conversation.md",
@@ -29,6 +34,9 @@ PAGE_OF_SETTING = {
     "context_length": "conversation.md",
 }
 """The others are in settings.md."""
+
+LISTED_KEYS = {name: key for name, key in KEYS.items() if key.is_listed}
+"""Each has a row of its own; the others are named in the row of one that has."""
 
 KEY_NAMES = {"pageup": "PageUp", "pagedown": "PageDown"}
 
