@@ -6,6 +6,7 @@ Sections too short to stand alone join a neighbour.
 """
 
 import bisect
+import itertools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -180,7 +181,7 @@ def _divide_section(
     kept = thin(counts, costs, min(_MIN_BREAK_TOKENS, limit // 8))
     ends = divide([counts[i] for i in kept], [costs[i] for i in kept], limit, target)
     places = [offsets[0], *(offsets[kept[i]] for i in ends)]
-    return list(zip(places, places[1:], strict=False))
+    return list(itertools.pairwise(places))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:

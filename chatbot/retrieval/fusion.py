@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-LEXICAL_SHARE: Final = 0.4
+LEXICAL_SHARE: Final = 0.5
 """What the best BM25 score adds to a cosine, which is between -1 and 1."""
 NUM_FEEDBACK: Final = 3
 """Passages that the query's vector is drawn to."""
-FEEDBACK_SHARE: Final = 0.5
+FEEDBACK_SHARE: Final = 0.7
 """How far: 0 not at all, 1 as much as the query itself counts."""
 NUM_NEIGHBOURS: Final = 10
 NEIGHBOUR_SHARE: Final = 0.4
 """Of a passage's score, what comes from the passages that mean the like."""
-NEIGHBOUR_SHARPNESS: Final = 4
+NEIGHBOUR_SHARPNESS: Final = 2
 """Power of the cosine that a neighbour counts by."""
 
 

@@ -187,9 +187,7 @@ def _fetch(hub_id: str) -> Path:
             "and log in with: hf auth login"
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise KnowledgeError(
-            f"There is no model {hub_id} on the hub, or it is private."
-        ) from error
+        raise KnowledgeError(f"There is no model {hub_id} on the hub, or it is private.") from error
     except Exception as error:  # which HTTP library raises differs from version to version
         raise KnowledgeError(
             f"{hub_id} is not on this machine and could not be downloaded "

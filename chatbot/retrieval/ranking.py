@@ -24,6 +24,8 @@ NUM_CANDIDATES: Final = 100
 NUM_SMOOTHED: Final = 100
 """Best candidates whose scores are smoothed; what is below cannot come up anyway."""
 NUM_RERANKED: Final = 30
+_MAX_COMPARED: Final = 50
+"""Best passages among which duplicates are looked for: each is compared with each."""
 _SPARE: Final = 10
 """More passages are read than hits are wanted, since some will be duplicates."""
 
@@ -96,6 +98,7 @@ def search(
     *,
     num_hits: int,
     reranker: Reranker | None = None,
+    baseline: float = 0.0,
 ) -> list[Hit]:
     """The best passages of all folders together, best first.
 
@@ -107,6 +110,7 @@ def search(
         folders: their indexes.
         num_hits: how many.
         reranker: sorts the best of them anew.
+        baseline: cosine of what is unrelated; see ``Embedder.baseline``.
     """
     terms = find_terms(query)
     counts = [folder.count_passages_with(list(set(terms))) for folder in folders]
@@ -126,7 +130,9 @@ def search(
         reranked = dict(zip(order.tolist(), again, strict=True))
         order = order[np.argsort([-reranked[row] for row in order], kind="stable")]
     importance = _importance(terms, counts, nums)
-    twins = find_duplicates([passages[row].text for row in order], found.vectors[order])
+    compared = order[:_MAX_COMPARED]
+    twins = find_duplicates([passages[row].text for row in compared], found.vectors[compared])
+    twins += [None] * (len(order) - len(compared))
     hits: list[Hit] = []
     num_left = num_hits
     for row, twin in zip(order.tolist(), twins, strict=True):
@@ -136,7 +142,8 @@ def search(
         scored = _explain(found, row, float(scores[row]), reranked.get(row))
         passage = passages[row]
         covered = coverage(terms, " ".join((*passage.headings, passage.text)), importance)
-        scored = msgspec.structs.replace(scored, relevance=relevance(scored.dense, covered))
+        near = None if scored.dense is None else (scored.dense - baseline) / (1 - baseline)
+        scored = msgspec.structs.replace(scored, relevance=relevance(near, covered))
         hits.append(Hit(passage=passage, scores=scored, duplicate_of=twin))
     return hits
 

@@ -41,7 +41,7 @@ def scan_in_blocks(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     """Block by block as floating point numbers: slower on a CPU, works on every device."""
     dtype = torch.float32 if matrix.device.type == "cpu" else torch.float16
     query = query.to(dtype)
-    products = [block.to(dtype) @ query for block in matrix.split(_BLOCK_ROWS)]
+    products = [block.to(dtype) @ query for block in torch.split(matrix, _BLOCK_ROWS)]
     return torch.cat(products).float()
 
 
@@ -56,7 +56,9 @@ def choose_scan(device: str, dimensions: int) -> Scan:
     query = torch.randn(dimensions, generator=generator)
     query /= query.norm()
     exact = matrix.float() @ query
-    usable = [s for s in (scan_with_integers, scan_with_bfloat16) if _is_right(s, matrix, query, exact)]
+    usable = [
+        s for s in (scan_with_integers, scan_with_bfloat16) if _is_right(s, matrix, query, exact)
+    ]
     seconds = dict.fromkeys(usable, float("inf"))
     # In turns, and the best of several: other programs are busy, too.
     for _ in range(_NUM_TRIALS):
@@ -67,9 +69,7 @@ def choose_scan(device: str, dimensions: int) -> Scan:
     return min(usable, key=seconds.__getitem__, default=scan_in_blocks)
 
 
-def _is_right(
-    scan: Scan, matrix: torch.Tensor, query: torch.Tensor, exact: torch.Tensor
-) -> bool:
+def _is_right(scan: Scan, matrix: torch.Tensor, query: torch.Tensor, exact: torch.Tensor) -> bool:
     try:
         product = scan(matrix, query)
     except (RuntimeError, AttributeError, NotImplementedError):

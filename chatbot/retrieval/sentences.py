@@ -21,7 +21,9 @@ _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*\n\s*")
 def find_sentence_starts(text: str, start: int, end: int) -> list[int]:
     """Offsets within ``text[start:end]`` at which a sentence begins, but for the first one."""
     found = _END.finditer(text, start, end)
-    return [f.end() for f in found if f.end() < end and _is_end(text, f.start(), f.start(1), f.end())]
+    return [
+        f.end() for f in found if f.end() < end and _is_end(text, f.start(), f.start(1), f.end())
+    ]
 
 
 def _is_end(text: str, mark: int, gap: int, following: int) -> bool:
