@@ -80,14 +80,19 @@ def _add_speed(
     options: argparse.Namespace,
 ) -> None:
     # The one with the longest texts: passages as they are in a folder of documents.
-    longest = max(
-        collections, key=lambda c: sum(len(d.text) for d in c.documents.values()) / len(c.documents)
-    )
+    longest = max(collections, key=_mean_length)
     folder = harness.index_passages(longest.documents)
-    queries = [q.text for q in (*longest.judged, *longest.answered, *longest.spanned)]
+    queries = [query.text for query in longest.judged]
+    queries += [question.text for question in longest.answered]
+    queries += [question.text for question in longest.spanned]
     report.search = measure_search(folder, queries, harness, scratch, options.num_passages)
     report.indexing = measure_indexing(longest, harness, options.embedding_model)
     report.indexing_ratio = report.indexing.ratio
+
+
+def _mean_length(collection: Collection) -> float:
+    lengths = [len(document.text) for document in collection.documents.values()]
+    return statistics.fmean(lengths) if lengths else 0.0
 
 
 def _say(what: str) -> None:

@@ -1,5 +1,6 @@
 """Cuts, embeds and indexes a collection once, in each of the ways that are compared."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -80,7 +81,7 @@ class Harness:
                     cuts.append(start)
                     first = count
             cuts.append(len(document.text))
-            for start, end in zip(cuts, cuts[1:], strict=False):
+            for start, end in itertools.pairwise(cuts):
                 if (text := document.text[start:end]).strip():
                     passages.append(make_passage(file, start, end, text, ()))
         return self._index(passages, [passage.text for passage in passages])
