@@ -167,24 +167,19 @@ class DocumentView(Widget, can_focus=True):
 
     def render(self) -> Content:
         height = self.size.height
-        rows = []
+        bodies: list[Content] = []
         place: Place | None = self._top if self._text else None
-        is_whole = self._is_whole()
-        for y in range(height):
-            body = self._row(place) if place else Content("")
-            strip = "" if is_whole else self._strip_cell(y, height)
-            rows.append(Content.assemble(body, strip))
-            place = self._after(place) if place else None
-        return Content("\n").join(rows)
-
-    def _is_whole(self) -> bool:
-        """Whether all of the document is in sight."""
-        place: Place | None = Place(0, 0) if self._top == Place(0, 0) else None
-        for _ in range(self.size.height):
-            if place is None:
-                return self._top == Place(0, 0)
-            place = self._after(place)
-        return place is None and self._top == Place(0, 0)
+        last = self._top
+        while place and len(bodies) < height:
+            bodies.append(self._row(place))
+            last, place = place, self._after(place)
+        if place is None and self._top == Place(0, 0):
+            return Content("\n").join(bodies)  # all of it is in sight
+        shown = self._top.piece, self._piece_at(last.piece)[1]
+        bodies += [Content("")] * (height - len(bodies))
+        strip = (self._strip_cell(y, height, shown) for y in range(height))
+        rows = zip(bodies, strip, strict=True)
+        return Content("\n").join(Content.assemble(body, cell) for body, cell in rows)
 
     def _row(self, place: Place) -> Content:
         """One row with its line number, exactly as wide as there is room."""
@@ -201,14 +196,19 @@ class DocumentView(Widget, can_focus=True):
         room = self._text_width()
         return Content.assemble((gutter, "dim"), bar, text.pad_right(room - text.cell_length))
 
-    def _strip_cell(self, y: int, height: int) -> tuple[str, str]:
-        """The cell of the strip at the right: what is in sight, and where the mark is."""
+    def _strip_cell(self, y: int, height: int, shown: tuple[int, int]) -> tuple[str, str]:
+        """The cell of the strip at the right: what is in sight, and where the mark is.
+
+        Args:
+            y: its row.
+            height: rows of the strip, which stand for the whole document.
+            shown: offsets of what is in sight.
+        """
         total = max(len(self._text), 1)
         first, last = total * y // height, total * (y + 1) // height
         if first < self._mark[1] and self._mark[0] < max(last, first + 1):
             return " ◆", "bold $accent"
-        shown = self._top.piece
-        is_here = first <= shown < max(last, first + 1)
+        is_here = first < shown[1] and shown[0] < max(last, first + 1)
         return (" ┃", "$primary") if is_here else (" │", "dim")
 
     def _text_width(self) -> int:

@@ -9,6 +9,8 @@ from typing import Final
 
 from textual.content import Content
 
+_WORD: Final = re.compile(r"[^\W_]+")
+
 _COMMON_WORDS: Final = (
     "a about an and are as at be by can do does for from has have how i in is it its me my of on "
     "or that the their there this to was were what when where which who why will with you"
@@ -23,7 +25,7 @@ def emphasised(text: str, words: Collection[str]) -> Content:
         return Content(text)
     parts: list[str | tuple[str, str]] = []
     end = 0
-    for found in re.finditer(r"\w+", text):
+    for found in _WORD.finditer(text):
         word = found.group().lower()
         if any(word == w or (len(w) > 3 and word.startswith(w)) for w in words):
             parts += [text[end : found.start()], (found.group(), "bold underline $text-accent")]
@@ -36,7 +38,7 @@ def words_of(query: str) -> frozenset[str]:
 
     Long ones lose their ending, so that ``settings`` finds ``setting`` too.
     """
-    words = [word.lower() for word in re.findall(r"\w+", query)]
+    words = [word.lower() for word in _WORD.findall(query)]
     return frozenset(_stem(word) for word in words if word not in _COMMON)
 
 

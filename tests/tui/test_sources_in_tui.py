@@ -108,7 +108,9 @@ async def test_the_foot_says_that_folders_are_searched_and_what_was_found(
         await until(pilot, lambda: bool(answers(app)) and "searching" in foot(answers(app)[0]))
         told.gate.set()
         await until(pilot, lambda: "3 sources, best 0.74 · " in foot(answers(app)[0]))
-        press(app, "ctrl+t", "s")  # they can be looked at while the answer is written
+        press(app, "ctrl+t")  # they can be looked at while the answer is written
+        await until(pilot, lambda: app.focused is answers(app)[0])
+        press(app, "s")
         await until(pilot, lambda: isinstance(app.screen, SourcesScreen))
         press(app, "escape")
         await until(pilot, lambda: app.screen is app.screen_stack[0])
