@@ -18,8 +18,9 @@ import msgspec
 from chatbot.retrieval.embedders import Embedders
 from chatbot.retrieval.index.background import BackgroundEmbedding
 from chatbot.retrieval.index.control import Control
-from chatbot.retrieval.index.keeping import Cancelled, FolderKeeper
+from chatbot.retrieval.index.keeping import FolderKeeper
 from chatbot.retrieval.index.reading_ahead import DocumentReader
+from chatbot.retrieval.index.updating import Cancelled
 from chatbot.retrieval.index.watching import FolderWatcher
 from chatbot.retrieval.values import FolderStatus
 

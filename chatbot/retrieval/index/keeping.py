@@ -1,14 +1,11 @@
-"""Brings the index of one folder up to date, in steps that never take long.
+"""Keeps the index of one folder: becomes the one who writes it, updates it, settles it.
 
-Looks through the folder, has changed files read, cuts and stores them, and keeps the lexical
-index in step. Embedding is asked of it by whoever has the model. Knows nothing of requests.
+Works in steps that never take long. Embedding is asked of it by whoever has the model. Knows
+nothing of requests.
 """
 
-import os
-import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,33 +14,20 @@ from numpy.typing import NDArray
 
 import chatbot
 from chatbot.errors import KnowledgeError
-from chatbot.paths import data_dir
-from chatbot.retrieval.documents.document import Document, DocumentError
-from chatbot.retrieval.documents.walking import FoundFile, walk
 from chatbot.retrieval.index import schema
-from chatbot.retrieval.index.comparing import RECENT_NS, Changes, compare
 from chatbot.retrieval.index.opening import WriteLock
 from chatbot.retrieval.index.preparing import Cutter, embedding_identity, load_cutter
-from chatbot.retrieval.index.reading_ahead import DocumentReader, ReadAhead
+from chatbot.retrieval.index.reading_ahead import DocumentReader
 from chatbot.retrieval.index.tally import Pace, Tally
+from chatbot.retrieval.index.updating import FolderUpdate
 from chatbot.retrieval.index.waiting import OtherWriter
 from chatbot.retrieval.index.words import Words
 from chatbot.retrieval.index.writing import IndexWriter
 
-_STEP_SECONDS: Final = 0.25
-"""How long documents are gathered for one transaction."""
 _LOCK_SECONDS: Final = 0.3
 """Between two tries to become the one who writes."""
 _RETRY_SECONDS: Final = 5.0
 """After a failure, while the folder is watched."""
-_WORDS_SHARE: Final = 5.0
-"""Committing words may take one part in this many of the time."""
-_FILE_BYTES: Final = 20_000
-"""What a file costs beside its length, as if it were so much longer."""
-
-
-class Cancelled(Exception):  # noqa: N818 - no error, but the user's wish
-    """The work was ended in the middle of a step."""
 
 
 class FolderKeeper:
@@ -68,7 +52,6 @@ class FolderKeeper:
         is_cancelled: Callable[[], bool],
     ) -> None:
         self.folder = folder
-        self.name = name
         self.reference = reference
         self.tally = Tally(folder, name)
         self._make_reader = make_reader
@@ -76,18 +59,13 @@ class FolderKeeper:
         self._is_cancelled = is_cancelled
         self._lock = WriteLock(folder)
         self._writer: IndexWriter | None = None
-        self._words: Words | None = None
-        self._cutter: Cutter | None = None
+        self._update: FolderUpdate | None = None
         self._other: OtherWriter | None = None
-        self._ahead: ReadAhead | None = None
-        self._reading: dict[str, FoundFile] = {}
         self._is_dirty = True
-        self._was_scanned = False
-        self._scanned_ns = 0
+        self._is_settled = False
+        """Whether the stage after reading was entered since it was opened."""
         self._next_try = 0.0
         self._next_scan = 0.0
-        self._next_words = 0.0
-        self._step_seconds = _STEP_SECONDS
 
     # -- verbs for any thread
 
@@ -99,8 +77,8 @@ class FolderKeeper:
 
     def stop_reading(self) -> None:
         """Break off a file that is being read; only ``close`` comes after this."""
-        if ahead := self._ahead:
-            ahead.close()
+        if update := self._update:
+            update.stop_reading()
 
     # -- verbs for the thread that it belongs to
 
@@ -122,7 +100,7 @@ class FolderKeeper:
     @property
     def is_reading(self) -> bool:
         """Whether files are being read."""
-        return self._ahead is not None
+        return self._update is not None and self._update.is_reading
 
     @property
     def wants_vectors(self) -> bool:
@@ -154,51 +132,78 @@ class FolderKeeper:
 
     def close(self) -> None:
         """Let go of the files and of the right to write. ``step`` opens them again."""
-        if self._ahead:
-            self._ahead.close()
-            self._ahead = None
-        if self._words:
-            self._words.close()
-            self._words = None
+        if self._update:
+            self._update.close()
+            self._update = None
         if self._writer:
             self._writer.close()
             self._writer = None
         if self._other:
             self._other.close()
             self._other = None
-        self._was_scanned = False
         self._lock.release()
 
     def _step(self) -> bool:
         now = time.monotonic()
-        if self._writer is None:
+        if self._writer is None or self._update is None:
             if now < self._next_try:
                 return False
             self._next_try = now + _LOCK_SECONDS
             if self.tally.stage == "failed" and not self.folder.is_dir():
                 return False  # it failed because of that, and would only fail again
-            if not self._open():
+            opened = self._open()
+            if opened is None:
                 return False
-        assert self._writer is not None
-        if self._ahead:
-            return self._store_some(self._writer, self._ahead)
-        if self._is_dirty and now >= self._next_scan:
-            self._look_through(self._writer)
-            return True
-        return False
+            self._writer, self._update = opened
+        writer, update = self._writer, self._update
+        if update.is_reading:
+            is_busy = update.step()
+            if not update.is_reading:
+                self._finish(writer, update)
+            return is_busy
+        if not self._is_dirty or now < self._next_scan:
+            return False
+        self._is_dirty = False
+        has_changed = update.look_through()
+        # A folder that changes all the time is looked through a third of the time at most.
+        self._next_scan = time.monotonic() + 2 * (time.monotonic() - now)
+        if not update.is_reading and (has_changed or not self._is_settled):
+            self._finish(writer, update)
+        return True
 
-    def _open(self) -> bool:
-        """Become the one who writes, unless another is."""
+    # -- becoming the one who writes
+
+    def _open(self) -> tuple[IndexWriter, FolderUpdate] | None:
+        """Open the index for writing, unless another program has."""
         cutter = load_cutter(self.reference)
         if not self._lock.acquire():
             self._watch_other()
-            return False
+            return None
         if self._other:
             self._other.close()
             self._other = None
+        # At once in its place, so that it is closed whatever goes wrong below.
         self._writer = writer = IndexWriter(self.folder)
-        self.tally.notice = writer.notice or self.tally.notice
-        self._cutter = cutter
+        self.tally.notice = writer.notice
+        self._prepare(writer, cutter)
+        update = FolderUpdate(
+            self.folder,
+            writer,
+            Words(self.folder, writer),
+            cutter,
+            self.tally,
+            self._make_reader,
+            self._wake,
+            self._is_cancelled,
+        )
+        self.tally.take(writer.count())
+        self.tally.enter("scanning")
+        self._is_dirty, self._is_settled = True, False
+        self._next_scan = 0.0
+        return writer, update
+
+    def _prepare(self, writer: IndexWriter, cutter: Cutter) -> None:
+        """Take out what was made otherwise than it is to be made now."""
         identity = embedding_identity(self.reference)
         with writer.transaction():
             if writer.get(schema.CUTTING) != cutter.identity:
@@ -211,12 +216,6 @@ class FolderKeeper:
                 writer.retry_problems()
                 writer.set(schema.PROGRAM, chatbot.__version__)
             writer.set(schema.STAGE, "scanning")
-        self._words = Words(self.folder, writer)
-        self.tally.take(writer.count())
-        self.tally.enter("scanning")
-        self._is_dirty = True
-        self._next_scan = 0.0
-        return True
 
     def _watch_other(self) -> None:
         if self._other is None:
@@ -224,112 +223,11 @@ class FolderKeeper:
             self.tally.enter("waiting")
         self._other.look(self.tally)
 
-    # -- finding what has changed
+    # -- settling
 
-    def _look_through(self, writer: IndexWriter) -> None:
-        self._is_dirty = False
-        started, self._scanned_ns = time.monotonic(), time.time_ns()
-        changes = compare(self._walk(), writer.stored_files())
-        # A folder that changes all the time is looked through a third of the time at most.
-        self._next_scan = time.monotonic() + 2 * (time.monotonic() - started)
-        self.tally.num_files = changes.num_files
-        self.tally.num_files_done = changes.num_files - len(changes.to_read)
-        if changes.gone or changes.problems:
-            with writer.transaction():
-                writer.remove_files(changes.gone)
-                for found in changes.problems:
-                    writer.put_problem(found, found.problem, is_recent=self._is_recent(found))
-        if changes.to_read:
-            self._begin_reading(changes)
-        elif changes.gone or changes.problems or not self._was_scanned:
-            self._finish(writer)
-        self._was_scanned = True
-
-    def _walk(self) -> Iterator[FoundFile]:
-        own = os.path.relpath(data_dir().resolve(), self.folder) + "/"
-        for number, found in enumerate(walk(self.folder)):
-            if number % 256 == 0 and self._is_cancelled():
-                raise Cancelled
-            # Our own files, where the folder holds them, change whenever we write.
-            if not found.file.startswith(own):
-                yield found
-
-    def _is_recent(self, found: FoundFile) -> bool:
-        return found.modified_ns > self._scanned_ns - RECENT_NS
-
-    # -- reading and storing
-
-    def _begin_reading(self, changes: Changes) -> None:
-        self._reading = {found.file: found for found in changes.to_read}
-        total = sum(found.num_bytes + _FILE_BYTES for found in changes.to_read)
-        self.tally.enter("reading", Pace(total))
-        self._ahead = ReadAhead(self._make_reader(), self.folder, self._reading, self._wake)
-        self._next_words = 0.0
-
-    def _store_some(self, writer: IndexWriter, ahead: ReadAhead) -> bool:
-        result = ahead.take()
-        if result is not None:
-            deadline = time.monotonic() + self._step_seconds
-            with writer.transaction():
-                while result is not None:
-                    self._store(writer, *result)
-                    result = ahead.take() if time.monotonic() < deadline else None
-                began = time.monotonic()
-            # Where the disk is slow to keep things, more is kept at once.
-            self._step_seconds = max(_STEP_SECONDS, 4 * (time.monotonic() - began))
-        if ahead.is_done:
-            self._ahead = None
-            self._finish(writer)
-            return True
-        if time.monotonic() >= self._next_words:
-            self._tell_words()
-        return not ahead.is_empty
-
-    def _store(self, writer: IndexWriter, file: str, result: Document | DocumentError) -> None:
-        if self._is_cancelled():
-            raise Cancelled
-        found = self._reading.pop(file)
-        self.tally.num_files_done += 1
-        if self.tally.pace:
-            self.tally.pace.advance(found.num_bytes + _FILE_BYTES)
-        problem = (
-            self._store_document(writer, found, result)
-            if isinstance(result, Document)
-            else str(result)
-        )
-        if not problem:
-            return
-        if not os.path.lexists(self.folder / file):
-            writer.remove_files([file])  # it has gone since the folder was looked through
-            return
-        writer.put_problem(found, problem, is_recent=self._is_recent(found))
-        self.tally.num_problems += 1
-
-    def _store_document(self, writer: IndexWriter, found: FoundFile, document: Document) -> str:
-        """Store a document; what keeps it out of the index, or nothing."""
-        assert self._cutter is not None
-        try:
-            prepared = self._cutter.prepare(document)
-        except Exception:
-            # One strange document must not keep the others out.
-            traceback.print_exc(file=sys.stderr)
-            return "It cannot be cut into passages; the log says why."
-        writer.put_document(found, prepared, is_recent=self._is_recent(found))
-        self.tally.num_passages += len(prepared.passages)
-        return ""
-
-    def _tell_words(self) -> None:
-        assert self._words is not None
-        began = time.monotonic()
-        self._words.update()
-        took = time.monotonic() - began
-        self._next_words = time.monotonic() + max(2 * _STEP_SECONDS, _WORDS_SHARE * took)
-
-    def _finish(self, writer: IndexWriter) -> None:
-        """All text is stored."""
-        self._tell_words()
-        writer.drop_released_vectors()
-        self.tally.take(writer.count())
+    def _finish(self, writer: IndexWriter, update: FolderUpdate) -> None:
+        update.finish()
+        self._is_settled = True
         self._settle(writer)
 
     def _settle(self, writer: IndexWriter) -> None:

@@ -22,7 +22,7 @@ from tests.retrieval.index.child import vector_of
 
 CHILD = (sys.executable, "-m", "tests.retrieval.index.child")
 OPTIONS = IndexOptions(embedding_model="fake")
-WORDS = "anchor bell candle delta ember fjord gale harbour island jetty keel lamp mast".split()
+WORDS = ("anchor", "bell", "candle", "delta", "ember", "fjord", "gale", "harbour", "island", "keel")
 
 QUERY = " ".join(["part", "zeppelin", "submarine", "text", *WORDS])
 """Has a word of every passage that these tests write."""
@@ -53,9 +53,7 @@ def client(tmp_path: Path) -> RetrievalClient:
     return RetrievalClient(tmp_path / "retrieval.log", CHILD)
 
 
-async def index_once(
-    folder: Path, tmp_path: Path, options: IndexOptions = OPTIONS
-) -> FolderStatus:
+async def index_once(folder: Path, tmp_path: Path, options: IndexOptions = OPTIONS) -> FolderStatus:
     retrieval = client(tmp_path)
     try:
         (status,) = await retrieval.index([str(folder)], options, watch=False)

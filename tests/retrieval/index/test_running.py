@@ -84,9 +84,7 @@ async def test_each_kind_of_change_is_seen_within_two_seconds(
     check_whole(folder)
 
 
-async def test_a_folder_that_goes_and_comes_back(
-    folder: Path, retrieval: RetrievalClient
-) -> None:
+async def test_a_folder_that_goes_and_comes_back(folder: Path, retrieval: RetrievalClient) -> None:
     async with watched(retrieval, folder):
         folder.rename(folder.parent / "away")
         assert await until(lambda: stages(retrieval) == ["failed"]) < VISIBLE_SECONDS
@@ -228,6 +226,23 @@ def change_something(folder: Path, chance: random.Random) -> None:
             (folder / f"new{chance.randrange(10**6)}.md").write_text(some_text(chance))
 
 
+STAGES = ("reading", "embedding", "scanning", "reading", "embedding")
+"""When to kill, one after the other; how long after, is random."""
+
+
+async def live(
+    retrieval: RetrievalClient, folder: Path, chance: random.Random, wanted: str
+) -> None:
+    """Change files until some moment in a stage, or after one that was too short to be seen."""
+    end = None
+    while end is None or time.monotonic() < end:
+        await asyncio.sleep(0.02)
+        if chance.random() < 0.3:
+            change_something(folder, chance)
+        if end is None and {wanted, "embedding", "ready"} & set(stages(retrieval)):
+            end = time.monotonic() + chance.uniform(0.0, 0.5)
+
+
 async def run_kills(tmp_path: Path, num_kills: int, seed: int) -> None:
     chance = random.Random(seed)
     folder = make_folder(tmp_path / "notes", 120, seed)
@@ -237,11 +252,7 @@ async def run_kills(tmp_path: Path, num_kills: int, seed: int) -> None:
         task = asyncio.create_task(
             retrieval.index([str(folder)], OPTIONS, watch=chance.random() < 0.5)
         )
-        end = time.monotonic() + chance.uniform(0.3, 1.3)
-        while time.monotonic() < end:
-            await asyncio.sleep(0.02)
-            if chance.random() < 0.3:
-                change_something(folder, chance)
+        await live(retrieval, folder, chance, wanted=STAGES[number % len(STAGES)])
         moments.update(stages(retrieval))
         if retrieval.pid:
             os.kill(retrieval.pid, signal.SIGKILL)
@@ -311,6 +322,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def make_larger(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
 async def test_a_full_disk_is_told_of_and_recovered_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_disk: Path
 ) -> None:
@@ -319,7 +334,7 @@ async def test_a_full_disk_is_told_of_and_recovered_from(
     status = await index_once(folder, tmp_path)
     assert status.stage == "failed"
     assert "disk is full" in status.error
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    make_larger(small_disk)
     assert (await index_once(folder, tmp_path)).stage == "ready"
     check_whole(folder)
 
