@@ -2,13 +2,14 @@ import os
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatbot.config import Config, load_config, save_settings
 from chatbot.errors import ConfigError
-from chatbot.settings import SPECS, Settings, get_value, with_value
+from chatbot.settings import SPECS, KnowledgeFolder, Settings, get_value, with_value
 from chatbot.terminal_text import is_safe
 
 ALL_NAMES = [*(spec.name for spec in SPECS), "theme"]
@@ -212,3 +213,72 @@ def test_a_table_in_place_of_a_setting(file: Path) -> None:
     with pytest.raises(ConfigError):
         save_settings(changed(temperature="0.1"), ["temperature"], file)
     assert file.read_text() == "sampling = 3\n"
+
+
+FOLDERS_FILE = """\
+# top
+[knowledge]
+# mine
+folders = [
+    "manual",   # the book
+    "~/notes",  # daily
+    "~/x",
+]
+off = ["~/x"]
+"""
+
+
+def with_folders(*folders: KnowledgeFolder) -> Settings:
+    return msgspec.structs.replace(Settings(), folders=folders)
+
+
+def test_folders_are_read_and_written_among_their_comments(file: Path) -> None:
+    file.write_text(FOLDERS_FILE)
+    manual, notes = KnowledgeFolder("manual"), KnowledgeFolder("~/notes")
+    config = load_config(file)
+    assert config.settings == with_folders(manual, notes, KnowledgeFolder("~/x", is_on=False))
+    assert config.problems == ()
+    changed = with_folders(manual, KnowledgeFolder("~/notes", is_on=False), KnowledgeFolder("/n"))
+    save_settings(changed, ["folders"], file)
+    expected = FOLDERS_FILE.replace('    "~/x",\n', '    "/n",\n').replace('["~/x"]', '["~/notes"]')
+    assert file.read_text() == expected
+    assert load_config(file).settings == changed
+    save_settings(Settings(), ["folders"], file)
+    assert file.read_text() == "# top\n[knowledge]\n# mine\n"
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [(), (KnowledgeFolder("b"), KnowledgeFolder("manual")), (KnowledgeFolder("manual", False),)],
+)
+def test_any_folders_survive_the_round_trip(
+    file: Path, folders: tuple[KnowledgeFolder, ...]
+) -> None:
+    save_settings(with_folders(*folders), ["folders"], file)
+    assert load_config(file) == Config(settings=with_folders(*folders))
+    save_settings(Settings(), ["folders"], file)
+    assert file.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "paths"),
+    [
+        ("knowledge = 3", "knowledge in {} must be a table", ["manual"]),
+        ("[knowledge]\nfolders = 'a'", "[knowledge] folders in {} must be a list", ["manual"]),
+        ("[knowledge]\nfolders = ['a', 1]", "'1' is not a folder's path", ["a"]),
+        ("[knowledge]\nfolders = ['a', ' ']", "'' is not a folder's path", ["a"]),
+        ('[knowledge]\nfolders = ["a", "b\\u001b[2J"]', "'b' is not a folder's path", ["a"]),
+        ("[knowledge]\nfolders = ['a', 'a']", "has a twice", ["a"]),
+        ("[knowledge]\noff = ['b']", "off in {} names b, which is not", ["manual"]),
+        ("[knowledge]\nfoldres = ['b']", "foldres in {} is not used", ["manual"]),
+    ],
+)
+def test_what_is_wrong_with_folders_is_named(
+    file: Path, text: str, problem: str, paths: list[str]
+) -> None:
+    file.write_text(text)
+    config = load_config(file)
+    assert [folder.path for folder in config.settings.folders] == paths
+    assert len(config.problems) == 1
+    assert problem.format(file) in config.problems[0]
+    assert is_safe(config.problems[0])

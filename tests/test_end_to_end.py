@@ -35,9 +35,12 @@ STORY = "Write a very long story about the sea, with many chapters."
 
 
 def child_of(pid: int) -> int:
-    """The engine: the only process that the program starts."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+    """The engine, among the processes that the program starts."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (engine,) = (
+        c for c in children if b"chatbot.engine" in Path(f"/proc/{c}/cmdline").read_bytes()
+    )
+    return int(engine)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -11,18 +11,18 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from chatbot.conversation.draft import AnswerDraft, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_sources import TurnSources
 from chatbot.engine.client import Engine, Generation
-from chatbot.engine.protocol import Delta, Generated, ModelInfo, SamplingApplied
+from chatbot.engine.protocol import Delta, Generated, SamplingApplied
 from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
     PromptBuilt,
     SearchStarted,
-    SettingChanged,
     SourcesFound,
     SupportFound,
     TextDelta,
@@ -32,16 +32,11 @@ from chatbot.events import (
 )
 from chatbot.messages import (
     FinishReason,
-    Making,
     Message,
-    Part,
-    SettingChange,
     SourcesPart,
     Statistics,
-    TextPart,
 )
-from chatbot.settings import SPECS, Precision, Sampling, Settings
-from chatbot.terminal_text import Cleaner
+from chatbot.settings import Precision, Sampling, Settings
 
 ResultT = TypeVar("ResultT")
 
@@ -84,21 +79,14 @@ class Turn:
         self._settings = settings
         self._journal = journal
         self._begun = begun
-        self._answer = begun or Message(role="assistant", parts=(), parent_id=question.id)
         self._sources = TurnSources(knowledge, question.text, self._earlier_question(), begun)
         self._may_ask = asyncio.Event()
         """The sources are there, and the model is to be asked."""
-        self._is_by_program = False
+        self._draft = AnswerDraft(question, settings, self._sources, begun)
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
         self._end: tuple[FinishReason, Statistics] | None = None
         """How the engine ended the answer."""
-        self._cleaner = Cleaner()
-        self._text: list[str] = []
-        self._changes: list[SettingChange] = []
-        self._sampling: Sampling | None = None
-        self._started_with = settings().sampling
-        self._info: ModelInfo | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -125,7 +113,7 @@ class Turn:
         self._flush()
         try:
             text_so_far = self._begun.text if self._begun else ""
-            yield TurnStarted(self._question, self._answer.id, text_so_far)
+            yield TurnStarted(self._question, self._draft.id, text_so_far)
             if self._journal:
                 # The question is on the disk before anything can go wrong.
                 await self._until_stopped(self._journal.settled())
@@ -136,7 +124,7 @@ class Turn:
                     # Meanwhile the model is loaded: neither waits for the other.
                     await self._until_stopped(self._sources.search())
                 if declining := self._sources.decline():
-                    self._is_by_program, reason = True, "stop"
+                    self._draft.is_by_program, reason = True, "stop"
                     for event in self._declined(declining):
                         yield event
                 else:
@@ -160,9 +148,8 @@ class Turn:
                 self._flush_timer.cancel()
             if self._generation and statistics is None:
                 self._generation.cancel()
-            if rest := self._cleaner.flush():
-                self._text.append(rest)
-            answer = self._as_message(reason, error, statistics)
+            rest = self._draft.finish()
+            answer = self._draft.as_message(reason, error, statistics)
             if self._begun:
                 self._conversation.replace(answer)
             else:
@@ -171,7 +158,7 @@ class Turn:
             yield TextDelta(rest)
         # The answer is shown and kept already; what follows can cost nothing of it.
         if found := await self._support(answer):
-            answer = msgspec.structs.replace(answer, parts=_with_found(answer.parts, found))
+            answer = msgspec.structs.replace(answer, parts=with_found(answer.parts, found))
             self._conversation.replace(answer)
             yield SupportFound(found)
         yield TurnFinished(answer)
@@ -180,22 +167,22 @@ class Turn:
         """The program's own answer."""
         if self._sources.part:
             yield SourcesFound(self._sources.part)
-        self._append(declining)
+        self._draft.add(declining)
         yield TextDelta(declining)
 
     async def _generate(self, generation: Generation) -> AsyncGenerator[TurnEvent]:
         """The model's answer as it comes."""
         if self._stop.is_set():
             generation.cancel()
-        with self._sources.undisturbed(self._info.device if self._info else ""):
+        with self._sources.undisturbed(info.device if (info := self._draft.info) else ""):
             async for event in generation:
                 match event:
                     case Delta(text=raw, num_tokens=num_tokens):
-                        if text := self._cleaner.feed(raw):
-                            self._append(text)
+                        if text := self._draft.feed(raw):
+                            self._flush_soon()
                             yield TextDelta(text, num_tokens)
                     case SamplingApplied(sampling=sampling):
-                        for changed in self._note_changes(sampling):
+                        for changed in self._draft.note_changes(sampling):
                             yield changed
                     case Generated(finish_reason=reason, statistics=statistics):
                         self._end = (reason, statistics)
@@ -212,9 +199,8 @@ class Turn:
         except _Stopped:
             return None
 
-    def _append(self, text: str) -> None:
-        """Note what is being shown, and have it on the disk soon."""
-        self._text.append(text)
+    def _flush_soon(self) -> None:
+        """Have what is being shown on the disk soon."""
         if self._journal and self._flush_timer is None:
             loop = asyncio.get_running_loop()
             self._flush_timer = loop.call_later(FLUSH_SECONDS, self._flush)
@@ -223,38 +209,7 @@ class Turn:
         self._flush_timer = None
         if self._journal:
             # What is on the disk of an answer stands for the case that this program dies.
-            self._journal.flush_answer(self._as_message("interrupted", "", None))
-
-    def _as_message(
-        self, reason: FinishReason, error: str, statistics: Statistics | None
-    ) -> Message:
-        """The answer as far as it is written, and how it came about."""
-        info = self._info
-        settings = self._settings()
-        before = self._begun.making if self._begun else None
-        by_model = not self._is_by_program
-        making = Making(
-            model=(info.name if info else settings.model) if by_model else "",
-            precision=(info.precision if info else settings.precision) if by_model else "",
-            device=info.device if info and by_model else "",
-            sampling=before.sampling if before else self._started_with,
-            changes=(*(before.changes if before else ()), *self._changes),
-            finish_reason=reason,
-            error=error,
-            statistics=_sum(before.statistics if before else None, statistics),
-            num_controls_removed=self._cleaner.num_removed
-            + (before.num_controls_removed if before else 0),
-            is_by_program=self._is_by_program,
-        )
-        parts: tuple[Part, ...] = self._begun.parts if self._begun else ()
-        if self._sources.part:
-            parts = _with_found(parts, self._sources.part)
-        text = "".join(self._text)
-        if parts and isinstance(parts[-1], TextPart):
-            parts = (*parts[:-1], TextPart(parts[-1].text + text))
-        elif text or not self._begun:
-            parts = (*parts, TextPart(text))
-        return msgspec.structs.replace(self._answer, parts=parts, making=making)
+            self._journal.flush_answer(self._draft.as_message("interrupted", "", None))
 
     async def _begin(self) -> tuple[Generation, PromptBuilt]:
         """Load the model that is set, build the prompt for it, and start the answer.
@@ -265,14 +220,14 @@ class Turn:
             settings = self._settings()
             model, precision = settings.model, settings.precision
             try:
-                self._info = await self._engine.ensure_loaded(model, precision)
+                info = self._draft.info = await self._engine.ensure_loaded(model, precision)
                 await self._may_ask.wait()
                 settings = self._settings()
                 prompt = await build_prompt(
                     self._engine,
                     self._path(),
                     settings,
-                    self._info,
+                    info,
                     pinned=self._conversation.pinned,
                     continues=bool(self._begun),
                     found=self._sources.part,
@@ -285,7 +240,7 @@ class Turn:
             if self._is_set(model, precision):
                 break
         self._sources.part = prompt.found
-        self._started_with = self._sampling = settings.sampling
+        self._draft.start(settings.sampling)
         # With nothing awaited since the look at the settings, no other load comes in between.
         self._generation = self._engine.generate(
             prompt.messages,
@@ -307,26 +262,6 @@ class Turn:
         path = self._conversation.path(self._question.parent_id) if self._question.parent_id else ()
         return next((m.text for m in reversed(path) if m.role == "user"), "")
 
-    def _note_changes(self, sampling: Sampling) -> list[SettingChanged]:
-        """Where the settings differ from those in use so far."""
-        noted = []
-        for spec in SPECS:
-            if not spec.is_sampling:
-                continue
-            old, new = getattr(self._sampling, spec.name), getattr(sampling, spec.name)
-            if old != new:
-                change = SettingChange(
-                    offset=sum(map(len, self._text))
-                    + (len(self._begun.text) if self._begun else 0),
-                    name=spec.name,
-                    old=spec.format(old),
-                    new=spec.format(new),
-                )
-                self._changes.append(change)
-                noted.append(SettingChanged(change))
-        self._sampling = sampling
-        return noted
-
     async def _until_stopped(self, work: Awaitable[ResultT]) -> ResultT:
         """Await ``work``, unless the user stops the turn first.
 
@@ -345,23 +280,7 @@ class Turn:
             task.cancel()
 
 
-def _with_found(parts: tuple[Part, ...], found: SourcesPart) -> tuple[Part, ...]:
-    """The parts of an answer with these sources, ahead of what rests on them."""
-    return (found, *(part for part in parts if not isinstance(part, SourcesPart)))
-
-
 def _give_up(work: "asyncio.Future[ResultT]") -> None:
     """Have nobody wait for this any more; asyncio must not complain of how it ended."""
     work.cancel()
     work.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _sum(before: Statistics | None, now: Statistics | None) -> Statistics | None:
-    """What an answer cost that was gone on with."""
-    if before is None or now is None:
-        return now or before
-    return msgspec.structs.replace(
-        now,
-        num_new_tokens=before.num_new_tokens + now.num_new_tokens,
-        decode_seconds=before.decode_seconds + now.decode_seconds,
-    )

@@ -68,6 +68,11 @@ class Indexing:
         for control in controls:
             control.pause(is_paused)
 
+    def is_writing(self, folder: Path) -> bool:
+        """Whether the index of a folder is open for writing here, and not in another program."""
+        with self._changed:
+            return any(job.is_writing(folder) for _, _, job in self._all())
+
     def leave(self, folder: Path) -> None:
         """Let go of a folder's index."""
         with self._changed:

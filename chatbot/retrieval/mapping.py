@@ -1,15 +1,34 @@
-"""A folder's passages on a plane, near where they mean the like, in named clusters."""
+"""A folder's passages on a plane, near where they mean the like, in named clusters.
 
+The same passages always give the same map. Knows nothing of how it is drawn.
+"""
+
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chatbot.retrieval.values import FolderMap
+from chatbot.retrieval.query_weights import FUNCTION_WORDS
+from chatbot.retrieval.values import FolderMap, MapCluster, MapPoint
+from chatbot.terminal_text import clean_line
 
-MAX_POINTS = 2000
+MAX_POINTS: Final = 2000
 """Passages on a map; of a bigger folder, this many are drawn at random, always the same."""
+
+NUM_KEYWORDS: Final = 5
+_SEED: Final = 0
+_NUM_COMPONENTS: Final = 32
+"""Dimensions that the vectors are brought down to first."""
+_MIN_FOR_NEIGHBOURS: Final = 12
+"""Fewer points are laid out by their two main directions."""
+_MAX_CLUSTERS: Final = 12
+_MAX_KEYWORD_LENGTH: Final = 24
+_WORD: Final = re.compile(r"[^\W\d_](?:[\w'’-]*\w)")
+_PER_CLUSTER: Final = 12
+"""Passages that a cluster has at the least, on average."""
 
 
 class MappedPassage(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +41,10 @@ class MappedPassage(msgspec.Struct, frozen=True, kw_only=True):
 
 def choose_points(num_passages: int) -> NDArray[np.int64]:
     """Which passages of that many come onto the map: int64 [at most MAX_POINTS], ascending."""
-    raise NotImplementedError
+    if num_passages <= MAX_POINTS:
+        return np.arange(num_passages)
+    generator = np.random.default_rng(_SEED)
+    return np.sort(generator.choice(num_passages, MAX_POINTS, replace=False))
 
 
 def make_map(vectors: NDArray[np.float32], passages: Sequence[MappedPassage]) -> FolderMap:
@@ -32,4 +54,105 @@ def make_map(vectors: NDArray[np.float32], passages: Sequence[MappedPassage]) ->
         vectors: float32 [n, dimensions], of length 1; at most ``MAX_POINTS``.
         passages: the n they belong to.
     """
-    raise NotImplementedError
+    if not len(passages):
+        return FolderMap(points=(), clusters=())
+    reduced = _reduce(vectors)
+    plane = _lay_out(reduced)
+    labels = _cluster(reduced)
+    keywords = find_keywords([passage.text for passage in passages], labels)
+    points = tuple(
+        MapPoint(float(x), float(y), int(label), passage.file, passage.start)
+        for (x, y), label, passage in zip(plane, labels, passages, strict=True)
+    )
+    clusters: list[MapCluster] = []
+    for label, words in enumerate(keywords):
+        own = plane[labels == label]
+        # The median lies where the passages are, even when some have strayed.
+        x, y = np.median(own, axis=0)
+        clusters.append(MapCluster(words, len(own), float(x), float(y)))
+    return FolderMap(points=points, clusters=tuple(clusters))
+
+
+def find_keywords(texts: Sequence[str], labels: NDArray[np.int64]) -> list[tuple[str, ...]]:
+    """For each cluster, the words that tell it from the others (class-based TF-IDF).
+
+    A word counts by its share of the cluster's words, times ln(1 + A / f): A is the number of
+    words of a cluster on average, f how often the word occurs in all of them.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    num_clusters = int(labels.max()) + 1
+    joined = [
+        " ".join(text for text, own in zip(texts, labels, strict=True) if own == label)
+        for label in range(num_clusters)
+    ]
+    vectorizer = CountVectorizer(tokenizer=_words, token_pattern=None, lowercase=False)
+    try:
+        counts = vectorizer.fit_transform(joined).toarray().astype(np.float64)
+    except ValueError:  # not one word in any of them
+        return [()] * num_clusters
+    words = vectorizer.get_feature_names_out()
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    scores = shares * np.log(1 + totals.mean() / counts.sum(axis=0))
+    keywords: list[tuple[str, ...]] = []
+    for row in scores:
+        best = np.argsort(-row, kind="stable")[:NUM_KEYWORDS]
+        keywords.append(tuple(clean_line(str(words[i])) for i in best if row[i] > 0))
+    return keywords
+
+
+def _words(text: str) -> list[str]:
+    words = (found.group().lower() for found in _WORD.finditer(text))
+    return [w for w in words if len(w) <= _MAX_KEYWORD_LENGTH and w not in FUNCTION_WORDS]
+
+
+def _reduce(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The main directions, float32 [n, at most _NUM_COMPONENTS]."""
+    from sklearn.decomposition import PCA
+
+    num = min(_NUM_COMPONENTS, *vectors.shape)
+    pca = PCA(num, svd_solver="full" if len(vectors) < 500 else "randomized", random_state=_SEED)
+    reduced: NDArray[np.float32] = np.nan_to_num(pca.fit_transform(vectors)).astype(np.float32)
+    return reduced
+
+
+def _lay_out(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A place on the plane for each, 0 to 1 both ways. float32 [n, 2]."""
+    if len(reduced) < _MIN_FOR_NEIGHBOURS:
+        plane = np.zeros((len(reduced), 2), np.float32)
+        plane[:, : min(2, reduced.shape[1])] = reduced[:, :2]
+    else:
+        from sklearn.manifold import TSNE
+
+        tsne = TSNE(
+            perplexity=min(30.0, (len(reduced) - 1) / 3),
+            init="pca",
+            max_iter=300,
+            random_state=_SEED,
+            n_jobs=1,  # sums in another order would give another map
+        )
+        plane = tsne.fit_transform(reduced)
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    spread = np.where(high > low, high - low, 1.0)
+    placed: NDArray[np.float32] = np.where(high > low, (plane - low) / spread, 0.5)
+    return placed
+
+
+def _cluster(reduced: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The cluster of each, int64 [n]: as many as tell the passages apart best."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
+    num = len(np.unique(reduced, axis=0))
+    most = min(_MAX_CLUSTERS, len(reduced) // _PER_CLUSTER, num - 1)
+    best = np.zeros(len(reduced), np.int64)
+    best_score = 0.0
+    for num_clusters in sorted({n for n in (2, 3, 4, 6, 8, 10, most) if 2 <= n <= most}):
+        labels = KMeans(num_clusters, n_init=2, random_state=_SEED).fit_predict(reduced)
+        score = silhouette_score(
+            reduced, labels, sample_size=min(len(reduced), 800), random_state=_SEED
+        )
+        if score > best_score:
+            best, best_score = labels.astype(np.int64), score
+    return best

@@ -15,21 +15,23 @@ from chatbot.retrieval.words import find_terms
 
 FUNCTION_WORD_WEIGHT: Final = 0.5
 
-_FUNCTION_WORDS: Final = """
-a about above after again all also am an and any are as at be because been before being below
-between both but by can could did do does doing down during each explain few find for from
-further give had has have having he her here him his how i if in into is it its itself just me
-more most my no nor not now of off on once only or other our out over own please same she should
-show so some such tell than that the their them then there these they this those through to too
-under until up very was we were what when where which while who whom whose why will with would
-you your
-"""
+FUNCTION_WORDS: Final = frozenset(
+    """
+    a about above after again all also am an and any are as at be because been before being below
+    between both but by can could did do does doing down during each explain few find for from
+    further give had has have having he her here him his how i if in into is it its itself just me
+    more most my no nor not now of off on once only or other our out over own please same she should
+    show so some such tell than that the their them then there these they this those through to too
+    under until up very was we were what when where which while who whom whose why will with would
+    you your
+    """.split()
+)
 
 
 @functools.cache
 def function_terms() -> frozenset[str]:
     """The terms of words that say nothing about a subject."""
-    return frozenset(find_terms(_FUNCTION_WORDS))
+    return frozenset(find_terms(" ".join(sorted(FUNCTION_WORDS))))
 
 
 def inverse_frequency(num_with: int, num_passages: int) -> float:

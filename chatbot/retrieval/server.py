@@ -153,15 +153,19 @@ class LookUps:
         return DocumentText(file=file, text=document.text, page_starts=document.page_starts)
 
     def _forget(self, folder: Path) -> int:
-        self._indexing.leave(folder)
         place = index_dir(folder)
         lock = WriteLock(folder)
+        is_ours = self._indexing.is_writing(folder)
+        if is_ours:
+            self._indexing.leave(folder)
         if not lock.acquire():
             raise KnowledgeError(
                 f"Another running chatbot keeps the index of {clean_line(str(folder))}; close it "
                 "and try again."
             )
         try:
+            if not is_ours:  # it may wait for the lock that we have now
+                self._indexing.leave(folder)
             num_bytes = folder_bytes(place)
             with explained(folder):
                 if place.exists():

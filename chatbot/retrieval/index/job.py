@@ -82,6 +82,11 @@ class IndexJob:
         for keeper in tuple(self._keepers.values()):
             keeper.stop_reading()
 
+    def is_writing(self, folder: Path) -> bool:
+        """Whether this job is the one who writes the index of a folder."""
+        keeper = self._keepers.get(folder)
+        return keeper is not None and keeper.is_writing
+
     def leave(self, folder: Path) -> None:
         """Let go of one folder; returns when that is done."""
         with self._lock:

@@ -115,6 +115,11 @@ class FolderKeeper:
         return False
 
     @property
+    def is_writing(self) -> bool:
+        """Whether the right to write the index is ours."""
+        return self._writer is not None
+
+    @property
     def is_reading(self) -> bool:
         """Whether files are being read."""
         return self._ahead is not None

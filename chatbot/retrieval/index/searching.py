@@ -233,7 +233,7 @@ class SearchedIndex:
         )
         while block := rows.fetchmany(_ROWS_AT_ONCE):
             ids = np.fromiter((row[0] for row in block), np.int64, len(block))
-            full = np.frombuffer(b"".join(row[1] for row in block), np.float32)
+            full = np.frombuffer(bytearray().join(row[1] for row in block), np.float32)
             vectors.add(ids, full.reshape(len(block), dimensions))
             self._loaded_ids = np.concatenate((self._loaded_ids, ids))
         self._last_passage, self._last_vector = (

@@ -9,8 +9,10 @@ from chatbot.messages import (
     Making,
     Message,
     Part,
+    SentenceSupport,
     SettingChange,
     Source,
+    SourceScores,
     SourcesPart,
     Statistics,
     TextPart,
@@ -26,11 +28,48 @@ texts = st.text(max_size=40).map(clean)
 lines = st.text(max_size=20).map(clean_line)
 ids = st.text("abcdefXYZ0123456789-_", min_size=1, max_size=12)
 times = st.floats(1e9, 2e9).filter(math.isfinite)
-sources = st.builds(Source, title=lines, location=lines, text=texts)
+numbers = st.floats(-1e6, 1e6)
+counts = st.integers(0, 99)
+scores = st.builds(
+    SourceScores,
+    lexical=st.none() | numbers,
+    dense=st.none() | numbers,
+    fused=numbers,
+    reranked=st.none() | numbers,
+    relevance=numbers,
+)
+sources = st.builds(
+    Source,
+    title=lines,
+    location=lines,
+    text=texts,
+    folder=lines,
+    file=lines,
+    start_line=counts,
+    end_line=counts,
+    page=st.none() | counts,
+    start=counts,
+    end=counts,
+    scores=scores,
+    verdict=st.sampled_from(["used", "duplicate", "irrelevant", "beyond"]),
+)
+supports = st.builds(
+    SentenceSupport, start=counts, end=counts, source=st.none() | st.just(0), score=numbers
+)
 parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(TextPart, texts),
     st.builds(ThinkingPart, texts),
-    st.builds(SourcesPart, st.lists(sources, max_size=2).map(tuple)),
+    st.builds(
+        SourcesPart,
+        st.lists(sources, min_size=1, max_size=2).map(tuple),
+        candidates=st.lists(sources, max_size=2).map(tuple),
+        support=st.lists(supports, max_size=2).map(tuple),
+        query=texts,
+        threshold=numbers,
+        is_declined=st.booleans(),
+        notice=lines,
+        seconds=numbers,
+    ),
     st.builds(ToolCallPart, id=lines, name=lines, arguments=texts),
     st.builds(ToolResultPart, call_id=lines, text=texts, is_error=st.booleans()),
     st.builds(ImagePart, media_type=lines, data=st.binary(max_size=20)),
@@ -57,6 +96,7 @@ makings = st.builds(
         decode_seconds=st.floats(0, 9),
     ),
     num_controls_removed=st.integers(0, 9),
+    is_by_program=st.booleans(),
 )
 
 

@@ -1,0 +1,148 @@
+"""The slash commands about folders and sources."""
+
+from pathlib import Path
+
+import pytest
+
+from chatbot.conversation.commands import run_command
+from chatbot.conversation.commands.knowledge import describe_folder
+from chatbot.conversation.folders import FolderState
+from chatbot.conversation.manager import ConversationManager
+from chatbot.errors import CommandError, KnowledgeError
+from chatbot.paths import shipped_dir
+from chatbot.retrieval.values import DocumentInfo, FolderStatus
+from chatbot.settings import KnowledgeFolder
+from tests.conversation.building import SavedSettings, all_of, until, with_settings
+from tests.conversation.fake_engine import FakeEngine
+from tests.conversation.fake_retrieval import FakeRetrieval, hit
+from tests.conversation.test_commands import FakeFace
+
+pytestmark = pytest.mark.timeout(10)
+
+SHIPPED = str(shipped_dir("knowledge").resolve())
+
+
+class KnowingFace(FakeFace):
+    def __init__(self, *, keeps_folders: bool = True) -> None:
+        self.retrieval = FakeRetrieval(
+            hit("The tower is high.\n```` <b>`x`", 0.9, headings=("A|B `c`",), folder=SHIPPED),
+            hit("far " * 200, 0.1, folder=SHIPPED, file="b.md"),
+        )
+        self.saved = SavedSettings()
+        manager = ConversationManager(
+            FakeEngine("It is high.", context_length=1000),
+            with_settings(),
+            self.saved,
+            retrieval=self.retrieval,
+            keeps_folders=keeps_folders,
+        )
+        super().__init__(manager)
+
+    async def run(self, line: str) -> str:
+        """Carry out a command; returns what it shows."""
+        await run_command(self, line)
+        return self.notes[-1] if self.notes else ""
+
+
+@pytest.fixture
+def face() -> KnowingFace:
+    return KnowingFace()
+
+
+async def test_folders_are_listed_with_their_state(face: KnowingFace) -> None:
+    assert "- `manual` on · not looked at yet" in await face.run("/knowledge")
+    face.manager.knowledge.start()  # type: ignore[union-attr]
+    await until(lambda: face.retrieval.status.folders)
+    assert "- `manual` ready · 1 files · 0 passages" in await face.run("/knowledge")
+    await face.manager.knowledge.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (None, "on · not looked at yet"),
+        (
+            FolderStatus(
+                folder="/x", stage="embedding", num_files=3, num_passages=10, num_embedded=4
+            ),
+            "embedding · 3 files · 10 passages · 40% embedded",
+        ),
+        (
+            FolderStatus(folder="/x", stage="ready", num_files=1_200, num_problems=2),
+            "ready · 1,200 files · 0 passages · 2 with problems (`/knowledge problems`)",
+        ),
+        (FolderStatus(folder="/x", stage="failed", error="The disk is full."), "The disk is full."),
+    ],
+)
+def test_how_a_folder_stands(status: FolderStatus | None, expected: str) -> None:
+    state = FolderState(folder=KnowledgeFolder("/x"), path="/x", status=status)
+    assert describe_folder(state) == expected
+
+
+async def test_folders_are_added_switched_and_removed(face: KnowingFace, tmp_path: Path) -> None:
+    assert f"`{tmp_path}` is searched now." == await face.run(f"/knowledge add {tmp_path}")
+    assert "show_settings" in face.calls
+    assert face.saved.names == [("folders",)]
+    assert "off" in await face.run(f"/knowledge off {tmp_path.name}")
+    assert f"- `{tmp_path}` off" in await face.run("/knowledge")
+    await face.run(f"/knowledge on {tmp_path}")
+    note = await face.run(f"/knowledge remove {tmp_path}")
+    assert f"`chatbot index --forget {tmp_path}`" in note
+    assert face.manager.settings.folders == (KnowledgeFolder("manual"),)
+    await face.run("/knowledge remove manual")
+    assert "`/knowledge add ~/notes`" in await face.run("/knowledge")
+
+
+async def test_folders_of_one_run_are_not_kept(tmp_path: Path) -> None:
+    face = KnowingFace(keeps_folders=False)
+    assert "for this run alone" in await face.run(f"/knowledge add {tmp_path}")
+    assert face.saved.calls == []
+
+
+async def test_problems_are_listed_with_their_reasons(face: KnowingFace) -> None:
+    face.retrieval.infos = (
+        DocumentInfo(file="good.md", num_bytes=1, modified_at=0.0),
+        DocumentInfo(file="x\x1b[2J.pdf", num_bytes=1, modified_at=0.0, problem="It is encrypted."),
+    )
+    note = await face.run("/knowledge problems")
+    assert note.splitlines()[2:] == ["- `x.pdf` It is encrypted."]
+    assert await face.run("/knowledge problems manual") == note
+    face.retrieval.infos = ()
+    assert "Every file" in await face.run("/knowledge problems")
+
+
+async def test_wrong_usage(face: KnowingFace) -> None:
+    for line in ("/knowledge what", "/sources", "/search"):
+        with pytest.raises(CommandError):
+            await face.run(line)
+    with pytest.raises(KnowledgeError):
+        await face.run("/knowledge add /no/such/folder")
+    await face.run("/knowledge off manual")
+    with pytest.raises(KnowledgeError, match="No folder is on"):
+        await face.run("/search x")
+
+
+async def test_sources_are_a_table_and_each_can_be_read(face: KnowingFace) -> None:
+    await all_of(face.manager.reply("How high?"))
+    lines = (await face.run("/sources")).splitlines()
+    assert lines[0].startswith("Searched for “How high?” in 0.25 s; used from a relevance of 0.30")
+    assert lines[4:] == [
+        "| 1 | `notes.md:1-2 · A\\|B 'c'` | 9.00 | 0.900 | 0.4500 | 0.90 | used |",
+        "| 2 | `b.md:1 · b.md` | 1.00 | 0.100 | 0.0500 | 0.10 | irrelevant |",
+    ]
+    first = await face.run("/sources 1")
+    assert first.count("````") == 2  # the fence of the passage is not closed by the passage
+    assert "The tower is high." in first
+    assert "far " * 200 in await face.run("/sources 2")  # in full, though only its start is kept
+    for number in ("0", "3", "x", "²"):
+        with pytest.raises(CommandError, match="1 to 2"):
+            await face.run(f"/sources {number}")
+
+
+async def test_search_shows_passages_without_the_model(face: KnowingFace) -> None:
+    note = await face.run("/search tower height")
+    assert "The tower is high." in note
+    assert face.retrieval.queries == ["tower height"]
+    assert face.manager.engine.status.info is None
+    face.retrieval.hits = ()
+    assert await face.run("/search x") == "Nothing was found."
