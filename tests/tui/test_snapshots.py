@@ -137,7 +137,8 @@ def told() -> Any:
     folder.mkdir(exist_ok=True)
     folders = ToldFolders(folder)
     settings = msgspec.structs.replace(
-        Settings(), folders=(KnowledgeFolder(NOTES), KnowledgeFolder("manual", is_on=False))
+        Settings(),
+        folders=(KnowledgeFolder(NOTES), KnowledgeFolder("/tmp/chatbot-papers", is_on=False)),
     )
     return {"retrieval": folders, "settings": settings, "answer": KNOWLEDGE_ANSWER}
 
@@ -178,6 +179,7 @@ def test_sources(compare: Any, told: Any) -> None:
 def test_knowledge_folders(compare: Any, told: Any) -> None:
     def report(app: ChatApp) -> bool:
         told["retrieval"].report(embedding(NOTES))
+        app.clear_notifications()
         return True
 
     assert compare(in_turn("f4", report, shows("embedding 63%")), **told)
