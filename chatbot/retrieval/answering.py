@@ -126,7 +126,7 @@ class Searching:
         reference = request.options.embedding_model
         identity = embedding_identity(reference)
         embedded = [index for index in indexes if index.has_vectors]
-        if len(embedded) < len(indexes):
+        if any(index.num_passages and index not in embedded for index in indexes):
             notices.append("Found by words only where nothing is embedded yet.")
         usable = [index for index in embedded if index.embedding == identity]
         if len(usable) < len(embedded):

@@ -74,6 +74,12 @@ class Server:
 
     def accept(self, request: RetrievalRequest) -> None:
         """Take a request. Returns at once; the answer is sent when it is there."""
+        try:
+            self._hand_on(request)
+        except Exception as error:
+            self._send(failure(request, error))
+
+    def _hand_on(self, request: RetrievalRequest) -> None:
         match request:
             case Index():
                 self._indexing.start(request)

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from chatbot.errors import KnowledgeError
 from chatbot.paths import index_dir
 from chatbot.retrieval.index.failures import explained, is_damage
-from chatbot.retrieval.index.schema import FOLDER, SCHEMA, VERSION
+from chatbot.retrieval.index.schema import FOLDER, SCHEMA, TABLES, VERSION
 from chatbot.terminal_text import clean_line
 
 FILE_NAME: Final = "index.db"
@@ -155,9 +155,8 @@ def _connect_if_sound(file: Path) -> sqlite3.Connection | None:
         connection = _connect(file)
         is_sound = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
         if is_sound and _version(connection) == VERSION:
-            connection.execute(
-                "SELECT 1 FROM state, documents, passages, vectors, released, pending_words LIMIT 1"
-            ).fetchall()
+            for table in TABLES:
+                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall()
     except sqlite3.Error as error:
         if not is_damage(error):
             if connection is not None:

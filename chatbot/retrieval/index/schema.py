@@ -72,6 +72,8 @@ CREATE TABLE pending_words (
 );
 """
 
+TABLES: Final = ("state", "documents", "passages", "vectors", "released", "pending_words")
+
 # Names in the table ``state``.
 FOLDER: Final = "folder"
 CUTTING: Final = "cutting"

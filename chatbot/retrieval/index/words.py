@@ -6,7 +6,9 @@ already is told again, which changes nothing: out, then in.
 """
 
 import contextlib
+import errno
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +51,14 @@ class Words:
             KnowledgeError: it cannot be written.
         """
         while ids := self._writer.pending_words(_MAX_AT_ONCE):
-            if told := [number for number in ids if number <= self._last_told]:
-                self._lexical.delete(told)
-            self._lexical.add(
-                LexicalEntry(id=number, text=text, context=_context(file, title, headings))
-                for number, file, title, headings, text in self._writer.words_of(ids)
-            )
-            self._lexical.commit()
+            with _disk_explained(self._folder):
+                if told := [number for number in ids if number <= self._last_told]:
+                    self._lexical.delete(told)
+                self._lexical.add(
+                    LexicalEntry(id=number, text=text, context=_context(file, title, headings))
+                    for number, file, title, headings, text in self._writer.words_of(ids)
+                )
+                self._lexical.commit()
             self._writer.settle_words(ids)
             self._last_told = max(self._last_told, ids[-1])
 
@@ -93,6 +96,22 @@ class Words:
 
     def _num_passages(self) -> int:
         return int(self._writer.query("SELECT count(*) FROM passages")[0][0])
+
+
+@contextlib.contextmanager
+def _disk_explained(folder: Path) -> Iterator[None]:
+    """Tell a full disk, which tantivy only hints at, from a broken index.
+
+    Raises:
+        KnowledgeError: the one or the other.
+    """
+    with explained(folder):
+        try:
+            yield
+        except KnowledgeError as error:
+            if "No space left" in str(error.__cause__):
+                raise OSError(errno.ENOSPC, "full") from error
+            raise
 
 
 def _context(file: str, title: str, headings: str) -> str:
