@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from chatbot import __version__
+from chatbot.bench import add_bench_parser
 from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.knowledge_commands import add_folders_flag, add_knowledge_parsers
@@ -142,6 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("name", help="the prompt's name")
     one.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
+    add_bench_parser(commands)
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of text")
     return parser
@@ -156,6 +158,10 @@ def _run(options: argparse.Namespace) -> int:
         from chatbot.knowledge_commands import run_knowledge
 
         return run_knowledge(options)
+    if options.command == "bench":
+        from chatbot.bench import run_bench
+
+        return run_bench(options)
     if options.command == "chats":
         from chatbot.chats import run_chats
 

@@ -35,9 +35,6 @@ PAGE_OF_SETTING = {
 }
 """The others are in settings.md."""
 
-LISTED_KEYS = {name: key for name, key in KEYS.items() if key.is_listed}
-"""Each has a row of its own; the others are named in the row of one that has."""
-
 KEY_NAMES = {"pageup": "PageUp", "pagedown": "PageDown"}
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
