@@ -114,6 +114,8 @@ def _reduce(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The main directions, float32 [n, at most _NUM_COMPONENTS]."""
     from sklearn.decomposition import PCA
 
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 1), np.float32)
     num = min(_NUM_COMPONENTS, *vectors.shape)
     pca = PCA(num, svd_solver="full" if len(vectors) < 500 else "randomized", random_state=_SEED)
     reduced: NDArray[np.float32] = np.nan_to_num(pca.fit_transform(vectors)).astype(np.float32)
@@ -174,11 +176,11 @@ def _cluster(reduced: NDArray[np.float32]) -> NDArray[np.int64]:
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
-    num = len(np.unique(reduced, axis=0))
+    num = len(np.unique(reduced.round(4), axis=0))
     most = min(_MAX_CLUSTERS, len(reduced) // _PER_CLUSTER, num - 1)
     best = np.zeros(len(reduced), np.int64)
     best_score = 0.0
-    for num_clusters in sorted({n for n in (2, 4, 6, 9, most) if 2 <= n <= most}):
+    for num_clusters in sorted({n for n in (2, 3, 4, 5, 6, 8, 10, most) if 2 <= n <= most}):
         labels = KMeans(num_clusters, n_init=1, random_state=_SEED).fit_predict(reduced)
         score = silhouette_score(
             reduced, labels, sample_size=min(len(reduced), 500), random_state=_SEED

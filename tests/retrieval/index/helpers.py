@@ -22,7 +22,7 @@ from tests.retrieval.index.child import vector_of
 
 CHILD = (sys.executable, "-m", "tests.retrieval.index.child")
 OPTIONS = IndexOptions(embedding_model="fake")
-WORDS = "anchor bell candle delta ember fjord gale harbour island jetty keel lamp mast".split()
+WORDS = ["anchor", "bell", "candle", "delta", "ember", "fjord", "gale", "harbour", "island", "jetty", "keel", "lamp", "mast"]
 
 QUERY = " ".join(["part", "zeppelin", "submarine", "text", *WORDS])
 """Has a word of every passage that these tests write."""
