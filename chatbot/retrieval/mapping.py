@@ -59,9 +59,14 @@ def make_map(vectors: NDArray[np.float32], passages: Sequence[MappedPassage]) ->
     """
     if not len(passages):
         return FolderMap(points=(), clusters=())
-    reduced = _reduce(vectors)
-    plane = _lay_out(reduced)
-    labels = _cluster(reduced)
+    from threadpoolctl import threadpool_limits
+
+    # One thread: several wait for each other longer than they work, where others are busy, and
+    # sums in another order would give another map.
+    with threadpool_limits(1):
+        reduced = _reduce(vectors)
+        plane = _lay_out(reduced)
+        labels = _cluster(reduced)
     keywords = find_keywords([passage.text for passage in passages], labels)
     points = tuple(
         MapPoint(float(x), float(y), int(label), passage.file, passage.start)
@@ -146,7 +151,6 @@ def _embed_neighbours(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
         init="pca",
         max_iter=250,
         random_state=_SEED,
-        n_jobs=1,  # sums in another order would give another map
     )
     plane: NDArray[np.float32] = tsne.fit_transform(reduced)
     return plane

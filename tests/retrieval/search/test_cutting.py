@@ -172,7 +172,7 @@ def test_passages_are_long_and_even(tokenizer: Tokenizer) -> None:
 
 
 def test_paragraphs_are_kept_whole_where_that_fits(tokenizer: Tokenizer) -> None:
-    paragraph = "Words of one paragraph stay together here. " * 20  # 160 tokens
+    paragraph = "Words of one paragraph stay together here. " * 22  # 176 tokens
     text = "\n\n".join([paragraph.strip()] * 4)
     cuts = cut(plain(text), tokenizer, max_tokens=256)
     assert [text[piece.start : piece.end] for piece in cuts] == [paragraph.strip()] * 4
