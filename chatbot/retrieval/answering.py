@@ -66,7 +66,7 @@ class Searching:
         notices: list[str] = []
         indexes = self._open_all(request.folders, notices)
         began_embedding = time.perf_counter()
-        vector = self._embed_query(request, indexes, notices)
+        vector, baseline = self._embed_query(request, indexes, notices)
         embedding_seconds = time.perf_counter() - began_embedding
         reranker = self._load_reranker(request.reranker, notices)
         hits = ranking.search(
@@ -75,6 +75,7 @@ class Searching:
             indexes,
             num_hits=max(1, min(request.num_hits, _MAX_HITS)),
             reranker=reranker,
+            baseline=baseline,
         )
         return Found(
             request_id=request.id,
@@ -119,8 +120,8 @@ class Searching:
 
     def _embed_query(
         self, request: Search, indexes: Sequence[SearchedIndex], notices: list[str]
-    ) -> NDArray[np.float32] | None:
-        """The query's vector, where there are vectors to compare it with."""
+    ) -> tuple[NDArray[np.float32] | None, float]:
+        """The query's vector, where there are vectors to compare it with, and the baseline."""
         for index in indexes:
             index.use_vectors(None, "cpu")
         reference = request.options.embedding_model
@@ -134,16 +135,16 @@ class Searching:
                 "Found by words only where another embedding model was used: index it again."
             )
         if not usable:
-            return None
+            return None, 0.0
         try:
             embedder = self._embedders.get(reference).result()
         except KnowledgeError as error:
             notices.append(f"Found by words only. {error}")
-            return None
+            return None, 0.0
         for index in usable:
             index.use_vectors(identity, embedder.device)
         vector: NDArray[np.float32] = embedder.encode_query(request.query)
-        return vector
+        return vector, embedder.baseline
 
     def _load_reranker(self, reference: str, notices: list[str]) -> "CrossEncoderReranker | None":
         if not reference:

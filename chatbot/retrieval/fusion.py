@@ -86,12 +86,12 @@ def smooth(scores: Floats, vectors: Floats) -> Floats:
         vectors: float32 [n, d], of length 1; 0 where there is none, and that score stays.
     """
     low, high = float(scores.min(initial=np.inf)), float(scores.max(initial=-np.inf))
-    if len(scores) < 2 or high <= low:
+    if high <= low or not few(NUM_NEIGHBOURS, len(scores)):
         return scores
     shares = (scores - low) / (high - low)
     weights = np.maximum(vectors @ vectors.T, 0.0)
     np.fill_diagonal(weights, 0.0)
-    num = min(NUM_NEIGHBOURS, len(scores) - 1)
+    num = few(NUM_NEIGHBOURS, len(scores))
     nearest = np.partition(weights, -num, axis=1)[:, -num]
     weights = np.where(weights >= nearest[:, None], weights, 0.0) ** NEIGHBOUR_SHARPNESS
     sums = weights.sum(axis=1)
@@ -99,6 +99,12 @@ def smooth(scores: Floats, vectors: Floats) -> Floats:
     mixed = (1 - NEIGHBOUR_SHARE) * shares + NEIGHBOUR_SHARE * around
     smoothed: Floats = (low + mixed * (high - low)).astype(np.float32)
     return smoothed
+
+
+def few(num: int, num_candidates: int) -> int:
+    """``num``, or the tenth part of the candidates: where there are hardly any, the nearest is far
+    away and the third best is wrong."""
+    return min(num, num_candidates // 10)
 
 
 def _unit(vector: Floats) -> Floats:

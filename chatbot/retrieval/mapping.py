@@ -59,9 +59,14 @@ def make_map(vectors: NDArray[np.float32], passages: Sequence[MappedPassage]) ->
     """
     if not len(passages):
         return FolderMap(points=(), clusters=())
-    reduced = _reduce(vectors)
-    plane = _lay_out(reduced)
-    labels = _cluster(reduced)
+    from threadpoolctl import threadpool_limits
+
+    # One thread: several wait for each other longer than they work, where others are busy, and
+    # sums in another order would give another map.
+    with threadpool_limits(1):
+        reduced = _reduce(vectors)
+        plane = _lay_out(reduced)
+        labels = _cluster(reduced)
     keywords = find_keywords([passage.text for passage in passages], labels)
     points = tuple(
         MapPoint(float(x), float(y), int(label), passage.file, passage.start)
@@ -114,6 +119,8 @@ def _reduce(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The main directions, float32 [n, at most _NUM_COMPONENTS]."""
     from sklearn.decomposition import PCA
 
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 1), np.float32)
     num = min(_NUM_COMPONENTS, *vectors.shape)
     pca = PCA(num, svd_solver="full" if len(vectors) < 500 else "randomized", random_state=_SEED)
     reduced: NDArray[np.float32] = np.nan_to_num(pca.fit_transform(vectors)).astype(np.float32)
@@ -144,7 +151,6 @@ def _embed_neighbours(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
         init="pca",
         max_iter=250,
         random_state=_SEED,
-        n_jobs=1,  # sums in another order would give another map
     )
     plane: NDArray[np.float32] = tsne.fit_transform(reduced)
     return plane
@@ -174,11 +180,11 @@ def _cluster(reduced: NDArray[np.float32]) -> NDArray[np.int64]:
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
-    num = len(np.unique(reduced, axis=0))
+    num = len(np.unique(reduced.round(4), axis=0))
     most = min(_MAX_CLUSTERS, len(reduced) // _PER_CLUSTER, num - 1)
     best = np.zeros(len(reduced), np.int64)
     best_score = 0.0
-    for num_clusters in sorted({n for n in (2, 4, 6, 9, most) if 2 <= n <= most}):
+    for num_clusters in sorted({n for n in (2, 3, 4, 5, 6, 8, 10, most) if 2 <= n <= most}):
         labels = KMeans(num_clusters, n_init=1, random_state=_SEED).fit_predict(reduced)
         score = silhouette_score(
             reduced, labels, sample_size=min(len(reduced), 500), random_state=_SEED

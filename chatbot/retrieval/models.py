@@ -50,7 +50,7 @@ def find_model_folder(reference: str) -> Path:
             )
         return file.parent
     path = Path(reference).expanduser()
-    if path.is_dir():
+    if reference.strip() and path.is_dir():
         _check_folder(path, reference)
         return path
     if path.is_absolute() or not _HUB_ID.fullmatch(reference):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chatbot.messages import SourceScores
 from chatbot.retrieval.duplicates import find_duplicates
-from chatbot.retrieval.fusion import NUM_FEEDBACK, draw_to, fill_cosines, fuse, smooth
+from chatbot.retrieval.fusion import NUM_FEEDBACK, draw_to, few, fill_cosines, fuse, smooth
 from chatbot.retrieval.query_weights import function_terms, inverse_frequency, weigh_terms
 from chatbot.retrieval.relevance import coverage, relevance
 from chatbot.retrieval.values import Hit, Passage
@@ -166,8 +166,9 @@ def score_candidates(
     is_known = ~np.isnan(cosines)
     if query is None or not is_known.any():
         return fused
+    num = few(NUM_FEEDBACK, len(fused))
     ranked = np.argsort(-fused, kind="stable")
-    best = [row for row in ranked[: 2 * NUM_FEEDBACK] if is_known[row]][:NUM_FEEDBACK]
+    best = [row for row in ranked[: 2 * num] if is_known[row]][:num]
     drawn = np.where(is_known, vectors @ draw_to(query, vectors[best]), np.nan)
     # Everything is nearer to a drawn query; BM25 must not count for less because of that.
     drawn *= np.nanmax(cosines) / max(float(np.nanmax(drawn)), 1e-6)

@@ -16,6 +16,7 @@ Scan = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _BLOCK_ROWS: Final = 32768
 _TRIAL_ROWS: Final = 16384
+_REGISTER: Final = 64
 _NUM_TRIALS: Final = 6
 _TOLERANCE: Final = 0.02
 """Greatest error that is put up with, as a share of the greatest product."""
@@ -30,7 +31,14 @@ def scan_with_integers(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tenso
 
 
 def scan_with_bfloat16(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """The query as bfloat16: torch's routine for quantised weights, vectorised on most."""
+    """The query as bfloat16: torch's routine for quantised weights, vectorised on most.
+
+    Raises:
+        NotImplementedError: the routine would read past the end of rows that are not a whole
+            number of registers long.
+    """
+    if matrix.shape[1] % _REGISTER:
+        raise NotImplementedError
     scales = torch.ones(len(matrix), dtype=torch.bfloat16)
     row = query[None].to(torch.bfloat16)
     product: torch.Tensor = torch._weight_int8pack_mm(row, matrix, scales)

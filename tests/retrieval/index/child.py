@@ -32,6 +32,8 @@ def vector_of(text: str, dimensions: int) -> Vectors:
 
 
 class FakeEmbedder:
+    baseline = 0.0
+
     def __init__(self, reference: str) -> None:
         time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
         if reference.startswith("broken"):
