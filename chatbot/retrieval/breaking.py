@@ -4,6 +4,7 @@ The costs are those of ``dividing``: 0 is a natural end, 1 costs as much as a pa
 at all. Knows nothing of tokens but how many there are.
 """
 
+import itertools
 import re
 from typing import Final
 
@@ -92,7 +93,7 @@ def _fill(
     ends = [start, *(b.offset for b in breaks), end]
     counts = tokens.before(ends).tolist()
     filled: list[Break] = []
-    for index, (first, last) in enumerate(zip(ends, ends[1:], strict=False)):
+    for index, (first, last) in enumerate(itertools.pairwise(ends)):
         if counts[index + 1] - counts[index] > widest:
             filled += _at_words(first, last, tokens, max(widest // 4, 1))
         if index < len(breaks):

@@ -6,6 +6,7 @@ Sections too short to stand alone join a neighbour.
 """
 
 import bisect
+import itertools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -88,16 +89,17 @@ def cut(document: Document, tokenizer: "Tokenizer | TokenCounter", *, max_tokens
 
 
 def text_to_embed(headings: tuple[str, ...], title: str, text: str) -> str:
-    """What of a passage is embedded: the title and the headings above it tell what it is about.
+    """What of a passage is embedded: the headings above it, and its text.
 
-    Those that the passage itself begins with are not said twice. The outermost give way where
-    they are too long.
+    Without the document's title, which all of its passages share: with it they come out nearer to
+    each other, and the right one is found less often. Nor is a heading said twice that the passage
+    itself begins with. The outermost give way where they are too long.
     """
     beginning = text[:400].lstrip("#=*- \n").casefold()
     names: list[str] = []
     num_bytes = 0
-    for name in reversed(list(dict.fromkeys((title, *headings)))):
-        if not name or beginning.startswith(name.casefold()):
+    for name in reversed(headings):
+        if not name or name == title or beginning.startswith(name.casefold()):
             continue
         num_bytes += len(name.encode()) + len(_SEPARATOR.encode())
         if num_bytes > _MAX_CONTEXT_BYTES:
@@ -179,7 +181,7 @@ def _divide_section(
     kept = thin(counts, costs, min(_MIN_BREAK_TOKENS, limit // 8))
     ends = divide([counts[i] for i in kept], [costs[i] for i in kept], limit, target)
     places = [offsets[0], *(offsets[kept[i]] for i in ends)]
-    return list(zip(places, places[1:], strict=False))
+    return list(itertools.pairwise(places))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:

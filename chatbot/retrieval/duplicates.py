@@ -14,9 +14,7 @@ MIN_OVERLAP: Final = 0.75
 """Of the words of two passages, what they must share: meaning the like is not saying the same."""
 
 
-def find_duplicates(
-    texts: Sequence[str], vectors: NDArray[np.float32]
-) -> list[int | None]:
+def find_duplicates(texts: Sequence[str], vectors: NDArray[np.float32]) -> list[int | None]:
     """For each passage, the first one before it that says the same and is itself no duplicate.
 
     Args:

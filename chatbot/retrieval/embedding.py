@@ -30,6 +30,7 @@ __all__ = [
     "load_tokenizer",
     "read_max_tokens",
     "text_to_embed",
+    "without_baseline",
 ]
 
 Vectors = NDArray[np.float32]
@@ -38,6 +39,18 @@ Vectors = NDArray[np.float32]
 _BATCH_SIZES: Final = {"cpu": 32, "mps": 64, "cuda": 256}
 _BLOCK_SECONDS: Final = 1.0
 """What a block takes: often enough to pause or show something."""
+
+
+_UNRELATED: Final = (
+    "The cat slept on the sofa.",
+    "Interest rates rose in March.",
+    "Bake the bread for forty minutes.",
+    "The compiler reports an unused variable.",
+    "Volcanoes form above melting rock.",
+    "She won the match in three sets.",
+    "The treaty was signed in Vienna.",
+    "Enzymes speed up chemical reactions.",
+)
 
 
 class EmbeddedBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +83,12 @@ class Embedder:
         self._turn = threading.Condition()
         self._is_busy = False
         self._num_queries = 0
-        self.dimensions = len(self.encode_query("dimensions"))
+        unrelated = self.encode_passages(_UNRELATED)
+        self.dimensions = unrelated.shape[1]
+        """Of a vector."""
+        self.baseline = max(0.0, float(np.median(unrelated @ unrelated.T)))
+        """Cosine of two texts that have nothing to do with one another: near 0 for some models,
+        0.7 for others."""
 
     def encode_blocks(self, texts: Sequence[str]) -> Iterator[EmbeddedBlock]:
         """Embed passages; yields about once a second, in whatever order is fastest.
@@ -94,9 +112,11 @@ class Embedder:
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
         """Embed passages, in their order. float32 [n, dimensions]."""
-        vectors = np.zeros((len(texts), self.dimensions), np.float32)
-        for block in self.encode_blocks(texts):
-            vectors[block.indices] = block.vectors
+        blocks = list(self.encode_blocks(texts))
+        if not blocks:
+            return np.empty((0, self.dimensions), np.float32)
+        vectors: Vectors = np.concatenate([block.vectors for block in blocks])
+        vectors[np.concatenate([block.indices for block in blocks])] = vectors.copy()
         return vectors
 
     def encode_query(self, text: str) -> Vectors:
@@ -118,16 +138,15 @@ class Embedder:
                 )
         vectors: Vectors = raw.cpu().numpy()
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        unit: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        return unit
 
     @contextmanager
     def _my_turn(self, *, is_query: bool) -> Iterator[None]:
         """One thread at a time, since tokenizers cannot be shared; a query before passages."""
         with self._turn:
             self._num_queries += is_query
-            self._turn.wait_for(
-                lambda: not self._is_busy and (is_query or self._num_queries == 0)
-            )
+            self._turn.wait_for(lambda: not self._is_busy and (is_query or self._num_queries == 0))
             self._num_queries -= is_query
             self._is_busy = True
         try:
@@ -136,6 +155,12 @@ class Embedder:
             with self._turn:
                 self._is_busy = False
                 self._turn.notify_all()
+
+
+def without_baseline(cosines: NDArray[np.float32], baseline: float) -> NDArray[np.float32]:
+    """Cosines stretched so that 0 is unrelated, whichever model they are of; 1 stays 1."""
+    stretched: NDArray[np.float32] = (cosines - baseline) / max(1 - baseline, 1e-6)
+    return stretched
 
 
 def best_device() -> str:

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-LEXICAL_SHARE: Final = 0.4
+LEXICAL_SHARE: Final = 0.5
 """What the best BM25 score adds to a cosine, which is between -1 and 1."""
 NUM_FEEDBACK: Final = 3
 """Passages that the query's vector is drawn to."""
-FEEDBACK_SHARE: Final = 0.5
+FEEDBACK_SHARE: Final = 0.7
 """How far: 0 not at all, 1 as much as the query itself counts."""
 NUM_NEIGHBOURS: Final = 10
 NEIGHBOUR_SHARE: Final = 0.4
 """Of a passage's score, what comes from the passages that mean the like."""
-NEIGHBOUR_SHARPNESS: Final = 4
+NEIGHBOUR_SHARPNESS: Final = 2
 """Power of the cosine that a neighbour counts by."""
 
 
@@ -86,12 +86,12 @@ def smooth(scores: Floats, vectors: Floats) -> Floats:
         vectors: float32 [n, d], of length 1; 0 where there is none, and that score stays.
     """
     low, high = float(scores.min(initial=np.inf)), float(scores.max(initial=-np.inf))
-    if len(scores) < 2 or high <= low:
+    if high <= low or not few(NUM_NEIGHBOURS, len(scores)):
         return scores
     shares = (scores - low) / (high - low)
     weights = np.maximum(vectors @ vectors.T, 0.0)
     np.fill_diagonal(weights, 0.0)
-    num = min(NUM_NEIGHBOURS, len(scores) - 1)
+    num = few(NUM_NEIGHBOURS, len(scores))
     nearest = np.partition(weights, -num, axis=1)[:, -num]
     weights = np.where(weights >= nearest[:, None], weights, 0.0) ** NEIGHBOUR_SHARPNESS
     sums = weights.sum(axis=1)
@@ -99,6 +99,12 @@ def smooth(scores: Floats, vectors: Floats) -> Floats:
     mixed = (1 - NEIGHBOUR_SHARE) * shares + NEIGHBOUR_SHARE * around
     smoothed: Floats = (low + mixed * (high - low)).astype(np.float32)
     return smoothed
+
+
+def few(num: int, num_candidates: int) -> int:
+    """``num``, or the tenth part of the candidates: where there are hardly any, the nearest is far
+    away and the third best is wrong."""
+    return min(num, num_candidates // 10)
 
 
 def _unit(vector: Floats) -> Floats:

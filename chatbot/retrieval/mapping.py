@@ -24,6 +24,9 @@ _NUM_COMPONENTS: Final = 32
 """Dimensions that the vectors are brought down to first."""
 _MIN_FOR_NEIGHBOURS: Final = 12
 """Fewer points are laid out by their two main directions."""
+_MAX_ANCHORS: Final = 500
+"""Points that are laid out in full."""
+_NUM_NEAREST: Final = 3
 _MAX_CLUSTERS: Final = 12
 _MAX_KEYWORD_LENGTH: Final = 24
 _WORD: Final = re.compile(r"[^\W\d_](?:[\w'’-]*\w)")
@@ -111,6 +114,8 @@ def _reduce(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The main directions, float32 [n, at most _NUM_COMPONENTS]."""
     from sklearn.decomposition import PCA
 
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 1), np.float32)
     num = min(_NUM_COMPONENTS, *vectors.shape)
     pca = PCA(num, svd_solver="full" if len(vectors) < 500 else "randomized", random_state=_SEED)
     reduced: NDArray[np.float32] = np.nan_to_num(pca.fit_transform(vectors)).astype(np.float32)
@@ -122,21 +127,48 @@ def _lay_out(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(reduced) < _MIN_FOR_NEIGHBOURS:
         plane = np.zeros((len(reduced), 2), np.float32)
         plane[:, : min(2, reduced.shape[1])] = reduced[:, :2]
+    elif len(reduced) <= _MAX_ANCHORS:
+        plane = _embed_neighbours(reduced)
     else:
-        from sklearn.manifold import TSNE
-
-        tsne = TSNE(
-            perplexity=min(30.0, (len(reduced) - 1) / 3),
-            init="pca",
-            max_iter=300,
-            random_state=_SEED,
-            n_jobs=1,  # sums in another order would give another map
-        )
-        plane = tsne.fit_transform(reduced)
+        plane = _place_by_anchors(reduced)
     low, high = plane.min(axis=0), plane.max(axis=0)
     spread = np.where(high > low, high - low, 1.0)
     placed: NDArray[np.float32] = np.where(high > low, (plane - low) / spread, 0.5)
     return placed
+
+
+def _embed_neighbours(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
+    """t-SNE. float32 [n, 2]."""
+    from sklearn.manifold import TSNE
+
+    tsne = TSNE(
+        perplexity=min(15.0, (len(reduced) - 1) / 3),
+        init="pca",
+        max_iter=250,
+        random_state=_SEED,
+        n_jobs=1,  # sums in another order would give another map
+    )
+    plane: NDArray[np.float32] = tsne.fit_transform(reduced)
+    return plane
+
+
+def _place_by_anchors(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
+    """t-SNE of some of the points, and the others between those that they are nearest to.
+
+    All of them would take ten times as long as a user waits for a picture.
+    """
+    generator = np.random.default_rng(_SEED)
+    anchors = np.sort(generator.choice(len(reduced), _MAX_ANCHORS, replace=False))
+    plane = np.zeros((len(reduced), 2), np.float32)
+    plane[anchors] = _embed_neighbours(reduced[anchors])
+    others = np.setdiff1d(np.arange(len(reduced)), anchors)
+    distances = np.linalg.norm(reduced[others, None] - reduced[None, anchors], axis=2)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :_NUM_NEAREST]
+    near = np.take_along_axis(distances, nearest, axis=1)
+    weights = 1 / np.maximum(near, 1e-6) ** 4
+    weights /= weights.sum(axis=1, keepdims=True)
+    plane[others] = (plane[anchors][nearest] * weights[..., None]).sum(axis=1)
+    return plane
 
 
 def _cluster(reduced: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -144,14 +176,14 @@ def _cluster(reduced: NDArray[np.float32]) -> NDArray[np.int64]:
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
-    num = len(np.unique(reduced, axis=0))
+    num = len(np.unique(reduced.round(4), axis=0))
     most = min(_MAX_CLUSTERS, len(reduced) // _PER_CLUSTER, num - 1)
     best = np.zeros(len(reduced), np.int64)
     best_score = 0.0
-    for num_clusters in sorted({n for n in (2, 3, 4, 6, 8, 10, most) if 2 <= n <= most}):
-        labels = KMeans(num_clusters, n_init=2, random_state=_SEED).fit_predict(reduced)
+    for num_clusters in sorted({n for n in (2, 3, 4, 5, 6, 8, 10, most) if 2 <= n <= most}):
+        labels = KMeans(num_clusters, n_init=1, random_state=_SEED).fit_predict(reduced)
         score = silhouette_score(
-            reduced, labels, sample_size=min(len(reduced), 800), random_state=_SEED
+            reduced, labels, sample_size=min(len(reduced), 500), random_state=_SEED
         )
         if score > best_score:
             best, best_score = labels.astype(np.int64), score

@@ -50,7 +50,7 @@ def find_model_folder(reference: str) -> Path:
             )
         return file.parent
     path = Path(reference).expanduser()
-    if path.is_dir():
+    if reference.strip() and path.is_dir():
         _check_folder(path, reference)
         return path
     if path.is_absolute() or not _HUB_ID.fullmatch(reference):
@@ -187,9 +187,7 @@ def _fetch(hub_id: str) -> Path:
             "and log in with: hf auth login"
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise KnowledgeError(
-            f"There is no model {hub_id} on the hub, or it is private."
-        ) from error
+        raise KnowledgeError(f"There is no model {hub_id} on the hub, or it is private.") from error
     except Exception as error:  # which HTTP library raises differs from version to version
         raise KnowledgeError(
             f"{hub_id} is not on this machine and could not be downloaded "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chatbot.messages import SourceScores
 from chatbot.retrieval.duplicates import find_duplicates
-from chatbot.retrieval.fusion import NUM_FEEDBACK, draw_to, fill_cosines, fuse, smooth
+from chatbot.retrieval.fusion import NUM_FEEDBACK, draw_to, few, fill_cosines, fuse, smooth
 from chatbot.retrieval.query_weights import function_terms, inverse_frequency, weigh_terms
 from chatbot.retrieval.relevance import coverage, relevance
 from chatbot.retrieval.values import Hit, Passage
@@ -24,6 +24,8 @@ NUM_CANDIDATES: Final = 100
 NUM_SMOOTHED: Final = 100
 """Best candidates whose scores are smoothed; what is below cannot come up anyway."""
 NUM_RERANKED: Final = 30
+_MAX_COMPARED: Final = 50
+"""Best passages among which duplicates are looked for: each is compared with each."""
 _SPARE: Final = 10
 """More passages are read than hits are wanted, since some will be duplicates."""
 
@@ -96,6 +98,7 @@ def search(
     *,
     num_hits: int,
     reranker: Reranker | None = None,
+    baseline: float = 0.0,
 ) -> list[Hit]:
     """The best passages of all folders together, best first.
 
@@ -107,6 +110,7 @@ def search(
         folders: their indexes.
         num_hits: how many.
         reranker: sorts the best of them anew.
+        baseline: cosine of what is unrelated; see ``Embedder.baseline``.
     """
     terms = find_terms(query)
     counts = [folder.count_passages_with(list(set(terms))) for folder in folders]
@@ -126,7 +130,9 @@ def search(
         reranked = dict(zip(order.tolist(), again, strict=True))
         order = order[np.argsort([-reranked[row] for row in order], kind="stable")]
     importance = _importance(terms, counts, nums)
-    twins = find_duplicates([passages[row].text for row in order], found.vectors[order])
+    compared = order[:_MAX_COMPARED]
+    twins = find_duplicates([passages[row].text for row in compared], found.vectors[compared])
+    twins += [None] * (len(order) - len(compared))
     hits: list[Hit] = []
     num_left = num_hits
     for row, twin in zip(order.tolist(), twins, strict=True):
@@ -136,7 +142,8 @@ def search(
         scored = _explain(found, row, float(scores[row]), reranked.get(row))
         passage = passages[row]
         covered = coverage(terms, " ".join((*passage.headings, passage.text)), importance)
-        scored = msgspec.structs.replace(scored, relevance=relevance(scored.dense, covered))
+        near = None if scored.dense is None else (scored.dense - baseline) / (1 - baseline)
+        scored = msgspec.structs.replace(scored, relevance=relevance(near, covered))
         hits.append(Hit(passage=passage, scores=scored, duplicate_of=twin))
     return hits
 
@@ -159,8 +166,9 @@ def score_candidates(
     is_known = ~np.isnan(cosines)
     if query is None or not is_known.any():
         return fused
+    num = few(NUM_FEEDBACK, len(fused))
     ranked = np.argsort(-fused, kind="stable")
-    best = [row for row in ranked[: 2 * NUM_FEEDBACK] if is_known[row]][:NUM_FEEDBACK]
+    best = [row for row in ranked[: 2 * num] if is_known[row]][:num]
     drawn = np.where(is_known, vectors @ draw_to(query, vectors[best]), np.nan)
     # Everything is nearer to a drawn query; BM25 must not count for less because of that.
     drawn *= np.nanmax(cosines) / max(float(np.nanmax(drawn)), 1e-6)

@@ -16,6 +16,7 @@ Scan = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _BLOCK_ROWS: Final = 32768
 _TRIAL_ROWS: Final = 16384
+_REGISTER: Final = 64
 _NUM_TRIALS: Final = 6
 _TOLERANCE: Final = 0.02
 """Greatest error that is put up with, as a share of the greatest product."""
@@ -30,7 +31,14 @@ def scan_with_integers(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tenso
 
 
 def scan_with_bfloat16(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """The query as bfloat16: torch's routine for quantised weights, vectorised on most."""
+    """The query as bfloat16: torch's routine for quantised weights, vectorised on most.
+
+    Raises:
+        NotImplementedError: the routine would read past the end of rows that are not a whole
+            number of registers long.
+    """
+    if matrix.shape[1] % _REGISTER:
+        raise NotImplementedError
     scales = torch.ones(len(matrix), dtype=torch.bfloat16)
     row = query[None].to(torch.bfloat16)
     product: torch.Tensor = torch._weight_int8pack_mm(row, matrix, scales)
@@ -41,7 +49,7 @@ def scan_in_blocks(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     """Block by block as floating point numbers: slower on a CPU, works on every device."""
     dtype = torch.float32 if matrix.device.type == "cpu" else torch.float16
     query = query.to(dtype)
-    products = [block.to(dtype) @ query for block in matrix.split(_BLOCK_ROWS)]
+    products = [block.to(dtype) @ query for block in torch.split(matrix, _BLOCK_ROWS)]
     return torch.cat(products).float()
 
 
@@ -56,7 +64,9 @@ def choose_scan(device: str, dimensions: int) -> Scan:
     query = torch.randn(dimensions, generator=generator)
     query /= query.norm()
     exact = matrix.float() @ query
-    usable = [s for s in (scan_with_integers, scan_with_bfloat16) if _is_right(s, matrix, query, exact)]
+    usable = [
+        s for s in (scan_with_integers, scan_with_bfloat16) if _is_right(s, matrix, query, exact)
+    ]
     seconds = dict.fromkeys(usable, float("inf"))
     # In turns, and the best of several: other programs are busy, too.
     for _ in range(_NUM_TRIALS):
@@ -67,9 +77,7 @@ def choose_scan(device: str, dimensions: int) -> Scan:
     return min(usable, key=seconds.__getitem__, default=scan_in_blocks)
 
 
-def _is_right(
-    scan: Scan, matrix: torch.Tensor, query: torch.Tensor, exact: torch.Tensor
-) -> bool:
+def _is_right(scan: Scan, matrix: torch.Tensor, query: torch.Tensor, exact: torch.Tensor) -> bool:
     try:
         product = scan(matrix, query)
     except (RuntimeError, AttributeError, NotImplementedError):

@@ -9,8 +9,10 @@ _END: Final = re.compile(r"[.!?…。！？｡][.!?…。！？｡]*[\"'’”»
 
 _IDEOGRAPHIC: Final = frozenset("。！？｡")
 """After these no space is needed."""
-_NO_END: Final = re.compile(r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Nos|vs|pp|Fig|Vol))\Z")
-"""After these a full stop and a capital letter begin no sentence: initials, titles, references."""
+_NO_END: Final = re.compile(r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs))\Z")
+"""After these a full stop ends no sentence: initials, titles."""
+_REFERENCE: Final = re.compile(r"\b(?:Nos?|pp?|Figs?|Vol|Eq|Sec|Ch)\Z", re.IGNORECASE)
+"""After these it does not where a number follows."""
 _LONG_WORD: Final = re.compile(r"[a-z0-9%)]{4}\Z")
 """No abbreviation: after this a full stop ends a sentence, even where a small letter follows."""
 _NO_START: Final = frozenset(",;:.!?)]")
@@ -21,7 +23,9 @@ _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*\n\s*")
 def find_sentence_starts(text: str, start: int, end: int) -> list[int]:
     """Offsets within ``text[start:end]`` at which a sentence begins, but for the first one."""
     found = _END.finditer(text, start, end)
-    return [f.end() for f in found if f.end() < end and _is_end(text, f.start(), f.start(1), f.end())]
+    return [
+        f.end() for f in found if f.end() < end and _is_end(text, f.start(), f.start(1), f.end())
+    ]
 
 
 def _is_end(text: str, mark: int, gap: int, following: int) -> bool:
@@ -35,6 +39,8 @@ def _is_end(text: str, mark: int, gap: int, following: int) -> bool:
     before = text[max(mark - 6, 0) : mark]
     if text[following].islower():
         return _LONG_WORD.search(before) is not None
+    if text[following].isdigit() and _REFERENCE.search(before):
+        return False
     return text[mark] != "." or _NO_END.search(before) is None
 
 

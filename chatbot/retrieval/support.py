@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chatbot.retrieval.embedding import Embedder
+from chatbot.retrieval.embedding import Embedder, without_baseline
 from chatbot.retrieval.sentences import split_sentences
 
 
@@ -29,8 +29,6 @@ def score_support(
         texts += dict.fromkeys((passage, *split_sentences(passage)))
         bounds.append((start, len(texts)))
     vectors = embedder.encode_passages(texts)
-    cosines = vectors[: len(sentences)] @ vectors.T
+    cosines = without_baseline(vectors[: len(sentences)] @ vectors.T, embedder.baseline)
     nearest = np.stack([cosines[:, start:end].max(axis=1) for start, end in bounds], axis=1)
-    return tuple(
-        tuple(float(score) for score in row) for row in np.clip(nearest, 0.0, 1.0)
-    )
+    return tuple(tuple(float(score) for score in row) for row in np.clip(nearest, 0.0, 1.0))

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from chatbot.retrieval.words import UNSPACED
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_PART: Final = re.compile(r"[^\W_]+|[\W_]")
+_PART: Final = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_])+|[\W_]")
 _MAX_WORD: Final = 32
 """Characters of a word that is counted whole; of a longer one, the parts are."""
-_MAX_PART: Final = 48
+_MAX_PART: Final = 16
 """Characters of a part; what is longer (a key, a picture in letters) is cut into slices."""
+_SLICE: Final = "\0"
+"""In front of a slice, to tell it from a word."""
 _WIDE_GAP: Final = 64
 """Characters of white space from which on it counts as text, so that no passage is all gap."""
 _CHARACTERS_PER_GAP_TOKEN: Final = 8
@@ -69,10 +73,11 @@ class TokenCounter:
             all_starts += starts[last:index].tolist()
             all_words += words[last:index]
             for found in _PART.finditer(words[index]):
-                part = found.group()
+                part, start = found.group(), int(starts[index]) + found.start()
+                mark = _SLICE if len(part) > _MAX_PART else ""
                 for offset in range(0, len(part), _MAX_PART):
-                    all_starts.append(int(starts[index]) + found.start() + offset)
-                    all_words.append(part[offset : offset + _MAX_PART])
+                    all_starts.append(start + offset)
+                    all_words.append(mark + part[offset : offset + _MAX_PART])
             last = index + 1
         all_starts += starts[last:].tolist()
         all_words += words[last:]
@@ -88,7 +93,7 @@ class TokenCounter:
         )
         for word, encoding in zip(new, encoded, strict=True):
             # A slice has neighbours that it may be one word with: only its size bounds that.
-            is_slice = len(word) >= _MAX_PART
+            is_slice = word.startswith(_SLICE)
             self._counts[word] = len(word.encode()) if is_slice else max(len(encoding), 1)
 
     def _count_gaps(self, gaps: NDArray[np.int64]) -> NDArray[np.int64]:

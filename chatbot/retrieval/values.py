@@ -1,11 +1,16 @@
 """What the folders hold, as values that travel between the processes. Imports nothing heavy."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from chatbot.messages import SourceScores
 from chatbot.settings import DEFAULT_EMBEDDING_MODEL
+
+SUPPORT_THRESHOLD: Final = 0.5
+"""Of ``SupportScored``: from here on a passage supports a sentence. Measured on SQuAD 2.0, where a
+question and its answer made one statement: 97 of 100 reach it with the passage that they are
+from, none with a passage of another article, 20 with another passage of the same one."""
 
 
 class IndexOptions(msgspec.Struct, frozen=True, kw_only=True):

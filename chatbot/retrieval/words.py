@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 MAX_TERM_LENGTH: Final = 64
 """Bytes; what is longer is no word that anybody looks for."""
 
-# Han, kana, Thai, Lao, Myanmar, Khmer.
-_UNSPACED: Final = (
+UNSPACED: Final = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003134f"
 )
-_HAS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
+"""Scripts without spaces between words, as a part of a pattern: Han, kana, Thai, Lao, Myanmar,
+Khmer."""
+_HAS_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 _WORD: Final = re.compile(r"[^\W_]+")
 # From the beginning of a word and without going back: else each letter of a text is tried anew.
 _COMPOUND: Final = re.compile(r"(?<![^\W_])[^\W_]++(?:[_-][^\W_]++){1,3}(?![_-]?\w)")
@@ -80,7 +81,7 @@ def _marked_word() -> "re.Pattern[str]":
 def _split_unspaced(word: str) -> list[str]:
     """``word`` itself, or the pairs of characters of a script that needs that."""
     pieces: list[str] = []
-    for run in re.findall(f"[{_UNSPACED}]+|[^{_UNSPACED}]+", word):
+    for run in re.findall(f"[{UNSPACED}]+|[^{UNSPACED}]+", word):
         if len(run) > 1 and _HAS_UNSPACED.match(run):
             pieces += [run[i : i + 2] for i in range(len(run) - 1)]
         else:
