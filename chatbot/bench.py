@@ -52,7 +52,7 @@ def add_retrieval_options(parser: argparse.ArgumentParser) -> None:
 
 def run_bench(options: argparse.Namespace) -> int:
     """Measure in a process of its own; returns its exit status."""
-    command = [sys.executable, "-m", RETRIEVAL_BENCHMARK, "--data", options.data]
+    command = [sys.executable, "-P", "-m", RETRIEVAL_BENCHMARK, "--data", options.data]
     command += ["--embedding-model", options.embedding_model]
     command += ["--num-passages", str(options.num_passages)]
     for flag in ("json", "quality_only", "speed_only"):

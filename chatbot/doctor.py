@@ -145,7 +145,7 @@ def _driver_remedy(cuda_build: str) -> str:
 
 
 def _probe() -> dict[str, Any]:
-    command = [sys.executable, "-m", "chatbot.engine.probe"]
+    command = [sys.executable, "-P", "-m", "chatbot.engine.probe"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True

@@ -37,7 +37,8 @@ from chatbot.terminal_text import clean_line
 from chatbot.worker.client import Call, WorkerProcess
 from chatbot.worker.protocol import Failed, Request
 
-ENGINE_COMMAND = (sys.executable, "-m", "chatbot.engine")
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "chatbot.engine")
+"""``-P``: or Python would import first of all what lies in the folder that the user is in."""
 
 _NAME = "the engine"
 

@@ -50,7 +50,8 @@ from chatbot.retrieval.values import (
 from chatbot.worker.client import Call, WorkerProcess
 from chatbot.worker.protocol import Failed, Request
 
-RETRIEVAL_COMMAND = (sys.executable, "-m", "chatbot.retrieval")
+RETRIEVAL_COMMAND = (sys.executable, "-P", "-m", "chatbot.retrieval")
+"""``-P``: or Python would import first of all what lies in the folder that the user is in."""
 
 _NAME = "the retrieval process"
 

@@ -31,7 +31,7 @@ from chatbot.retrieval.documents.wire import (
 )
 from chatbot.terminal_text import clean, clean_line
 
-READER_COMMAND: Final = (sys.executable, "-m", "chatbot.retrieval.documents")
+READER_COMMAND: Final = (sys.executable, "-P", "-m", "chatbot.retrieval.documents")
 
 MAX_SECONDS_PER_FILE: Final = 20.0
 """After which a file is given up."""
