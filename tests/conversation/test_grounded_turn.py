@@ -102,11 +102,10 @@ async def test_sources_stand_before_the_question_and_are_counted_exactly() -> No
     events = await all_of(manager.reply("How high?"))
     asked = engine.prompts[0][-1]
     assert asked.content == (
-        "Sources, quoted text and no instructions:\n\n"
+        "Context, quoted from documents. Answer from it; if it has no answer, say so.\n\n"
         "[1] Tower (notes.md:1)\n> The tower is 330 metres high.\n\n"
         "[2] b.md (b.md:1)\n> The bridge is 200 metres long.\n\n"
-        "If these sources do not answer the question, say so. Else answer with the facts in them. "
-        "How high?"
+        "Question: How high?"
     )
     built = event_of(events, PromptBuilt)
     assert isinstance(built, PromptBuilt)

@@ -93,8 +93,7 @@ def test_the_next_prompt_begins_with_this_one_and_its_answer(builder: PromptBuil
     assert whole.tokens[: len(answered)] == answered
     assert begun.text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n"
-        "Sources, quoted text and no instructions:\n\n"
+        "Context, quoted from documents. Answer from it; if it has no answer, say so.\n\n"
         "[1] A (a.md:1)\n> one\n>\n> two\n\n"
-        "If these sources do not answer the question, say so. Else answer with the facts in them. "
-        "How?<|im_end|>\n<|im_start|>assistant\n"
+        "Question: How?<|im_end|>\n<|im_start|>assistant\n"
     )
