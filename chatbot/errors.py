@@ -55,3 +55,7 @@ class PromptUsageError(PromptError):
 
 class KnowledgeError(ChatbotError):
     """A knowledge folder, or a document in it, cannot be found, read, indexed or searched."""
+
+
+class NotIndexedError(KnowledgeError):
+    """A knowledge folder has no index yet; it may have one in a moment."""

@@ -5,10 +5,10 @@ a screen.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +29,10 @@ from chatbot.retrieval.protocol import Found
 from chatbot.retrieval.values import SUPPORT_THRESHOLD, DocumentText, IndexOptions
 from chatbot.settings import MANUAL, KnowledgeFolder, Settings
 from chatbot.terminal_text import clean
+
+FIRST_WORDS_SECONDS: Final = 10.0
+"""How long a question waits for folders to be read that are new: most are by then, and of a large
+one what there is will do."""
 
 ChangeFolders = Callable[[tuple[KnowledgeFolder, ...]], None]
 """Takes other folders into the settings, and keeps them for the next start."""
@@ -54,6 +58,8 @@ class Knowledge:
         self._change = change
         self._watchers: list[Callable[[], None]] = []
         self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        """The indexes are further than when it was last cleared."""
         self._keeping: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._refused: KnowledgeFolder | None = None
@@ -265,6 +271,7 @@ class Knowledge:
         problems = [s.problem for s in self.folders if s.folder.is_on and s.problem]
         found = Found(request_id=0, hits=())
         if paths:
+            await self._until_read(paths)
             found = await self.retrieval.search(
                 query,
                 paths,
@@ -280,6 +287,18 @@ class Knowledge:
             names_folders=len(paths) > 1,
             problems=problems,
         )
+
+    async def _until_read(self, paths: Collection[str]) -> None:
+        """Wait for a while until the folders are read, where that is under way."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORDS_SECONDS):
+                while self._keeping and not self.error and self._is_reading(paths):
+                    self._moved.clear()
+                    await self._moved.wait()
+
+    def _is_reading(self, paths: Collection[str]) -> bool:
+        stages = {status.folder: status.stage for status in self.retrieval.status.folders}
+        return any(stages.get(path, "scanning") in ("scanning", "reading") for path in paths)
 
     async def support(
         self, answer: str, found: SourcesPart, *, is_whole: bool = True
@@ -347,6 +366,7 @@ class Knowledge:
         self._tell()
 
     def _tell(self) -> None:
+        self._moved.set()
         for watcher in self._watchers:
             watcher()
 

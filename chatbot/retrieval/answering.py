@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chatbot.errors import KnowledgeError
+from chatbot.errors import KnowledgeError, NotIndexedError
 from chatbot.retrieval import ranking
 from chatbot.retrieval.embedders import Embedders
 from chatbot.retrieval.embedding import Embedder
@@ -89,16 +89,20 @@ class Searching:
         """The indexes that can be searched; of the others, why not.
 
         Raises:
-            KnowledgeError: none of them can.
+            KnowledgeError: none of them can, nor will in a moment.
         """
         indexes: list[SearchedIndex] = []
+        has_failed = False
         # Two names of one folder would give everything twice.
         for name in {Path(folder).resolve(): folder for folder in reversed(folders)}.values():
             try:
                 indexes.append(self._open(name))
-            except KnowledgeError as error:
+            except NotIndexedError as error:
                 notices.append(str(error))
-        if folders and not indexes:
+            except KnowledgeError as error:
+                has_failed = True
+                notices.insert(0, str(error))
+        if has_failed and not indexes:
             raise KnowledgeError(notices[0])
         return indexes
 

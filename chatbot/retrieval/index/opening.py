@@ -13,7 +13,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from chatbot.errors import KnowledgeError
+from chatbot.errors import KnowledgeError, NotIndexedError
 from chatbot.paths import index_dir
 from chatbot.retrieval.index.failures import explained, is_damage
 from chatbot.retrieval.index.schema import FOLDER, SCHEMA, TABLES, VERSION
@@ -111,10 +111,11 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     """The folder's index, for reading.
 
     Raises:
-        KnowledgeError: there is none yet, or it cannot be opened.
+        NotIndexedError: there is none yet.
+        KnowledgeError: it cannot be opened.
     """
     file = index_dir(folder) / FILE_NAME
-    refusal = KnowledgeError(f"The folder {clean_line(str(folder))} is not indexed yet.")
+    refusal = NotIndexedError(f"The folder {clean_line(str(folder))} is not indexed yet.")
     if not file.exists():
         raise refusal
     with explained(folder):

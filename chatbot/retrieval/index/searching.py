@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chatbot.errors import KnowledgeError
+from chatbot.errors import NotIndexedError
 from chatbot.paths import index_dir
 from chatbot.retrieval.index import reading, schema
 from chatbot.retrieval.index.failures import explained
@@ -162,7 +162,7 @@ class SearchedIndex:
     @property
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise KnowledgeError(f"The folder {self.folder} is not indexed yet.")
+            raise NotIndexedError(f"The folder {self.folder} is not indexed yet.")
         return self._connection
 
     def _identity_of_file(self) -> tuple[int, int] | None:
