@@ -1,5 +1,6 @@
 """Which of the passages found say the same as a better one. Pure arrays and texts."""
 
+import functools
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,7 +24,11 @@ def find_duplicates(texts: Sequence[str], vectors: NDArray[np.float32]) -> list[
     """
     cosines = vectors @ vectors.T
     is_known = np.linalg.norm(vectors, axis=1) > 0
-    words = [frozenset(prepare(text).lower().split()) for text in texts]
+
+    @functools.cache
+    def words_of(index: int) -> frozenset[str]:
+        return frozenset(prepare(texts[index]).lower().split())
+
     found: list[int | None] = []
     for index in range(len(texts)):
         found.append(None)
@@ -32,7 +37,7 @@ def find_duplicates(texts: Sequence[str], vectors: NDArray[np.float32]) -> list[
                 continue
             is_near = cosines[index, better] >= MIN_COSINE
             if (is_near or not (is_known[index] and is_known[better])) and (
-                overlap(words[index], words[better]) >= MIN_OVERLAP
+                overlap(words_of(index), words_of(better)) >= MIN_OVERLAP
             ):
                 found[index] = better
                 break

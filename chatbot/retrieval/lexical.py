@@ -118,10 +118,13 @@ class LexicalIndex:
         """BM25 scores of just these passages; those without a word of the query are left out."""
         if not ids:
             return {}
-        among = tantivy.Query.term_set_query(self._schema, "id", list(ids))
+        # One query for each id: a set of terms would go through all passages first.
+        wanted = [tantivy.Query.term_query(self._schema, "id", identity) for identity in ids]
+        unscored = [tantivy.Query.const_score_query(one, 0.0) for one in wanted]
+        among = tantivy.Query.boolean_query([(tantivy.Occur.Should, one) for one in unscored])
         query_of_both = tantivy.Query.boolean_query(
             [
-                (tantivy.Occur.Must, tantivy.Query.const_score_query(among, 0.0)),
+                (tantivy.Occur.Must, among),
                 (tantivy.Occur.Must, self._scored(query, weights)),
             ]
         )

@@ -88,8 +88,11 @@ class VectorIndex:
             if num <= 0:
                 return np.empty(0, np.int64), np.empty(0, np.float32)
             column = torch.from_numpy(np.ascontiguousarray(query, np.float32))
-            scores = self._scan(self._matrix[: self._num], column.to(self._matrix.device))
-            scores *= self._scales[: self._num]
+            scores = self._scan(
+                self._matrix[: self._num],
+                self._scales[: self._num],
+                column.to(self._matrix.device),
+            )
             best, rows = scores.topk(num)
             return self._ids[rows.cpu().numpy()], best.cpu().numpy()
 

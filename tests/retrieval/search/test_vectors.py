@@ -80,19 +80,20 @@ def test_each_way_of_scanning_gives_the_products(scan: scanning.Scan, dimensions
     generator = torch.Generator().manual_seed(3)
     matrix = torch.randint(-127, 128, (500, dimensions), dtype=torch.int8, generator=generator)
     query = torch.randn(dimensions, generator=generator)
-    exact = matrix.float() @ query
+    scales = torch.rand(500, generator=generator)
+    exact = (matrix.float() @ query) * scales
     try:
-        product = scan(matrix, query)
+        product = scan(matrix, scales, query)
     except (RuntimeError, NotImplementedError):
         pytest.skip("this processor or this torch does not have it")
     assert (product - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def test_a_scan_that_is_wrong_or_missing_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    def wrong(matrix: torch.Tensor, scales: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(matrix))
 
-    def missing(matrix: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    def missing(matrix: torch.Tensor, scales: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
     monkeypatch.setattr(scanning, "scan_with_integers", wrong)
