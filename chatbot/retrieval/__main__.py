@@ -9,7 +9,6 @@ import sys
 import traceback
 
 from chatbot.retrieval.protocol import RetrievalRequest
-from chatbot.retrieval.server import Server
 from chatbot.worker.server import Channel
 
 
@@ -21,6 +20,8 @@ def prepare_process() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # See chatbot.engine: threads that spin long take the processors from one another.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # numpy multiplies small matrices only, and its threads would take the processor from torch's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> None:
@@ -29,6 +30,9 @@ def main() -> None:
     channel: Channel[RetrievalRequest] = Channel(RetrievalRequest)
     status = 1
     try:
+        # After what numpy reads when it is imported.
+        from chatbot.retrieval.server import Server
+
         server = Server(channel.send)
         for request in channel.requests():
             server.accept(request)

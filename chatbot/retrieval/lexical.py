@@ -118,17 +118,21 @@ class LexicalIndex:
         """BM25 scores of just these passages; those without a word of the query are left out."""
         if not ids:
             return {}
-        # One query for each id: a set of terms would go through all passages first.
-        wanted = [tantivy.Query.term_query(self._schema, "id", identity) for identity in ids]
-        unscored = [tantivy.Query.const_score_query(one, 0.0) for one in wanted]
-        among = tantivy.Query.boolean_query([(tantivy.Occur.Should, one) for one in unscored])
-        query_of_both = tantivy.Query.boolean_query(
-            [
-                (tantivy.Occur.Must, among),
-                (tantivy.Occur.Must, self._scored(query, weights)),
+        both = _both(self._among(ids), self._scored(query, weights))
+        return dict(self._run(both, len(ids)))
+
+    def find_terms_in(self, ids: Sequence[int], terms: Iterable[str]) -> dict[int, set[str]]:
+        """Which of the terms each of these passages has, in its text or above it."""
+        found: dict[int, set[str]] = {identity: set() for identity in ids}
+        among = self._among(ids)
+        for term in terms if ids else ():
+            either = [
+                (tantivy.Occur.Should, self._term(field, term)) for field in ("text", "context")
             ]
-        )
-        return dict(self._run(query_of_both, len(ids)))
+            query = _both(among, tantivy.Query.boolean_query(either))
+            for identity, _ in self._run(query, len(ids)):
+                found[identity].add(term)
+        return found
 
     @property
     def num_passages(self) -> int:
@@ -158,16 +162,31 @@ class LexicalIndex:
         for term, count in counts:
             weight = count * (weights.get(term, 1.0) if weights else 1.0)
             for field, share in (("text", 1.0), ("context", CONTEXT_WEIGHT)):
-                one = tantivy.Query.term_query(self._schema, field, term, index_option="freq")
-                boosted = tantivy.Query.boost_query(one, weight * share)
+                boosted = tantivy.Query.boost_query(self._term(field, term), weight * share)
                 parts.append((tantivy.Occur.Should, boosted))
         return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.empty_query()
+
+    def _term(self, field: str, term: str) -> tantivy.Query:
+        return tantivy.Query.term_query(self._schema, field, term, index_option="freq")
+
+    def _among(self, ids: Sequence[int]) -> tantivy.Query:
+        """Just these passages; adds nothing to a score.
+
+        One query for each id: a set of terms would go through all passages first.
+        """
+        wanted = [tantivy.Query.term_query(self._schema, "id", identity) for identity in ids]
+        unscored = [tantivy.Query.const_score_query(one, 0.0) for one in wanted]
+        return tantivy.Query.boolean_query([(tantivy.Occur.Should, one) for one in unscored])
 
     def _run(self, query: tantivy.Query, num: int) -> list[tuple[int, float]]:
         with _explained(self._folder):
             hits = self._searcher.search(query, limit=max(num, 1), count=False).hits
             ids = self._searcher.fast_field_values("id", [address for _, address in hits])
         return [(int(i), score) for i, (score, _) in zip(ids, hits, strict=True) if i is not None]
+
+
+def _both(first: tantivy.Query, second: tantivy.Query) -> tantivy.Query:
+    return tantivy.Query.boolean_query([(tantivy.Occur.Must, first), (tantivy.Occur.Must, second)])
 
 
 def _make_schema() -> tantivy.Schema:

@@ -4,7 +4,9 @@ Candidates come by words and by meaning; every one of them gets both scores; ``f
 of them. Says what it needs of an index, and knows nothing of how that is kept.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import msgspec
@@ -19,8 +21,10 @@ from chatbot.retrieval.relevance import coverage, relevance
 from chatbot.retrieval.values import Hit, Passage
 from chatbot.retrieval.words import find_terms
 
-NUM_CANDIDATES: Final = 100
-"""That each folder gives by words, and as many by meaning."""
+NUM_BY_WORDS: Final = 100
+"""Candidates that each folder gives by words."""
+NUM_BY_MEANING: Final = 60
+"""And by meaning: fewer, since each of them has to be looked for by words once more."""
 NUM_SMOOTHED: Final = 100
 """Best candidates whose scores are smoothed; what is below cannot come up anyway."""
 NUM_RERANKED: Final = 30
@@ -45,13 +49,17 @@ class SearchedFolder(Protocol):
     def search_words(
         self, query: str, num: int, weights: Mapping[str, float]
     ) -> list[tuple[int, float]]:
-        """See ``LexicalIndex.search``."""
+        """See ``LexicalIndex.search``. Called from another thread than the rest, which goes on."""
         ...
 
     def score_words(
         self, query: str, ids: Sequence[int], weights: Mapping[str, float]
     ) -> dict[int, float]:
         """See ``LexicalIndex.score``."""
+        ...
+
+    def find_terms_in(self, ids: Sequence[int], terms: Iterable[str]) -> dict[int, set[str]]:
+        """See ``LexicalIndex.find_terms_in``."""
         ...
 
     def search_vectors(
@@ -129,23 +137,24 @@ def search(
         again = reranker.score(query, [passages[row].text for row in order])
         reranked = dict(zip(order.tolist(), again, strict=True))
         order = order[np.argsort([-reranked[row] for row in order], kind="stable")]
+    chosen = _choose(order, passages, found, num_hits)
     importance = _importance(terms, counts, nums)
-    compared = order[:_MAX_COMPARED]
-    twins = find_duplicates([passages[row].text for row in compared], found.vectors[compared])
-    twins += [None] * (len(order) - len(compared))
-    hits: list[Hit] = []
-    num_left = num_hits
-    for row, twin in zip(order.tolist(), twins, strict=True):
-        if twin is None and num_left == 0:
-            break
-        num_left -= twin is None
-        scored = _explain(found, row, float(scores[row]), reranked.get(row))
-        passage = passages[row]
-        covered = coverage(terms, " ".join((*passage.headings, passage.text)), importance)
-        near = None if scored.dense is None else (scored.dense - baseline) / (1 - baseline)
-        scored = msgspec.structs.replace(scored, relevance=relevance(near, covered))
-        hits.append(Hit(passage=passage, scores=scored, duplicate_of=twin))
-    return hits
+    present = _find_terms_in(folders, found, [row for row, _ in chosen], importance)
+    return [
+        Hit(
+            passage=passages[row],
+            scores=_explain(
+                found,
+                row,
+                fused=float(scores[row]),
+                reranked=reranked.get(row),
+                covered=coverage(present.get(row, ()), importance),
+                baseline=baseline,
+            ),
+            duplicate_of=twin,
+        )
+        for row, twin in chosen
+    ]
 
 
 def score_candidates(
@@ -209,12 +218,16 @@ def _find_in(
     weights: Mapping[str, float],
 ) -> _Candidates:
     """The candidates of one folder."""
-    words = dict(folder.search_words(query, NUM_CANDIDATES, weights))
+    # Both at once: the one waits for memory, the other calculates.
+    searching = _helper().submit(folder.search_words, query, NUM_BY_WORDS, weights)
+    try:
+        near = [] if vector is None else folder.search_vectors(vector, NUM_BY_MEANING)[0].tolist()
+    finally:
+        words = dict(searching.result())
     ids = list(words)
     known: dict[int, NDArray[np.float32]] = {}
     if vector is not None:
-        near, _ = folder.search_vectors(vector, NUM_CANDIDATES)
-        others = [identity for identity in near.tolist() if identity not in words]
+        others = [identity for identity in near if identity not in words]
         words.update(folder.score_words(query, others, weights))
         ids += others
         known = folder.read_vectors(ids)
@@ -234,6 +247,12 @@ def _find_in(
     )
 
 
+@functools.cache
+def _helper() -> ThreadPoolExecutor:
+    """The thread that searches by words."""
+    return ThreadPoolExecutor(1, "words")
+
+
 def _read(
     folders: Sequence[SearchedFolder], found: _Candidates, rows: NDArray[np.int64]
 ) -> dict[int, Passage]:
@@ -248,6 +267,35 @@ def _read(
     return passages
 
 
+def _choose(
+    order: NDArray[np.int64], passages: Mapping[int, Passage], found: _Candidates, num_hits: int
+) -> list[tuple[int, int | None]]:
+    """The rows that become hits, each with the index of the hit that it says the same as."""
+    compared = order[:_MAX_COMPARED]
+    twins = find_duplicates([passages[row].text for row in compared], found.vectors[compared])
+    twins += [None] * (len(order) - len(compared))
+    chosen: list[tuple[int, int | None]] = []
+    num_left = num_hits
+    for row, twin in zip(order.tolist(), twins, strict=True):
+        if twin is None and num_left == 0:
+            break
+        num_left -= twin is None
+        chosen.append((row, twin))
+    return chosen
+
+
+def _find_terms_in(
+    folders: Sequence[SearchedFolder], found: _Candidates, rows: Sequence[int], terms: Iterable[str]
+) -> dict[int, set[str]]:
+    """Which of the terms each row has."""
+    present: dict[int, set[str]] = {}
+    for index, folder in enumerate(folders):
+        own = [row for row in rows if found.folders[row] == index]
+        terms_of = folder.find_terms_in([int(found.ids[row]) for row in own], terms)
+        present.update((row, terms_of.get(int(found.ids[row]), set())) for row in own)
+    return present
+
+
 def _importance(
     terms: Sequence[str], counts: Sequence[Mapping[str, int]], nums: Sequence[int]
 ) -> dict[str, float]:
@@ -259,11 +307,22 @@ def _importance(
     }
 
 
-def _explain(found: _Candidates, row: int, fused: float, again: float | None) -> SourceScores:
+def _explain(
+    found: _Candidates,
+    row: int,
+    *,
+    fused: float,
+    reranked: float | None,
+    covered: float,
+    baseline: float,
+) -> SourceScores:
     lexical, cosine = float(found.lexical[row]), float(found.cosines[row])
+    dense = None if np.isnan(cosine) else cosine
+    near = None if dense is None else (dense - baseline) / (1 - baseline)
     return SourceScores(
         lexical=lexical if lexical > 0 else None,
-        dense=None if np.isnan(cosine) else cosine,
+        dense=dense,
         fused=fused,
-        reranked=again,
+        reranked=reranked,
+        relevance=relevance(near, covered),
     )

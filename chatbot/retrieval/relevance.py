@@ -7,10 +7,8 @@ article that answers them, and 96 of 100 questions about the articles left out k
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Final
-
-from chatbot.retrieval.words import find_terms
 
 COVERAGE_SHARE: Final = 0.6
 """What a passage with every word of the query adds to its cosine."""
@@ -21,19 +19,15 @@ _GUESSED_COSINE: Final = (0.1, 0.5)
 """Of a passage that is not embedded: without a word of the query, and what each share adds."""
 
 
-def coverage(terms: Sequence[str], text: str, weights: Mapping[str, float]) -> float:
-    """What share of the query's weight is in the passage: 1 where it has every word.
+def coverage(found: Collection[str], weights: Mapping[str, float]) -> float:
+    """What share of the query's weight is in a passage: 1 where it has every word.
 
     Args:
-        terms: of the query.
-        text: of the passage, with what stands above it.
-        weights: of each term: the rarer, the more. One without a weight does not count.
+        found: those of the query's terms that the passage has.
+        weights: of each term of the query: the rarer, the more.
     """
-    wanted = set(terms)
-    total = sum(weights.get(term, 0.0) for term in wanted)
-    if total <= 0:
-        return 0.0
-    return sum(weights.get(term, 0.0) for term in wanted.intersection(find_terms(text))) / total
+    total = sum(weights.values())
+    return sum(weights[term] for term in found) / total if total > 0 else 0.0
 
 
 def relevance(cosine: float | None, covered: float) -> float:

@@ -6,6 +6,7 @@ share terms. Scripts that put no space between words are taken two characters at
 """
 
 import functools
+import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
@@ -32,23 +33,31 @@ _CAMEL_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")
 
 def prepare(text: str) -> str:
     """``text`` as words with a space between them, which is all that the analyser splits at."""
-    text = unicodedata.normalize("NFKC", text)
-    has_marks = not text.isascii() and any(_is_mark(character) for character in set(text))
+    is_ascii = text.isascii()
+    if not is_ascii:
+        text = unicodedata.normalize("NFKC", text)
+    has_marks = not is_ascii and any(_is_mark(character) for character in set(text))
     plain = _WORD.findall(text)
     words = _marked_word().findall(text) if has_marks else list(plain)
-    words += [re.sub("[_-]", "", compound) for compound in _COMPOUND.findall(text)]
+    if "-" in text or "_" in text:
+        words += [re.sub("[_-]", "", compound) for compound in _COMPOUND.findall(text)]
     if _HUMP.search(text):
         for name in filter(_HUMP.search, plain):
             words += _CAMEL_PART.findall(name)
-    if not text.isascii() and _HAS_UNSPACED.search(text):
+    if not is_ascii and _HAS_UNSPACED.search(text):
         words = [piece for word in words for piece in _split_unspaced(word)]
     return " ".join(words)
 
 
 def find_terms(text: str) -> list[str]:
     """The terms of ``text``, in order, as the index has them."""
-    terms: list[str] = analyser().analyze(prepare(text))
-    return terms
+    return list(itertools.chain.from_iterable(map(_terms_of, prepare(text).split())))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _terms_of(word: str) -> tuple[str, ...]:
+    """The term of a word, or none if it is too long. A text has few words that are new."""
+    return tuple(analyser().analyze(word))
 
 
 @functools.cache

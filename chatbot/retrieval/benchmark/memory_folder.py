@@ -1,6 +1,6 @@
 """A folder's index that lives as long as one measurement; only its words are on the disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,10 @@ class MemoryFolder:
     ) -> dict[int, float]:
         """See ``SearchedFolder``."""
         return self.lexical.score(query, ids, weights=weights)
+
+    def find_terms_in(self, ids: Sequence[int], terms: Iterable[str]) -> dict[int, set[str]]:
+        """See ``SearchedFolder``."""
+        return self.lexical.find_terms_in(ids, terms)
 
     def search_vectors(
         self, query: NDArray[np.float32], num: int

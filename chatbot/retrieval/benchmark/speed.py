@@ -77,7 +77,7 @@ def measure_search(
         ranking.search(query, vector, [big], num_hits=10)
         times["search"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        big.search_words(query, ranking.NUM_CANDIDATES, {})
+        big.search_words(query, ranking.NUM_BY_WORDS, {})
         times["words"].append(time.perf_counter() - started)
         started = time.perf_counter()
         near, _ = big.search_vectors(vector, _NUM_RESCORED)

@@ -6,7 +6,7 @@ before each search. Imports torch when vectors are first searched, not before. F
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -134,6 +134,10 @@ class SearchedIndex:
     ) -> dict[int, float]:
         """See ``SearchedFolder``."""
         return self._lexical.score(query, ids, weights=weights) if self._lexical else {}
+
+    def find_terms_in(self, ids: Sequence[int], terms: Iterable[str]) -> dict[int, set[str]]:
+        """See ``SearchedFolder``."""
+        return self._lexical.find_terms_in(ids, terms) if self._lexical else {}
 
     def search_vectors(
         self, query: NDArray[np.float32], num: int

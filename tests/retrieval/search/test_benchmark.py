@@ -133,7 +133,7 @@ def test_the_command_measures_in_a_process_of_its_own(
 
 
 def test_quality_is_measured(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from chatbot.retrieval.benchmark.__main__ import main
+    from chatbot.retrieval.benchmark.running import main
 
     assert main(["--data", str(data), "--json", "--quality-only"]) == 0
     report = json.loads(capfd.readouterr().out)
@@ -153,7 +153,7 @@ def test_importing_the_flags_is_light() -> None:
 
 @pytest.mark.slow
 def test_speed_is_measured(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from chatbot.retrieval.benchmark.__main__ import main
+    from chatbot.retrieval.benchmark.running import main
 
     options = ["--data", str(data), "--json", "--speed-only", "--num-passages", "2000"]
     assert main(options) == 0

@@ -102,6 +102,25 @@ def test_scores_of_given_passages_are_those_of_the_search(tmp_path: Path) -> Non
     assert index.score("red", []) == {}
 
 
+def test_the_terms_that_passages_have(tmp_path: Path) -> None:
+    index = LexicalIndex(tmp_path, is_writer=True)
+    index.add(
+        [
+            LexicalEntry(id=1, text="red foxes", context="woods"),
+            LexicalEntry(id=2, text="red wine"),
+            LexicalEntry(id=3, text="red red red"),
+        ]
+    )
+    index.commit()
+    terms = ["red", "fox", "wood", "absent"]
+    assert index.find_terms_in([1, 2, 9], terms) == {
+        1: {"red", "fox", "wood"},
+        2: {"red"},
+        9: set(),
+    }
+    assert index.find_terms_in([], terms) == {}
+
+
 def test_passages_go_and_come(tmp_path: Path) -> None:
     index = make(tmp_path, *["word"] * 5)
     reader = LexicalIndex(tmp_path)
