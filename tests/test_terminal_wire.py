@@ -110,7 +110,7 @@ def chat_in_the_tui(folder: Path, name: str, content: bytes) -> bytes:
         terminal.until("commands · F1")
         terminal.until("●")
         terminal.type("hello\r")
-        terminal.until("finish.*tokens")
+        terminal.until("finish.*first after")  # the line below the finished answer
         terminal.type("\x11")
         assert terminal.end() == 0
         return terminal.written

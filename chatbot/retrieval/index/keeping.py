@@ -64,6 +64,8 @@ class FolderKeeper:
         self._is_dirty = True
         self._is_settled = False
         """Whether the stage after reading was entered since it was opened."""
+        self._no_vectors = ""
+        """Why nothing can be embedded, since the folder was last looked through."""
         self._next_try = 0.0
         self._next_scan = 0.0
 
@@ -106,7 +108,8 @@ class FolderKeeper:
     def wants_vectors(self) -> bool:
         """Whether passages wait to be embedded."""
         is_open = self._writer is not None and self.tally.stage in ("reading", "embedding")
-        return is_open and self.tally.num_embedded < self.tally.num_passages
+        is_behind = self.tally.num_embedded < self.tally.num_passages
+        return is_open and is_behind and not self._no_vectors
 
     def step(self) -> bool:
         """Do something for a fraction of a second.
@@ -164,6 +167,7 @@ class FolderKeeper:
         if not self._is_dirty or now < self._next_scan:
             return False
         self._is_dirty = False
+        self._no_vectors = ""
         has_changed = update.look_through()
         # A folder that changes all the time is looked through a third of the time at most.
         self._next_scan = time.monotonic() + 2 * (time.monotonic() - now)
@@ -235,6 +239,8 @@ class FolderKeeper:
         if self.tally.num_embedded < self.tally.num_passages:
             self._set_stage(writer, "embedding")
             self.tally.enter("embedding", Pace(writer.num_characters_to_embed()))
+            if self._no_vectors:
+                self.tally.enter("failed", error=self._no_vectors)
         else:
             self._set_stage(writer, "ready")
             self.tally.enter("ready")
@@ -269,7 +275,9 @@ class FolderKeeper:
 
     def fail_embedding(self, message: str) -> None:
         """Say why nothing can be embedded; words are kept up to date all the same."""
-        self.tally.enter("failed", error=message)
+        self._no_vectors = message
+        if self.tally.stage == "embedding":  # else it is said when all is read
+            self.tally.enter("failed", error=message)
 
     def put_vectors(
         self, hashes: Sequence[bytes], vectors: NDArray[np.float32], num_characters: int
