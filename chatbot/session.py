@@ -81,6 +81,12 @@ class Session:
         if self.store:
             self.store.on_notice(watcher)
 
+    async def close_workers(self) -> None:
+        """End the engine and the retrieval process, and what goes on with them."""
+        await self.knowledge.close()
+        # An interrupt cancels what either waits for; the other must still come to its end.
+        await asyncio.gather(self.engine.close(), self.retrieval.close(), return_exceptions=True)
+
     def close_store(self) -> None:
         """Write what is still to be written; the last thing a run does."""
         if self.store:
@@ -90,6 +96,5 @@ class Session:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self.knowledge.close()
-        await asyncio.gather(self.engine.close(), self.retrieval.close())
+        await self.close_workers()
         await asyncio.to_thread(self.close_store)

@@ -135,8 +135,7 @@ class ChatApp(App[int]):
         gc.enable()
 
     async def on_unmount(self) -> None:
-        await self.session.knowledge.close()
-        await asyncio.gather(self.session.engine.close(), self.session.retrieval.close())
+        await self.session.close_workers()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
