@@ -35,6 +35,7 @@ from chatbot.errors import ContextError, ModelError, WorkerError
 from chatbot.settings import Precision, Sampling
 from chatbot.terminal_text import clean_line
 from chatbot.worker.client import Call, WorkerProcess
+from chatbot.worker.owner import WorkerOwner
 from chatbot.worker.protocol import Failed, Request
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "chatbot.engine")
@@ -123,21 +124,18 @@ class EngineClient:
 
     def __init__(self, log_file: Path, command: Sequence[str] = ENGINE_COMMAND) -> None:
         self.status = EngineStatus()
-        self._log_file = log_file
-        self._command = command
-        self._worker: WorkerProcess[EngineEvent] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._owner: WorkerOwner[EngineEvent] = WorkerOwner(
+            command, EngineEvent, name=_NAME, log_file=log_file, on_end=self._ended
+        )
         self._loaded: tuple[str, str] | None = None
         self._load_lock = asyncio.Lock()
-        self._start_lock = asyncio.Lock()
         self._loads: set[asyncio.Task[ModelInfo]] = set()
-        self._is_closed = False
         self._watchers: list[Callable[[EngineStatus], None]] = []
 
     @property
     def pid(self) -> int | None:
         """The engine's process number, while it runs."""
-        return self._worker.pid if self._worker and self._worker.is_alive else None
+        return self._owner.pid
 
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
         """Call ``watcher`` whenever the status changes, from the event loop."""
@@ -166,7 +164,7 @@ class EngineClient:
             self._loaded = None
             self._report(EngineStatus(state="loading", stage="Starting the engine"))
             try:
-                info = await self._load(await self._start(), model, precision)
+                info = await self._load(await self._owner.start(), model, precision)
             except (ModelError, WorkerError) as error:
                 self._report(EngineStatus(state="failed", error=str(error)))
                 raise
@@ -208,36 +206,16 @@ class EngineClient:
 
     async def close(self) -> None:
         """End the engine process; no other is started after it."""
-        self._is_closed = True
-        if self._watch:
-            self._watch.cancel()
-        # A start is waited for: asyncio hangs when a process that is being made is called off.
-        async with self._start_lock:
-            if self._worker:
-                await self._worker.stop()
+        await self._owner.close()
         await asyncio.gather(*self._loads, return_exceptions=True)
 
     def _running(self) -> WorkerProcess[EngineEvent]:
-        if self._worker is None:
+        if self._owner.worker is None:
             raise WorkerError("The engine is not running; send your message again to start it.")
-        return self._worker
+        return self._owner.worker
 
-    async def _start(self) -> WorkerProcess[EngineEvent]:
-        async with self._start_lock:
-            if self._is_closed:
-                raise WorkerError("The engine was stopped, because the program ends.")
-            if self._worker is None or not self._worker.is_alive:
-                self._worker = await WorkerProcess.start(
-                    self._command, EngineEvent, name=_NAME, log_file=self._log_file
-                )
-                self._watch = asyncio.create_task(self._report_end(self._worker))
-            return self._worker
-
-    async def _report_end(self, worker: WorkerProcess[EngineEvent]) -> None:
-        """Tell the screens when the process dies, also while nothing was asked of it."""
-        error = await worker.wait()
-        if worker is not self._worker:
-            return  # another one took its place before its pipe was closed
+    def _ended(self, error: WorkerError) -> None:
+        """Tell the screens that the process died."""
         self._loaded = None
         self._report(EngineStatus(state="stopped", error=str(error)))
 

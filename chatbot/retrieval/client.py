@@ -4,7 +4,6 @@
 died, and keeps one ``RetrievalStatus`` that the screens watch. Knows nothing of conversations.
 """
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
@@ -47,7 +46,8 @@ from chatbot.retrieval.values import (
     IndexOptions,
     Passage,
 )
-from chatbot.worker.client import Call, WorkerProcess
+from chatbot.worker.client import Call
+from chatbot.worker.owner import WorkerOwner
 from chatbot.worker.protocol import Failed, Request
 
 RETRIEVAL_COMMAND = (sys.executable, "-P", "-m", "chatbot.retrieval")
@@ -152,19 +152,22 @@ class RetrievalClient:
         self.status = RetrievalStatus()
         self.log_file = log_file
         """What the process prints beside the protocol."""
-        self._command = command
-        self._worker: WorkerProcess[RetrievalEvent] | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._start_lock = asyncio.Lock()
+        self._owner: WorkerOwner[RetrievalEvent] = WorkerOwner(
+            command,
+            RetrievalEvent,
+            name=_NAME,
+            log_file=log_file,
+            on_start=self._started,
+            on_end=self._ended,
+        )
         self._index_id: int | None = None
         self._is_paused = False
-        self._is_closed = False
         self._watchers: list[Callable[[RetrievalStatus], None]] = []
 
     @property
     def pid(self) -> int | None:
         """The process's number, while it runs."""
-        return self._worker.pid if self._worker and self._worker.is_alive else None
+        return self._owner.pid
 
     def on_status(self, watcher: Callable[[RetrievalStatus], None]) -> None:
         """See ``Retrieval``."""
@@ -174,7 +177,7 @@ class RetrievalClient:
         self, folders: Sequence[str], options: IndexOptions, *, watch: bool
     ) -> tuple[FolderStatus, ...]:
         """See ``Retrieval``."""
-        worker = await self._start()
+        worker = await self._owner.start()
         known = {status.folder: status for status in self.status.folders}
         waiting = [known.get(f, FolderStatus(folder=f)) for f in folders]
         self._report(RetrievalStatus(folders=tuple(waiting)))
@@ -265,41 +268,25 @@ class RetrievalClient:
 
     async def close(self) -> None:
         """End the process; no other is started after it."""
-        self._is_closed = True
-        if self._watch:
-            self._watch.cancel()
-        # A start is waited for: asyncio hangs when a process that is being made is called off.
-        async with self._start_lock:
-            if self._worker:
-                await self._worker.stop()
+        await self._owner.close()
 
     def _send(self, request: Request) -> None:
         """Send what has no answer, if there is a process to send it to."""
-        if self._worker and self._worker.is_alive:
+        worker = self._owner.worker
+        if worker and worker.is_alive:
             with contextlib.suppress(WorkerError):
-                self._worker.send(request)
+                worker.send(request)
 
-    async def _start(self) -> WorkerProcess[RetrievalEvent]:
-        async with self._start_lock:
-            if self._is_closed:
-                raise WorkerError("The retrieval process was stopped, because the program ends.")
-            if self._worker is None or not self._worker.is_alive:
-                self._worker = await WorkerProcess.start(
-                    self._command, RetrievalEvent, name=_NAME, log_file=self.log_file
-                )
-                self._watch = asyncio.create_task(self._report_end(self._worker))
-                if self._is_paused:
-                    self._send(Pause())
-            return self._worker
+    def _started(self) -> None:
+        if self._is_paused:
+            self._send(Pause())
 
-    async def _report_end(self, worker: WorkerProcess[RetrievalEvent]) -> None:
-        """Tell the screens when the process dies, also while nothing was asked of it."""
-        error = await worker.wait()
-        if worker is self._worker:
-            self._report(msgspec.structs.replace(self.status, error=str(error)))
+    def _ended(self, error: WorkerError) -> None:
+        """Tell the screens that the process died."""
+        self._report(msgspec.structs.replace(self.status, error=str(error)))
 
     async def _ask(self, request: Request, answer_type: type[_AnswerT]) -> _AnswerT:
-        call: Call[RetrievalEvent] = (await self._start()).call(request)
+        call: Call[RetrievalEvent] = (await self._owner.start()).call(request)
         async for event in call:
             if isinstance(event, Failed):
                 raise KnowledgeError(event.message)
