@@ -8,12 +8,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-import chatbot
 from chatbot.errors import KnowledgeError
 from chatbot.retrieval.documents.wire import Answer, Messages, UnreadableAnswerError
 
@@ -49,9 +47,6 @@ class ReadingProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                # Where this very program is found, and nothing of the user's: with ``-m``, Python
-                # imports from the current folder first.
-                cwd=Path(chatbot.__file__).parent.parent,
                 start_new_session=True,
             )
         except OSError as error:
