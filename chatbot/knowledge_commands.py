@@ -313,7 +313,7 @@ def _as_text(query: str, hits: "list[Hit]", *, names_folders: bool) -> Iterator[
     if not hits:
         yield f"Nothing was found for “{clean_line(query)}”."
     for number, hit in enumerate(hits, 1):
-        title = clean_line(" › ".join(hit.passage.headings))
+        title = hit.passage.heading_path
         place = location_of(hit.passage, names_folder=names_folders)
         scores = f"score {_score(hit):.4f}, relevance {hit.scores.relevance:.2f}"
         yield " · ".join(filter(None, (f"{number}. {place}", title, scores)))

@@ -43,7 +43,9 @@ def as_sources(
     candidates: list[Source] = []
     for hit in found.hits:
         verdict = _verdict(hit, threshold, is_full=len(sources) >= num_sources)
-        source = _source(hit, verdict, names_folders=names_folders)
+        source = msgspec.structs.replace(
+            as_source(hit.passage, names_folder=names_folders), scores=hit.scores, verdict=verdict
+        )
         if verdict == "used":
             sources.append(source)
         else:
@@ -84,12 +86,16 @@ def _verdict(hit: Hit, threshold: float, *, is_full: bool) -> Verdict:
     return "beyond" if is_full else "used"
 
 
-def _source(hit: Hit, verdict: Verdict, *, names_folders: bool) -> Source:
-    passage = hit.passage
-    file = clean_line(passage.file, 1000)
+def as_source(passage: Passage, *, names_folder: bool = False) -> Source:
+    """A passage as a source, whole and without scores.
+
+    Args:
+        passage: of an indexed document.
+        names_folder: the location says which folder it is in.
+    """
     return Source(
-        title=clean_line(" › ".join(passage.headings)) or file.rsplit("/", 1)[-1],
-        location=location_of(passage, names_folder=names_folders),
+        title=passage.heading_path or clean_line(passage.file, 1000).rsplit("/", 1)[-1],
+        location=location_of(passage, names_folder=names_folder),
         text=clean(passage.text),
         folder=passage.folder,
         file=passage.file,
@@ -98,8 +104,6 @@ def _source(hit: Hit, verdict: Verdict, *, names_folders: bool) -> Source:
         page=passage.page,
         start=passage.start,
         end=passage.end,
-        scores=hit.scores,
-        verdict=verdict,
     )
 
 

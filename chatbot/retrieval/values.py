@@ -6,6 +6,7 @@ import msgspec
 
 from chatbot.messages import SourceScores
 from chatbot.settings import DEFAULT_EMBEDDING_MODEL
+from chatbot.terminal_text import clean_line
 
 SUPPORT_THRESHOLD: Final = 0.5
 """Of ``SupportScored``: from here on a passage supports a sentence. Measured on SQuAD 2.0, where a
@@ -68,6 +69,11 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     text: str
     """Cleaned for the terminal, so that it may be shorter than ``end - start``."""
+
+    @property
+    def heading_path(self) -> str:
+        """The headings in one line, joined by `` › ``; empty where there are none."""
+        return clean_line(" › ".join(self.headings))
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):

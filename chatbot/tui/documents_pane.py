@@ -198,8 +198,7 @@ def passage_row(number: int, passage: Passage, width: int) -> Content:
         place = f"page {passage.page}"
     elif passage.start_line == passage.end_line:
         place = f"line {passage.start_line}"
-    headings = " › ".join(passage.headings)
-    head = fitted(f"{number} · {place}  {clean_line(headings)}", width)
+    head = fitted(f"{number} · {place}  {passage.heading_path}", width)
     text = " ".join(clean(passage.text).split())
     lines = Content(text[: 3 * width]).wrap(max(width - 2, 8))[:2]
     body = Content("\n").join([Content.assemble("  ", line) for line in lines])

@@ -6,6 +6,7 @@ Puts the panes together and opens passages; each pane asks for what it shows.
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Literal
 
+import msgspec
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import TabbedContent, TabPane, Tabs
 
+from chatbot.conversation.found_sources import as_source
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.messages import Source
 from chatbot.retrieval.values import Passage
@@ -183,16 +185,5 @@ class KnowledgeScreen(ModalScreen[None]):
 
     def _source(self, passage: Passage) -> Source:
         """A passage as the viewer takes it."""
-        file = clean_line(passage.file, 1000)
-        return Source(
-            title=clean_line(" › ".join(passage.headings)) or file,
-            location=file,
-            text=passage.text,
-            folder=passage.folder,
-            file=passage.file,
-            start_line=passage.start_line,
-            end_line=passage.end_line,
-            page=passage.page,
-            start=passage.start,
-            end=passage.end,
-        )
+        title = passage.heading_path or clean_line(passage.file, 1000)
+        return msgspec.structs.replace(as_source(passage), title=title)
