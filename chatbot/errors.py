@@ -55,3 +55,7 @@ class PromptUsageError(PromptError):
 
 class KnowledgeError(ChatbotError):
     """A knowledge folder, or a document in it, cannot be found, read, indexed or searched."""
+
+
+class ToolError(ChatbotError):
+    """A tool cannot be defined, called or run; the text is for the model and the user."""
