@@ -1,19 +1,17 @@
 """What a function says of itself beyond its signature, before it becomes a tool.
 
-Imports nothing, because the user's own file imports it.
+Imports next to nothing, because every tool process and the user's own file import it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 _ATTRIBUTE: Final = "__chatbot_tool__"
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """What a tool does to the world. What is not said is taken to be the worst."""
 
     name: str = ""

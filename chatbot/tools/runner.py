@@ -15,6 +15,7 @@ from chatbot.errors import ToolError, WorkerError
 from chatbot.terminal_text import clean
 from chatbot.tools.json_text import canonical
 from chatbot.tools.protocol import ListTools, RunTool, ToolEvent, ToolRan, ToolsListed
+from chatbot.tools.results import cut
 from chatbot.tools.values import MAX_RESULT_BYTES, TIME_LIMIT_SECONDS, ToolDefinition
 from chatbot.worker.client import WorkerProcess
 from chatbot.worker.protocol import Failed
@@ -22,6 +23,8 @@ from chatbot.worker.protocol import Failed
 # -P: a file called json.py in the folder that the program was started in is not taken for
 # the library.
 TOOL_COMMAND: Final = (sys.executable, "-P", "-m", "chatbot.tools")
+
+_STOP_SECONDS: Final = 1.0
 
 
 class ToolRunner:
@@ -33,7 +36,6 @@ class ToolRunner:
         user_file: Path,
         *,
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
-        max_result_bytes: int = MAX_RESULT_BYTES,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -41,14 +43,17 @@ class ToolRunner:
             log_dir: where ``tools.log`` takes what the last tool printed.
             user_file: the user's own tools.
             time_limit_seconds: for one call, its process's start included.
-            max_result_bytes: longest result.
         """
         self._log_file = log_dir / "tools.log"
         self._user_file = user_file
         self._time_limit_seconds = time_limit_seconds
-        self._max_result_bytes = max_result_bytes
 
-    async def run(self, definition: ToolDefinition, arguments: dict[str, Any]) -> str:
+    async def run(
+        self,
+        definition: ToolDefinition,
+        arguments: dict[str, Any],
+        max_result_bytes: int = MAX_RESULT_BYTES,
+    ) -> str:
         """What a tool returns, as text.
 
         Cancelling this kills the process.
@@ -62,12 +67,13 @@ class ToolRunner:
             arguments=canonical(arguments),
             user_file=str(self._user_file) if is_users else "",
             source_hash=definition.source_hash if is_users else "",
-            max_bytes=self._max_result_bytes,
+            max_bytes=max_result_bytes,
         )
         event = await self._ask(request, definition.name)
         if not isinstance(event, ToolRan):
             raise ToolError(f"{definition.name} answered something else; try once more.")
-        return event.text
+        # Once more on this side: the other one has run code that may have its own ideas.
+        return cut(event.text, max_result_bytes)
 
     async def list_user_tools(self) -> ToolsListed:
         """What the user's file holds, problems included.
@@ -100,6 +106,8 @@ class ToolRunner:
         except TimeoutError as error:
             raise ToolError(f"{name} was stopped after {limit:g} seconds.") from error
         except WorkerError as error:
+            if process is None:
+                raise ToolError(str(error)) from error
             raise ToolError(f"{name} ended before it had a result.") from error
         finally:
             if process is not None:
@@ -112,4 +120,6 @@ async def _kill(process: WorkerProcess[ToolEvent]) -> None:
     # The group outlives its leader while a child of it runs.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.stop()
+    # A child in a session of its own may hold the pipe open; it is not waited for.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.stop(), _STOP_SECONDS)

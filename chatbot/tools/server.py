@@ -6,15 +6,13 @@ arrives here is allowed.
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean
 from chatbot.tools.protocol import ListTools, RunTool, ToolEvent, ToolRan, ToolRequest, ToolsListed
+from chatbot.tools.results import as_text, cut
 from chatbot.worker.protocol import Failed
-
-_CUT: Final = "\n[The result was longer and is cut off here.]"
 
 
 def serve(request: ToolRequest) -> ToolEvent:
@@ -22,13 +20,14 @@ def serve(request: ToolRequest) -> ToolEvent:
     try:
         match request:
             case ListTools():
+                from pathlib import Path
+
                 from chatbot.tools.user_file import list_tools
 
                 tools, problems = list_tools(Path(request.user_file))
                 return ToolsListed(request_id=request.id, tools=tools, problems=problems)
             case RunTool():
-                function = _function(request)
-                text = as_text(function(**_arguments(function, request.arguments)))
+                text = as_text(_run(request))
                 return ToolRan(request_id=request.id, text=cut(text, request.max_bytes))
     except ToolError as error:
         return Failed(request_id=request.id, message=clean(str(error)), kind="ToolError")
@@ -42,20 +41,24 @@ def serve(request: ToolRequest) -> ToolEvent:
         return Failed(request_id=request.id, message=message, kind=type(error).__name__)
 
 
-def _function(request: RunTool) -> Callable[..., object]:
+def _run(request: RunTool) -> object:
+    arguments = json.loads(request.arguments)
     if request.user_file:
+        from pathlib import Path
+
         from chatbot.tools.user_file import find_function
 
-        return find_function(Path(request.user_file), request.name, request.source_hash)
-    # One of them is called, so that the other ones' modules are of no concern; all are light.
+        function = find_function(Path(request.user_file), request.name, request.source_hash)
+        return function(**_converted(function, arguments))
     from chatbot.tools.built_in.registry import FUNCTIONS
 
     if request.name not in FUNCTIONS:
         raise ToolError(f"There is no built-in tool called {request.name[:64]}.")
-    return FUNCTIONS[request.name]
+    # Their parameters are all of types that JSON has, and were checked against the schema.
+    return FUNCTIONS[request.name](**arguments)
 
 
-def _arguments(function: Callable[..., object], arguments: str) -> dict[str, Any]:
+def _converted(function: Callable[..., object], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the function's hints want them: an enumeration's member, a dataclass.
 
     Raises:
@@ -66,34 +69,10 @@ def _arguments(function: Callable[..., object], arguments: str) -> dict[str, Any
     from chatbot.tools.definitions import hints_of
 
     hints = hints_of(function)
-    values = json.loads(arguments)
     try:
         return {
-            name: msgspec.convert(value, hints[name], strict=False) if name in hints else value
-            for name, value in values.items()
+            name: msgspec.convert(value, hints[name]) if name in hints else value
+            for name, value in arguments.items()
         }
     except msgspec.ValidationError as error:
         raise ToolError(f"The arguments do not fit: {clean(str(error))}.") from error
-
-
-def as_text(result: object) -> str:
-    """A tool's result as the model reads it: texts as they are, other values as JSON."""
-    if isinstance(result, str):
-        return result
-    if result is None:
-        return "Done."
-    try:
-        return json.dumps(result, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        return str(result)
-
-
-def cut(text: str, max_bytes: int) -> str:
-    """``text``, cleaned, within ``max_bytes`` of UTF-8, with a note where it was longer."""
-    # Cleaning costs time in proportion, and what is cut off needs none.
-    cleaned = clean(text[:max_bytes])
-    encoded = cleaned.encode("utf-8", "replace")
-    if len(text) <= max_bytes and len(encoded) <= max_bytes:
-        return cleaned
-    kept = encoded[: max_bytes - len(_CUT)].decode("utf-8", "ignore")
-    return kept + _CUT

@@ -22,7 +22,9 @@ MAX_FILE_BYTES: Final = 2**20
 MODULE: Final = "chatbot_user_tools"
 
 
-def load_functions(file: Path, source_hash: str = "") -> tuple[dict[str, Callable[..., object]], str]:
+def load_functions(
+    file: Path, source_hash: str = ""
+) -> tuple[dict[str, Callable[..., object]], str]:
     """Run the file.
 
     Args:
@@ -54,12 +56,14 @@ def load_functions(file: Path, source_hash: str = "") -> tuple[dict[str, Callabl
         exec(compile(source, str(file), "exec"), module.__dict__)
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
-        raise ToolError(f"{file.name} is no valid Python{where}: {clean_line(error.msg)}.") from error
+        raise ToolError(
+            f"{file.name} is no valid Python{where}: {clean_line(error.msg)}."
+        ) from error
     except (Exception, SystemExit) as error:
         raise ToolError(
             f"{file.name} cannot be run{_line_in(file, error)}: {describe(error)}."
         ) from error
-    functions = {
+    functions: dict[str, Callable[..., object]] = {
         name: value
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == MODULE and not name.startswith("_")
@@ -109,7 +113,8 @@ def describe(error: BaseException) -> str:
 
 def _line_in(file: Path, error: BaseException) -> str:
     lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename == str(file)
     ]
     return f" (line {lines[-1]})" if lines else ""

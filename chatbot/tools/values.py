@@ -1,6 +1,5 @@
 """Tools, calls and their outcomes, as values. Every text in them is cleaned for the terminal."""
 
-import hashlib
 from typing import Any, Final, Literal
 
 import msgspec
@@ -18,9 +17,9 @@ MAX_ARGUMENT_BYTES: Final = 256 * 1024
 Origin = Literal["built-in", "user", "mcp"]
 Policy = Literal["ask", "allow", "deny"]
 
-ApprovedBy = Literal["", "default", "settings", "chat", "user", "flag", "hand"]
+ApprovedBy = Literal["", "default", "settings", "chat", "always", "user", "flag", "hand"]
 """Who allowed a call: nobody, so that it was not run; the tool does no harm and runs unless
-the settings say otherwise; the settings; an earlier answer for this chat or for always; the
+the settings say otherwise; the settings; an earlier answer for this chat, or for always; the
 user, asked about this very call; ``--allow-tool``; the user called it by hand."""
 
 
@@ -52,6 +51,8 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def identity(self) -> str:
         """Changes with anything that the user's approval rests on."""
+        import hashlib  # 8 ms, which a tool process does not need to spend
+
         content = msgspec.json.encode(
             [
                 self.name,

@@ -26,13 +26,14 @@ def convert_units(value: float, from_unit: str, to_unit: str) -> str:
 
     if not math.isfinite(value):
         raise ToolError("Give a finite number to convert.")
-    if from_unit in _TEMPERATURES and to_unit in _TEMPERATURES:
-        # To pint, C is a coulomb and F a farad, between which there is no conversion.
-        from_unit, to_unit = _TEMPERATURES[from_unit], _TEMPERATURES[to_unit]
     registry: Any = UnitRegistry()
-    source, target = _unit(registry, from_unit), _unit(registry, to_unit)
     try:
-        result = registry.Quantity(value, source).to(target).magnitude
+        try:
+            result = _convert(registry, value, from_unit, to_unit)
+        except DimensionalityError:
+            # To pint, C is a coulomb and F a farad, between which there is no conversion.
+            names = [_TEMPERATURES.get(name, name) for name in (from_unit, to_unit)]
+            result = _convert(registry, value, *names)
     except DimensionalityError as error:
         raise ToolError(
             f"{from_unit} and {to_unit} measure different things: choose two of one kind."
@@ -42,6 +43,11 @@ def convert_units(value: float, from_unit: str, to_unit: str) -> str:
     if not math.isfinite(result):
         raise ToolError("The result is too large.")
     return f"{value:.12g} {from_unit} = {result:.12g} {to_unit}"
+
+
+def _convert(registry: Any, value: float, from_unit: str, to_unit: str) -> float:
+    source, target = _unit(registry, from_unit), _unit(registry, to_unit)
+    return float(registry.Quantity(value, source).to(target).magnitude)
 
 
 def _unit(registry: Any, name: str) -> Any:

@@ -20,7 +20,9 @@ _FORECAST: Final = "https://api.open-meteo.com"
 PLACES_VARIABLE: Final = "CHATBOT_GEOCODING_URL"
 FORECAST_VARIABLE: Final = "CHATBOT_WEATHER_URL"
 
-_CURRENT: Final = "temperature_2m,apparent_temperature,relative_humidity_2m,weather_code,wind_speed_10m"
+_CURRENT: Final = (
+    "temperature_2m,apparent_temperature,relative_humidity_2m,weather_code,wind_speed_10m"
+)
 _DAILY: Final = "weather_code,temperature_2m_max,temperature_2m_min,precipitation_probability_max"
 
 _CODES: Final = {
@@ -57,9 +59,7 @@ _CODES: Final = {
 
 
 @tool(reaches_network=True, writes=False)
-def get_weather(
-    place: str, days: int = 1, units: Literal["metric", "imperial"] = "metric"
-) -> str:
+def get_weather(place: str, days: int = 1, units: Literal["metric", "imperial"] = "metric") -> str:
     """Tell the present weather at a place, and the forecast for the next days.
 
     Args:
@@ -125,7 +125,8 @@ def _forecast(daily: dict[str, Any], degree: str) -> list[str]:
             strict=True,
         )
         return [
-            f"{clean_line(str(day), 20)}: {_words(code)}, {float(low):g} to {float(high):g} {degree}"
+            f"{clean_line(str(day), 20)}: {_words(code)}, "
+            f"{float(low):g} to {float(high):g} {degree}"
             + (f", {float(rain):g} % chance of rain" if rain is not None else "")
             for day, code, low, high, rain in days
         ][:7]

@@ -61,7 +61,7 @@ def _search(query: str, max_results: int) -> list[dict[str, Any]]:
     if page:
         ENGINES["text"]["duckduckgo"].search_url = page
     # Each engine makes its client by this name; the process ends after the call.
-    ddgs.base.HttpClient = _client_class(page, failures)  # type: ignore[assignment,misc]
+    vars(ddgs.base)["HttpClient"] = _client_class(page, failures)
     try:
         return DDGS(timeout=TIMEOUT_SECONDS).text(
             query, backend="duckduckgo" if page else _ENGINES, max_results=max_results
