@@ -81,7 +81,7 @@ class ToolTurn:
         self._last_round: dict[str, str] = {}
         """The calls of the last round, and in a few words what came of each."""
         self._repeatable: set[str] = set()
-        """Calls of this round whose tool was changed meanwhile: the model is told to repeat them."""
+        """Calls of this round whose tool was changed meanwhile; they are to be made again."""
         self.is_tainted = is_tainted
         """Text from documents, the web or a tool is in the context."""
 

@@ -16,6 +16,9 @@ _TRANSLATED: Final = tuple(
 )
 """IPv6 addresses that are IPv4 ones in disguise: NAT64 and 6to4."""
 
+_ASSIGNED: Final = ipaddress.IPv4Network("192.0.0.0/24")
+"""For protocols between neighbours, which Python took for public until 3.11.10."""
+
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet.
@@ -26,6 +29,8 @@ def is_public(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
+        return False
+    if ip in _ASSIGNED:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:

@@ -55,7 +55,7 @@ def fetch(url: str, *, service: str, trusted: str = "", timeout: float = TIMEOUT
     except TimeoutError as error:
         raise ToolError(f"{service} did not answer in {timeout:g} seconds; try later.") from error
     except ssl.SSLError as error:
-        reason = clean_line(getattr(error, "verify_message", "") or error.reason or "TLS", 80)
+        reason = clean_line(getattr(error, "verify_message", "") or str(error), 80)
         raise ToolError(f"{service} could not be reached safely ({reason}).") from error
     except OSError as error:
         raise ToolError(f"{service} cannot be reached; is this machine offline?") from error

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cache
 from typing import Any, Final
 
 from chatbot.errors import ToolError
@@ -22,11 +23,11 @@ def convert_units(value: float, from_unit: str, to_unit: str) -> str:
         to_unit: The unit wanted, of the same kind.
     """
     # 0.4 s, hence here; its errors are all of its own or of these kinds.
-    from pint import DimensionalityError, PintError, UnitRegistry
+    from pint import DimensionalityError, PintError
 
     if not math.isfinite(value):
         raise ToolError("Give a finite number to convert.")
-    registry: Any = UnitRegistry()
+    registry = _registry()
     try:
         try:
             result = _convert(registry, value, from_unit, to_unit)
@@ -45,9 +46,18 @@ def convert_units(value: float, from_unit: str, to_unit: str) -> str:
     return f"{value:.12g} {from_unit} = {result:.12g} {to_unit}"
 
 
+@cache
+def _registry() -> Any:
+    from pint import UnitRegistry
+
+    return UnitRegistry()
+
+
 def _convert(registry: Any, value: float, from_unit: str, to_unit: str) -> float:
     source, target = _unit(registry, from_unit), _unit(registry, to_unit)
-    return float(registry.Quantity(value, source).to(target).magnitude)
+    result = float(registry.Quantity(value, source).to(target).magnitude)
+    # Scales with different zeros are subtracted, which leaves dust where 0 is meant.
+    return round(result, 9) if source.dimensionality == {"[temperature]": 1} else result
 
 
 def _unit(registry: Any, name: str) -> Any:

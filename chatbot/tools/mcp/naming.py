@@ -87,6 +87,9 @@ def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ToolError: it is too large or no schema.
     """
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import Draft202012Validator
+
     try:
         size = len(msgspec.json.encode(schema))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -97,8 +100,13 @@ def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
         raise ToolError("its parameters are no object.")
     if not all(isinstance(v, dict) for v in _properties(schema).values()):
         raise ToolError("its parameters are described by no JSON schema.")
-    safe: dict[str, Any] = cleaned(_harmless(schema, is_names=False))
-    return {"properties": {}, "required": [], **safe, "type": "object"}
+    harmless: dict[str, Any] = cleaned(_harmless(schema, is_names=False))
+    safe = {"properties": {}, "required": [], **harmless, "type": "object"}
+    try:
+        Draft202012Validator.check_schema(safe)
+    except SchemaError as error:
+        raise ToolError("its parameters are described by no valid JSON schema.") from error
+    return safe
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:
