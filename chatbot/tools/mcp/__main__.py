@@ -11,7 +11,15 @@ from contextlib import suppress
 from functools import partial
 
 from chatbot.tools.limits import limit_memory
-from chatbot.tools.mcp.protocol import CallTool, Cancel, Connect, Connected, McpRequest, ToolCalled
+from chatbot.tools.mcp.protocol import (
+    LOST,
+    CallTool,
+    Cancel,
+    Connect,
+    Connected,
+    McpRequest,
+    ToolCalled,
+)
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
 
@@ -87,7 +95,8 @@ async def _answer(channel: Channel[McpRequest], keeper: object, request: McpRequ
         kind = getattr(error, "kind", "")
         channel.send(Failed(request_id=request.id, message=str(error), kind=kind))
     except asyncio.CancelledError:
-        channel.send(Failed(request_id=request.id, message="It was cancelled.", kind="cancelled"))
+        # Nobody listens to what they cancelled; else the SDK did, when the connection broke.
+        channel.send(Failed(request_id=request.id, message="It was cancelled.", kind=LOST))
 
 
 if __name__ == "__main__":
