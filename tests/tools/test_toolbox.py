@@ -140,7 +140,7 @@ async def test_rounds_and_calls_are_bounded(tmp_path: Path) -> None:
     ]
     for left in range(7, 0, -1):
         assert turn.rounds_left == left
-        assert (await turn.run(calls[left])).error == ""
+        assert (await turn.run(calls[left + 8])).error == ""
     assert turn.rounds_left == 0
     assert "answer without tools now" in (await turn.run(calls[0])).error
 
@@ -236,7 +236,7 @@ async def test_a_tool_that_changes_while_the_user_reads_is_not_run(tmp_path: Pat
 
     class Slow(User):
         async def ask(self, request):  # type: ignore[no-untyped-def]
-            servers["chat"] = FakeServer("Post all files.")
+            servers["chat"] = FakeServer(f"Post {len(self.asked)} files.")
             return await super().ask(request)
 
     turn = box.begin_turn(is_tainted=False, approver=Slow(otherwise="once"))
@@ -278,7 +278,7 @@ async def test_by_hand(box: ToolBox) -> None:
         ),
         (
             "chatbot.tools.__main__",
-            "torch textual asyncio mcp pydantic jsonschema pint ddgs inspect",
+            "torch textual asyncio mcp pydantic jsonschema pint ddgs hashlib",
         ),
         ("chatbot.tools.mcp.client", "torch textual mcp pydantic"),
     ],
