@@ -105,7 +105,7 @@ def clash(x: int):
 @pytest.fixture
 def user_runner(tmp_path: Path) -> ToolRunner:
     (tmp_path / "tools.py").write_text(TOOLS)
-    return ToolRunner(tmp_path / "logs", tmp_path / "tools.py", time_limit_seconds=5)
+    return ToolRunner(tmp_path / "logs", tmp_path / "tools.py", time_limit_seconds=20)
 
 
 async def tools_of(runner: ToolRunner) -> dict[str, ToolDefinition]:
@@ -127,7 +127,7 @@ def is_running(pid: int) -> bool:
 
 
 async def wait_until_dead(*pids: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while any(map(is_running, pids)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -157,14 +157,14 @@ async def test_listing_the_users_file(user_runner: ToolRunner) -> None:
         ("raise SystemExit(3)", "tools.py cannot be run (line 1): SystemExit: 3."),
         ("\x00", "tools.py "),
         ("import os; os._exit(0)", "tools.py ended before it had a result."),
-        ("while True: pass", "tools.py was stopped after 1 seconds."),
+        ("while True: pass", "tools.py was stopped after 2 seconds."),
         ("#" * (2**20 + 1), "tools.py is larger than 1 MiB"),
     ],
     ids=range(7),
 )
 async def test_a_users_file_that_cannot_be_used(tmp_path: Path, source: str, sentence: str) -> None:
     (tmp_path / "tools.py").write_text(source)
-    runner = ToolRunner(tmp_path / "logs", tmp_path / "tools.py", time_limit_seconds=1)
+    runner = ToolRunner(tmp_path / "logs", tmp_path / "tools.py", time_limit_seconds=2)
     with pytest.raises(ToolError) as raised:
         await runner.list_user_tools()
     assert str(raised.value).startswith(sentence)
@@ -216,10 +216,10 @@ async def test_a_tool_that_writes_into_the_protocol_gains_nothing(user_runner: T
 
 async def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text(TOOLS)
-    runner = ToolRunner(tmp_path / "logs", tmp_path / "tools.py", time_limit_seconds=1)
+    runner = ToolRunner(tmp_path / "logs", tmp_path / "tools.py", time_limit_seconds=3)
     tools, marker = await tools_of(runner), tmp_path / "marker"
     failed = await failure_of(runner, tools["hanging"], marker=str(marker))
-    assert failed == "hanging was stopped after 1 seconds."
+    assert failed == "hanging was stopped after 3 seconds."
     await wait_until_dead(*map(int, marker.read_text().split()))
 
 
@@ -228,7 +228,7 @@ async def test_a_cancel_kills_at_once_and_others_go_on(
 ) -> None:
     tools, marker = await tools_of(user_runner), tmp_path / "marker"
     hanging = asyncio.create_task(user_runner.run(tools["hanging"], {"marker": str(marker)}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not marker.exists() or len(marker.read_text().split()) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     # While one hangs, others answer.
@@ -245,7 +245,7 @@ async def test_a_cancel_kills_at_once_and_others_go_on(
 async def test_a_process_killed_from_outside(tmp_path: Path, user_runner: ToolRunner) -> None:
     tools, marker = await tools_of(user_runner), tmp_path / "marker"
     call = asyncio.create_task(user_runner.run(tools["hanging"], {"marker": str(marker)}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not marker.exists() or len(marker.read_text().split()) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     tool, child = map(int, marker.read_text().split())
