@@ -23,7 +23,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ def load_config(file: Path) -> Config:
     keys = document.pop("keys", {})
     folders = _load_folders(document.pop("knowledge", {}), file, problems)
     settings = msgspec.structs.replace(settings, folders=folders)
+    for name in ("tools", "mcpServers"):  # read by chatbot.tools.settings
+        document.pop(name, None)
     theme = document.pop("theme", settings.theme)
     if isinstance(theme, str):
         settings = msgspec.structs.replace(settings, theme=clean_line(theme))
@@ -164,12 +166,8 @@ def save_settings(settings: Settings, names: Collection[str], file: Path) -> Non
         ConfigError: the present file cannot be parsed, or the new one cannot be written.
     """
     import tomlkit
-    from tomlkit.exceptions import TOMLKitError
 
-    try:
-        text = file.read_text("utf-8") if file.exists() else ""
-        tomllib.loads(text)  # the stricter of the two: what was not read is not written over
-        document = tomlkit.parse(text)
+    def change(document: Any) -> None:
         defaults = Settings()
         for spec in SPECS:
             if spec.name not in names:
@@ -187,6 +185,24 @@ def save_settings(settings: Settings, names: Collection[str], file: Path) -> Non
         for name in ("sampling", "knowledge"):
             if not document.get(name, True) and "#" not in document[name].as_string():
                 del document[name]
+
+    edit_document(file, change)
+
+
+def edit_document(file: Path, change: Callable[[Any], None]) -> None:
+    """Let ``change`` alter the parsed settings file, and write it back where it did.
+
+    Raises:
+        ConfigError: the present file cannot be parsed, or the new one cannot be written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        text = file.read_text("utf-8") if file.exists() else ""
+        tomllib.loads(text)  # the stricter of the two: what was not read is not written over
+        document = tomlkit.parse(text)
+        change(document)
         written = tomlkit.dumps(document)
         if written != text:
             _replace(file, written)

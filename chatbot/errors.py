@@ -59,3 +59,11 @@ class KnowledgeError(ChatbotError):
 
 class NotIndexedError(KnowledgeError):
     """A knowledge folder has no index yet; it may have one in a moment."""
+
+
+class ToolError(ChatbotError):
+    """A tool cannot be defined, called or run; the text is for the model and the user."""
+
+
+class ToolChangedError(ToolError):
+    """A tool is not the one any more that was listed; calling it again may do."""

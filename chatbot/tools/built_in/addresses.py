@@ -1,0 +1,57 @@
+"""Which addresses a tool may connect to: those of the public internet, and no other.
+
+A server, a redirect or a name server that answers anew each time must not be able to turn a
+tool against this machine, its network or the cloud it runs in. So a host is resolved once,
+every address that it has is checked, and the connection goes to a checked address.
+"""
+
+import ipaddress
+import socket
+from typing import Final
+
+from chatbot.errors import ToolError
+
+_TRANSLATED: Final = tuple(
+    ipaddress.IPv6Network(prefix) for prefix in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
+)
+"""IPv6 addresses that are IPv4 ones in disguise: NAT64 and 6to4."""
+
+_ASSIGNED: Final = ipaddress.IPv4Network("192.0.0.0/24")
+"""For protocols between neighbours, which Python took for public until 3.11.10."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the public internet.
+
+    Loopback, private, link-local (cloud metadata is there), unique-local, shared, multicast
+    and reserved ones do not, in whichever notation they come.
+    """
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if ip in _ASSIGNED:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if any(ip in network for network in _TRANSLATED) or not int(ip) >> 32:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def public_addresses(host: str, port: int) -> list[str]:
+    """The addresses of a host, each checked.
+
+    Raises:
+        ToolError: one of them is not public; the host is refused as a whole.
+        OSError: it cannot be resolved.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty or too long
+        raise OSError(str(error)) from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not all(map(is_public, addresses)):
+        raise ToolError(f"{host} is an address inside this network, which is not opened.")
+    return addresses

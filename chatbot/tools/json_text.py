@@ -1,0 +1,74 @@
+"""JSON between a model, a tool and the eye: read strictly, cleaned, and written visibly.
+
+What is shown to the user before a call is what is run, so the values are cleaned first and
+then used for both.
+"""
+
+import json
+from typing import Any, Final
+
+from chatbot.errors import ToolError
+from chatbot.terminal_text import clean
+
+MAX_DEPTH: Final = 32
+"""Lists and objects within one another."""
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """The JSON object that ``text`` is, with every text in it cleaned.
+
+    Raises:
+        ToolError: it is none, or is nested deeper than ``MAX_DEPTH``.
+    """
+    try:
+        value = json.loads(text or "{}", parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ToolError("Write the arguments as one JSON object, such as {}.") from error
+    if not isinstance(value, dict):
+        raise ToolError("Write the arguments as one JSON object, such as {}.")
+    return {clean(key): cleaned(item) for key, item in value.items()}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def cleaned(value: Any, depth: int = 1) -> Any:
+    """``value`` with every text in it cleaned, keys too.
+
+    Raises:
+        ToolError: it is nested deeper than ``MAX_DEPTH``.
+    """
+    if depth > MAX_DEPTH:
+        raise ToolError(f"Nest lists and objects at most {MAX_DEPTH} deep.")
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list | tuple):
+        return [cleaned(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {clean(str(key)): cleaned(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def canonical(value: Any) -> str:
+    """The same text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def visible(value: Any) -> str:
+    """JSON for the user's eye: characters that cannot be seen are written as escapes.
+
+    Letters of every script stay; zero-width characters, private ones and spaces other than
+    the plain one do not, since they could make two different arguments look alike.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    if text.isascii():
+        return text
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escape(character)
+        for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    return json.dumps(character)[1:-1]

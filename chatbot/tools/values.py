@@ -1,0 +1,147 @@
+"""Tools, calls and their outcomes, as values. Every text in them is cleaned for the terminal."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+TIME_LIMIT_SECONDS: Final = 10.0
+"""How long a call may take before its process is killed."""
+MAX_RESULT_BYTES: Final = 32 * 1024
+"""Longest result that the model is given, in UTF-8; more is cut off, with a note."""
+MAX_ROUNDS: Final = 8
+"""How often in one turn the model may be given results and go on."""
+MAX_CALLS_PER_ROUND: Final = 8
+MAX_ARGUMENT_BYTES: Final = 256 * 1024
+"""Longest arguments of a call, as JSON."""
+
+Origin = Literal["built-in", "user", "mcp"]
+Policy = Literal["ask", "allow", "deny"]
+
+ApprovedBy = Literal["", "default", "settings", "chat", "always", "user", "flag", "hand"]
+"""Who allowed a call: nobody, so that it was not run; the tool does no harm and runs unless
+the settings say otherwise; the settings; an earlier answer for this chat, or for always; the
+user, asked about this very call; ``--allow-tool``; the user called it by hand."""
+
+
+class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a tool before it is called."""
+
+    name: str
+    """Letters, digits, ``_`` and ``-``, at most 64."""
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of an object."""
+    reaches_network: bool = True
+    writes: bool = True
+    needs: str = ""
+    """A library that must be installed; empty for none."""
+    origin: Origin = "built-in"
+    server: str = ""
+    """The MCP server's name; empty for other tools."""
+    remote_name: str = ""
+    """What the MCP server itself calls it."""
+    source_hash: str = ""
+    """SHA-256 of the file it is written in, or of how its server is started."""
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether it neither writes nor reaches the network."""
+        return not (self.reaches_network or self.writes)
+
+    @property
+    def identity(self) -> str:
+        """Changes with anything that the user's approval rests on."""
+        import hashlib  # 8 ms, which a tool process does not need to spend
+
+        content = msgspec.json.encode(
+            [
+                self.name,
+                self.description,
+                self.parameters,
+                self.reaches_network,
+                self.writes,
+                self.origin,
+                self.server,
+                self.remote_name,
+                self.source_hash,
+            ],
+            order="sorted",
+        )
+        return hashlib.sha256(content).hexdigest()[:32]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """In the form of OpenAI's functions, which chat templates take."""
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.parameters,
+        }
+        return {"type": "function", "function": function}
+
+
+class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as the user sees it."""
+
+    definition: ToolDefinition
+    is_on: bool
+    policy: Policy
+    is_always_allowed: bool = False
+    """The user answered "always", of this very definition."""
+    problem: str = ""
+    """Why it cannot be used now, in one sentence; else empty."""
+
+
+class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An MCP server as the user sees it."""
+
+    name: str
+    state: Literal["starting", "ready", "failed"] = "starting"
+    num_tools: int = 0
+    error: str = ""
+    """When failed: one sentence."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool that the model asked for."""
+
+    id: str = ""
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a call. Either ``result`` or ``error`` says it."""
+
+    call_id: str = ""
+    name: str
+    arguments: dict[str, Any]
+    """As they were checked and run; empty when they could not be read."""
+    result: str = ""
+    error: str = ""
+    """One sentence, for the model and the user."""
+    seconds: float = 0.0
+    """What the execution took, without the time that the user thought about it."""
+    approved_by: ApprovedBy = ""
+
+    @property
+    def text(self) -> str:
+        """What the model is given."""
+        return f"Error: {self.error}" if self.error else self.result
+
+
+Decision = Literal["once", "chat", "always", "no"]
+"""What the user says to one call; ``chat`` and ``always`` hold for later calls too."""
+
+
+class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user is asked."""
+
+    definition: ToolDefinition
+    arguments: str
+    """Exactly those the tool is run with, as JSON; what cannot be seen is written ``\\u200b``."""
+    reasons: tuple[str, ...]
+    """Why it is asked, each a sentence."""
+    choices: tuple[Decision, ...]
+    """What can be answered; anything else counts as ``no``."""
