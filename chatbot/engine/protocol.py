@@ -16,6 +16,14 @@ ChatRole = Role | Literal["tool"]
 """A tool's result is a message of its own for the model, though not for the user."""
 
 
+class ToolExample(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may ask, and the call that answers it."""
+
+    question: str
+    arguments: str
+    """A JSON object."""
+
+
 class ToolSchema(msgspec.Struct, frozen=True, kw_only=True):
     """A tool as the model is told of it."""
 
@@ -24,6 +32,8 @@ class ToolSchema(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     parameters: str = '{"type": "object", "properties": {}}'
     """JSON schema of the arguments, which are always an object."""
+    example: ToolExample | None = None
+    """Shown to models whose template knows no tools; small ones call nothing without any."""
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
