@@ -29,6 +29,9 @@ _CHAT: Final = (
 """Questions that need no tool, among the examples of those that do: without them a small model
 calls a tool whatever it is asked."""
 
+_ASK: Final = "\nAnswer my question in plain words."
+"""After a result: a small model would call the tool again, as its examples do."""
+
 
 def with_tools(
     messages: Sequence[ChatMessage], tools: Sequence[ToolSchema]
@@ -52,9 +55,10 @@ def with_tools(
             ends.append(len(shown))
     for message in rest:
         result = _plain(message)
-        if message.role == "tool" and shown and shown[-1].role == "user":
+        if message.role == "tool" and shown and shown[-1].content.endswith(_ASK):
             # Several results are one turn, since many templates want the roles to alternate.
-            shown[-1] = ChatMessage("user", f"{shown[-1].content}\n\n{result.content}")
+            before = shown[-1].content.removesuffix(_ASK)
+            shown[-1] = ChatMessage("user", f"{before}\n\n{result.content}")
         else:
             shown.append(result)
         ends.append(len(shown))
@@ -92,7 +96,8 @@ def examples(tools: Sequence[ToolSchema]) -> list[ChatMessage]:
 def _plain(message: ChatMessage) -> ChatMessage:
     """A message without calls or results in any form but text."""
     if message.role == "tool":
-        return ChatMessage("user", f"Result of {message.name or 'the tool'}: {message.content}")
+        name = message.name or "the tool"
+        return ChatMessage("user", f"Result of {name}: {message.content}{_ASK}")
     if message.tool_calls:
         calls = "".join(call.raw for call in message.tool_calls)
         if not calls:

@@ -5,6 +5,7 @@ Also reads the forms that models fall into: a list of calls, arguments as a stri
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,4 +121,9 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+def _finite(number: str) -> float:
+    """JSON knows no infinity, which Python makes of ``1e999``."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(number)))
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)

@@ -92,7 +92,7 @@ class AnswerParser:
         elif self.region == "call" and self.form:
             # Models leave out the mark of the end, since the end of the turn says as much.
             reading = self.form.read(self.body + self.form.end, self._tools)
-            if cut or reading.end is None:
+            if cut or reading.error or reading.end is None:
                 names = self.form.read(self.body, self._tools).names
                 reading = Reading(names=names, end=len(self.body), error=cut or UNFINISHED)
             self._close(reading, pieces)
