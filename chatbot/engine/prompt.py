@@ -37,7 +37,9 @@ class PromptBuilder:
         self._template = ChatTemplate(tokenizer)
         self.dialect = recognise(self._template.source, tokenizer.added_tokens_encoder)
         """How the model writes calls and thinking."""
-        self._guard = SpecialTokenGuard(tokenizer, self._template.source)
+        self._guard = SpecialTokenGuard(
+            tokenizer, " ".join((self._template.source, *self.dialect.markers))
+        )
         self._start = _plain_start(tokenizer) if self._template.is_plain else []
 
     @property

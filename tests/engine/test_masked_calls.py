@@ -170,14 +170,9 @@ def test_random_weights_call_by_the_schema_in_every_dialect(begun: LoadedModel) 
 
 
 def test_penalties_do_not_make_a_call_impossible(begun: LoadedModel) -> None:
-    harsh = Sampling(
-        temperature=0, max_tokens=600, repetition_penalty=1.8, no_repeat_ngram_size=1, seed=1
-    )
+    harsh = Sampling(temperature=0, max_tokens=600, repetition_penalty=1.8)
     same = tool("aaaaaaaa", aaaaaaaa={"type": "string", "enum": ["aaaaaaaa"]})
-    begun.cached.begin, kept = begun.cached.begin, begun.cached.begin  # type: ignore[attr-defined]
-    events = list(run(begun, msgspec.structs.replace(harsh, no_repeat_ngram_size=0), (same,)))
-    assert check(events, (same,)) >= 1
-    assert kept
+    assert check(list(run(begun, harsh, (same,))), (same,)) >= 1
 
 
 def test_no_repeated_ngrams_hold_only_outside_of_calls(hermes: LoadedModel) -> None:
@@ -226,7 +221,7 @@ SCHEMAS = objects(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(schema=SCHEMAS, seed=st.integers(0, 1000))
 def test_every_schema_is_kept(hermes: LoadedModel, schema: dict[str, Any], seed: int) -> None:

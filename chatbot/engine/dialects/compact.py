@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from chatbot.engine.dialects.dialect import Dialect
-from chatbot.engine.dialects.json_calls import JsonCall, encode
+from chatbot.engine.dialects.examples import example_of
+from chatbot.engine.dialects.json_calls import JsonCall
 from chatbot.engine.dialects.schemas import parameters_of
 from chatbot.engine.protocol import ChatMessage, ToolSchema
 
@@ -85,7 +86,8 @@ def examples(tools: Sequence[ToolSchema]) -> list[ChatMessage]:
     for index, tool in enumerate(tools):
         if index % 2 == 0 and index // 2 < len(_CHAT):
             turns.append(_CHAT[index // 2])
-        turns.append(_example(tool))
+        example = example_of(tool)
+        turns.append((example.question, _line(tool.name, example.arguments)))
     return [
         message
         for question, answer in turns
@@ -128,30 +130,3 @@ def _type(schema: Any) -> str:
         return "|".join(map(str, values))
     kind = schema.get("type", "any")
     return "|".join(map(str, kind)) if isinstance(kind, list) else str(kind)
-
-
-def _example(tool: ToolSchema) -> tuple[str, str]:
-    if tool.example:
-        return tool.example.question, _line(tool.name, tool.example.arguments)
-    # Without a real question, the description stands in for it.
-    schema = parameters_of(tool)
-    properties = schema.get("properties", {})
-    wanted = [name for name in properties if name in schema.get("required", properties)]
-    arguments = {name: _sample(properties[name], name) for name in wanted}
-    return " ".join(tool.description.split()) or tool.name, _line(tool.name, encode(arguments))
-
-
-def _sample(schema: Any, name: str) -> Any:
-    """A value that a parameter could have."""
-    if not isinstance(schema, dict):
-        return name
-    for key in ("example", "default", "const"):
-        if key in schema:
-            return schema[key]
-    for key in ("examples", "enum"):
-        if schema.get(key):
-            return schema[key][0]
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    samples = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
-    return samples.get(str(kind), name)
