@@ -53,7 +53,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="smollm2-135m", metavar="MODEL", help="which")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of its numbers")
     parser.add_argument(
-        "--limit", type=_count, default=20, metavar="N", help="questions of each BFCL category (20)"
+        "--limit", type=_count, default=100, metavar="N", help="questions of each set (100)"
     )
     parser.add_argument("--own-only", action="store_true", help="only our own questions")
     parser.add_argument("--bfcl-only", action="store_true", help="only those of BFCL")
@@ -79,7 +79,7 @@ async def _run(options: argparse.Namespace) -> int:
         await engine.ensure_loaded(options.model, options.precision)
         for masked in (True, False):
             if not options.bfcl_only:
-                _print(await _own(engine, masked), options.json)
+                _print(await _own(engine, options.limit, masked), options.json)
             if not options.own_only:
                 for category in bfcl.CATEGORIES:
                     _print(await _bfcl(engine, category, options.limit, masked), options.json)
@@ -88,9 +88,9 @@ async def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _own(engine: Engine, masked: bool) -> Score:
+async def _own(engine: Engine, limit: int, masked: bool) -> Score:
     score = Score(set="own", masked=masked)
-    for question in questions():
+    for question in questions()[:limit]:
         messages = (ChatMessage("user", question.text),)
         calls = await ask(engine, messages, TOOLS, masked=masked)
         chosen = calls.ready[0][0] if calls.ready else NONE
