@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import (
     ChatMessage,
+    Delta,
     ToolCallBroken,
     ToolCallReady,
+    ToolCallStarted,
     ToolSchema,
 )
 from chatbot.settings import Sampling
 
-GREEDY = Sampling(temperature=0, max_tokens=160, repetition_penalty=1)
+GREEDY: Final = Sampling(temperature=0, max_tokens=160, repetition_penalty=1)
+
+MAX_TEXT_TOKENS: Final = 48
+"""A model that has written so much and begun no call has chosen to answer itself."""
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +43,14 @@ async def ask(
     """
     ready: list[tuple[str, str]] = []
     num_broken = num_invalid = 0
-    async for event in engine.generate(messages, GREEDY, tools=tools, mask_calls=masked):
+    has_begun = False
+    generation = engine.generate(messages, GREEDY, tools=tools, mask_calls=masked)
+    async for event in generation:
         match event:
+            case Delta(num_tokens=num_tokens) if num_tokens > MAX_TEXT_TOKENS and not has_begun:
+                generation.cancel()
+            case ToolCallStarted():
+                has_begun = True
             case ToolCallReady(name=name, arguments=arguments):
                 ready.append((name, arguments))
                 num_invalid += not is_valid(name, arguments, tools)
