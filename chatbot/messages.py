@@ -13,9 +13,10 @@ from chatbot.settings import Sampling
 
 Role = Literal["system", "user", "assistant"]
 
-FinishReason = Literal["stop", "length", "cancelled", "error", "interrupted"]
+FinishReason = Literal["stop", "length", "cancelled", "error", "interrupted", "tool_calls"]
 """Why an answer ended: the model ended it, it reached its longest length or the end of the
-context window, the user stopped it, it broke off, or the program died while it was written."""
+context window, the user stopped it, it broke off, the program died while it was written, or it
+called tools and waits for their results."""
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,29 +2,49 @@
 
 import time
 from collections.abc import Generator
+from typing import Final
 
-from chatbot.engine.detokenizer import Detokenizer
+from chatbot.engine.answer_reader import AnswerReader
+from chatbot.engine.dialects.dialect import Begun, Broken, Called, Piece, Text, Thinking
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
-from chatbot.engine.protocol import Delta, Generate, Generated, SamplingApplied
-from chatbot.engine.stop_strings import StopStrings
+from chatbot.engine.protocol import (
+    AnswerEvent,
+    Delta,
+    Generate,
+    Generated,
+    SamplingApplied,
+    ThinkingDelta,
+    ToolCallBroken,
+    ToolCallReady,
+    ToolCallStarted,
+)
 from chatbot.engine.token_loop import write_tokens
-from chatbot.errors import ContextError
+from chatbot.errors import ContextError, ModelError
 from chatbot.messages import FinishReason, Statistics
+
+_CUTS: Final[dict[FinishReason, str]] = {
+    "length": "The call was cut off by the longest length of an answer.",
+    "cancelled": "The call was cut off because the answer was stopped.",
+}
 
 
 def answer(
     loaded: LoadedModel, request: Generate, control: Control
-) -> Generator[Delta | SamplingApplied | Generated, None, None]:
+) -> Generator[AnswerEvent, None, None]:
     """Carry out ``request``; the last event is ``Generated``.
 
     Raises:
-        ModelError: the template or the model fails.
+        ModelError: the template or the model fails, or a schema cannot be enforced.
         ContextError: the prompt leaves no room for an answer.
     """
     clock = _Clock()
-    continues = request.continue_last
-    prompt = loaded.prompts.build(request.messages, continue_last=continues).tokens
+    if request.tools and request.schema:
+        raise ModelError("An answer by a schema calls no tools; leave one of the two out.")
+    built = loaded.prompts.build(
+        request.messages, continue_last=request.continue_last, tools=request.tools
+    )
+    prompt = built.tokens
     window = loaded.info.context_length
     if request.context_length > 0:
         window = min(window, request.context_length)
@@ -33,8 +53,8 @@ def answer(
             f"The prompt takes {len(prompt)} tokens, but the context window holds {window}; "
             "shorten the question or the system prompt, or raise the context length."
         )
+    reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)
     num_cached = loaded.cached.rewind(prompt, reproducible=control.sampling.seed is not None)
-    writer = _Writer(loaded, request)
     tokens = write_tokens(
         loaded.cached,
         prompt,
@@ -42,8 +62,10 @@ def answer(
         sampling=request.sampling,
         context_length=window,
         end_tokens=loaded.end_tokens,
+        guide=reader,
     )
     reason: FinishReason = "stop"
+    num_ready = 0
     while True:
         try:
             item = next(tokens)
@@ -54,13 +76,17 @@ def answer(
             yield SamplingApplied(request_id=request.id, sampling=item)
             continue
         clock.note_token()
-        if text := writer.push(item):
-            yield Delta(request_id=request.id, text=text, num_tokens=clock.num_tokens)
-        if writer.is_stopped:
+        for piece in reader.push(item):
+            num_ready += isinstance(piece, Called)
+            yield _event(piece, request.id, clock.num_tokens)
+        if reader.is_over:
             tokens.close()
             break
-    if text := writer.flush():
-        yield Delta(request_id=request.id, text=text, num_tokens=clock.num_tokens)
+    for piece in reader.finish(_CUTS.get(reason, "")):
+        num_ready += isinstance(piece, Called)
+        yield _event(piece, request.id, clock.num_tokens)
+    if num_ready and reason == "stop":
+        reason = "tool_calls"
     yield Generated(
         request_id=request.id,
         finish_reason=reason,
@@ -68,32 +94,24 @@ def answer(
     )
 
 
-class _Writer:
-    """Tokens in, text out: whole characters, up to a stop string."""
-
-    def __init__(self, loaded: LoadedModel, request: Generate) -> None:
-        self._detokenizer = Detokenizer(loaded.decode, loaded.special_tokens)
-        self._stops = StopStrings((*request.stop, *loaded.prompts.stops))
-        self._end_tokens = loaded.end_tokens
-        self._strips_start = loaded.prompts.strips_answer_start and not request.continue_last
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._stops.is_stopped
-
-    def push(self, token: int) -> str:
-        if token in self._end_tokens:
-            return ""
-        return self._stripped(self._stops.push(self._detokenizer.push(token)))
-
-    def flush(self) -> str:
-        return self._stripped(self._stops.flush())
-
-    def _stripped(self, text: str) -> str:
-        if self._strips_start:
-            text = text.lstrip()
-            self._strips_start = not text
-        return text
+def _event(
+    piece: Piece, request_id: int, num_tokens: int
+) -> Delta | ThinkingDelta | ToolCallStarted | ToolCallReady | ToolCallBroken:
+    match piece:
+        case Text(text):
+            return Delta(request_id=request_id, text=text, num_tokens=num_tokens)
+        case Thinking(text):
+            return ThinkingDelta(request_id=request_id, text=text, num_tokens=num_tokens)
+        case Begun(index, name):
+            return ToolCallStarted(request_id=request_id, index=index, name=name)
+        case Called(index, name, arguments, raw):
+            return ToolCallReady(
+                request_id=request_id, index=index, name=name, arguments=arguments, raw=raw
+            )
+        case Broken(index, name, raw, reason):
+            return ToolCallBroken(
+                request_id=request_id, index=index, name=name, raw=raw, reason=reason
+            )
 
 
 class _Clock:

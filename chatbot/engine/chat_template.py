@@ -4,11 +4,12 @@ Templates are code. transformers renders them in its sandbox, and here they get 
 besides. A model without one gets a plain form with a name before each message.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from chatbot.engine.failures import first_sentence
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
 from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError
 
@@ -34,21 +35,29 @@ class ChatTemplate:
         self._folds_system: bool | None = None
         self._rendered: list[tuple[ChatMessage, str | None]] = []
         """The last conversation's messages, each with the prompt up to it."""
+        self._rendered_tools: tuple[ToolSchema, ...] = ()
+        """The tools that they were rendered with."""
 
     @property
     def is_plain(self) -> bool:
         """Whether the model has no template of its own."""
         return not self.source
 
-    def render(self, messages: Sequence[ChatMessage]) -> str:
+    def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema] = ()) -> str:
         """The prompt up to where the model is to go on.
+
+        Args:
+            messages: the conversation.
+            tools: for a template that knows tools.
 
         Raises:
             ModelError: the template refuses these messages, is broken, or takes too long.
         """
-        return self._limited(lambda: self._render(messages, for_answer=True), RENDER_SECONDS)
+        return self._limited(lambda: self._render(messages, tools, for_answer=True), RENDER_SECONDS)
 
-    def render_prefixes(self, messages: Sequence[ChatMessage]) -> list[str | None]:
+    def render_prefixes(
+        self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema] = ()
+    ) -> list[str | None]:
         """The prompt after each message, without what asks for the answer.
 
         None where the template refuses so short a conversation.
@@ -56,7 +65,9 @@ class ChatTemplate:
         Raises:
             ModelError: the template takes too long.
         """
-
+        if tuple(tools) != self._rendered_tools:
+            self._rendered.clear()
+            self._rendered_tools = tuple(tools)
         known = 0
         while known < min(len(messages), len(self._rendered)):
             if messages[known] != self._rendered[known][0]:
@@ -65,7 +76,9 @@ class ChatTemplate:
         del self._rendered[known:]
 
         def render_rest() -> list[str | None]:
-            return [self._try_render(messages[: end + 1]) for end in range(known, len(messages))]
+            return [
+                self._try_render(messages[: end + 1], tools) for end in range(known, len(messages))
+            ]
 
         # Many small renderings: the limit is for one that hangs, not for a long chat.
         rest = self._limited(render_rest, RENDER_SECONDS + 0.1 * len(messages))
@@ -86,25 +99,43 @@ class ChatTemplate:
                 f"The model's chat template refuses this conversation: {first_sentence(error)}."
             ) from error
 
-    def _try_render(self, messages: Sequence[ChatMessage]) -> str | None:
+    def _try_render(
+        self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema]
+    ) -> str | None:
         try:
-            return self._render(messages, for_answer=False)
+            return self._render(messages, tools, for_answer=False)
         except Exception:
             return None
 
-    def _render(self, messages: Sequence[ChatMessage], *, for_answer: bool) -> str:
+    def _render(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[ToolSchema] = (),
+        *,
+        for_answer: bool,
+    ) -> str:
         if self.is_plain:
             return _render_plain(messages, for_answer=for_answer)
         if messages and messages[0].role == "system" and self._must_fold():
             messages = _fold_system(messages)
-        return self._apply(messages, for_answer=for_answer)
+        return self._apply(messages, tools, for_answer=for_answer)
 
-    def _apply(self, messages: Sequence[ChatMessage], *, for_answer: bool) -> str:
+    def _apply(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[ToolSchema] = (),
+        *,
+        for_answer: bool,
+    ) -> str:
+        schemas = [_as_schema(tool) for tool in tools]
         text = self._tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
+            [_as_message(message) for message in messages],
+            tools=schemas or None,
             chat_template=self.source,
             tokenize=False,
             add_generation_prompt=for_answer,
+            # One family has another name for them.
+            **({"xml_tools": schemas} if schemas and "xml_tools" in self.source else {}),
         )
         return str(text)
 
@@ -117,6 +148,32 @@ class ChatTemplate:
             except Exception:
                 self._folds_system = True
         return self._folds_system
+
+
+def _as_message(message: ChatMessage) -> dict[str, Any]:
+    """A message in the form that templates expect."""
+    shown: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.role == "tool":
+        shown |= {"name": message.name, "tool_call_id": message.call_id}
+    if message.tool_calls:
+        shown["tool_calls"] = [_as_call(call) for call in message.tool_calls]
+    if message.thinking:  # each family looks for it under a name of its own
+        shown |= {"reasoning_content": message.thinking, "thinking": message.thinking}
+    return shown
+
+
+def _as_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json.loads(call.arguments)}
+    return {"type": "function", "id": call.id, "function": function}
+
+
+def _as_schema(tool: ToolSchema) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": json.loads(tool.parameters),
+    }
+    return {"type": "function", "function": function}
 
 
 def _fold_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -14,22 +14,21 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from chatbot.engine.protocol import (
+    AnswerEvent,
     Cancel,
     ChatMessage,
     Count,
     Counted,
-    Delta,
     EngineEvent,
     Generate,
-    Generated,
     Load,
     Loaded,
     LoadProgress,
     ModelInfo,
     Render,
     Rendered,
-    SamplingApplied,
     SetSampling,
+    ToolSchema,
 )
 from chatbot.errors import ContextError, ModelError, WorkerError
 from chatbot.settings import Precision, Sampling
@@ -63,7 +62,7 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Generation(Protocol):
     """A running answer."""
 
-    def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+    def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         """Yield the answer; ends after Generated, or by raising a ChatbotError."""
         ...
 
@@ -96,13 +95,21 @@ class Engine(Protocol):
         ...
 
     async def count(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Counted:
         """Exact sizes of the messages in tokens, for the loaded model."""
         ...
 
     async def render(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Rendered:
         """The very text that the loaded model would be given."""
         ...
@@ -114,8 +121,21 @@ class Engine(Protocol):
         context_length: int = 0,
         *,
         continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
+        mask_calls: bool = True,
+        schema: str = "",
     ) -> Generation:
-        """Start an answer, or go on with the one that the messages end with."""
+        """Start an answer, or go on with the one that the messages end with.
+
+        Args:
+            messages: the conversation.
+            sampling: how to draw its tokens.
+            context_length: window in tokens; 0 means the model's own.
+            continue_last: the last message is the beginning of the answer.
+            tools: what the model may call.
+            mask_calls: hold each call to its tool's schema.
+            schema: hold the whole answer to this JSON schema; not together with ``tools``.
+        """
         ...
 
 
@@ -173,17 +193,25 @@ class EngineClient:
             return info
 
     async def count(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Counted:
         """See ``Engine``."""
-        request = Count(messages=tuple(messages), continue_last=continue_last)
+        request = Count(messages=tuple(messages), continue_last=continue_last, tools=tuple(tools))
         return await self._ask(request, Counted)
 
     async def render(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Rendered:
         """See ``Engine``."""
-        request = Render(messages=tuple(messages), continue_last=continue_last)
+        request = Render(messages=tuple(messages), continue_last=continue_last, tools=tuple(tools))
         return await self._ask(request, Rendered)
 
     def generate(
@@ -193,6 +221,9 @@ class EngineClient:
         context_length: int = 0,
         *,
         continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
+        mask_calls: bool = True,
+        schema: str = "",
     ) -> Generation:
         """See ``Engine``."""
         request = Generate(
@@ -200,6 +231,9 @@ class EngineClient:
             sampling=sampling,
             context_length=context_length,
             continue_last=continue_last,
+            tools=tuple(tools),
+            mask_calls=mask_calls,
+            schema=schema,
         )
         worker = self._running()
         return _RunningGeneration(worker, worker.call(request))
@@ -254,14 +288,14 @@ class _RunningGeneration:
         self._worker = worker
         self._call = call
 
-    async def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+    async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         is_over = False
         try:
             async for event in self._call:
                 is_over = event.is_last
                 if isinstance(event, Failed):
                     raise _error_of(event)
-                if isinstance(event, Delta | SamplingApplied | Generated):
+                if isinstance(event, AnswerEvent):
                     yield event
         finally:
             if not is_over:  # nobody listens any more: do not let it run on

@@ -32,6 +32,12 @@ class Detokenizer:
         self._num_sent = 0
         """How many characters of the window's text have been returned."""
 
+    def peek(self, token: int) -> str:
+        """The text that would be complete with ``token``, which is not taken."""
+        if token in self._special_ids:
+            return ""
+        return self._decode([*self._window, token]).rstrip(REPLACEMENT)[self._num_sent :]
+
     def push(self, token: int) -> str:
         """Take the next token; returns the text that is complete by now, perhaps none."""
         if token in self._special_ids:

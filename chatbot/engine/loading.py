@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.engine.cpu_precision import widen_products
 from chatbot.engine.failures import as_chatbot_error
+from chatbot.engine.grammar import Grammars
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.model_reference import FoundModel
 from chatbot.engine.progress import Report, progress_bars
@@ -59,6 +60,25 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     """An answer is over after one of these."""
     special_tokens: frozenset[int]
     """Tokens that have no text of their own."""
+    made_grammars: list[Grammars] = []
+
+    @property
+    def grammars(self) -> Grammars:
+        """What holds calls and answers to schemas; made when first asked for.
+
+        Raises:
+            ModelError: the tokenizer cannot be held to a grammar.
+        """
+        if not self.made_grammars:
+            self.made_grammars.append(
+                Grammars(
+                    self.found.tokenizer,
+                    self.found.config.get_text_config().vocab_size,
+                    self.end_tokens,
+                    self.found.name,
+                )
+            )
+        return self.made_grammars[0]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of ``tokens``, spaces as they are."""
@@ -114,6 +134,10 @@ def load(
         with progress_bars(stage, report):
             model = _load_weights(found, DTYPES[precision], device)
         cached = CachedModel(model)
+        prompts = PromptBuilder(found.tokenizer)
+        not_ends = {
+            found.tokenizer.added_tokens_encoder.get(text) for text in prompts.dialect.not_ends
+        }
         info = ModelInfo(
             name=found.name,
             precision=precision,
@@ -121,13 +145,15 @@ def load(
             context_length=_context_length(found),
             num_parameters=model.num_parameters(),
             load_seconds=time.perf_counter() - start,
+            tool_dialect=prompts.dialect.name,
+            thinks=prompts.dialect.think is not None or prompts.dialect.has_channels,
         )
         return LoadedModel(
             info=info,
             found=found,
             cached=cached,
-            prompts=PromptBuilder(found.tokenizer),
-            end_tokens=frozenset(_end_tokens(found, model)),
+            prompts=prompts,
+            end_tokens=frozenset(_end_tokens(found, model)) - not_ends,
             special_tokens=frozenset(_special_tokens(found)),
         )
     except Exception as error:

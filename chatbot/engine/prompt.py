@@ -3,6 +3,8 @@
 Knows the tokenizer and the template, not the model.
 """
 
+import hashlib
+import json
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 import msgspec
 
 from chatbot.engine.chat_template import PLAIN_STOPS, ChatTemplate
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.dialects.compact import with_tools
+from chatbot.engine.dialects.recognition import recognise
+from chatbot.engine.dialects.schemas import parameters_of
+from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
 from chatbot.engine.special_tokens import SpecialTokenGuard
 
 
@@ -20,6 +25,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """Special tokens spelled out."""
     tokens: list[int]
+    opens_thinking: bool = False
+    """Whether what comes next is thought, until the model closes it."""
 
 
 class PromptBuilder:
@@ -28,7 +35,11 @@ class PromptBuilder:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
-        self._guard = SpecialTokenGuard(tokenizer, self._template.source)
+        self.dialect = recognise(self._template.source, tokenizer.added_tokens_encoder)
+        """How the model writes calls and thinking."""
+        self._guard = SpecialTokenGuard(
+            tokenizer, " ".join((self._template.source, *self.dialect.markers))
+        )
         self._start = _plain_start(tokenizer) if self._template.is_plain else []
 
     @property
@@ -41,22 +52,55 @@ class PromptBuilder:
         """Whether an answer starts with a space that belongs to the form, not to the answer."""
         return self._template.is_plain
 
-    def build(self, messages: Sequence[ChatMessage], *, continue_last: bool = False) -> Prompt:
+    def build(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
+    ) -> Prompt:
         """The prompt that asks for the next answer.
 
         Args:
             messages: the conversation.
             continue_last: the last message is the beginning of the answer.
+            tools: what the model may call.
 
         Raises:
-            ModelError: the template refuses these messages, is broken, or takes too long.
+            ModelError: the template refuses these messages, is broken, or takes too long, or the
+                parameters of a tool are no schema.
         """
-        text = self._render(self._protected(messages), continue_last)
+        shown, _ = self._shown(messages, tools)
+        text = self._render(shown, tools, continue_last)
         tokens, _ = self._tokenise(text)
-        return Prompt(text=self._guard.restore(text), tokens=tokens)
+        opens = closes = -1
+        if marks := self.dialect.think:
+            # In the part that asks for the answer, or in the answer that was begun.
+            tail = messages[-1].content if continue_last else text[-64:]
+            opens, closes = tail.rfind(marks[0].strip()), tail.rfind(marks[1])
+            if not continue_last and not text.rstrip().endswith(marks[0].strip()):
+                opens = -1
+        return Prompt(text=self._guard.restore(text), tokens=tokens, opens_thinking=opens > closes)
+
+    def count_tools(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> int:
+        """How many tokens the tools take, which ``count`` counts to the first message.
+
+        Raises:
+            ModelError: as ``build`` does.
+        """
+        if not tools or not messages:
+            return 0
+        first = messages[:1]
+        if first[0].role == "system":  # few templates render a system message alone
+            first = (first[0], ChatMessage("user", "a"))
+        return len(self.build(first, tools=tools).tokens) - len(self.build(first).tokens)
 
     def count(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> tuple[tuple[int, ...], int]:
         """The sizes of the messages, and of what comes after the last one, in tokens.
 
@@ -67,12 +111,16 @@ class PromptBuilder:
         Raises:
             ModelError: as ``build`` does.
         """
-        protected = self._protected(messages)
-        text = self._render(protected, continue_last)
+        shown, ends = self._shown(messages, tools)
+        text = self._render(shown, tools, continue_last)
         _, starts = self._tokenise(text)
         sizes: list[int] = []
         done = 0
-        for prefix in self._template.render_prefixes(protected[: -1 if continue_last else None]):
+        prefixes = self._template.render_prefixes(
+            shown[: -1 if continue_last else None], self._given(tools)
+        )
+        for last in ends[: -1 if continue_last else None]:
+            prefix = prefixes[last - 1]
             # A message that the template shows only later counts with the next one.
             end = done if prefix is None else bisect_left(starts, _common_length(prefix, text))
             end = max(done, end)
@@ -82,18 +130,92 @@ class PromptBuilder:
             return (*sizes, len(starts) - done), 0
         return tuple(sizes), len(starts) - done
 
-    def _render(self, protected: Sequence[ChatMessage], continue_last: bool) -> str:
+    def _render(
+        self, shown: Sequence[ChatMessage], tools: Sequence[ToolSchema], continue_last: bool
+    ) -> str:
+        given = self._given(tools)
         if not continue_last:
-            return self._template.render(protected)
-        *before, begun = protected
+            return self._template.render(shown, given)
+        *before, begun = shown
         gap = " " if self._template.is_plain else ""
-        return self._template.render(before) + gap + begun.content
+        return self._template.render(before, given) + gap + begun.content
 
-    def _protected(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-        return [
-            ChatMessage(message.role, self._guard.protect(message.content, message.role))
-            for message in messages
-        ]
+    def _given(self, tools: Sequence[ToolSchema]) -> tuple[ToolSchema, ...]:
+        """The tools as the template gets them; none where they stand in the messages."""
+        if not self.dialect.knows_tools:
+            return ()
+        return tuple(self._protected_tool(tool) for tool in tools)
+
+    def _shown(
+        self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema]
+    ) -> tuple[list[ChatMessage], list[int]]:
+        """What is rendered, control tokens taken out, and where in it each message ends."""
+        for tool in tools:
+            parameters_of(tool)  # or a template fails on it without a word of why
+        if self.dialect.knows_tools:
+            return [self._protected(message) for message in messages], [
+                *range(1, len(messages) + 1)
+            ]
+        shown, ends = with_tools(messages, tools)
+        return [self._protected(message) for message in shown], ends
+
+    def _protected(self, message: ChatMessage) -> ChatMessage:
+        def protect(text: str) -> str:
+            return self._guard.protect(text, message.role)
+
+        content, calls = protect(message.content), message.tool_calls
+        raw = "".join(call.raw for call in calls)
+        if raw and self.dialect.writes_raw and protect(raw) == raw:
+            content, calls = content + raw, ()
+        return ChatMessage(
+            message.role,
+            content,
+            tool_calls=tuple(self._protected_call(call) for call in calls),
+            call_id=self._call_id(message.call_id),
+            name=self._guard.protect(message.name, "tool"),
+            thinking=protect(message.thinking),
+        )
+
+    def _protected_call(self, call: ToolCall) -> ToolCall:
+        return ToolCall(
+            id=self._call_id(call.id),
+            name=self._guard.protect(call.name, "tool"),
+            arguments=self._protected_json(call.arguments),
+        )
+
+    def _protected_tool(self, tool: ToolSchema) -> ToolSchema:
+        # Tools of others come with descriptions of others.
+        return ToolSchema(
+            name=self._guard.protect(tool.name, "tool"),
+            description=self._guard.protect(tool.description, "tool"),
+            parameters=self._protected_json(tool.parameters),
+        )
+
+    def _protected_json(self, text: str) -> str:
+        """JSON with its strings protected, where they are strings and not escapes of them."""
+
+        def protect(value: Any) -> Any:
+            match value:
+                case str():
+                    return self._guard.protect(value, "tool")
+                case list():
+                    return [protect(item) for item in value]
+                case dict():
+                    return {protect(key): protect(item) for key, item in value.items()}
+                case _:
+                    return value
+
+        try:
+            return json.dumps(protect(json.loads(text)), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return "{}"  # a call that was broken; its tool never saw it
+
+    def _call_id(self, call_id: str) -> str:
+        """An id in the form that the template wants."""
+        length = self.dialect.call_id_length
+        if not call_id or not length:
+            return self._guard.protect(call_id, "tool")
+        return hashlib.sha256(call_id.encode()).hexdigest()[:length]
 
     def _tokenise(self, text: str) -> tuple[list[int], list[int]]:
         """The tokens of rendered text, and where in it each of them starts."""

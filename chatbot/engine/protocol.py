@@ -4,7 +4,7 @@ Requests are carried out one after the other; ``Cancel`` and ``SetSampling`` alo
 and reach a running answer between two tokens.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -12,12 +12,56 @@ from chatbot.messages import FinishReason, Role, Statistics
 from chatbot.settings import Precision, Sampling
 from chatbot.worker.protocol import Event, Failed, Request
 
+ChatRole = Role | Literal["tool"]
+"""A tool's result is a message of its own for the model, though not for the user."""
+
+
+class ToolExample(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may ask, and the call that answers it."""
+
+    question: str
+    arguments: str
+    """A JSON object."""
+
+
+class ToolSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as the model is told of it."""
+
+    name: str
+    """Letters, digits, ``_``, ``-`` and ``.`` alone, at most 64 characters."""
+    description: str
+    parameters: str = '{"type": "object", "properties": {}}'
+    """JSON schema of the arguments, which are always an object."""
+    example: ToolExample | None = None
+    """Shown to models whose template knows no tools; small ones call nothing without any."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that the model made, as the later rounds of the turn show it."""
+
+    id: str
+    name: str
+    arguments: str
+    """A JSON object."""
+    raw: str = ""
+    """As ``ToolCallReady`` gave it. With it the next prompt begins with the very tokens that
+    the model wrote, so that none of them is read again."""
+
 
 class ChatMessage(msgspec.Struct, frozen=True):
     """One message as the model's chat template knows it."""
 
-    role: Role
+    role: ChatRole
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """On an answer: the calls that it ends with, after the content."""
+    call_id: str = ""
+    """On a tool's result: the call that it belongs to."""
+    name: str = ""
+    """On a tool's result: the tool."""
+    thinking: str = ""
+    """On an answer: what was thought before it. Shown to the model again only while the turn
+    goes on, and only where its family does that."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +77,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Longest sequence the model was made for, in tokens."""
     num_parameters: int
     load_seconds: float
+    tool_dialect: str = ""
+    """How it writes tool calls: ``hermes``, ``llama3``, …, or ``compact`` for our own protocol,
+    which stands in where its template knows no tools."""
+    thinks: bool = False
+    """Whether it marks what it thinks, so that thinking can be told from the answer."""
 
 
 class Load(Request, frozen=True, kw_only=True):
@@ -51,6 +100,8 @@ class Count(Request, frozen=True, kw_only=True):
     messages: tuple[ChatMessage, ...]
     continue_last: bool = False
     """See ``Generate``."""
+    tools: tuple[ToolSchema, ...] = ()
+    """See ``Generate``."""
 
 
 class Render(Request, frozen=True, kw_only=True):
@@ -59,10 +110,16 @@ class Render(Request, frozen=True, kw_only=True):
     messages: tuple[ChatMessage, ...]
     continue_last: bool = False
     """See ``Generate``."""
+    tools: tuple[ToolSchema, ...] = ()
+    """See ``Generate``."""
 
 
 class Generate(Request, frozen=True, kw_only=True):
-    """Continue a conversation. Answered by Deltas and SamplingApplied, then Generated."""
+    """Continue a conversation.
+
+    Answered by Delta, ThinkingDelta, SamplingApplied and the events of tool calls, then by
+    Generated.
+    """
 
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
@@ -73,6 +130,13 @@ class Generate(Request, frozen=True, kw_only=True):
     continue_last: bool = False
     """The last message is the beginning of the answer: go on in the same sentence. The template
     then neither closes that message nor opens another one."""
+    tools: tuple[ToolSchema, ...] = ()
+    """What the model may call. An answer that calls tools ends after its last call."""
+    mask_calls: bool = True
+    """Whether a call, once begun, is held to the schema of its tool, token by token."""
+    schema: str = ""
+    """A JSON schema that the whole answer is held to; what is thought before it is not. Not
+    together with ``tools``."""
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -116,6 +180,8 @@ class Counted(Event, frozen=True, kw_only=True):
     """One for each message; they and ``generation_prompt_tokens`` add up to the prompt."""
     generation_prompt_tokens: int
     """What the template puts after the last message to make the model answer."""
+    tool_tokens: int = 0
+    """How many of the first message's tokens tell the model of its tools."""
 
 
 class Rendered(Event, frozen=True, kw_only=True):
@@ -133,6 +199,44 @@ class Delta(Event, frozen=True, kw_only=True):
     text: str
     num_tokens: int
     """Tokens generated so far, this piece included."""
+
+
+class ThinkingDelta(Event, frozen=True, kw_only=True):
+    """The next piece of what the model thinks before it answers: never carried out."""
+
+    text: str
+    num_tokens: int
+    """Tokens generated so far, this piece included."""
+
+
+class ToolCallStarted(Event, frozen=True, kw_only=True):
+    """The model has begun to call a tool. ToolCallReady or ToolCallBroken follows."""
+
+    index: int
+    """Calls of this answer before it."""
+    name: str
+
+
+class ToolCallReady(Event, frozen=True, kw_only=True):
+    """A call is complete."""
+
+    index: int
+    name: str
+    arguments: str
+    """A JSON object; by the tool's schema where calls are masked, else as the model would."""
+    raw: str
+    """What the model wrote, markers included, and what stood between it and the call before."""
+
+
+class ToolCallBroken(Event, frozen=True, kw_only=True):
+    """The model meant a call, but what it wrote is none."""
+
+    index: int
+    name: str
+    """Empty where it never came to it."""
+    raw: str
+    reason: str
+    """One sentence: ``The call was cut off by the longest length of an answer.``"""
 
 
 class SamplingApplied(Event, frozen=True, kw_only=True):
@@ -156,6 +260,17 @@ class Unloaded(Event, frozen=True, kw_only=True):
     is_last: ClassVar[bool] = True
 
 
+AnswerEvent = (
+    Delta
+    | ThinkingDelta
+    | ToolCallStarted
+    | ToolCallReady
+    | ToolCallBroken
+    | SamplingApplied
+    | Generated
+)
+"""What a Generate request is answered by; ``Failed`` aside."""
+
 EngineRequest = Load | Count | Render | Generate | Cancel | SetSampling | Unload
 EngineEvent = (
     LoadProgress
@@ -163,6 +278,10 @@ EngineEvent = (
     | Counted
     | Rendered
     | Delta
+    | ThinkingDelta
+    | ToolCallStarted
+    | ToolCallReady
+    | ToolCallBroken
     | SamplingApplied
     | Generated
     | Unloaded

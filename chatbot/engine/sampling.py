@@ -140,7 +140,7 @@ class Sampler:
         self._seed: int | None = None
         self._generator.seed()
 
-    def draw(self, logits: Tensor, sampling: Sampling) -> int:
+    def draw(self, logits: Tensor, sampling: Sampling, allowed: Tensor | None = None) -> int:
         """The next token's id.
 
         A changed seed starts the random numbers anew.
@@ -148,11 +148,17 @@ class Sampler:
         Args:
             logits: float [vocab], as the model gave them.
             sampling: settings for this token.
+            allowed: bool [vocab], the tokens that a grammar allows, at least one. Repetition is
+                not held against them: a call repeats names, brackets and the words of the
+                question, and what may not be repeated could be all that is allowed.
 
         Raises:
             ModelError: the logits are not numbers, as when half precision overflows.
         """
-        scores = self.adjusted(logits, sampling)
+        if allowed is None:
+            scores = self.adjusted(logits, sampling)
+        else:
+            scores = logits.float().masked_fill(~allowed, -torch.inf)
         best, choice = scores.max(0)
         if not best.isfinite():  # NaN anywhere makes the maximum NaN
             raise overflow_error()

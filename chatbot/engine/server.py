@@ -73,19 +73,21 @@ class Engine:
                 for event in answer(self._model(), request, self._inbox.control_of(request)):
                     self._channel.send(event)
             case Count():
-                sizes, rest = self._model().prompts.count(
-                    request.messages, continue_last=request.continue_last
+                prompts = self._model().prompts
+                sizes, rest = prompts.count(
+                    request.messages, continue_last=request.continue_last, tools=request.tools
                 )
                 self._channel.send(
                     Counted(
                         request_id=request.id,
                         message_tokens=sizes,
                         generation_prompt_tokens=rest,
+                        tool_tokens=prompts.count_tools(request.messages, request.tools),
                     )
                 )
             case Render():
                 prompt = self._model().prompts.build(
-                    request.messages, continue_last=request.continue_last
+                    request.messages, continue_last=request.continue_last, tools=request.tools
                 )
                 self._channel.send(
                     Rendered(

@@ -13,7 +13,7 @@ import re
 import secrets
 from typing import Any, Final
 
-from chatbot.messages import Role
+from chatbot.engine.protocol import ChatRole
 
 MIN_MARKUP_LENGTH: Final = 3
 """Shorter added tokens, such as a line break of their own, are text and not markup."""
@@ -50,7 +50,7 @@ class SpecialTokenGuard:
         self._originals: list[str] = []
         self._numbers: dict[str, int] = {}
 
-    def protect(self, content: str, role: Role) -> str:
+    def protect(self, content: str, role: ChatRole) -> str:
         """``content`` with a marker in place of each control token."""
         pattern = self._anywhere if role == "assistant" else self._outside_answers
         if self._normalizer is not None:

@@ -4,15 +4,28 @@ Knows the model, the cache and the sampling rules; nothing of text, templates or
 """
 
 from collections.abc import Collection, Generator, Sequence
+from typing import Protocol
 
 from torch import Tensor
 
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel, Interrupted
-from chatbot.engine.sampling import Sampler
+from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
 from chatbot.settings import Sampling
+
+
+class Guide(Protocol):
+    """What may come next, by whoever reads the tokens that were yielded."""
+
+    def allowed(self, size: int) -> Tensor | None:
+        """The tokens that may be next, bool [size] on the CPU, at least one; None: all of them."""
+        ...
+
+    def refuses(self, token: int) -> bool:
+        """Whether another token is to be drawn in place of this one, which was allowed."""
+        ...
 
 
 def write_tokens(
@@ -23,6 +36,7 @@ def write_tokens(
     sampling: Sampling,
     context_length: int,
     end_tokens: Collection[int],
+    guide: Guide | None = None,
 ) -> Generator[int | Sampling, None, FinishReason]:
     """Continue ``prompt``.
 
@@ -34,6 +48,7 @@ def write_tokens(
         sampling: what the client believes to be in use.
         context_length: longest prompt and answer together, in tokens.
         end_tokens: after drawing one of these the answer is over.
+        guide: asked before each token is drawn; with none, every token may come.
 
     Yields:
         Each token, and each change of the settings before the first token drawn with it.
@@ -58,7 +73,7 @@ def write_tokens(
         if control.sampling is not sampling:
             sampling = control.sampling
             yield sampling
-        token = sampler.draw(logits, sampling)
+        token = _draw(sampler, logits, sampling, guide)
         num_new += 1
         yield token
         if token in end_tokens:
@@ -67,6 +82,17 @@ def write_tokens(
             return "length"
         history.append(token)
         unread = [token]
+
+
+def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:
+    if guide is None:
+        return sampler.draw(logits, sampling)
+    allowed = guide.allowed(logits.shape[0])
+    if allowed is not None:
+        return sampler.draw(logits, sampling, allowed.to(logits.device))
+    while guide.refuses(token := sampler.draw(logits, sampling)):
+        logits = forbid(logits, [token])
+    return token
 
 
 def _read(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import (
+    AnswerEvent,
     ChatMessage,
     Counted,
     Delta,
@@ -12,6 +13,7 @@ from chatbot.engine.protocol import (
     ModelInfo,
     Rendered,
     SamplingApplied,
+    ToolSchema,
 )
 from chatbot.errors import ChatbotError, ModelError
 from chatbot.messages import FinishReason, Statistics
@@ -79,7 +81,11 @@ class FakeEngine:
         return info
 
     async def count(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Counted:
         if self.count_gate:
             await self.count_gate.wait()
@@ -92,7 +98,11 @@ class FakeEngine:
         )
 
     async def render(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Rendered:
         text = "\n".join(f"<{m.role}>{m.content}" for m in messages)
         return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, messages)))
@@ -104,6 +114,9 @@ class FakeEngine:
         context_length: int = 0,
         *,
         continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
+        mask_calls: bool = True,
+        schema: str = "",
     ) -> "FakeGeneration":
         self.prompts.append(tuple(messages))
         generation = FakeGeneration(self.script, sampling, context_length)
@@ -124,7 +137,7 @@ class FakeGeneration:
         self._applied: list[Sampling] = []
         self._wake = asyncio.Event()
 
-    async def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+    async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         num_tokens = 0
         reason: FinishReason = "stop"
         for step in self._script:

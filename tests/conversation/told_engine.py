@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import (
+    AnswerEvent,
     ChatMessage,
     Counted,
     Delta,
     Generated,
     ModelInfo,
     Rendered,
-    SamplingApplied,
+    ToolSchema,
 )
 from chatbot.errors import WorkerError
 from chatbot.messages import FinishReason, Statistics
@@ -34,7 +35,7 @@ class FakeGeneration:
         self._reason = reason
         self._is_cancelled = False
 
-    async def __aiter__(self) -> AsyncIterator[Delta | SamplingApplied | Generated]:
+    async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         number = 0
         for number, piece in enumerate(self._pieces, 1):
             await asyncio.sleep(self._seconds)
@@ -79,7 +80,11 @@ class FakeEngine:
         return INFO
 
     async def count(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Counted:
         sizes = tuple(len(message.content.split()) for message in messages)
         return Counted(
@@ -87,7 +92,11 @@ class FakeEngine:
         )
 
     async def render(
-        self, messages: Sequence[ChatMessage], *, continue_last: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
     ) -> Rendered:
         return Rendered(request_id=1, text="\n".join(m.content for m in messages), num_tokens=1)
 
@@ -98,6 +107,9 @@ class FakeEngine:
         context_length: int = 0,
         *,
         continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
+        mask_calls: bool = True,
+        schema: str = "",
     ) -> FakeGeneration:
         self.asked.append((tuple(messages), continue_last))
         return FakeGeneration(self._answer(messages), self._seconds, self.reason)
