@@ -17,9 +17,26 @@ from chatbot.conversation.prompt_arguments import add_input, parse_pairs
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.source_block import sources_of
 from chatbot.errors import ChatbotError, PromptUsageError
-from chatbot.events import SourcesFound, TextDelta, TurnFinished, TurnStarted
-from chatbot.messages import Message, Source, SourcesPart
-from chatbot.plain import StatusPrinter, index_first, print_sources
+from chatbot.events import (
+    SourcesFound,
+    TextDelta,
+    ThoughtDelta,
+    ToolCalled,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+)
+from chatbot.line_input import read_line
+from chatbot.messages import (
+    Message,
+    Source,
+    SourcesPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from chatbot.plain import StatusPrinter, prepare_first, print_sources
+from chatbot.plain_asides import AsidePrinter, TerminalApprover, has_somebody
 from chatbot.session import Session
 
 INTERRUPTED = 130
@@ -75,6 +92,7 @@ async def run_ask(
     as_json: bool,
     stream: bool,
     resume: str | None = None,
+    schema: str = "",
 ) -> int:
     """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted).
 
@@ -85,6 +103,7 @@ async def run_ask(
         as_json: print one JSON object instead of text.
         stream: print the text as it comes.
         resume: the chat to go on with; see ``Session.resume``.
+        schema: a JSON schema to hold the whole answer to; empty for none.
     """
     async with session:
         for problem in session.config.problems:
@@ -94,17 +113,23 @@ async def run_ask(
         manager = session.manager
         if resume is not None:
             await session.resume(resume)
+        if has_somebody():
+            session.tools.approver = TerminalApprover(read_line)
+        asides = AsidePrinter()
         answer: Message | None = None
         try:
             is_stopped = not await _prepared(session)
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
-            async for event in manager.reply(question, overrides):
+            async for event in manager.reply(question, overrides, schema=schema):
                 match event:
                     case TurnStarted() if is_stopped:
                         manager.stop()  # so that the question is kept, and reported
                     case TextDelta(text=text) if stream and not as_json:
+                        asides.show(event)
                         sys.stdout.write(text)
                         sys.stdout.flush()
+                    case ThoughtDelta() | ToolCalled() | ToolFinished() if not as_json:
+                        asides.show(event)
                     case SourcesFound(found=found) if found.notice:
                         print(found.notice, file=sys.stderr)
                     case TurnFinished(answer=answer):
@@ -142,7 +167,7 @@ async def _prepared(session: Session) -> bool:
         ChatbotError: the folders cannot be indexed.
     """
     load = asyncio.create_task(_loaded(session))
-    index = asyncio.create_task(index_first(session))
+    index = asyncio.create_task(prepare_first(session))
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, index.cancel)
     try:
         await index
@@ -163,7 +188,7 @@ def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
     """The JSON object for an answer.
 
     ``error`` is there only when something went wrong, ``notice`` only where the search was not
-    what it should be.
+    what it should be, ``thinking`` only where the model thought.
     """
     made = answer.making
     if made is None:
@@ -187,6 +212,9 @@ def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
         },
     }
     report |= _report_of_sources(sources_of(answer) or SourcesPart(()))
+    report["tool_calls"] = _report_of_calls(answer)
+    if thinking := "".join(p.text for p in answer.parts if isinstance(p, ThinkingPart)):
+        report["thinking"] = thinking
     if made.error:
         report["error"] = made.error
     return report
@@ -209,6 +237,34 @@ def _report_of_sources(found: SourcesPart) -> dict[str, Any]:
     if found.notice:
         report["notice"] = found.notice
     return report
+
+
+def _report_of_calls(answer: Message) -> list[dict[str, Any]]:
+    results = {part.call_id: part for part in answer.parts if isinstance(part, ToolResultPart)}
+    report = []
+    for call in answer.parts:
+        if not isinstance(call, ToolCallPart):
+            continue
+        result = results.get(call.id, ToolResultPart(call_id=call.id, text=""))
+        report.append(
+            {
+                "name": call.name,
+                "arguments": _as_value(call.arguments),
+                "result": None if result.is_error else result.text,
+                "error": result.text if result.is_error else None,
+                "seconds": round(result.seconds, 3),
+                "approved_by": result.approved_by or None,
+            }
+        )
+    return report
+
+
+def _as_value(arguments: str) -> Any:
+    """What the JSON says; a text that is none as it is."""
+    try:
+        return msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
 
 
 def _source_report(number: int, source: Source) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.knowledge_commands import add_folders_flag, add_knowledge_parsers
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
-from chatbot.terminal_text import clean
+from chatbot.terminal_text import clean, clean_line
 
 INTERRUPTED = 130
 
@@ -88,6 +88,19 @@ def build_parser() -> argparse.ArgumentParser:
     for flag, name, metavar in _FLAGS:
         settings.add_argument(flag, dest=name, metavar=metavar, help=find_spec(name).help)
     add_folders_flag(settings)
+    settings.add_argument(
+        "-t",
+        "--tools",
+        metavar="NAMES",
+        help="have these tools on, and no other: calculate,get_weather; none for no tool",
+    )
+    settings.add_argument(
+        "--allow-tool",
+        dest="allowed_tools",
+        action="append",
+        metavar="NAME",
+        help="let this tool run without being asked; may be given more than once",
+    )
     which = settings.add_mutually_exclusive_group()
     which.add_argument(
         "-c",
@@ -131,6 +144,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="a variable of the prompt; the question is its variable input",
     )
     ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    ask.add_argument(
+        "--schema", metavar="FILE", help="hold the whole answer to the JSON schema in FILE"
+    )
     ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
 
     add_knowledge_parsers(commands)
@@ -177,8 +193,14 @@ def _run(options: argparse.Namespace) -> int:
 
     config = load_config(config_file())
     settings = _with_flags(config.settings, options)
-    keeps_chats = not getattr(options, "no_save", False)
     resume: str | None = getattr(options, "resume", None)
+    session = Session(
+        config,
+        settings,
+        keeps_chats=not getattr(options, "no_save", False),
+        tools=_tool_names(getattr(options, "tools", None)),
+        allowed_tools=getattr(options, "allowed_tools", None) or (),
+    )
     if options.command == "ask":
         from chatbot.ask import question_by_prompt, run_ask
 
@@ -188,22 +210,24 @@ def _run(options: argparse.Namespace) -> int:
             question = question_by_prompt(options.prompt, options.var, text, vars(options))
             text, overrides = question.text, question.overrides
             if question.system_prompt:
-                settings = with_value(settings, "system_prompt", question.system_prompt)
+                session.manager.settings = with_value(
+                    settings, "system_prompt", question.system_prompt
+                )
         elif options.var:
             raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
         if not text:
             raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
         return asyncio.run(
             run_ask(
-                Session(config, settings, keeps_chats=keeps_chats),
+                session,
                 text,
                 overrides,
                 as_json=options.json,
                 stream=not options.no_stream,
                 resume=resume,
+                schema=_schema_in(options.schema) if options.schema else "",
             )
         )
-    session = Session(config, settings, keeps_chats=keeps_chats)
     if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from chatbot.plain import run_plain
 
@@ -222,6 +246,34 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         session.close_store()
     return app.return_code or 0
+
+
+def _tool_names(text: str | None) -> list[str] | None:
+    """The tools that the flag names; None where it is not given."""
+    if text is None:
+        return None
+    names = [name for part in text.split(",") if (name := part.strip())]
+    return [] if names == ["none"] else names
+
+
+def _schema_in(file: str) -> str:
+    """The JSON schema in a file.
+
+    Raises:
+        SettingError: it cannot be read, or is none.
+    """
+    import json
+    from pathlib import Path
+
+    try:
+        text = Path(file).read_text("utf-8")
+        is_object = isinstance(json.loads(text), dict)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = clean_line(str(error))
+        raise SettingError(f"--schema {clean_line(file)} cannot be used: {reason}.") from error
+    if not is_object:
+        raise SettingError(f"--schema {clean_line(file)} must hold a JSON object: a schema.")
+    return text
 
 
 def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:

@@ -6,7 +6,7 @@ render them with one ``match``. Knows nothing of who yields or renders them.
 
 import msgspec
 
-from chatbot.messages import Message, SettingChange, SourcesPart
+from chatbot.messages import Message, SettingChange, SourcesPart, ToolCallPart, ToolResultPart
 
 
 class TurnStarted(msgspec.Struct, frozen=True):
@@ -31,7 +31,10 @@ class SourcesFound(msgspec.Struct, frozen=True):
 
 
 class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """The prompt is fitted into the context window. All sizes are in tokens, and exact."""
+    """The prompt is fitted into the context window. All sizes are in tokens, and exact.
+
+    Comes again for each round of tool calls, which the answer goes on after.
+    """
 
     num_prompt_tokens: int
     """The whole prompt, the template's own tokens included."""
@@ -41,6 +44,10 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     """The question alone, without its sources."""
     num_source_tokens: int = 0
     """The passages that stand before the question."""
+    num_tool_tokens: int = 0
+    """What tells the model of its tools."""
+    num_result_tokens: int = 0
+    """The answer so far: its calls and what the tools said."""
     context_length: int
     room: int
     """Left for the answer."""
@@ -54,6 +61,38 @@ class TextDelta(msgspec.Struct, frozen=True):
     text: str
     num_tokens: int = 0
     """Tokens generated so far."""
+
+
+class ThoughtDelta(msgspec.Struct, frozen=True):
+    """A piece of what the model thinks before it answers, cleaned for the terminal."""
+
+    text: str
+    num_tokens: int = 0
+    """Tokens generated so far."""
+
+
+class ToolCallBegun(msgspec.Struct, frozen=True):
+    """The model is writing a call of this tool."""
+
+    name: str
+
+
+class ToolCalled(msgspec.Struct, frozen=True):
+    """A call is complete; it is checked, put to the user where that is due, and then run."""
+
+    call: ToolCallPart
+
+
+class ToolRunning(msgspec.Struct, frozen=True):
+    """A call is allowed, and runs now."""
+
+    call_id: str
+
+
+class ToolFinished(msgspec.Struct, frozen=True):
+    """What became of a call."""
+
+    result: ToolResultPart
 
 
 class SettingChanged(msgspec.Struct, frozen=True):
@@ -79,7 +118,12 @@ TurnEvent = (
     | SearchStarted
     | SourcesFound
     | PromptBuilt
+    | ThoughtDelta
     | TextDelta
+    | ToolCallBegun
+    | ToolCalled
+    | ToolRunning
+    | ToolFinished
     | SettingChanged
     | SupportFound
     | TurnFinished

@@ -167,6 +167,8 @@ class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call"):
     name: str
     arguments: str
     """As the model wrote them: JSON, when it got that right."""
+    raw: str = ""
+    """The call in the model's own tokens, for its next prompt alone: it is not cleaned."""
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_result"):
@@ -175,6 +177,10 @@ class ToolResultPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_result
     call_id: str
     text: str
     is_error: bool = False
+    seconds: float = 0.0
+    """What the call took, without the time that the user thought about it."""
+    approved_by: str = ""
+    """Who allowed it, by the words of ``chatbot.tools.values.ApprovedBy``."""
 
 
 class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag="image"):

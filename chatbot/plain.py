@@ -10,7 +10,6 @@ import asyncio
 import io
 import signal
 import sys
-import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -32,12 +31,19 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtDelta,
+    ToolCallBegun,
+    ToolCalled,
+    ToolFinished,
+    ToolRunning,
     TurnEvent,
     TurnFinished,
     TurnStarted,
 )
 from chatbot.index_progress import IndexPrinter
+from chatbot.line_input import read_line
 from chatbot.messages import Message, SourcesPart
+from chatbot.plain_asides import AsidePrinter, TerminalApprover
 from chatbot.session import Session
 from chatbot.terminal_text import clean
 
@@ -130,7 +136,7 @@ class PlainFace:
             print("Ask anything; /help lists the commands, quit leaves.", file=sys.stderr)
         try:
             while not self._is_leaving:
-                line = await _read_line(PROMPT if self._is_interactive else "")
+                line = await read_line(PROMPT if self._is_interactive else "")
                 if line is None:
                     if self._is_interactive:
                         self.tell("")
@@ -177,13 +183,17 @@ class PlainFace:
         return True
 
     async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
+        asides = AsidePrinter()
         async for event in events:
             match event:
                 case TurnStarted() if is_stopped:
                     self.manager.stop()  # it is kept, and can be asked again
                 case TextDelta(text=text):
+                    asides.show(event)
                     sys.stdout.write(text)
                     sys.stdout.flush()
+                case ThoughtDelta() | ToolCalled() | ToolFinished():
+                    asides.show(event)
                 case PromptBuilt(left_out=left_out) if left_out:
                     self.tell(f"[{len(left_out)} earlier messages are left out of the prompt]")
                 case SettingChanged(change=change):
@@ -202,6 +212,8 @@ class PlainFace:
                         self.tell(f"[{_why_ended(made.finish_reason)}]")
                 case TurnStarted() | PromptBuilt() | SearchStarted() | SourcesFound():
                     pass
+                case ToolCallBegun() | ToolRunning():
+                    pass  # the call itself follows, or is shown already
                 case SupportFound():
                     pass  # said with the list of sources
 
@@ -254,7 +266,7 @@ class PlainFace:
         if variable.choices:
             about = f"{about}; one of {', '.join(variable.choices)}".removeprefix("; ")
         question = f"{variable.name} ({about}): " if about else f"{variable.name}: "
-        while line := await _read_line(question):
+        while line := await read_line(question):
             value = clean(line).strip()
             try:
                 variable.check(value)
@@ -341,37 +353,9 @@ def _why_ended(reason: str) -> str:
     return reasons.get(reason, reason)
 
 
-async def _read_line(prompt: str) -> str | None:
-    """One line of standard input without its end, or None at the end of input.
-
-    Read in a daemon thread: a read cannot be called off, and must not hold up leaving.
-    """
-    loop = asyncio.get_running_loop()
-    line: asyncio.Future[str | None] = loop.create_future()
-
-    def deliver(text: str | None) -> None:
-        if not line.done():
-            line.set_result(text)
-
-    def read() -> None:
-        try:
-            if prompt and sys.stdout.isatty():
-                result: str | None = input(prompt)
-            else:  # input() would put the prompt among the answers
-                print(prompt, end="", file=sys.stderr, flush=True)
-                text = sys.stdin.readline()
-                result = text.rstrip("\n") if text else None
-        except (EOFError, OSError, ValueError):
-            result = None
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(deliver, result)
-
-    threading.Thread(target=read, daemon=True).start()
-    return await line
-
-
-async def index_first(session: Session) -> None:
-    """Bring the folders up to date, and show how that goes, before the first question.
+async def prepare_first(session: Session) -> None:
+    """Bring the folders up to date, and show how that goes, before the first question; have the
+    tools listed.
 
     Raises:
         ChatbotError: it cannot be done, or the user broke it off.
@@ -382,6 +366,7 @@ async def index_first(session: Session) -> None:
         await session.knowledge.bring_up_to_date()
     finally:
         printer.close()
+    await session.tools.started()
 
 
 async def run_plain(session: Session, resume: str | None = None) -> int:
@@ -406,9 +391,11 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         for problem in session.config.problems:
             print(problem, file=sys.stderr)
         # A pipe does not ask again: its first question has to find everything.
-        prepare = None if is_interactive else partial(index_first, session)
+        prepare = None if is_interactive else partial(prepare_first, session)
         face = PlainFace(session.manager, is_interactive=is_interactive, prepare=prepare)
         session.on_problem(face.tell)
+        if is_interactive:
+            session.tools.approver = TerminalApprover(read_line)
         if resume is not None:
             await session.resume(resume)
             if is_interactive:
@@ -416,5 +403,6 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         face.load_model()
         if is_interactive:
             session.knowledge.start()
+            session.tools.start()
         await face.run()
         return int(face.has_failed and not is_interactive)

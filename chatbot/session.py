@@ -5,19 +5,23 @@ textual.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from chatbot.config import Config, save_settings
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.tools import FolderAccess, Tools
 from chatbot.engine.client import EngineClient
-from chatbot.errors import KnowledgeError, StoreError
-from chatbot.paths import config_file, data_dir, log_dir
+from chatbot.errors import KnowledgeError, StoreError, ToolError
+from chatbot.paths import config_dir, config_file, data_dir, log_dir
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
+
+if TYPE_CHECKING:
+    from chatbot.tools.toolbox import ToolBox
 
 LATEST = "latest"
 """Stands for the chat with the last message, where a chat's id is asked for."""
@@ -30,13 +34,23 @@ class Session:
     that with ``manager.knowledge.start()`` once it is on the screen.
     """
 
-    def __init__(self, config: Config, settings: Settings, *, keeps_chats: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        settings: Settings,
+        *,
+        keeps_chats: bool = True,
+        tools: Collection[str] | None = None,
+        allowed_tools: Collection[str] = (),
+    ) -> None:
         """Make the pieces; nothing is started or opened yet.
 
         Args:
             config: what stands in the settings file.
             settings: what is in force for this run, flags of the command line included.
             keeps_chats: chats go to the disk; else they live in memory alone.
+            tools: the tools to have on in this run; None for those that are chosen.
+            allowed_tools: those that may run without anybody being asked.
         """
         self.config = config
         self.engine = EngineClient(log_dir() / "engine.log")
@@ -50,7 +64,28 @@ class Session:
             self.retrieval,
             # Folders of the command line are for this run alone.
             keeps_folders=settings.folders == config.settings.folders,
+            tools=Tools(partial(self._make_tool_box, allowed_tools), tools),
         )
+
+    def _make_tool_box(self, allowed: Collection[str]) -> "ToolBox":
+        from chatbot.tools.settings import load_tool_settings, save_tool_choice
+        from chatbot.tools.toolbox import ToolBox
+
+        return ToolBox(
+            load_tool_settings(config_file()),
+            user_file=config_dir() / "tools.py",
+            log_dir=log_dir(),
+            knowledge=FolderAccess(lambda: self.knowledge),
+            allowed_by_flag=allowed,
+            save=partial(save_tool_choice, file=config_file()),
+        )
+
+    @property
+    def tools(self) -> Tools:
+        """The tools of this run."""
+        if self.manager.tools is None:
+            raise ToolError("This run was made without tools.")
+        return self.manager.tools
 
     @property
     def knowledge(self) -> Knowledge:
@@ -82,10 +117,15 @@ class Session:
             self.store.on_notice(watcher)
 
     async def close_workers(self) -> None:
-        """End the engine and the retrieval process, and what goes on with them."""
+        """End the engine, the retrieval process and the tools, and what goes on with them."""
         await self.knowledge.close()
         # An interrupt cancels what either waits for; the other must still come to its end.
-        await asyncio.gather(self.engine.close(), self.retrieval.close(), return_exceptions=True)
+        await asyncio.gather(
+            self.engine.close(),
+            self.retrieval.close(),
+            self.tools.close(),
+            return_exceptions=True,
+        )
 
     def close_store(self) -> None:
         """Write what is still to be written; the last thing a run does."""

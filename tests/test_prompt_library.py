@@ -229,7 +229,7 @@ async def test_a_person_is_asked_for_what_is_missing(
         asked.append(prompt)
         return next(replies, None)
 
-    monkeypatch.setattr("chatbot.plain._read_line", read_line)
+    monkeypatch.setattr("chatbot.plain.read_line", read_line)
     face = PlainFace(manager, is_interactive=True)
     await run_command(face, "/prompt translation tone=casual")
     assert asked == [

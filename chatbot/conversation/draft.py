@@ -1,4 +1,4 @@
-"""An answer while it is being made: its text so far, and how it comes about.
+"""An answer while it is being made: its parts so far, and how it comes about.
 
 Turns into a message at any moment, because what there is of an answer must survive whatever
 happens. Knows neither the engine's process nor the tree.
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from chatbot.conversation.answer_messages import PARAGRAPH
 from chatbot.conversation.turn_sources import TurnSources
 from chatbot.engine.protocol import ModelInfo
 from chatbot.events import SettingChanged
@@ -20,6 +21,9 @@ from chatbot.messages import (
     SourcesPart,
     Statistics,
     TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
 )
 from chatbot.settings import SPECS, Sampling, Settings
 from chatbot.terminal_text import Cleaner
@@ -52,14 +56,34 @@ class AnswerDraft:
         self._settings = settings
         self._sources = sources
         self._cleaner = Cleaner()
-        self._text: list[str] = []
+        self._num_removed = 0
+        """By the cleaners of the parts that are closed."""
+        self._parts: list[Part] = list(begun.parts) if begun else []
+        self._is_thinking = False
+        self._open: list[str] = []
+        """The pieces of the part that is being written, which is text or thinking."""
+        self._length = len(begun.text) if begun else 0
+        """Of the answer's text, in characters."""
+        self._has_words = bool(begun and begun.text.strip())
         self._changes: list[SettingChange] = []
         self._started_with = self._sampling = settings().sampling
+        self._begin_with_last()
+
+    def _begin_with_last(self) -> None:
+        """Go on in the last part, where that is text."""
+        if self._parts and isinstance(last := self._parts[-1], TextPart):
+            self._parts.pop()
+            self._open.append(last.text)
 
     @property
     def id(self) -> str:
         """Of the message that it will be."""
         return self._blank.id
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether a tool was called in it."""
+        return any(isinstance(part, ToolCallPart) for part in self._parts)
 
     def start(self, sampling: Sampling) -> None:
         """Note the settings that the first token is drawn with."""
@@ -67,20 +91,68 @@ class AnswerDraft:
 
     def feed(self, raw: str) -> str:
         """Add what the model wrote; returns the part of it that can be shown now."""
+        self._turn_to(is_thinking=False)
         text = self._cleaner.feed(raw)
+        if text and not self._open and self._has_words:
+            text = PARAGRAPH + text
         self.add(text)
         return text
 
-    def add(self, text: str) -> None:
-        """Add text that is clean already."""
+    def feed_thinking(self, raw: str) -> str:
+        """Add what the model thinks; returns the part of it that can be shown now."""
+        self._turn_to(is_thinking=True)
+        text = self._cleaner.feed(raw)
         if text:
-            self._text.append(text)
+            self._open.append(text)
+        return text
+
+    def add(self, text: str) -> None:
+        """Add text of the answer that is clean already."""
+        if text:
+            self._open.append(text)
+            self._length += len(text)
+            self._has_words = self._has_words or not text.isspace()
+
+    def put(self, part: ToolCallPart | ToolResultPart) -> None:
+        """Add a call, or what became of one; both are clean already."""
+        self.finish()
+        self._close()
+        self._parts.append(part)
 
     def finish(self) -> str:
-        """Add what was held back, now that nothing follows; returns it."""
+        """Add what was held back of the open part, now that nothing follows; returns what of it
+        is text of the answer.
+        """
         rest = self._cleaner.flush()
+        if self._is_thinking:
+            self._open += [rest] if rest else []
+            return ""
         self.add(rest)
         return rest
+
+    def _turn_to(self, *, is_thinking: bool) -> None:
+        if self._is_thinking != is_thinking:
+            self.finish()
+            self._close()
+            self._is_thinking = is_thinking
+
+    def _close(self) -> None:
+        self._parts += self._open_part()
+        self._open.clear()
+        self._num_removed += self._cleaner.num_removed
+        self._cleaner = Cleaner()
+        self._is_thinking = False
+
+    def _open_part(self) -> list[Part]:
+        text = "".join(self._open)
+        if not text:
+            return []
+        return [ThinkingPart(text) if self._is_thinking else TextPart(text)]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What there is of it, its sources aside."""
+        return (*self._parts, *self._open_part())
 
     def note_changes(self, sampling: Sampling) -> list[SettingChanged]:
         """Where the settings differ from those in use so far."""
@@ -91,8 +163,7 @@ class AnswerDraft:
             old, new = getattr(self._sampling, spec.name), getattr(sampling, spec.name)
             if old != new:
                 change = SettingChange(
-                    offset=sum(map(len, self._text))
-                    + (len(self._begun.text) if self._begun else 0),
+                    offset=self._length,
                     name=spec.name,
                     old=spec.format(old),
                     new=spec.format(new),
@@ -119,24 +190,28 @@ class AnswerDraft:
             finish_reason=reason,
             error=error,
             statistics=_sum(before.statistics if before else None, statistics),
-            num_controls_removed=self._cleaner.num_removed
+            num_controls_removed=self._num_removed
+            + self._cleaner.num_removed
             + (before.num_controls_removed if before else 0),
             is_by_program=self.is_by_program,
         )
-        parts: tuple[Part, ...] = self._begun.parts if self._begun else ()
+        parts = self.parts or (TextPart(""),)
         if self._sources.part:
             parts = with_found(parts, self._sources.part)
-        text = "".join(self._text)
-        if parts and isinstance(parts[-1], TextPart):
-            parts = (*parts[:-1], TextPart(parts[-1].text + text))
-        elif text or not self._begun:
-            parts = (*parts, TextPart(text))
         return msgspec.structs.replace(self._blank, parts=parts, making=making)
 
 
 def with_found(parts: tuple[Part, ...], found: SourcesPart) -> tuple[Part, ...]:
     """The parts of an answer with these sources, ahead of what rests on them."""
     return (found, *(part for part in parts if not isinstance(part, SourcesPart)))
+
+
+def sum_of_rounds(before: Statistics | None, now: Statistics | None) -> Statistics | None:
+    """What an answer cost whose turn went on after calls: its first token is the first's."""
+    both = _sum(before, now)
+    if before is None or both is None:
+        return both
+    return msgspec.structs.replace(both, first_token_seconds=before.first_token_seconds)
 
 
 def _sum(before: Statistics | None, now: Statistics | None) -> Statistics | None:

@@ -18,13 +18,14 @@ from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.source_block import sources_of
 from chatbot.conversation.titles import title_of
+from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn import Turn
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoreError
 from chatbot.events import PromptBuilt, TurnEvent
-from chatbot.messages import Message, TextPart
+from chatbot.messages import Message, TextPart, ToolResultPart
 from chatbot.retrieval.client import Retrieval
 from chatbot.settings import (
     KnowledgeFolder,
@@ -61,6 +62,7 @@ class ConversationManager:
         retrieval: Retrieval | None = None,
         *,
         keeps_folders: bool = True,
+        tools: Tools | None = None,
     ) -> None:
         """Begin with an empty conversation.
 
@@ -72,6 +74,7 @@ class ConversationManager:
             retrieval: searches the knowledge folders; without one there is no knowledge.
             keeps_folders: changes of the folders are kept for the next start; they are not
                 where the folders are those of this run alone.
+            tools: what the model may call; without them it calls nothing.
         """
         self.engine = engine
         self.settings = settings
@@ -82,6 +85,7 @@ class ConversationManager:
         if retrieval:
             self.knowledge = Knowledge(retrieval, self._settings_of_turn, self._change_folders)
         self.keeps_folders = keeps_folders
+        self.tools = tools
         self._save = save
         self._turn: Turn | None = None
         self._overrides: dict[str, str] = {}
@@ -95,6 +99,8 @@ class ConversationManager:
 
     def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
         self.conversation = conversation
+        if self.tools:
+            self.tools.forget_chat()
         self._deleted_chat = self._undoable = None
         self.written_elsewhere: tuple[str, ...] = ()
         """Ids of answers in this chat that another running program is writing."""
@@ -118,7 +124,7 @@ class ConversationManager:
         return self._turn is not None
 
     async def reply(
-        self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES
+        self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES, *, schema: str = ""
     ) -> AsyncGenerator[TurnEvent]:
         """Ask a question below the branch that is shown.
 
@@ -126,13 +132,15 @@ class ConversationManager:
             text: the question.
             overrides: settings by name, as the user would type them, for this answer alone.
                 One that the user changes while the answer is written no longer counts.
+            schema: a JSON schema to hold the whole answer to; then no tool is called.
 
         Raises:
             CommandError: an answer is being written.
             SettingError: an override is unknown or not allowed; nothing is asked.
         """
         question = _question(text, self.conversation.active_leaf)
-        async with aclosing(self._answer(question, is_new=True, overrides=overrides)) as events:
+        answering = self._answer(question, is_new=True, overrides=overrides, schema=schema)
+        async with aclosing(answering) as events:
             async for event in events:
                 yield event
 
@@ -177,8 +185,9 @@ class ConversationManager:
         if answer.making and answer.making.finish_reason == "stop":
             raise CommandError("The answer came to its end; /regen answers once more.")
         question = self.conversation[answer.parent_id]
-        begun = answer if answer.text.strip() else None
+        has_results = any(isinstance(part, ToolResultPart) for part in answer.parts)
         # An answer without a word has no sentence to go on with: it is made once more.
+        begun = answer if answer.text.strip() or has_results else None
         async for event in self._answer(question, is_new=False, begun=begun):
             yield event
 
@@ -189,6 +198,7 @@ class ConversationManager:
         is_new: bool,
         begun: Message | None = None,
         overrides: Mapping[str, str] = _NO_OVERRIDES,
+        schema: str = "",
     ) -> AsyncGenerator[TurnEvent]:
         self._require_idle()
         wanted = {find_spec(name).name: text for name, text in overrides.items()}
@@ -202,6 +212,8 @@ class ConversationManager:
             self._journal,
             begun,
             self.knowledge,
+            self.tools,
+            schema,
         )
         self._turn, self._overrides = turn, wanted
         self._deleted_chat = self._undoable = None
@@ -451,7 +463,10 @@ class ConversationManager:
         question = _question(draft, self.conversation.active_leaf)
         path = (*self.conversation.path(), question)
         pinned = self.conversation.pinned
-        prompt = await build_prompt(self.engine, path, self.settings, info, pinned=pinned)
+        tools = self.tools.schemas(info) if self.tools else ()
+        prompt = await build_prompt(
+            self.engine, path, self.settings, info, pinned=pinned, tools=tools
+        )
         return prompt.built
 
     async def render_prompt(self) -> Rendered:
@@ -470,6 +485,7 @@ class ConversationManager:
         found = sources_of(after[0]) if after else None
         if self._turn and not after:
             found = self._turn.found
+        tools = self.tools.schemas(info) if self.tools else ()
         prompt = await build_prompt(
             self.engine,
             self.conversation.path(question.id),
@@ -477,8 +493,9 @@ class ConversationManager:
             info,
             pinned=self.conversation.pinned,
             found=found,
+            tools=tools,
         )
-        return await self.engine.render(prompt.messages)
+        return await self.engine.render(prompt.messages, tools=tools)
 
 
 def _model_of(settings: Settings) -> tuple[str, Precision]:

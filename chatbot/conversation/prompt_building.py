@@ -9,11 +9,12 @@ from typing import Final
 
 import msgspec
 
+from chatbot.conversation.answer_messages import answer_messages, finished_messages
 from chatbot.conversation.context import MIN_ROOM, fit_window
 from chatbot.conversation.found_sources import limited
 from chatbot.conversation.source_block import sources_of, with_sources
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import ChatMessage, ModelInfo
+from chatbot.engine.protocol import ChatMessage, ModelInfo, ToolSchema
 from chatbot.events import PromptBuilt
 from chatbot.messages import Message, Source, SourcesPart
 from chatbot.settings import Settings
@@ -27,6 +28,8 @@ class Prompt(msgspec.Struct, frozen=True):
 
     messages: tuple[ChatMessage, ...]
     built: PromptBuilt
+    continues: bool = False
+    """The last message is the beginning of the answer, to be gone on with in its sentence."""
     found: SourcesPart | None = None
     """The sources of the question; those that had no room are not among them any more."""
 
@@ -38,88 +41,114 @@ async def build_prompt(
     info: ModelInfo,
     *,
     pinned: Collection[str] = (),
-    continues: bool = False,
+    begun: Message | None = None,
     found: SourcesPart | None = None,
+    tools: Sequence[ToolSchema] = (),
 ) -> Prompt:
     """The prompt for the question at the end of ``path``.
 
     Args:
         engine: counts the tokens; the model is loaded.
-        path: the branch.
+        path: the branch, up to the question.
         settings: the system prompt, the window and the longest answer.
         info: what is loaded.
         pinned: ids of messages that are given whatever happens, with what they belong to.
-        continues: ``path`` ends with the beginning of the answer, which is to be gone on with.
+        begun: the answer as far as it is written, to be gone on with.
         found: the sources of the question; those of earlier ones are with their answers.
+        tools: what the model may call.
 
     Raises:
         ContextError: the question does not fit the window.
         ModelError: the model's template cannot render the messages.
         WorkerError: the engine died.
     """
-    num_last = 2 if continues else 1
-    exchanges, unanswered = _pair(path[:-num_last])
+    exchanges, unanswered = _pair(path[:-1])
+    chats = [_as_chats(*pair) for pair in exchanges]
     system = _system_messages(settings)
-    before = [*system, *(m for pair in exchanges for m in _as_chats(*pair))]
-    last = [ChatMessage(m.role, m.text) for m in path[-num_last:]]
-    question = last[0]
+    before = [*system, *(m for exchange in chats for m in exchange)]
+    question = ChatMessage(path[-1].role, path[-1].text)
+    written = answer_messages(begun.parts) if begun else []
+    # After a result the model begins a message of its own; else it goes on in its sentence.
+    continues = bool(written) and written[-1].role == "assistant"
 
-    counted = await engine.count([*before, *last], continue_last=continues)
+    counted = await engine.count(
+        [*before, question, *written], continue_last=continues, tools=tools
+    )
+    sizes = counted.message_tokens
     num_system = len(system)
-    fixed = sum(counted.message_tokens[:num_system]) + counted.generation_prompt_tokens
-    history = counted.message_tokens[num_system:-num_last]
-    pairs = list(zip(history[::2], history[1::2], strict=True))
-    num_plain = counted.message_tokens[-num_last]
-    num_begun = sum(counted.message_tokens[-num_last:]) - num_plain
+    fixed = sum(sizes[:num_system]) + counted.generation_prompt_tokens
+    pairs = _sizes(sizes[num_system : len(before)], chats)
+    num_plain = sizes[len(before)]
+    num_written = sum(sizes[len(before) + 1 :])
     stay = {i for i, pair in enumerate(exchanges) if any(m.id in pinned for m in pair)}
     window = min(settings.context_length or info.context_length, info.context_length)
 
     num_question = num_plain
     if found and found.sources:
         # As much as the question alone would leave, with room for an answer.
-        taken = fixed + sum(sum(pairs[i]) for i in stay) + num_plain + num_begun
+        taken = fixed + sum(sum(pairs[i]) for i in stay) + num_plain + num_written
         room = window - taken - max(MIN_ROOM, min(settings.sampling.max_tokens, window // 4))
-        counting = _SourceCounting(engine, before, last, continues=continues)
+        counting = _SourceCounting(engine, before, [question, *written], tools, continues=continues)
         budget = min(int(window * MAX_SOURCE_SHARE), room) + num_plain
         found, num_question = await counting.fit(found, budget, num_plain)
         question = ChatMessage(question.role, with_sources(question.content, found.sources))
-        last = [question, *last[1:]]
 
     fit = fit_window(
         pairs,
         fixed,
-        num_question + num_begun,
+        num_question + num_written,
         context_length=window,
         max_new_tokens=settings.sampling.max_tokens,
         max_history=settings.max_history,
         pinned=stay,
     )
     is_kept = [i >= fit.first_kept or i in stay for i in range(len(exchanges))]
-    kept = [pair for pair, keeps in zip(exchanges, is_kept, strict=True) if keeps]
+    kept = [m for exchange, keeps in zip(chats, is_kept, strict=True) if keeps for m in exchange]
     left_out = {
         m.id for pair, keeps in zip(exchanges, is_kept, strict=True) if not keeps for m in pair
     }
-    given = [*system, *(m for pair in kept for m in _as_chats(*pair)), *last]
+    given = [*system, *kept, question, *written]
     if left_out or num_question != num_plain:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
-        counted = await engine.count(given, continue_last=continues)
+        counted = await engine.count(given, continue_last=continues, tools=tools)
     sizes = counted.message_tokens
+    num_before = num_system + len(kept)
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
+    # Where there is no system message, the first message holds what tells of the tools.
+    num_tools = counted.tool_tokens
+    num_first = sum(sizes[:num_system])
+    is_in_question = not num_system and not kept
     return Prompt(
         tuple(given),
         PromptBuilt(
             num_prompt_tokens=num_prompt,
-            num_system_tokens=sum(sizes[:num_system]),
-            num_history_tokens=sum(sizes[num_system:-num_last]),
-            num_question_tokens=sum(sizes[-num_last:]) - (num_question - num_plain),
+            num_system_tokens=num_first - (num_tools if num_system else 0),
+            num_tool_tokens=num_tools,
+            num_history_tokens=sum(sizes[num_system:num_before])
+            - (num_tools if kept and not num_system else 0),
+            num_question_tokens=sizes[num_before]
+            - (num_question - num_plain)
+            - (num_tools if is_in_question else 0),
             num_source_tokens=num_question - num_plain,
+            num_result_tokens=sum(sizes[num_before + 1 :]),
             context_length=window,
             room=min(settings.sampling.max_tokens, window - num_prompt),
             left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),
         ),
+        continues,
         found,
     )
+
+
+def _sizes(history: Sequence[int], chats: Sequence[Sequence[ChatMessage]]) -> list[tuple[int, int]]:
+    """The tokens of each earlier question, and of its answer with its calls."""
+    pairs, start = [], 0
+    for exchange in chats:
+        end = start + len(exchange)
+        pairs.append((history[start], sum(history[start + 1 : end])))
+        start = end
+    return pairs
 
 
 class _SourceCounting:
@@ -130,12 +159,14 @@ class _SourceCounting:
         engine: Engine,
         before: Sequence[ChatMessage],
         last: Sequence[ChatMessage],
+        tools: Sequence[ToolSchema],
         *,
         continues: bool,
     ) -> None:
         self._engine = engine
         self._before = before
         self._last = last
+        self._tools = tools
         self._continues = continues
 
     async def fit(self, found: SourcesPart, budget: int, num_plain: int) -> tuple[SourcesPart, int]:
@@ -156,7 +187,9 @@ class _SourceCounting:
         question = self._last[0]
         with_them = ChatMessage(question.role, with_sources(question.content, sources))
         messages = [*self._before, with_them, *self._last[1:]]
-        counted = await self._engine.count(messages, continue_last=self._continues)
+        counted = await self._engine.count(
+            messages, continue_last=self._continues, tools=self._tools
+        )
         return counted.message_tokens[len(self._before)]
 
 
@@ -165,11 +198,11 @@ def _system_messages(settings: Settings) -> list[ChatMessage]:
     return [ChatMessage("system", text)] if text else []
 
 
-def _as_chats(question: Message, answer: Message) -> tuple[ChatMessage, ChatMessage]:
+def _as_chats(question: Message, answer: Message) -> list[ChatMessage]:
     """An earlier exchange as the model is given it: just as it was given the question then."""
     found = sources_of(answer)
     asked = with_sources(question.text, found.sources if found else ())
-    return ChatMessage(question.role, asked), ChatMessage(answer.role, answer.text)
+    return [ChatMessage(question.role, asked), *finished_messages(answer)]
 
 
 def _pair(

@@ -11,14 +11,24 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from chatbot.conversation.draft import AnswerDraft, with_found
+from chatbot.conversation.draft import AnswerDraft, sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_sources import TurnSources
+from chatbot.conversation.turn_tools import TurnTools, tool_call_event
 from chatbot.engine.client import Engine, Generation
-from chatbot.engine.protocol import Delta, Generated, SamplingApplied
+from chatbot.engine.protocol import (
+    Delta,
+    Generated,
+    SamplingApplied,
+    ThinkingDelta,
+    ToolCallBroken,
+    ToolCallReady,
+    ToolCallStarted,
+)
 from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
     PromptBuilt,
@@ -26,6 +36,9 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtDelta,
+    ToolCallBegun,
+    ToolFinished,
     TurnEvent,
     TurnFinished,
     TurnStarted,
@@ -35,8 +48,10 @@ from chatbot.messages import (
     Message,
     SourcesPart,
     Statistics,
+    ToolCallPart,
 )
 from chatbot.settings import Precision, Sampling, Settings
+from chatbot.terminal_text import clean_line
 
 ResultT = TypeVar("ResultT")
 
@@ -61,6 +76,8 @@ class Turn:
         journal: Journal | None = None,
         begun: Message | None = None,
         knowledge: Knowledge | None = None,
+        tools: Tools | None = None,
+        schema: str = "",
     ) -> None:
         """Prepare to answer.
 
@@ -72,6 +89,8 @@ class Turn:
             journal: keeps the answer on the disk while it is being made.
             begun: an answer that is there already, to go on with in its last sentence.
             knowledge: the folders to search for sources; None for none.
+            tools: what the model may call; None for nothing.
+            schema: a JSON schema to hold the whole answer to; then nothing is called.
         """
         self._engine = engine
         self._conversation = conversation
@@ -83,10 +102,12 @@ class Turn:
         self._may_ask = asyncio.Event()
         """The sources are there, and the model is to be asked."""
         self._draft = AnswerDraft(question, settings, self._sources, begun)
+        self._tools = TurnTools(None if schema else tools, self._context)
+        self._schema = schema
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
         self._end: tuple[FinishReason, Statistics] | None = None
-        """How the engine ended the answer."""
+        """How the engine ended the last message of the answer."""
         self._flush_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -97,6 +118,7 @@ class Turn:
     def stop(self) -> None:
         """End the answer at the next token; what there is of it is kept."""
         self._stop.set()
+        self._tools.stop()
         if self._generation:
             self._generation.cancel()
 
@@ -123,20 +145,33 @@ class Turn:
                     yield SearchStarted(self._sources.folders)
                     # Meanwhile the model is loaded: neither waits for the other.
                     await self._until_stopped(self._sources.search())
-                if declining := self._sources.decline():
+                # Whoever switches tools on wants the model asked.
+                declining = "" if self._tools.are_chosen else self._sources.decline()
+                if declining:
                     self._draft.is_by_program, reason = True, "stop"
                     for event in self._declined(declining):
                         yield event
-                else:
-                    self._may_ask.set()
+                self._may_ask.set()
+                has_to_ask = not declining
+                while has_to_ask:
                     generation, built = await self._until_stopped(begin)
-                    if self._sources.part and not self._begun:
+                    if self._sources.part and not (self._begun or self._draft.has_calls):
                         yield SourcesFound(self._sources.part)
                     yield built
                     async with aclosing(self._generate(generation)) as events:
                         async for event in events:
                             yield event
-                    reason, statistics = self._end or (reason, None)
+                    if self._end is None:
+                        break
+                    reason, cost = self._end
+                    statistics = sum_of_rounds(statistics, cost)
+                    has_to_ask = self._tools.are_to_run and reason in ("tool_calls", "stop")
+                    if has_to_ask:
+                        reason = "cancelled"  # until the model has said what it makes of them
+                        async with aclosing(self._run_tools(built, cost)) as results:
+                            async for event in results:
+                                yield event
+                        begin = asyncio.ensure_future(self._begin())
             finally:
                 _give_up(begin)
         except _Stopped:
@@ -146,9 +181,12 @@ class Turn:
         finally:
             if self._flush_timer:
                 self._flush_timer.cancel()
-            if self._generation and statistics is None:
+            if self._generation and self._end is None:
                 self._generation.cancel()
             rest = self._draft.finish()
+            given_up = self._tools.give_up()
+            for result in given_up:
+                self._draft.put(result)
             answer = self._draft.as_message(reason, error, statistics)
             if self._begun:
                 self._conversation.replace(answer)
@@ -156,6 +194,8 @@ class Turn:
                 self._conversation.add(answer)
         if rest:
             yield TextDelta(rest)
+        for result in given_up:
+            yield ToolFinished(result)
         # The answer is shown and kept already; what follows can cost nothing of it.
         if found := await self._support(answer):
             answer = msgspec.structs.replace(answer, parts=with_found(answer.parts, found))
@@ -181,11 +221,54 @@ class Turn:
                         if text := self._draft.feed(raw):
                             self._flush_soon()
                             yield TextDelta(text, num_tokens)
+                    case ThinkingDelta(text=raw, num_tokens=num_tokens):
+                        if text := self._draft.feed_thinking(raw):
+                            self._flush_soon()
+                            yield ThoughtDelta(text, num_tokens)
+                    case ToolCallStarted(name=name):
+                        yield ToolCallBegun(clean_line(name, 64))
+                    case ToolCallReady(name=name, arguments=arguments, raw=raw):
+                        for noted in self._note(self._tools.called(name, arguments, raw)):
+                            yield noted
+                    case ToolCallBroken(name=name, raw=raw, reason=why):
+                        for noted in self._note(self._tools.broken(name, raw, why)):
+                            yield noted
                     case SamplingApplied(sampling=sampling):
                         for changed in self._draft.note_changes(sampling):
                             yield changed
                     case Generated(finish_reason=reason, statistics=statistics):
                         self._end = (reason, statistics)
+
+    def _note(self, call: ToolCallPart) -> Iterator[TurnEvent]:
+        """Keep a call, behind the text that stands before it."""
+        if rest := self._draft.finish():
+            yield TextDelta(rest)
+        self._draft.put(call)
+        self._flush_soon()
+        yield tool_call_event(call)
+
+    async def _run_tools(self, built: PromptBuilt, cost: Statistics) -> AsyncGenerator[TurnEvent]:
+        """Carry out the calls that the model has just made.
+
+        Raises:
+            _Stopped: the user would rather not wait.
+        """
+        if self._stop.is_set():
+            raise _Stopped
+        taken = built.num_prompt_tokens + cost.num_new_tokens
+        part = self._sources.part
+        events = self._tools.run_round(
+            is_tainted=part is not None and bool(part.sources),
+            num_tokens_left=built.context_length - taken,
+        )
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, ToolFinished):
+                    self._draft.put(event.result)
+                    self._flush_soon()
+                yield event
+        if self._stop.is_set():
+            raise _Stopped
 
     async def _support(self, answer: Message) -> SourcesPart | None:
         """What each sentence rests on; None when there is nothing to hold it against, or the
@@ -223,14 +306,16 @@ class Turn:
                 info = self._draft.info = await self._engine.ensure_loaded(model, precision)
                 await self._may_ask.wait()
                 settings = self._settings()
+                tools = self._tools.schemas(info)
                 prompt = await build_prompt(
                     self._engine,
                     self._path(),
                     settings,
                     info,
                     pinned=self._conversation.pinned,
-                    continues=bool(self._begun),
+                    begun=self._so_far(),
                     found=self._sources.part,
+                    tools=tools,
                 )
             except (ContextError, ModelError):
                 if self._is_set(model, precision):
@@ -240,13 +325,17 @@ class Turn:
             if self._is_set(model, precision):
                 break
         self._sources.part = prompt.found
-        self._draft.start(settings.sampling)
+        if not self._draft.has_calls:
+            self._draft.start(settings.sampling)
+        self._end = None
         # With nothing awaited since the look at the settings, no other load comes in between.
         self._generation = self._engine.generate(
             prompt.messages,
             settings.sampling,
             prompt.built.context_length,
-            continue_last=bool(self._begun),
+            continue_last=prompt.continues,
+            tools=tools,
+            schema=self._schema,
         )
         return self._generation, prompt.built
 
@@ -255,7 +344,17 @@ class Turn:
         return (settings.model, settings.precision) == (model, precision)
 
     def _path(self) -> tuple[Message, ...]:
-        return self._conversation.path((self._begun or self._question).id)
+        return self._conversation.path(self._question.id)
+
+    def _context(self) -> tuple[Message, ...]:
+        """All that the model may have before its eyes, or had when it wrote what it has."""
+        return (*self._path(), *((self._begun,) if self._begun else ()))
+
+    def _so_far(self) -> Message | None:
+        """The answer as it stands, where it is to be gone on with."""
+        if not (self._begun or self._draft.has_calls):
+            return None
+        return self._draft.as_message("interrupted", "", None)
 
     def _earlier_question(self) -> str:
         """The question before this one on its branch; empty when there is none."""

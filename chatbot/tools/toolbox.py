@@ -57,6 +57,8 @@ class ToolBox:
         """
         self._settings = settings
         self._choices = dict(settings.choices)
+        self.has_defaults = True
+        """Harmless built-in tools are on where nothing else is chosen."""
         self._only: frozenset[str] | None = None
         self._save = save
         self._save_problem = ""
@@ -99,6 +101,16 @@ class ToolBox:
             )
             for definition in self._catalogue.tools.values()
         )
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether a tool is on because the user switched it on."""
+        if self._only is not None:
+            return bool(self._only)
+        return any(info.is_on and self._is_chosen(info.definition.name) for info in self.tools)
+
+    def _is_chosen(self, name: str) -> bool:
+        return bool(self._choices.get(name, ToolChoice()).on)
 
     @property
     def servers(self) -> tuple[ServerInfo, ...]:
@@ -261,11 +273,11 @@ class ToolBox:
         return await self._catalogue.run(definition, arguments, max_result_bytes)
 
     def _is_on(self, definition: ToolDefinition) -> bool:
-        """Whether a tool is on: as chosen, and else if it is built in and harmless."""
+        """Whether a tool is on: as chosen, and else, by default, if built in and harmless."""
         if self._only is not None:
             return definition.name in self._only
         chosen = self._choices.get(definition.name, ToolChoice()).on
-        default = definition.origin == "built-in" and definition.is_harmless
+        default = self.has_defaults and definition.origin == "built-in" and definition.is_harmless
         return default if chosen is None else chosen
 
     def _known(self, name: str) -> ToolDefinition:

@@ -76,7 +76,8 @@ class ToolTurn:
         """Use ``ToolBox.begin_turn``."""
         self._tools = tools
         self._approver = approver
-        self._max_result_bytes = max_result_bytes
+        self.max_result_bytes = max_result_bytes
+        """Longest result from now on: what there is room for."""
         self._num_rounds = 0
         self._last_round: dict[str, str] = {}
         """The calls of the last round, and in a few words what came of each."""
@@ -98,6 +99,7 @@ class ToolTurn:
         self,
         calls: Sequence[ToolCall],
         on_start: Callable[[ToolCall, dict[str, Any]], None] = lambda call, arguments: None,
+        on_end: Callable[[ToolOutcome], None] = lambda outcome: None,
     ) -> tuple[ToolOutcome, ...]:
         """Run the calls that the model made at once, beside one another.
 
@@ -108,6 +110,7 @@ class ToolTurn:
         Args:
             calls: of more than ``MAX_CALLS_PER_ROUND`` the others are not run.
             on_start: told of each call, with its checked arguments, when it begins to run.
+            on_end: told of each outcome as soon as there is one.
 
         Returns:
             One outcome for each call, in their order.
@@ -122,13 +125,16 @@ class ToolTurn:
                         raise ToolError(f"Make at most {MAX_CALLS_PER_ROUND} calls at once.")
                     prepared = await self._prepare(call, index, seen)
                 except _RefusedError as refused:
+                    on_end(refused.outcome)
                     tasks.append(refused.outcome)
                     continue
                 except ToolError as error:
-                    tasks.append(_refusal(call, {}, error))
+                    outcome = _refusal(call, {}, error)
+                    on_end(outcome)
+                    tasks.append(outcome)
                     continue
                 on_start(call, prepared.arguments)
-                tasks.append(group.create_task(self._execute(prepared)))
+                tasks.append(group.create_task(self._execute(prepared, on_end)))
         outcomes = tuple(t if isinstance(t, ToolOutcome) else t.result() for t in tasks)
         self._last_round = seen.carried | {
             key: _gist(outcomes[index])
@@ -191,20 +197,22 @@ class ToolTurn:
             raise ToolError(f"{name} is called twice at once with these arguments; use the first.")
         seen.indexes[key] = index
 
-    async def _execute(self, prepared: _Prepared) -> ToolOutcome:
+    async def _execute(
+        self, prepared: _Prepared, on_end: Callable[[ToolOutcome], None]
+    ) -> ToolOutcome:
         """Run an allowed call."""
         result, message = "", ""
         start = time.monotonic()
         try:
             result = await self._tools.execute(
-                prepared.definition, prepared.arguments, self._max_result_bytes
+                prepared.definition, prepared.arguments, self.max_result_bytes
             )
         except ToolChangedError as error:
             message = str(error)
             self._repeatable.add(_key(prepared.definition.name, prepared.arguments))
         except ToolError as error:
             message = str(error)
-        return ToolOutcome(
+        outcome = ToolOutcome(
             call_id=prepared.call.id,
             name=prepared.definition.name,
             arguments=prepared.arguments,
@@ -213,6 +221,8 @@ class ToolTurn:
             seconds=time.monotonic() - start,
             approved_by=prepared.approved_by,
         )
+        on_end(outcome)
+        return outcome
 
 
 class _Seen(msgspec.Struct):

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
+import msgspec
+
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import (
     AnswerEvent,
@@ -13,14 +15,35 @@ from chatbot.engine.protocol import (
     ModelInfo,
     Rendered,
     SamplingApplied,
+    ThinkingDelta,
+    ToolCallBroken,
+    ToolCallReady,
+    ToolCallStarted,
     ToolSchema,
 )
 from chatbot.errors import ChatbotError, ModelError
 from chatbot.messages import FinishReason, Statistics
 from chatbot.settings import Precision, Sampling
 
-Step = str | ChatbotError | asyncio.Event | Callable[[], None]
-"""A piece of text to say, an error to raise, a gate to wait at, or something to do."""
+Step = (
+    str
+    | ThinkingDelta
+    | ToolCallStarted
+    | ToolCallReady
+    | ToolCallBroken
+    | ChatbotError
+    | asyncio.Event
+    | Callable[[], None]
+)
+"""A piece of text to say, an event to send, an error to raise, a gate to wait at, or something
+to do."""
+
+
+def call(name: str, arguments: str = "{}", index: int = 0) -> ToolCallReady:
+    """A call, as the engine tells of it."""
+    raw = f"<call>{name} {arguments}</call>"
+    return ToolCallReady(request_id=1, index=index, name=name, arguments=arguments, raw=raw)
+
 
 STATISTICS = Statistics(
     num_prompt_tokens=9,
@@ -56,6 +79,13 @@ class FakeEngine:
     def __init__(self, *script: Step, context_length: int = 100) -> None:
         self.status = EngineStatus()
         self.script: Sequence[Step] = script
+        self.rounds: list[Sequence[Step]] = []
+        """Scripts of the next answers, one each; ``script`` follows."""
+        self.dialect = "hermes"
+        self.tools: list[tuple[str, ...]] = []
+        """Names of the tools that each answer was given."""
+        self.schemas: list[str] = []
+        self.continued: list[bool] = []
         self.context_length = context_length
         self.missing: set[str] = set()
         """Models that cannot be loaded."""
@@ -77,6 +107,7 @@ class FakeEngine:
         if model in self.missing:
             raise ModelError(f"There is no model {model}.")
         info = info_of(model, precision, self.context_length)
+        info = msgspec.structs.replace(info, tool_dialect=self.dialect)
         self.status = EngineStatus(state="ready", info=info)
         return info
 
@@ -119,7 +150,11 @@ class FakeEngine:
         schema: str = "",
     ) -> "FakeGeneration":
         self.prompts.append(tuple(messages))
-        generation = FakeGeneration(self.script, sampling, context_length)
+        self.tools.append(tuple(tool.name for tool in tools))
+        self.schemas.append(schema)
+        self.continued.append(continue_last)
+        script = self.rounds.pop(0) if self.rounds else self.script
+        generation = FakeGeneration(script, sampling, context_length)
         self.generations.append(generation)
         return generation
 
@@ -156,6 +191,11 @@ class FakeGeneration:
             if isinstance(step, str):
                 num_tokens += 1
                 yield Delta(request_id=1, text=step, num_tokens=num_tokens)
+            elif isinstance(step, ToolCallReady):
+                reason = "tool_calls"
+                yield step
+            elif isinstance(step, ThinkingDelta | ToolCallStarted | ToolCallBroken):
+                yield step
         yield Generated(request_id=1, finish_reason=reason, statistics=STATISTICS)
 
     async def _pass(self, gate: asyncio.Event) -> None:

@@ -158,11 +158,18 @@ def _cleaned_part(part: Part) -> Part:
         case SourcesPart():
             return _cleaned_sources(part)
         case ToolCallPart(id=call_id, name=name, arguments=arguments):
+            # Without the model's own tokens: those of a stranger could pass for a template's.
             return ToolCallPart(
                 id=clean_line(call_id), name=clean_line(name), arguments=clean(arguments)
             )
-        case ToolResultPart(call_id=call_id, text=text, is_error=is_error):
-            return ToolResultPart(call_id=clean_line(call_id), text=clean(text), is_error=is_error)
+        case ToolResultPart():
+            return msgspec.structs.replace(
+                part,
+                call_id=clean_line(part.call_id),
+                text=clean(part.text),
+                seconds=max(0.0, _number(part.seconds)),
+                approved_by=clean_line(part.approved_by, 40),
+            )
         case ImagePart(media_type=media_type, data=data):
             return part_of_image(media_type, data)
 

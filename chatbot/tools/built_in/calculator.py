@@ -8,14 +8,16 @@ and every operand and result is bounded before it is computed. Whole numbers are
 import ast
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from chatbot.errors import ToolError
 from chatbot.tools.decorator import tool
 
 Number = int | float
 
-MAX_LENGTH: Final = 1000
+MAX_LENGTH: Final = 500
 """Characters of an expression."""
 MAX_DEPTH: Final = 50
 """Operators and calls within one another."""
@@ -30,8 +32,8 @@ _TYPED: Final = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "^":
 
 
 @tool(reaches_network=False, writes=False)
-def calculate(expression: str) -> str:
-    """Compute an arithmetic expression, such as 17 * 23 or sqrt(2) / 3.
+def calculate(expression: Annotated[str, msgspec.Meta(max_length=MAX_LENGTH)]) -> str:
+    """Work out an arithmetic expression.
 
     Args:
         expression: Numbers, + - * / // % **, parentheses, the constants pi, e and tau, and

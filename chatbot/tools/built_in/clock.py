@@ -5,11 +5,12 @@ from datetime import datetime
 
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
+from chatbot.tools.built_in.parameters import Line
 from chatbot.tools.decorator import tool
 
 
 @tool(reaches_network=False, writes=False)
-def current_time(timezone: str = "") -> str:
+def current_time(timezone: Line = "") -> str:
     """Tell the present date, weekday and time.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
+from chatbot.tools.built_in.parameters import Line
 from chatbot.tools.decorator import tool
 
 _UNIT: Final = re.compile(r"[\w°µμ²³ /*^().\-%'\"]{1,60}")
@@ -14,7 +15,7 @@ _TEMPERATURES: Final = {"C": "degC", "F": "degF", "K": "kelvin"}
 
 
 @tool(reaches_network=False, writes=False)
-def convert_units(value: float, from_unit: str, to_unit: str) -> str:
+def convert_units(value: float, from_unit: Line, to_unit: Line) -> str:
     """Convert a quantity from one unit of measure to another, such as 5 miles to km.
 
     Args:

@@ -4,15 +4,19 @@ Its answers are data from outside: only numbers and short names are taken out of
 """
 
 import json
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
+
+import msgspec
 
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
 from chatbot.tools.built_in.fetching import base_url, fetch
+from chatbot.tools.built_in.parameters import Line
 from chatbot.tools.decorator import tool
 
 SERVICE: Final = "The weather service"
+MAX_DAYS: Final = 7
 ATTRIBUTION: Final = "Weather data by Open-Meteo.com (CC BY 4.0)."
 
 _PLACES: Final = "https://geocoding-api.open-meteo.com"
@@ -59,7 +63,11 @@ _CODES: Final = {
 
 
 @tool(reaches_network=True, writes=False)
-def get_weather(place: str, days: int = 1, units: Literal["metric", "imperial"] = "metric") -> str:
+def get_weather(
+    place: Line,
+    days: Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)] = 1,
+    units: Literal["metric", "imperial"] = "metric",
+) -> str:
     """Tell the present weather at a place, and the forecast for the next days.
 
     Args:
@@ -69,8 +77,8 @@ def get_weather(place: str, days: int = 1, units: Literal["metric", "imperial"] 
     """
     if not place.strip():
         raise ToolError("Name a place, such as Paris, France.")
-    if not 1 <= days <= 7:
-        raise ToolError("Ask for 1 to 7 days.")
+    if not 1 <= days <= MAX_DAYS:
+        raise ToolError(f"Ask for 1 to {MAX_DAYS} days.")
     found = _find_place(place.strip()[:100])
     query: dict[str, Any] = {
         "latitude": _number(found, "latitude"),

@@ -6,13 +6,16 @@ ddgs and prove themselves by their certificates, so that a name server that lies
 check and the connection gains nothing. Titles and excerpts are text of strangers.
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
 from chatbot.tools.built_in.addresses import public_addresses
 from chatbot.tools.built_in.fetching import MAX_BYTES, MAX_REDIRECTS, base_url, origin
+from chatbot.tools.built_in.parameters import Line
 from chatbot.tools.decorator import tool
 
 SERVICE: Final = "The web search"
@@ -27,7 +30,9 @@ _ENGINES: Final = "duckduckgo,brave,mojeek,yahoo,wikipedia"
 
 
 @tool(reaches_network=True, writes=False, needs="ddgs")
-def search_web(query: str, max_results: int = 5) -> str:
+def search_web(
+    query: Line, max_results: Annotated[int, msgspec.Meta(ge=1, le=MAX_RESULTS)] = 5
+) -> str:
     """Search the web and return titles, addresses and excerpts of the best pages.
 
     Args:
