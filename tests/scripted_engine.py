@@ -3,7 +3,9 @@
 Started by tests in place of ``python -m chatbot.engine``. The environment is its script:
 ``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
 between two words. A question of the form ``exit N`` ends the process with that status,
-``kill`` kills it after three words. Models called ``missing…`` cannot be loaded.
+``kill`` kills it after three words. Models called ``missing…`` cannot be loaded. A line ``think
+…`` is thought before the answer, and one ``call NAME JSON`` calls a tool if there are any; what
+the tools said is then the answer. ``SCRIPT_DIALECT`` is the model's way to call.
 """
 
 import os
@@ -31,6 +33,9 @@ from chatbot.engine.protocol import (
     Rendered,
     SamplingApplied,
     SetSampling,
+    ThinkingDelta,
+    ToolCallReady,
+    ToolCallStarted,
     Unload,
     Unloaded,
 )
@@ -53,6 +58,9 @@ def answer_to(request: Generate) -> str:
     if file := os.environ.get("SCRIPT_ANSWER"):
         return Path(file).read_bytes().decode("utf-8", "surrogatepass")
     question = request.messages[-1].content
+    if request.messages[-1].role == "tool":
+        results = [m.content for m in request.messages if m.role == "tool"]
+        return f"The tools said: {'; '.join(results)}"
     return f"You said: {question}\n\nThat is **all** there is to say about it."
 
 
@@ -60,6 +68,34 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     question = request.messages[-1].content
     sampling = request.sampling
     reason = "stop"
+    for line in question.splitlines() if request.messages[-1].role == "user" else ():
+        if line.startswith("think "):
+            for number, word in enumerate(line[6:].split(), 1):
+                thought = ThinkingDelta(request_id=request.id, text=f"{word} ", num_tokens=number)
+                channel.send(thought)
+                time.sleep(DELAY)
+        elif line.startswith("call ") and request.tools:
+            name, _, arguments = line[5:].partition(" ")
+            index = question.splitlines().index(line)
+            channel.send(ToolCallStarted(request_id=request.id, index=index, name=name))
+            channel.send(
+                ToolCallReady(
+                    request_id=request.id, index=index, name=name, arguments=arguments, raw=line
+                )
+            )
+            reason = "tool_calls"
+    if reason == "tool_calls":
+        statistics = Statistics(
+            num_prompt_tokens=20,
+            num_cached_tokens=0,
+            num_new_tokens=5,
+            first_token_seconds=0.01,
+            decode_seconds=0.1,
+        )
+        channel.send(
+            Generated(request_id=request.id, finish_reason="tool_calls", statistics=statistics)
+        )
+        return
     pieces = re.findall(r"\S+\s*|\s+", answer_to(request))
     num_new = 0
     later = []
@@ -131,6 +167,7 @@ def main() -> None:
                     context_length=WINDOW,
                     num_parameters=134_515_008,
                     load_seconds=LOAD_SECONDS,
+                    tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
             case Count(messages=messages, continue_last=continues):

@@ -71,8 +71,7 @@ def answer_messages(parts: Sequence[Part]) -> list[ChatMessage]:
     rounds = [_Round()]
     has_words = False
     for part in parts:
-        starts_anew = not isinstance(part, ToolCallPart | ToolResultPart | SourcesPart)
-        if starts_anew and rounds[-1].calls:
+        if rounds[-1].results and not isinstance(part, ToolResultPart):
             rounds.append(_Round())
         if isinstance(part, TextPart):
             if has_words and not rounds[-1].content:

@@ -6,7 +6,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -37,11 +37,14 @@ from chatbot.tui.setting_controls import SettingChosen
 from chatbot.tui.sidebar import Sidebar
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.themes import load_themes
+from chatbot.tui.tools_watch import ToolsWatch
 from chatbot.tui.turn_rendering import render_turn, show_path
 
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
+    from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
     from chatbot.tui.folder_list import FolderList
+    from chatbot.tui.tool_list import ToolList
 
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
@@ -98,6 +101,7 @@ class ChatApp(App[int]):
         self._status = StatusLine(id="status")
         self._sidebar = Sidebar(self.manager.settings, self._theme_names)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
+        self._tools = ToolsWatch(self, session.tools)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -131,6 +135,7 @@ class ChatApp(App[int]):
         self.load_model()
         await self._sidebar.fill()
         self._knowledge.start()
+        self._tools.start()
         gc.freeze()
         gc.enable()
 
@@ -241,9 +246,15 @@ class ChatApp(App[int]):
         if event.name in ("model", "precision"):
             self.load_model()
 
-    # By its name, because the class is not there before the first frame.
+    # By their names, because the classes are not there before the first frame.
     def on_folder_list_switched(self, event: "FolderList.Switched") -> None:
         self._knowledge.switch(event.path, is_on=event.is_on)
+
+    def on_tool_list_switched(self, event: "ToolList.Switched") -> None:
+        self._tools.switch(event.name, is_on=event.is_on)
+
+    def on_tool_list_policy_chosen(self, event: "ToolList.PolicyChosen") -> None:
+        self._tools.set_policy(event.name, event.policy)
 
     @on(ChatView.FocusLost)
     def _refocus(self) -> None:
@@ -495,6 +506,27 @@ class ChatApp(App[int]):
         """Show the knowledge folders in the sidebar, and what is being done to them."""
         self._sidebar.show_folders(knowledge.folders)
         self._status.knowledge = work
+
+    def show_tools(
+        self,
+        tools: "Sequence[ToolInfo]",
+        servers: "Sequence[ServerInfo]",
+        problems: Sequence[str],
+    ) -> None:
+        """Show the tools in the sidebar."""
+        self._sidebar.show_tools(tools, servers, problems)
+
+    async def ask_approval(self, request: "ApprovalRequest") -> "Decision":
+        """Ask whether a tool may run; a turn that is stopped takes the question away."""
+        from chatbot.tui.approval_screen import ApprovalScreen
+
+        screen = ApprovalScreen(request)
+        try:
+            return await self.push_screen_wait(screen)
+        except asyncio.CancelledError:
+            if screen.is_attached:
+                screen.dismiss("no")
+            raise
 
     def open_screen(self, make: Callable[[], Screen[Any]]) -> None:
         """Show a screen over this one."""

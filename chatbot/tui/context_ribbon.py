@@ -33,13 +33,17 @@ def shares(built: PromptBuilt) -> tuple[Share, ...]:
         + built.num_history_tokens
         + built.num_source_tokens
         + built.num_question_tokens
+        + built.num_tool_tokens
+        + built.num_result_tokens
     )
     free = built.context_length - built.num_prompt_tokens - built.room
     return (
         Share("system", built.num_system_tokens, "█", "$secondary"),
+        Share("tools", built.num_tool_tokens, "▥", "$warning"),
         Share("history", built.num_history_tokens, "▓", "$primary"),
         Share("sources", built.num_source_tokens, "▤", "$success"),
         Share("question", built.num_question_tokens, "▒", "$accent"),
+        Share("answer so far", built.num_result_tokens, "▧", "$accent"),
         Share("template", built.num_prompt_tokens - named, "▚", "$foreground-muted"),
         Share("room for the answer", built.room, "░", "$foreground-muted"),
         Share("free", free, "·", "$foreground-muted"),

@@ -59,6 +59,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "fork": Key("f", "begin a new chat with all up to here", "message"),
     "pin": Key("p", "keep in the window, or no longer", "message"),
     "delete": Key("delete", "delete it with all below; /undo brings it back", "message"),
+    "fold": Key("x", "open or close thoughts and tool calls of an answer", "message"),
     "sources": Key("s", "all that was found for an answer, with scores", "message"),
     **{
         f"source_{number}": Key(

@@ -4,7 +4,6 @@ import re
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import widgets
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -13,15 +12,19 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from chatbot.conversation.source_block import sources_of
-from chatbot.messages import Making, Message, SettingChange, SourcesPart
-from chatbot.tui.answer_text import marked_text
+from chatbot.messages import (
+    Making,
+    Message,
+    SettingChange,
+    SourcesPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from chatbot.tui.answer_body import AnswerBody
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 from chatbot.tui.markdown import safe_markdown
-from chatbot.tui.setting_marks import with_marks
 
 if TYPE_CHECKING:
-    from textual.widgets.markdown import MarkdownStream
-
     from chatbot.tui.sources_view import SourcesView
 
 UPDATES_PER_SECOND: Final = 20
@@ -98,9 +101,10 @@ class QuestionView(MessageView):
 
 
 class AnswerView(MessageView):
-    """An answer: Markdown that grows, under it what it rests on, and how it was made."""
+    """An answer as it grows, under it what it rests on, and how it was made."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        bind("fold"),
         bind("sources", "act('sources')"),
         *(
             bind(f"source_{number}", f"act('source_{number}')")
@@ -119,10 +123,7 @@ class AnswerView(MessageView):
         super().__init__(message_id)
         self._message = message
         self._variant = variant
-        self._parts: list[str] = []
         self._changes: list[SettingChange] = []
-        self._num_written = 0
-        """Characters of the marked text that are on the screen."""
         self._num_tokens = 0
         self._rest_until = 0.0
         self._found: SourcesPart | None = None
@@ -130,14 +131,13 @@ class AnswerView(MessageView):
         self._found_words = ""
         """What the search came to, in the foot while the answer is written."""
         self._sources: SourcesView | None = None
-        self._body = safe_markdown(marked_text(message) if message else "")
+        self._body = AnswerBody(message)
         self._foot = Static("", markup=False, classes="message-foot")
-        self._stream: MarkdownStream | None = None
         self._timer: Timer | None = None
 
     @property
     def text(self) -> str:
-        return self._message.text if self._message else "".join(self._parts)
+        return self._message.text if self._message else self._body.text
 
     @property
     def found(self) -> SourcesPart | None:
@@ -155,7 +155,6 @@ class AnswerView(MessageView):
             self._show_making(self._message.making)
         elif self._message is None:
             self.add_class("-streaming")
-            self._stream = widgets.Markdown.get_stream(self._body)
             self._timer = self.set_interval(1 / UPDATES_PER_SECOND, self._write_new)
 
     def say(self, text: str) -> None:
@@ -173,8 +172,29 @@ class AnswerView(MessageView):
 
     def append(self, text: str, num_tokens: int) -> None:
         """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
-        self._parts.append(text)
+        self._body.append(text)
         self._num_tokens = num_tokens
+
+    def think(self, text: str, num_tokens: int) -> None:
+        """Add a piece of what the model thinks."""
+        self._body.think(text)
+        self._num_tokens = num_tokens
+
+    async def add_call(self, call: ToolCallPart) -> None:
+        """Show a call of a tool, behind the text so far."""
+        await self._body.add_call(call, self._changes)
+
+    def start_call(self, call_id: str) -> None:
+        """Show that a call runs."""
+        self._body.start_call(call_id)
+
+    def end_call(self, result: ToolResultPart) -> None:
+        """Show what became of a call."""
+        self._body.end_call(result)
+
+    def action_fold(self) -> None:
+        """Open the thoughts and calls of the answer, or close them."""
+        self._body.toggle()
 
     def mark(self, change: SettingChange) -> None:
         """Show here that the answer goes on with another setting."""
@@ -186,10 +206,7 @@ class AnswerView(MessageView):
         self._variant = variant
         if self._timer:
             self._timer.stop()
-        if self._stream:
-            await self._stream.stop()
-        # The stream leaves a long code block with stale highlighting; one full update does not.
-        await self._body.update(marked_text(message))
+        await self._body.finish(message)
         self.remove_class("-streaming")
         await self._show_sources()
         if message.making:
@@ -220,12 +237,9 @@ class AnswerView(MessageView):
         started = monotonic()
         if started < self._rest_until:
             return
-        marked = with_marks("".join(self._parts), self._changes, is_complete=False)
-        if len(marked) > self._num_written and self._stream:
-            new = marked[self._num_written :]
-            self._num_written = len(marked)
-            self.say(f"{self._found_words}{self._num_tokens} tokens")
-            await self._stream.write(new)
+        if await self._body.draw(self._changes):
+            thinking = "thinking · " if self._body.is_thinking else ""
+            self.say(f"{self._found_words}{thinking}{self._num_tokens} tokens")
             self.call_after_refresh(self._rest, started)
 
     def _rest(self, started: float) -> None:

@@ -13,7 +13,9 @@ from chatbot.tui.setting_controls import ChoiceControl, TextControl, control_for
 
 if TYPE_CHECKING:
     from chatbot.conversation.folders import FolderState
+    from chatbot.tools.values import ServerInfo, ToolInfo
     from chatbot.tui.folder_list import FolderList
+    from chatbot.tui.tool_list import ToolList
 
 KNOWLEDGE: Final = (
     *("num_sources", "relevance_threshold", "grounding"),
@@ -30,6 +32,7 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._settings = settings
         self._folders: FolderList | None = None
         self._states: tuple[FolderState, ...] = ()
+        self._tools: ToolList | None = None
         self._controls = {spec.name: control_for(spec) for spec in SPECS}
         self._theme = ChoiceControl(
             Spec(
@@ -48,7 +51,9 @@ class Sidebar(VerticalScroll, can_focus=False):
         grouped = (*model, *sampling, *KNOWLEDGE)
         rest = [spec.name for spec in SPECS if spec.name not in grouped]
         from chatbot.tui.folder_list import FolderList
+        from chatbot.tui.tool_list import ToolList
 
+        self._tools = ToolList(id="tools-in-force")
         self._folders = FolderList(id="folders-in-force")
         self._folders.show_folders(self._states)
         widgets: list[Widget] = []
@@ -56,11 +61,14 @@ class Sidebar(VerticalScroll, can_focus=False):
             ("Model", model),
             ("Sampling · acts at the next token", sampling),
             ("Knowledge", KNOWLEDGE),
+            ("Tools", ()),
             ("Conversation", rest),
         ):
             widgets.append(Label(title, classes="group-title"))
             if title == "Knowledge":
                 widgets.append(self._folders)
+            if title == "Tools":
+                widgets.append(self._tools)
             widgets += [self._controls[name] for name in names]
         await self.mount_all([*widgets, Label("Screen", classes="group-title"), self._theme])
         self.show_settings(self._settings)
@@ -77,6 +85,16 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._states = tuple(states)
         if self._folders:
             self._folders.show_folders(states)
+
+    def show_tools(
+        self,
+        tools: "Sequence[ToolInfo]",
+        servers: "Sequence[ServerInfo]",
+        problems: Sequence[str],
+    ) -> None:
+        """Show the tools, and which are on."""
+        if self._tools:
+            self._tools.show_tools(tools, servers, problems)
 
     def show_status(self, status: EngineStatus) -> None:
         """Say below the model what is loaded, or why nothing is."""

@@ -15,6 +15,11 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtDelta,
+    ToolCallBegun,
+    ToolCalled,
+    ToolFinished,
+    ToolRunning,
     TurnEvent,
     TurnFinished,
     TurnStarted,
@@ -63,6 +68,17 @@ async def render_turn(
             case TextDelta(text=text, num_tokens=num_tokens) if view:
                 view.append(text, num_tokens)
                 status.show_progress(num_prompt_tokens, num_tokens)
+            case ThoughtDelta(text=text, num_tokens=num_tokens) if view:
+                view.think(text, num_tokens)
+                status.show_progress(num_prompt_tokens, num_tokens)
+            case ToolCallBegun(name=name) if view:
+                view.say(f"calling {name or 'a tool'}")
+            case ToolCalled(call=call) if view:
+                await view.add_call(call)
+            case ToolRunning(call_id=call_id) if view:
+                view.start_call(call_id)
+            case ToolFinished(result=result) if view:
+                view.end_call(result)
             case SettingChanged(change=change) if view:
                 view.mark(change)
             case SupportFound() if view:

@@ -294,7 +294,7 @@ async def test_marks_of_settings_and_of_sources_stand_beside_each_other(
     app = make_told()
     async with app.run_test(size=(100, 40)) as pilot:
         answer = await ask_and_wait(pilot, app, "What does top-p do?")
-    from chatbot.tui.answer_text import marked_text
+    from chatbot.tui.answer_text import marked_texts
 
     assert answer.making is not None
     middle, second = ANSWER.index("likeliest"), ANSWER.index("queen")
@@ -302,7 +302,7 @@ async def test_marks_of_settings_and_of_sources_stand_beside_each_other(
         SettingChange(offset=offset, name="top_k", old="1", new="2") for offset in (middle, second)
     )
     making = msgspec.structs.replace(answer.making, changes=changes)
-    marked = marked_text(msgspec.structs.replace(answer, making=making))
+    (marked,) = marked_texts(msgspec.structs.replace(answer, making=making))
     mark = "⟦top_k 1 → 2⟧ "
     assert marked == (
         f"Top-p keeps the fewest {mark}likeliest tokens whose probabilities add up to this share. "

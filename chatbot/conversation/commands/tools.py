@@ -1,0 +1,112 @@
+"""Slash commands about tools: which there are, which are on, what they may do; one run by hand."""
+
+from typing import TYPE_CHECKING, Final, get_args
+
+from chatbot.conversation.commands.exchange import clean_code
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.tools import Tools
+from chatbot.errors import CommandError, ToolError
+from chatbot.terminal_text import clean_line
+
+if TYPE_CHECKING:
+    from chatbot.tools.values import ServerInfo, ToolInfo, ToolOutcome
+
+_VERBS: Final = "on NAME, off NAME, ask NAME, allow NAME, deny NAME or refresh"
+
+
+async def _tools(face: Face, arguments: str) -> None:
+    from chatbot.tools.values import Policy
+
+    tools = _tools_of(face)
+    verb, _, name = arguments.partition(" ")
+    verb, name = verb.lower(), name.strip()
+    if not verb:
+        face.show_note(tool_list(tools))
+        return
+    if verb == "refresh":
+        await tools.refresh()
+        face.show_note(tool_list(tools))
+        return
+    policy: Policy | None = next((p for p in get_args(Policy) if p == verb), None)
+    if not name or not (policy or verb in ("on", "off")):
+        raise CommandError(f"/tools takes {_VERBS}; alone it lists the tools.")
+    if policy:
+        tools.box.set_policy(name, policy)
+        face.show_note(f"`{name}`: {_POLICIES[policy]}.")
+    else:
+        tools.box.switch(name, is_on=verb == "on")
+        face.show_note(f"`{name}` is {verb}.")
+    face.show_settings()
+
+
+_POLICIES: Final = {
+    "ask": "you are asked before it runs",
+    "allow": "it runs without a question, unless text of others is in the chat",
+    "deny": "it never runs",
+}
+
+
+def _tools_of(face: Face) -> Tools:
+    if face.manager.tools is None:
+        raise ToolError("There are no tools in this run.")
+    return face.manager.tools
+
+
+def tool_list(tools: Tools) -> str:
+    """Every tool with its state, the servers and what is wrong, as Markdown."""
+    lines = ["**Tools**", "", *map(_line, tools.box.tools)]
+    if tools.box.servers:
+        lines += ["", "**MCP servers**", "", *map(_server_line, tools.box.servers)]
+    problems = [*tools.box.problems, *([tools.problem] if tools.problem else [])]
+    lines += ["", *(f"- ✗ {clean_line(problem, 500)}" for problem in problems)] if problems else []
+    return "\n".join([*lines, "", f"`/tools` {_VERBS}; `/tool NAME ARGUMENTS` runs one."])
+
+
+def _line(info: "ToolInfo") -> str:
+    definition = info.definition
+    mark = "☑" if info.is_on else "☐"
+    about = clean_line(definition.description, 120)
+    return f"- {mark} `{definition.name}` {about} *{state_words(info)}*"
+
+
+def state_words(info: "ToolInfo") -> str:
+    """What a tool does to the world and whether it is asked about, in a few words."""
+    definition = info.definition
+    words = []
+    if definition.reaches_network:
+        words.append("network")
+    if definition.writes:
+        words.append("writes")
+    words.append("always allowed" if info.is_always_allowed else info.policy)
+    if definition.server:
+        words.append(f"of {definition.server}")
+    elif definition.origin == "user":
+        words.append("yours")
+    return " · ".join(words)
+
+
+def _server_line(server: "ServerInfo") -> str:
+    about = server.error or f"{server.num_tools} tools"
+    return f"- `{clean_line(server.name, 64)}` {server.state} · {clean_line(about, 300)}"
+
+
+async def _tool(face: Face, arguments: str) -> None:
+    name, _, text = arguments.partition(" ")
+    if not name:
+        raise CommandError("Name a tool and its arguments: /tool calculate 2+2")
+    outcome = await _tools_of(face).run_by_hand(name, text)
+    face.show_note(_outcome(outcome))
+
+
+def _outcome(outcome: "ToolOutcome") -> str:
+    if outcome.error:
+        return f"`{outcome.name}` ✗ {outcome.error}"
+    fence = "`" * 4
+    text = clean_code(outcome.result)
+    return f"`{outcome.name}` · {outcome.seconds:.1f} s\n\n{fence}text\n{text}\n{fence}"
+
+
+COMMANDS = (
+    Command("tools", "[VERB NAME]", f"lists the tools the model may call, or {_VERBS}.", _tools),
+    Command("tool", "NAME [ARGUMENTS]", "runs a tool by hand: /tool calculate 2+2", _tool),
+)

@@ -1,0 +1,72 @@
+"""The question whether a tool may run: a dialog of its own, in front of everything.
+
+What is not the program's own words stands in a frame that it cannot leave: plain text, each
+line of it inside the frame. Decides nothing beyond what key was pressed.
+"""
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from chatbot.terminal_text import clean_line
+
+if TYPE_CHECKING:
+    from chatbot.tools.values import ApprovalRequest, Decision
+
+_BUTTONS: "Final[dict[Decision, tuple[str, str]]]" = {
+    "once": ("o", "Once"),
+    "chat": ("c", "This chat"),
+    "always": ("a", "Always"),
+    "no": ("n", "No"),
+}
+
+
+class ApprovalScreen(ModalScreen["Decision"]):
+    """One call, and what the user says to it; Esc says no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "decide('once')", show=False),
+        Binding("c", "decide('chat')", show=False),
+        Binding("a", "decide('always')", show=False),
+        Binding("n,escape", "decide('no')", show=False),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, request: "ApprovalRequest") -> None:
+        super().__init__()
+        self._request = request
+
+    def compose(self) -> ComposeResult:
+        definition = self._request.definition
+        with Vertical(id="approval") as box:
+            box.border_title = f"Allow {definition.name}?"
+            box.border_subtitle = "Esc says no"
+            yield Static(clean_line(definition.description, 300), markup=False, id="approval-about")
+            for reason in self._request.reasons:
+                yield Static(f"▲ {reason}", markup=False, classes="approval-reason")
+            with VerticalScroll(id="approval-arguments") as arguments:
+                arguments.border_title = "exactly these arguments"
+                yield Static(self._request.arguments, markup=False)
+            with Horizontal(id="approval-buttons"):
+                for decision in self._request.choices:
+                    key, words = _BUTTONS[decision]
+                    yield Button(f"{words} ({key})", id=f"approval-{decision}", compact=True)
+
+    def on_mount(self) -> None:
+        # The answer that does nothing is the one that Enter gives.
+        self.query_one("#approval-no", Button).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_decide(str(event.button.id).removeprefix("approval-"))
+
+    def action_decide(self, name: str) -> None:
+        """Give an answer, if it is one of those that are offered."""
+        for decision in self._request.choices:
+            if decision == name:
+                self.dismiss(decision)
