@@ -55,6 +55,7 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
         "sources": None,
         "support": None,
         "declined": None,
+        "tool_calls": None,
         "chat_id": None,
     }
     assert report["text"] == f"You said: hello{END}"[:-1]

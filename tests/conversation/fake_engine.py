@@ -82,6 +82,8 @@ class FakeEngine:
         self.rounds: list[Sequence[Step]] = []
         """Scripts of the next answers, one each; ``script`` follows."""
         self.dialect = "hermes"
+        self.reason: FinishReason = "stop"
+        """Why its answers end, where nothing else ends them."""
         self.tools: list[tuple[str, ...]] = []
         """Names of the tools that each answer was given."""
         self.schemas: list[str] = []
@@ -154,7 +156,7 @@ class FakeEngine:
         self.schemas.append(schema)
         self.continued.append(continue_last)
         script = self.rounds.pop(0) if self.rounds else self.script
-        generation = FakeGeneration(script, sampling, context_length)
+        generation = FakeGeneration(script, sampling, context_length, self.reason)
         self.generations.append(generation)
         return generation
 
@@ -162,7 +164,14 @@ class FakeEngine:
 class FakeGeneration:
     """One answer out of the script."""
 
-    def __init__(self, script: Sequence[Step], sampling: Sampling, context_length: int) -> None:
+    def __init__(
+        self,
+        script: Sequence[Step],
+        sampling: Sampling,
+        context_length: int,
+        reason: FinishReason = "stop",
+    ) -> None:
+        self.reason = reason
         self.sampling = sampling
         self.context_length = context_length
         self.is_cancelled = False
@@ -174,7 +183,7 @@ class FakeGeneration:
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         num_tokens = 0
-        reason: FinishReason = "stop"
+        reason = self.reason
         for step in self._script:
             if isinstance(step, asyncio.Event):
                 await self._pass(step)
