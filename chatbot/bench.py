@@ -6,10 +6,9 @@ The measuring itself happens in a process of its own, which may import torch.
 import argparse
 import subprocess
 import sys
+from typing import Final, NamedTuple
 
-from chatbot.settings import DEFAULT_EMBEDDING_MODEL
-
-RETRIEVAL_BENCHMARK = "chatbot.retrieval.benchmark"
+from chatbot.settings import DEFAULT_EMBEDDING_MODEL, PRECISIONS, Settings, find_spec
 
 
 def add_bench_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,6 +19,12 @@ def add_bench_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         "retrieval", help="search in folders, beside BM25 and embeddings alone"
     )
     add_retrieval_options(retrieval)
+    tools = kinds.add_parser(
+        "tools",
+        help="how well a model calls tools",
+        description="Ask questions that need tools, or none, and check the calls.",
+    )
+    add_tools_options(tools)
 
 
 def add_retrieval_options(parser: argparse.ArgumentParser) -> None:
@@ -50,12 +55,54 @@ def add_retrieval_options(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--speed-only", action="store_true", help="only speed")
 
 
+def add_tools_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``bench tools``."""
+    parser.add_argument(
+        "-m", "--model", default=Settings().model, metavar="MODEL", help=find_spec("model").help
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help=find_spec("precision").help
+    )
+    parser.add_argument(
+        "--limit", type=_count, default=100, metavar="N", help="questions of each set; 100"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--own-only", action="store_true", help="only our own questions")
+    which.add_argument("--bfcl-only", action="store_true", help="only those of BFCL")
+    parser.add_argument("--json", action="store_true", help="one JSON object a set")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
 def run_bench(options: argparse.Namespace) -> int:
     """Measure in a process of its own; returns its exit status."""
-    command = [sys.executable, "-P", "-m", RETRIEVAL_BENCHMARK, "--data", options.data]
-    command += ["--embedding-model", options.embedding_model]
-    command += ["--num-passages", str(options.num_passages)]
-    for flag in ("json", "quality_only", "speed_only"):
-        if getattr(options, flag):
-            command.append("--" + flag.replace("_", "-"))
+    arguments = _TOOLS if options.kind == "tools" else _RETRIEVAL
+    command = [sys.executable, "-P", "-m", arguments.module]
+    for name in arguments.values:
+        command += ["--" + name.replace("_", "-"), str(getattr(options, name))]
+    for name in arguments.switches:
+        if getattr(options, name):
+            command.append("--" + name.replace("_", "-"))
     return subprocess.run(command, check=False).returncode
+
+
+class _Arguments(NamedTuple):
+    """What a benchmark is passed on."""
+
+    module: str
+    values: tuple[str, ...]
+    switches: tuple[str, ...]
+
+
+_RETRIEVAL: Final = _Arguments(
+    "chatbot.retrieval.benchmark",
+    ("data", "embedding_model", "num_passages"),
+    ("json", "quality_only", "speed_only"),
+)
+_TOOLS: Final = _Arguments(
+    "chatbot.bench_tools", ("model", "precision", "limit"), ("json", "own_only", "bfcl_only")
+)

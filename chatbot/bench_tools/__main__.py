@@ -3,14 +3,15 @@
 import argparse
 import sys
 
-from chatbot.bench_tools.command import add_flags, run_tools
+from chatbot.bench import add_tools_options
+from chatbot.bench_tools.command import run_tools
 from chatbot.errors import ChatbotError
 
 
 def main() -> int:
     """Run it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="chatbot bench tools")
-    add_flags(parser)
+    add_tools_options(parser)
     try:
         return run_tools(parser.parse_args())
     except ChatbotError as error:

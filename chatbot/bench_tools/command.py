@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import json
 import sys
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,6 @@ from chatbot.bench_tools.choice import NONE, TOOLS, questions
 from chatbot.engine.client import Engine, EngineClient
 from chatbot.engine.protocol import ChatMessage
 from chatbot.paths import log_dir
-from chatbot.settings import PRECISIONS
 
 
 class Score(msgspec.Struct, kw_only=True):
@@ -35,29 +33,6 @@ class Score(msgspec.Struct, kw_only=True):
         self.num_calls += len(calls.ready) + calls.num_broken
         self.num_broken += calls.num_broken
         self.num_invalid += calls.num_invalid
-
-
-def add_tools_parser(benchmarks: Any) -> None:
-    """Add ``tools`` to the parser of the benchmarks."""
-    add_flags(
-        benchmarks.add_parser(
-            "tools",
-            help="how well a model calls tools",
-            description="Ask questions that need tools, or none, and check the calls.",
-        )
-    )
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of ``tools``."""
-    parser.add_argument("-m", "--model", default="smollm2-135m", metavar="MODEL", help="which")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of its numbers")
-    parser.add_argument(
-        "--limit", type=_count, default=100, metavar="N", help="questions of each set (100)"
-    )
-    parser.add_argument("--own-only", action="store_true", help="only our own questions")
-    parser.add_argument("--bfcl-only", action="store_true", help="only those of BFCL")
-    parser.add_argument("--json", action="store_true", help="one JSON object a set")
 
 
 def run_tools(options: argparse.Namespace) -> int:
@@ -128,13 +103,3 @@ def _print(score: Score, as_json: bool) -> None:
         f"{score.num_invalid} against their schema",
         flush=True,
     )
-
-
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return number

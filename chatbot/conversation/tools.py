@@ -67,6 +67,8 @@ class Tools:
         """List the user's own tools and the MCP servers in the background; needs the loop."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
+            # What went wrong is told by ``problem``, whoever waits for it or not.
+            self._starting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def started(self) -> None:
         """Have everything listed.

@@ -10,7 +10,7 @@ import msgspec
 from textual import widgets
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widget import Widget
+from textual.widget import AwaitMount, Widget
 
 from chatbot.messages import (
     Message,
@@ -47,6 +47,9 @@ class TextStretch:
         self._num_written = 0
         """Characters of the marked text that are on the screen."""
         self._stream: MarkdownStream | None = None
+        self.mounting: AwaitMount | None = None
+        """To be awaited before the widget is told anything: its first update and another one
+        would wait for each other for ever."""
 
     @property
     def text(self) -> str:
@@ -78,6 +81,8 @@ class TextStretch:
 
     async def end(self, marked: str) -> None:
         """Show it whole: a stream leaves a long code block with stale highlighting."""
+        if self.mounting:
+            await self.mounting
         if self._stream:
             await self._stream.stop()
             self._stream = None
@@ -216,7 +221,9 @@ class AnswerBody(Vertical):
         if isinstance(last, ThinkingView):
             last.end()
         self._pieces.append(piece)
-        self.mount(_widget_of(piece))
+        mounting = self.mount(_widget_of(piece))
+        if isinstance(piece, TextStretch):
+            piece.mounting = mounting
 
     def _card(self, call_id: str) -> "ToolCard | None":
         from chatbot.tui.tool_card import ToolCard

@@ -1,6 +1,7 @@
 """The whole TUI on a scripted engine: a real process that speaks the real protocol."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,8 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
     """Makes an app; keyword arguments are the script (see ``scripted_engine``).
 
     ``answer`` is a text, ``settings`` replaces the settings in force for this run alone, and
-    ``retrieval`` searches the folders of the settings; without it there are none.
+    ``retrieval`` searches the folders of the settings; without it there are none. ``tools`` are
+    those that are on.
     """
     monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path / "cache"))
 
@@ -35,6 +37,7 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
         load_seconds: float = 0.0,
         window: int = 8192,
         retrieval: QuietFolders | None = None,
+        tools: Collection[str] | None = None,
     ) -> ChatApp:
         if answer is not None:
             script = tmp_path / "answer.txt"
@@ -49,7 +52,7 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
             retrieval = QuietFolders()
             in_force = msgspec.structs.replace(in_force, folders=())
         monkeypatch.setattr("chatbot.session.RetrievalClient", lambda log_file: retrieval)
-        session = Session(config, in_force)
+        session = Session(config, in_force, tools=tools)
         command = (sys.executable, str(SCRIPTED_ENGINE))
         session.engine = EngineClient(log_dir() / "engine.log", command)
         session.manager.engine = session.engine
