@@ -182,3 +182,96 @@ def test_problems_of_the_settings_file_are_said_beside_the_answer() -> None:
     assert (done.returncode, done.stdout) == (0, f"You said: hello{END}")
     assert "Temperature must be a number from 0 to 2." in done.stderr
     assert "\x1b" not in done.stderr
+
+
+CALL = 'call calculate {"expression": "17 * 23"}'
+WEATHER = 'call get_weather {"place": "Paris"}'
+
+
+def test_the_json_tells_of_calls() -> None:
+    done = run_chatbot("ask", "-k", "none", "-t", "calculate", "--json", CALL)
+    assert done.returncode == 0
+    report = json.loads(done.stdout)
+    (call,) = report["tool_calls"]
+    assert call.pop("seconds") > 0
+    assert call == {
+        "name": "calculate",
+        "arguments": {"expression": "17 * 23"},
+        "result": "391",
+        "error": None,
+        "approved_by": "default",
+    }
+    assert report["text"] == "The tools said: 391"
+
+
+def test_calls_are_asides_in_text() -> None:
+    done = run_chatbot("ask", "-k", "none", "-t", "calculate", f"think hm\n{CALL}")
+    assert done.stdout == "The tools said: 391\n"
+    assert "[thinking]\nhm " in done.stderr
+    assert '[calculate {"expression": "17 * 23"}]\n[→ 391 · ' in done.stderr
+
+
+def test_without_anybody_to_ask_the_answer_is_no() -> None:
+    report = json.loads(
+        run_chatbot("ask", "-k", "none", "-t", "get_weather", "--json", WEATHER).stdout
+    )
+    (call,) = report["tool_calls"]
+    assert call["approved_by"] is None
+    assert "--allow-tool get_weather" in call["error"]
+
+
+def test_the_flag_answers_for_the_user() -> None:
+    nobody = {"CHATBOT_GEOCODING_URL": "http://127.0.0.1:9"}
+    arguments = (
+        "ask",
+        "-k",
+        "none",
+        "-t",
+        "get_weather",
+        "--allow-tool",
+        "get_weather",
+        "--json",
+        WEATHER,
+    )
+    report = json.loads(run_chatbot(*arguments, **nobody).stdout)
+    (call,) = report["tool_calls"]
+    assert call["approved_by"] == "flag"
+    assert "cannot be reached" in call["error"]
+
+
+def test_a_tool_that_is_not_there() -> None:
+    done = run_chatbot("ask", "-k", "none", "-t", "nonsense", "hello")
+    assert done.returncode == 1
+    assert "There is no tool called nonsense; there are: calculate," in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "approved_by"), [("o", "user"), ("n", None), ("", None), ("c", "user")]
+)
+def test_a_person_is_asked_on_the_terminal(answer: str, approved_by: str | None) -> None:
+    nobody = {"CHATBOT_GEOCODING_URL": "http://127.0.0.1:9"}
+    arguments = ("ask", "-k", "none", "-t", "get_weather", "--json", WEATHER)
+    with Terminal(*arguments, **nobody) as terminal:
+        terminal.until("The model wants to use the tool get_weather")
+        terminal.until(r'  \| +"place": "Paris"')
+        terminal.until(r"Allow it\? \[o\]nce, for this \[c\]hat, \[a\]lways, \[N\]o: ")
+        terminal.type(answer + "\r")
+        terminal.until(r'"chat_id"')
+        assert terminal.end() == 0
+        line = next(x for x in terminal.text.splitlines() if x.lstrip().startswith('{"text"'))
+        (call,) = json.loads(line)["tool_calls"]
+        assert call["approved_by"] == approved_by
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("{", "cannot be used"), ("[]", "must hold a JSON object"), (None, "No such")],
+)
+def test_a_schema_that_cannot_be_used(tmp_path: Path, content: str | None, reason: str) -> None:
+    file = tmp_path / "schema.json"
+    if content is not None:
+        file.write_text(content)
+    done = run_chatbot("ask", "--schema", str(file), "hello")
+    assert done.returncode == 2
+    assert reason in done.stderr

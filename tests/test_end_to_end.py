@@ -69,6 +69,36 @@ def test_ask() -> None:
     assert "Paris" in done.stdout
 
 
+def test_a_tool_is_called_and_its_result_is_in_the_answer() -> None:
+    arguments = ("ask", "-t", "calculate", "--temperature", "0", "--json", "What is 17 * 23?")
+    done = run_chatbot(*arguments, command=REAL, seconds=FIRST_RUN_SECONDS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (call,) = report["tool_calls"]
+    assert (call["name"], call["arguments"]) == ("calculate", {"expression": "17 * 23"})
+    assert call["result"] == "391"
+    assert "391" in report["text"]
+
+
+def test_an_answer_is_held_to_a_schema(tmp_path: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 30},
+            "age": {"type": "integer", "minimum": 1, "maximum": 120},
+        },
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    (tmp_path / "person.json").write_text(json.dumps(schema))
+    arguments = ("ask", "-k", "none", "--schema", str(tmp_path / "person.json"), "Invent a person.")
+    done = run_chatbot(*arguments, command=REAL, seconds=FIRST_RUN_SECONDS)
+    assert done.returncode == 0, done.stderr
+    person = json.loads(done.stdout)
+    assert set(person) == {"name", "age"}
+    assert 1 <= person["age"] <= 120
+
+
 def test_a_seed_gives_the_same_answer_in_another_process() -> None:
     arguments = ("ask", "--json", "--seed", "7", "--temperature", "1", "--max-tokens", "24", STORY)
 

@@ -8,7 +8,7 @@ Each tool has a table of its own, and MCP servers are named in the usual shape::
 
     [mcpServers.files]
     command = "npx"
-    args = ["-y", "@modelcontextprotocol/server-filesystem", "/home/me/notes"]
+    args = ["-y", "@modelcontextprotocol/server-filesystem", "notes"]
 
     [mcpServers.tickets]
     url = "https://example.org/mcp"
