@@ -15,27 +15,26 @@ _MARK: Final = re.compile(r"\[\d{1,3}\]")
 _NUMBER: Final = re.compile(r"(?<![\w.,])[-−]?(\d[\d,]*(?:\.\d+)?)(?:\s?(%|percent\b))?(?!\w)")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
+_SMALL_NUMBERS: Final = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty
+"""
 _NUMBER_WORDS: Final = {
-    word: str(number)
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-} | {"thirty": "30", "forty": "40", "fifty": "50", "hundred": "100", "thousand": "1000"}
+    **{word: str(number) for number, word in enumerate(_SMALL_NUMBERS.split())},
+    **{"thirty": "30", "forty": "40", "fifty": "50", "hundred": "100", "thousand": "1000"},
+}
 
-_DENIALS: Final = frozenset(
-    "not no never none nothing nobody nowhere neither nor cannot without".split()
-)
-_NEAR_DENIALS: Final = _DENIALS | frozenset(
-    """
-    absent avoid avoided avoids ban banned closed deny denied denies drop dropped drops except
-    exclude excluded excludes fail failed fails few fewer forbid forbidden forbids hardly ignore
-    ignored ignores impossible instead lack lacked lacking lacks less little lose loses lost missing
-    off only otherwise prevent prevented prevents prohibit prohibited prohibits rather refuse
-    refused refuses reject rejected rejects remove removed removes scarcely seldom skip skipped
-    skips stop stopped stops too unable unless until unlike
-    """.split()
-)
+_DENYING: Final = "not no never none nothing nobody nowhere neither nor cannot without"
+_DENIALS: Final = frozenset(_DENYING.split())
+_NEARLY_DENYING: Final = """
+absent avoid avoided avoids ban banned closed deny denied denies drop dropped drops except exclude
+excluded excludes fail failed fails few fewer forbid forbidden forbids hardly ignore ignored ignores
+impossible instead lack lacked lacking lacks less little lose loses lost missing off only otherwise
+prevent prevented prevents prohibit prohibited prohibits rather refuse refused refuses reject
+rejected rejects remove removed removes scarcely seldom skip skipped skips stop stopped stops too
+unable unless until unlike
+"""
+_NEAR_DENIALS: Final = _DENIALS | frozenset(_NEARLY_DENYING.split())
 """With one of these a source may well say what an answer puts as a denial."""
 _NEGATIVE_PREFIX: Final = re.compile(r"(?:un|in|im|ir|il|dis|non)[a-z]{4,}")
 _DENIED_WORDS: Final = 3
@@ -100,9 +99,7 @@ def _is_denial(word: str) -> bool:
 
 
 def _comes_near_denial(word: str) -> bool:
-    return (
-        _is_denial(word) or word in _NEAR_DENIALS or _NEGATIVE_PREFIX.fullmatch(word) is not None
-    )
+    return _is_denial(word) or word in _NEAR_DENIALS or _NEGATIVE_PREFIX.fullmatch(word) is not None
 
 
 def _find_names(sentence: str, passage: str) -> set[str]:

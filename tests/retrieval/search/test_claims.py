@@ -50,7 +50,9 @@ def test_what_says_otherwise_is_seen(sentence: str, passage: str) -> None:
 
 def test_numbers_and_names_may_stand_anywhere_in_the_passage() -> None:
     passage = "In 1990 Anna came to Gullholm. She keeps bees there."
-    assert not claims_more("Anna keeps bees in Gullholm since 1990.", "She keeps bees there.", passage)
+    assert not claims_more(
+        "Anna keeps bees in Gullholm since 1990.", "She keeps bees there.", passage
+    )
 
 
 @pytest.mark.parametrize(
