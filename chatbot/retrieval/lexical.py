@@ -165,6 +165,8 @@ class LexicalIndex:
         for term, count in counts:
             weight = count * (weights.get(term, 1.0) if weights else 1.0)
             for field, share in (("text", 1.0), ("context", CONTEXT_WEIGHT)):
+                if not self._searcher.doc_freq(field, term):
+                    continue  # it would only make every search slower
                 boosted = tantivy.Query.boost_query(self._term(field, term), weight * share)
                 parts.append((tantivy.Occur.Should, boosted))
         return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.empty_query()
