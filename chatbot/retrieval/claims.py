@@ -26,6 +26,8 @@ _NUMBER_WORDS: Final = {
 
 _DENYING: Final = "not no never none nothing nobody nowhere neither nor cannot without"
 _DENIALS: Final = frozenset(_DENYING.split())
+_TOTALS: Final = frozenset(("anything", "nothing", "anybody", "anyone", "anywhere", "everything"))
+"""A denial of all is supported by nothing but a denial."""
 _NEARLY_DENYING: Final = """
 absent avoid avoided avoids ban banned closed deny denied denies drop dropped drops except exclude
 excluded excludes fail failed fails few fewer forbid forbidden forbids hardly ignore ignored ignores
@@ -79,7 +81,8 @@ def denies_otherwise(sentence: str, nearest: str) -> bool:
     """Whether one of the two denies what the other does not."""
     said, known = _spoken(sentence), _spoken(nearest)
     if any(_is_denial(word) for word in said):
-        return not any(_comes_near_denial(word) for word in known)
+        is_enough = _is_denial if _TOTALS.intersection(said) else _comes_near_denial
+        return not any(map(is_enough, known))
     # The other way round only for what is denied word by word.
     denied = _denied(known)
     return bool(denied) and denied <= set(map(_stem, said))

@@ -25,6 +25,7 @@ SAME = [
 
 OTHER = [
     ("The top-p does not do anything.", "It keeps the fewest likeliest tokens."),
+    ("The top-k does not do anything.", "It limits the choice; all others are dropped."),
     ("The ferry leaves at 8.", "The ferry leaves at seven."),
     ("It was built in 1991.", "It was built in 1990."),
     ("The ferry runs on Sundays.", "The ferry does not run on Sundays."),
