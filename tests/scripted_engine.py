@@ -2,8 +2,9 @@
 
 Started by tests in place of ``python -m chatbot.engine``. The environment is its script:
 ``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
-between two words. A question of the form ``exit N`` ends the process with that status,
-``kill`` kills it after three words. Models called ``missing…`` cannot be loaded.
+between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of the form ``exit N``
+ends the process with that status, ``kill`` kills it after three words. Models called
+``missing…`` cannot be loaded.
 """
 
 import os
@@ -41,6 +42,7 @@ from chatbot.worker.server import Channel
 DELAY = float(os.environ.get("SCRIPT_DELAY", "0.01"))
 LOAD_SECONDS = float(os.environ.get("SCRIPT_LOAD_SECONDS", "0"))
 WINDOW = int(os.environ.get("SCRIPT_WINDOW", "8192"))
+NUM_PARAMETERS = int(os.environ.get("SCRIPT_PARAMETERS", "134515008"))
 
 
 def tokens_of(text: str) -> int:
@@ -129,7 +131,7 @@ def main() -> None:
                     precision="bf16" if request.precision == "auto" else request.precision,
                     device="cpu",
                     context_length=WINDOW,
-                    num_parameters=134_515_008,
+                    num_parameters=NUM_PARAMETERS,
                     load_seconds=LOAD_SECONDS,
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
