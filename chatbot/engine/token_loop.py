@@ -10,7 +10,8 @@ from torch import Tensor
 
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
-from chatbot.engine.kv_cache import CachedModel, Interrupted
+from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
 from chatbot.settings import Sampling
