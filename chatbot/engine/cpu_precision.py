@@ -8,7 +8,6 @@ single row times a weight, as in decoding, is bound by memory and stays as it is
 
 from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface

@@ -63,6 +63,11 @@ class CachedModel:
         return self._decoder.can_go_back
 
     @property
+    def row_cost(self) -> float:
+        """See ``Decoder``."""
+        return self._decoder.row_cost
+
+    @property
     def num_cache_bytes(self) -> int:
         """Memory of keys and values."""
         return self._decoder.num_cache_bytes

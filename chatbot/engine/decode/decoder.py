@@ -17,6 +17,9 @@ class Decoder(ABC):
     """For statistics: which step this is."""
     can_go_back: bool
     """Whether what was read last can be taken back."""
+    row_cost: float
+    """What one more token in a step costs, as a share of a step of one token. A constant, not
+    measured: what is decided by it must come out the same each time."""
 
     @property
     @abstractmethod

@@ -28,6 +28,7 @@ class FusedDecoder(Decoder):
 
     def __init__(self, architecture: Architecture) -> None:
         self._parts = architecture
+        self.row_cost = architecture.layers[0].gate_up.row_cost
         self._cache = KeyValues(
             len(architecture.layers),
             architecture.num_kv_heads,

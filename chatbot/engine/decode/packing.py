@@ -5,7 +5,7 @@ their weights are kept once, by whichever form is in use. Knows transformers' mo
 they are called; nothing of caches and steps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -46,7 +46,7 @@ class PackedLinear(nn.Linear):
         self.start = start
         # For whoever asks a layer for its device and dtype.
         self.weight = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
-        self.bias = None
+        self.register_parameter("bias", None)
 
     def forward(self, input: Tensor) -> Tensor:
         """``input`` [..., in_features] to [..., out_features]."""
@@ -105,11 +105,11 @@ def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> No
     layers = [parent.get_submodule(name) for name in names]
     weights = [_weight(layer) for layer in layers]
     dtype = weights[0].dtype
-    kind = _kind(weights, names, precision)
-    if kind is None:
+    make = _kind(weights, names, precision)
+    if make is None:
         return
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-    projection = kind(weight, _joined_bias(layers))
+    projection = make(weight, _joined_bias(layers))
     start = 0
     for name, part in zip(names, weights, strict=True):
         setattr(parent, name, PackedLinear(projection, start, part.shape[0], dtype))
@@ -118,7 +118,7 @@ def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> No
 
 def _kind(
     weights: Sequence[Tensor], names: tuple[str, ...], precision: Precision
-) -> type[Projection] | None:
+) -> Callable[[Tensor, Tensor | None], Projection] | None:
     """What holds such weights best; None: they stay as they are."""
     match precision:
         case "8-bit":
@@ -145,7 +145,8 @@ def _joined_weight(layers: Sequence[Any]) -> Tensor:
     first = layers[0].weight
     num_rows = sum(layer.weight.shape[0] for layer in layers)
     if _are_adjacent([layer.weight for layer in layers]):
-        return first.detach().as_strided((num_rows, first.shape[1]), first.stride())
+        shared: Tensor = first.detach().as_strided((num_rows, first.shape[1]), first.stride())
+        return shared
     joined = torch.cat([layer.weight.detach() for layer in layers])
     start = 0
     for layer in layers:

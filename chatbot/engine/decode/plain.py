@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,10 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from chatbot.engine.decode.decoder import Decoder, Interrupted
+
+CPU_ROW_COST: Final = 0.3
+GPU_ROW_COST: Final = 0.03
+"""A small step on a GPU is bound by launching it."""
 
 
 def _never() -> bool:
@@ -43,6 +47,7 @@ class TransformersDecoder(Decoder):
         self._model = model
         self._brake = brake
         parameters = inspect.signature(model.forward).parameters
+        self.row_cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
         self._can_keep_last = "logits_to_keep" in parameters
         self.clear()
 
@@ -95,4 +100,4 @@ class TransformersDecoder(Decoder):
         return logits
 
 
-_NAMES = ("keys", "values")
+_NAMES: Final = ("keys", "values")
