@@ -75,10 +75,10 @@ class FusedDecoder(Decoder):
             if is_cancelled():
                 raise Interrupted
             attended = self._attend(layer, index, hidden, start, rotations, mask)
-            hidden = hidden + layer.output(attended)
+            hidden = layer.output.add_to(hidden, attended)
             gated = layer.gate_up(_normalised(hidden, layer.mlp_norm))
             gate, up = gated.chunk(2, dim=1)
-            hidden = hidden + layer.down(functional.silu(gate).mul_(up))
+            hidden = layer.down.add_to(hidden, functional.silu(gate).mul_(up))
         if not wants_each:
             hidden = hidden[-1:]
         logits = parts.head(_normalised(hidden, parts.final_norm))
@@ -99,7 +99,7 @@ class FusedDecoder(Decoder):
         end = start + num_new
         projected = layer.qkv(_normalised(hidden, layer.input_norm))
         heads = projected.view(num_new, -1, parts.head_size)
-        asked = heads[:, : self._num_rotated]
+        asked, new_values = heads.tensor_split((self._num_rotated,), dim=1)
         if layer.query_norm and layer.key_norm:
             asked = torch.cat(
                 (
@@ -111,10 +111,12 @@ class FusedDecoder(Decoder):
         if layer.is_rotated:
             asked = _rotated(asked, rotations)
         keys, values = self._cache.keys[index], self._cache.values[index]
-        keys[:, start:end] = asked[:, parts.num_heads :].transpose(0, 1)
-        values[:, start:end] = heads[:, self._num_rotated :].transpose(0, 1)
-        queries = asked[:, : parts.num_heads].to(parts.dtype)
-        keys, values = keys[None, :, :end], values[None, :, :end]
+        queries, new_keys = asked.tensor_split((parts.num_heads,), dim=1)
+        keys.narrow(2, start, num_new).copy_(new_keys.transpose(0, 1))
+        values.narrow(2, start, num_new).copy_(new_values.transpose(0, 1))
+        if queries.dtype != parts.dtype:
+            queries = queries.to(parts.dtype)
+        keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
         if num_new <= MAX_GROUPED:
             return self._grouped(queries, keys, values, mask)
         attended = functional.scaled_dot_product_attention(
@@ -142,7 +144,7 @@ class FusedDecoder(Decoder):
         num_new, num_heads, size = queries.shape
         num_kv_heads = keys.shape[1]
         if num_new == 1:
-            grouped = queries.view(1, num_kv_heads, -1, size)
+            grouped = queries.view(1, num_kv_heads, num_heads // num_kv_heads, size)
         else:
             # [n, kv heads, group, size] to [1, kv heads, group * n, size]
             split = queries.view(num_new, num_kv_heads, -1, size)
@@ -180,7 +182,7 @@ class FusedDecoder(Decoder):
 def _normalised(rows: Tensor, norm: Norm) -> Tensor:
     """``rows`` [..., size], each divided by its root mean square."""
     if rows.dim() == 2 and rows.shape[0] == 1:
-        wide = rows[0].float()
+        wide = rows[0] if rows.dtype == torch.float32 else rows[0].float()
         mean = torch.dot(wide, wide).item() / wide.shape[0]
         return rows.mul((mean + norm.epsilon) ** -0.5).mul_(norm.weight)
     if rows.dtype == torch.float32:
@@ -196,7 +198,6 @@ def _rotated(heads: Tensor, rotations: Tensor) -> Tensor:
     The two halves of a head are the real and the imaginary parts. They come out alternating,
     in queries and keys alike, which leaves their products as they are.
     """
-    half = heads.shape[-1] // 2
-    wide = heads.float()
-    turned = torch.complex(wide[..., :half], wide[..., half:]).mul_(rotations)
+    wide = heads if heads.dtype == torch.float32 else heads.float()
+    turned = torch.complex(*wide.tensor_split(2, dim=-1)).mul_(rotations)
     return torch.view_as_real(turned).view(heads.shape)

@@ -19,13 +19,13 @@ class KeyValues:
     def __init__(
         self, num_layers: int, num_kv_heads: int, head_size: int, dtype: torch.dtype
     ) -> None:
-        self._shape = (2, num_kv_heads, 0, head_size)
+        self._shape = (2, 1, num_kv_heads, 0, head_size)
         self._dtype = dtype
         self._num_layers = num_layers
         self.capacity = 0
         """Tokens that there is room for."""
         self.keys: list[Tensor] = []
-        """For each layer [kv heads, capacity, head size]."""
+        """For each layer [1, kv heads, capacity, head size]."""
         self.values: list[Tensor] = []
         """As ``keys``."""
         self.clear()
@@ -48,10 +48,10 @@ class KeyValues:
             return
         wanted = max(num_tokens, self.capacity + self.capacity // 2)
         capacity = -(-wanted // BUCKET) * BUCKET
-        shape = (*self._shape[:2], capacity, self._shape[3])
+        shape = (*self._shape[:3], capacity, self._shape[4])
         for index in range(self._num_layers):
             both = torch.empty(shape, dtype=self._dtype)
-            both[0, :, :num_kept] = self.keys[index][:, :num_kept]
-            both[1, :, :num_kept] = self.values[index][:, :num_kept]
+            both[0, :, :, :num_kept] = self.keys[index][:, :, :num_kept]
+            both[1, :, :, :num_kept] = self.values[index][:, :, :num_kept]
             self.keys[index], self.values[index] = both[0], both[1]
         self.capacity = capacity
