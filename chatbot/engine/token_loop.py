@@ -140,8 +140,8 @@ class _Reader:
             self._lookup.settle(self._num_guessed, self._num_guessed - len(self._ahead))
             self._model.take_back(len(self._ahead))
             self._ahead = ()
-        guess = self._lookup.guess(most) if self._model.can_go_back else []
-        if not guess:
+        guess = self._lookup.guess(most)
+        if not guess or not self._model.can_go_back:
             return _read(self._model, drawn, self._control)
         rows = self._model.read_each([*drawn, *guess], lambda: self._control.is_cancelled)
         self._ahead, self._rows, self._num_guessed = guess, rows[1:].unbind(), len(guess)

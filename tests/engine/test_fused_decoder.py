@@ -24,6 +24,7 @@ from chatbot.engine.decode.key_values import BUCKET
 from chatbot.engine.decode.packing import packed_bytes
 from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.settings import Precision
 from tests.engine.tiny_models import make_gpt2, make_llama
 
 TOKENS = [(11 * n) % 390 + 3 for n in range(400)]
@@ -122,12 +123,13 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])
-def test_half_precision_is_as_close_as_its_rounding(family: str) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Precision) -> None:
     exact = reference(make(family), TOKENS)
-    model = make(family).to(torch.bfloat16)
+    model = make(family).to(torch.bfloat16 if precision == "bf16" else torch.float16)
     expected = reference(model, TOKENS)
     error = (expected - exact).square().mean().sqrt()
-    prepare_for_cpu(model, "bf16")
+    prepare_for_cpu(model, precision)
     decoder = FusedDecoder(read_architecture(model))
     cuts = [130, 131, 140, 156, 173, *range(200, 300)]
     found = read_in(decoder, TOKENS, cuts)
