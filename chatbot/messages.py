@@ -30,6 +30,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """From the engine taking up the request to its first token."""
     decode_seconds: float
     """From the first token to the last."""
+    decoder: str = ""
+    """Which step computed it: ``fused`` is our own, ``transformers`` the model's; empty where
+    that was not noted."""
 
     @property
     def tokens_per_second(self) -> float:

@@ -90,7 +90,7 @@ def answer(
     yield Generated(
         request_id=request.id,
         finish_reason=reason,
-        statistics=clock.statistics(len(prompt), num_cached),
+        statistics=clock.statistics(len(prompt), num_cached, loaded.cached.decoder_name),
     )
 
 
@@ -128,7 +128,9 @@ class _Clock:
             self._first = self._last
         self.num_tokens += 1
 
-    def statistics(self, num_prompt_tokens: int, num_cached_tokens: int) -> Statistics:
+    def statistics(
+        self, num_prompt_tokens: int, num_cached_tokens: int, decoder: str
+    ) -> Statistics:
         first = self._first if self.num_tokens else time.perf_counter()
         return Statistics(
             num_prompt_tokens=num_prompt_tokens,
@@ -136,4 +138,5 @@ class _Clock:
             num_new_tokens=self.num_tokens,
             first_token_seconds=first - self._start,
             decode_seconds=self._last - self._first,
+            decoder=decoder,
         )

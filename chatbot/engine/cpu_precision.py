@@ -8,15 +8,13 @@ single row times a weight, as in decoding, is bound by memory and stays as it is
 
 from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-MIN_ROWS: Final = 4
-"""From here on, widening a weight costs less than it saves (measured with AVX2)."""
+from chatbot.engine.decode.projections import MIN_WIDENED_ROWS, multiplies
 
 MAX_QUERIES: Final = 16
 """Up to here, widening keys and values does; for more, attention itself is quick."""
@@ -29,7 +27,7 @@ class WidenedLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """``input`` [..., in_features] to [..., out_features], both of the weight's dtype."""
-        if input.numel() < MIN_ROWS * self.in_features:
+        if input.numel() < MIN_WIDENED_ROWS * self.in_features:
             return super().forward(input)
         bias = None if self.bias is None else self.bias.float()
         return functional.linear(input.float(), self.weight.float(), bias).to(input.dtype)
@@ -71,19 +69,10 @@ AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
 
 def widen_products(model: Any) -> None:
     """Use both all over ``model`` where this processor needs it."""
-    if model.device.type != "cpu" or _multiplies(model.dtype):
+    if model.device.type != "cpu" or multiplies(model.dtype):
         return
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = WidenedLinear
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(ATTENTION_NAME)
-
-
-def _multiplies(dtype: torch.dtype) -> bool:
-    """Whether this processor has matrix products in ``dtype``."""
-    if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if dtype == torch.float16:
-        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
-    return True

@@ -9,44 +9,25 @@ its leading tokens were: a seeded answer reuses those alone, and so depends on n
 its prompt, its settings and the machine.
 """
 
-import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from torch import Tensor
+
+from chatbot.engine.decode.architecture import read_architecture, refusal
+from chatbot.engine.decode.decoder import Decoder, Interrupted
+from chatbot.engine.decode.fused import FusedDecoder
+from chatbot.engine.decode.plain import Brake, TransformersDecoder
 
 CPU_BLOCK: Final = 128
 GPU_BLOCK: Final = 512
 """Prompt tokens that are read at a time: more bring no speed there (measured)."""
 
 
-class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
-    """Reading was broken off; what was read before is still there."""
-
-
 def _never() -> bool:
     return False
-
-
-class _Brake:
-    """Breaks off a model's computation between two of its layers.
-
-    A class of its own so that the model's hooks refer to nothing that refers to the model.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.is_pulled: Callable[[], bool] = _never
-        for module in model.modules():
-            if isinstance(module, nn.ModuleList):
-                for layer in module:
-                    layer.register_forward_pre_hook(self._check)
-
-    def _check(self, _module: nn.Module, _inputs: Any) -> None:
-        if self.is_pulled():
-            raise Interrupted
 
 
 class CachedModel:
@@ -56,12 +37,8 @@ class CachedModel:
         """Use ``model``, a transformers model for causal language modelling in eval mode."""
         self._model = model
         self._device = torch.device(model.device)
-        self._brake = _Brake(model)
-        self._keeps_last = (
-            {"logits_to_keep": 1}
-            if "logits_to_keep" in inspect.signature(model.forward).parameters
-            else {}
-        )
+        self._brake = Brake(model)
+        self._refusal: str | None = None
         self.block_size = CPU_BLOCK if self._device.type == "cpu" else GPU_BLOCK
         self.clear()
 
@@ -75,11 +52,40 @@ class CachedModel:
         """How many tokens have been read."""
         return len(self._tokens)
 
+    @property
+    def decoder_name(self) -> str:
+        """Which step computes: ``fused`` is our own, ``transformers`` the model's."""
+        return self._decoder.name
+
+    @property
+    def can_go_back(self) -> bool:
+        """Whether tokens that were read last can be taken back alone."""
+        return self._decoder.can_go_back
+
+    @property
+    def row_cost(self) -> float:
+        """See ``Decoder``."""
+        return self._decoder.row_cost
+
+    @property
+    def num_cache_bytes(self) -> int:
+        """Memory of keys and values."""
+        return self._decoder.num_cache_bytes
+
     def clear(self) -> None:
-        """Forget everything that was read."""
+        """Forget everything that was read; after this the model's layers may be others."""
         self._tokens: list[int] = []
         self._num_aligned = 0
-        self._past = DynamicCache(config=self._model.config)
+        self._decoder = self._make_decoder()
+
+    def _make_decoder(self) -> Decoder:
+        reason = refusal(self._model)
+        if reason and reason != self._refusal:
+            print(f"computed by transformers: {reason}", file=sys.stderr, flush=True)
+        self._refusal = reason
+        if reason:
+            return TransformersDecoder(self._model, self._brake)
+        return FusedDecoder(read_architecture(self._model))
 
     def rewind(self, prompt: Sequence[int], *, reproducible: bool) -> int:
         """Forget what does not belong to ``prompt``; at least one token is left to read.
@@ -100,6 +106,10 @@ class CachedModel:
         self._crop(kept)
         return self.num_tokens
 
+    def take_back(self, num_tokens: int) -> None:
+        """Forget the last ``num_tokens``, as if they had never been read."""
+        self._crop(len(self._tokens) - num_tokens)
+
     def read(self, tokens: Sequence[int], is_cancelled: Callable[[], bool] = _never) -> Tensor:
         """Read on.
 
@@ -115,47 +125,40 @@ class CachedModel:
             Exception: whatever the model raised; the cache is empty then.
         """
         start = len(self._tokens)
-        ids = torch.tensor([list(tokens)], dtype=torch.int64, device=self._device)
-        self._brake.is_pulled = is_cancelled
+        logits = self._read(tokens, is_cancelled)
+        if start == self._num_aligned and len(tokens) == self.block_size:
+            self._num_aligned += self.block_size
+        return logits
+
+    def read_each(self, tokens: Sequence[int], is_cancelled: Callable[[], bool] = _never) -> Tensor:
+        """As ``read``, with logits after each of the tokens: [tokens, vocab]."""
+        return self._read(tokens, is_cancelled, wants_each=True)
+
+    def _read(
+        self,
+        tokens: Sequence[int],
+        is_cancelled: Callable[[], bool],
+        *,
+        wants_each: bool = False,
+    ) -> Tensor:
+        start = len(self._tokens)
         try:
-            with torch.inference_mode():
-                output = self._model(
-                    input_ids=ids, past_key_values=self._past, use_cache=True, **self._keeps_last
-                )
+            logits = self._decoder.read(tokens, start, is_cancelled, wants_each=wants_each)
         except Interrupted:
-            self._take_back()
+            if not self._decoder.crop(start):
+                self.clear()
             raise
         except BaseException:
             self.clear()  # some layers may hold the new tokens and others not
             raise
-        finally:
-            self._brake.is_pulled = _never
         self._tokens.extend(tokens)
-        if start == self._num_aligned and len(tokens) == self.block_size:
-            self._num_aligned += self.block_size
-        logits: Tensor = output.logits[0, -1]
         return logits
 
-    @property
-    def _can_go_back(self) -> bool:
-        """Whether all layers keep every token; other kinds do not."""
-        return all(type(layer) is DynamicLayer for layer in self._past.layers)
-
-    def _take_back(self) -> None:
-        """Remove new tokens from the layers that got them before the others could."""
-        if not self._can_go_back:
-            self.clear()
-            return
-        for layer in self._past.layers:
-            layer.crop(len(self._tokens) - layer.get_seq_length())
-
     def _crop(self, length: int) -> None:
-        excess = len(self._tokens) - length
-        if excess == 0:
+        if length == len(self._tokens):
             return
-        if length == 0 or not self._can_go_back:
+        if length == 0 or not self._decoder.crop(length):
             self.clear()
             return
-        self._past.crop(-excess)
         del self._tokens[length:]
         self._num_aligned = min(self._num_aligned, length // self.block_size * self.block_size)

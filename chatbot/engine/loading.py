@@ -9,7 +9,7 @@ import msgspec
 import torch
 from transformers import AutoModelForCausalLM
 
-from chatbot.engine.cpu_precision import widen_products
+from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.grammar import Grammars
 from chatbot.engine.kv_cache import CachedModel
@@ -24,7 +24,10 @@ DTYPES: Final[dict[Precision, torch.dtype]] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
+    "8-bit": torch.bfloat16,
+    "4-bit": torch.bfloat16,
 }
+"""What is loaded; the quantised ones are made from it."""
 
 END_OF_TURN: Final = (
     "<|im_end|>",
@@ -105,6 +108,8 @@ def pick_precision(wanted: Precision, device: torch.device) -> Precision:
     """
     if wanted not in get_args(Precision):
         raise ModelError(f"There is no precision {wanted!r}; there are {', '.join(DTYPES)}.")
+    if wanted in ("8-bit", "4-bit") and device.type != "cpu":
+        raise ModelError(f"There is no {wanted} on this device ({device.type}); choose fp16.")
     if wanted != "auto":
         return wanted
     match device.type:
@@ -133,6 +138,8 @@ def load(
     try:
         with progress_bars(stage, report):
             model = _load_weights(found, DTYPES[precision], device)
+        num_parameters = model.num_parameters()
+        prepare_for_cpu(model, precision)
         cached = CachedModel(model)
         prompts = PromptBuilder(found.tokenizer)
         not_ends = {
@@ -143,7 +150,7 @@ def load(
             precision=precision,
             device=str(device),
             context_length=_context_length(found),
-            num_parameters=model.num_parameters(),
+            num_parameters=num_parameters,
             load_seconds=time.perf_counter() - start,
             tool_dialect=prompts.dialect.name,
             thinks=prompts.dialect.think is not None or prompts.dialect.has_channels,
@@ -185,9 +192,7 @@ def _load_weights(found: FoundModel, dtype: torch.dtype, device: torch.device) -
             f"{found.name} is incomplete: {len(missing)} of its weights are missing, such as "
             f"{min(missing)}."
         )
-    model = model.to(device).eval()
-    widen_products(model)
-    return model
+    return model.to(device).eval()
 
 
 def _context_length(found: FoundModel) -> int:

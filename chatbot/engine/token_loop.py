@@ -8,9 +8,11 @@ from typing import Protocol
 
 from torch import Tensor
 
+from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.decode.lookup import PromptLookup
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
-from chatbot.engine.kv_cache import CachedModel, Interrupted
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
 from chatbot.settings import Sampling
@@ -37,6 +39,7 @@ def write_tokens(
     context_length: int,
     end_tokens: Collection[int],
     guide: Guide | None = None,
+    looks_up: bool = True,
 ) -> Generator[int | Sampling, None, FinishReason]:
     """Continue ``prompt``.
 
@@ -49,6 +52,7 @@ def write_tokens(
         context_length: longest prompt and answer together, in tokens.
         end_tokens: after drawing one of these the answer is over.
         guide: asked before each token is drawn; with none, every token may come.
+        looks_up: guess ahead from what stands in the context; see ``PromptLookup``.
 
     Yields:
         Each token, and each change of the settings before the first token drawn with it.
@@ -64,10 +68,12 @@ def write_tokens(
     sampler = Sampler(history, model.device)
     room = context_length - len(prompt)
     num_new = 0
+    reader = _Reader(model, control, PromptLookup(prompt, model.row_cost) if looks_up else None)
     unread: Sequence[int] = prompt[model.num_tokens :]
     while True:
+        most_left = min(room, control.sampling.max_tokens) - num_new - 1
         try:
-            logits = _read(model, unread, control)
+            logits = reader.after(unread, most_left) if num_new else reader.start(unread)
         except Interrupted:
             return "cancelled"
         if control.sampling is not sampling:
@@ -82,6 +88,64 @@ def write_tokens(
             return "length"
         history.append(token)
         unread = [token]
+
+
+class _Reader:
+    """Logits after each token, with guesses read ahead.
+
+    What was read ahead and not confirmed stays in the cache at the end of an answer, and is
+    forgotten like any other token that the next prompt does not begin with.
+    """
+
+    def __init__(self, model: CachedModel, control: Control, lookup: PromptLookup | None) -> None:
+        self._model = model
+        self._control = control
+        self._lookup = lookup
+        self._ahead: Sequence[int] = ()
+        """Guesses that were read and may yet be confirmed, at the end of the cache."""
+        self._rows: Sequence[Tensor] = ()
+        """Logits after each of them."""
+        self._num_guessed = 0
+
+    def start(self, prompt: Sequence[int]) -> Tensor:
+        """Logits after the prompt.
+
+        Raises:
+            Interrupted: the answer was cancelled.
+        """
+        return _read(self._model, prompt, self._control)
+
+    def after(self, drawn: Sequence[int], most: int) -> Tensor:
+        """Logits after the one token ``drawn``.
+
+        Args:
+            drawn: what the last logits led to.
+            most: tokens worth guessing.
+
+        Raises:
+            Interrupted: the answer was cancelled.
+        """
+        if self._lookup is None:
+            return _read(self._model, drawn, self._control)
+        self._lookup.append(drawn[0])
+        if self._ahead and self._ahead[0] == drawn[0]:
+            if self._control.is_cancelled:
+                raise Interrupted
+            logits, self._rows = self._rows[0], self._rows[1:]
+            self._ahead = self._ahead[1:]
+            if not self._ahead:
+                self._lookup.settle(self._num_guessed, self._num_guessed)
+            return logits
+        if self._ahead:
+            self._lookup.settle(self._num_guessed, self._num_guessed - len(self._ahead))
+            self._model.take_back(len(self._ahead))
+            self._ahead = ()
+        guess = self._lookup.guess(most)
+        if not guess or not self._model.can_go_back:
+            return _read(self._model, drawn, self._control)
+        rows = self._model.read_each([*drawn, *guess], lambda: self._control.is_cancelled)
+        self._ahead, self._rows, self._num_guessed = guess, rows[1:].unbind(), len(guess)
+        return rows[0]
 
 
 def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:

@@ -72,10 +72,20 @@ class BegunModel(CachedModel):
 
     def read(self, tokens: Sequence[int], *arguments: Any) -> Tensor:
         logits = super().read(tokens, *arguments).clone()
-        at = self.num_tokens - self.num_prompt
+        self._begin(logits, self.num_tokens)
+        return logits
+
+    def read_each(self, tokens: Sequence[int], *arguments: Any) -> Tensor:
+        start = self.num_tokens
+        rows = super().read_each(tokens, *arguments).clone()
+        for index, logits in enumerate(rows):
+            self._begin(logits, start + index + 1)
+        return rows
+
+    def _begin(self, logits: Tensor, num_tokens: int) -> None:
+        at = num_tokens - self.num_prompt
         if 0 <= at < len(self.begin):
             logits[self.begin[at]] = 1e6
-        return logits
 
     def rewind(self, prompt: Sequence[int], *, reproducible: bool) -> int:
         self.num_prompt = len(prompt)

@@ -42,7 +42,8 @@ async def _tokens(face: Face, arguments: str) -> None:
         f"({statistics.num_cached_tokens:,} of them from the cache), "
         f"{statistics.num_new_tokens:,} new tokens, first after "
         f"{statistics.first_token_seconds:.2f} s, then "
-        f"{statistics.tokens_per_second:.1f} tokens per second."
+        f"{statistics.tokens_per_second:.1f} tokens per second"
+        + (f", by the {statistics.decoder} decoder." if statistics.decoder else ".")
     )
 
 

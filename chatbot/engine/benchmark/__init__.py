@@ -1,0 +1,1 @@
+"""``chatbot bench speed``: how fast the engine is here, beside what it could be."""

@@ -1,0 +1,142 @@
+"""The measurements themselves, on a model that is loaded."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from chatbot.engine.benchmark.report import FirstToken
+from chatbot.engine.decode.packing import PackedLinear, packed_bytes
+from chatbot.engine.inbox import Control
+from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.token_loop import write_tokens
+from chatbot.settings import Sampling
+
+COPIED_BYTES: Final = 512 * 2**20
+"""Of a copy: far more than any processor's cache."""
+
+NUM_COPIES: Final = 7
+QUESTION_TOKENS: Final = 32
+"""A short question after the history."""
+
+GREEDY: Final = Sampling(temperature=0, max_tokens=131_072)
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Bytes a second that a large copy reads and writes."""
+    source = torch.ones(COPIED_BYTES // 4, dtype=torch.float32, device=device)
+    target = torch.zeros_like(source)
+    seconds = [timed(lambda: target.copy_(source), device) for _ in range(NUM_COPIES)]
+    return 2 * source.nbytes / median(seconds)
+
+
+def timed(action: Callable[[], Any], device: torch.device) -> float:
+    """Seconds that ``action`` takes, with what it started on the device."""
+    synchronise(device)
+    start = time.perf_counter()
+    action()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def weight_bytes(model: Any) -> int:
+    """Memory of all weights; what is shared counts once."""
+    storages: dict[int, int] = {
+        parameter.untyped_storage().data_ptr(): parameter.untyped_storage().nbytes()
+        for parameter in model.parameters()
+    }
+    return sum(storages.values()) + packed_bytes(model)
+
+
+def step_bytes(model: Any) -> int:
+    """Weights that are read for one token: all but the embedding, unless that is the head."""
+    layers: list[int] = [
+        layer.weight.nbytes
+        for layer in model.modules()
+        if not isinstance(layer, nn.Embedding | PackedLinear)
+        and isinstance(getattr(layer, "weight", None), nn.Parameter)
+    ]
+    return sum(layers) + packed_bytes(model)
+
+
+def decode_speed(cached: CachedModel, prompt: Sequence[int], num_tokens: int) -> float:
+    """Tokens a second of a greedy answer after its first token, with nothing guessed ahead."""
+    cached.clear()
+    loop = write_tokens(
+        cached,
+        prompt,
+        Control(GREEDY),
+        sampling=GREEDY,
+        context_length=len(prompt) + num_tokens,
+        end_tokens=(),
+        looks_up=False,
+    )
+    next(loop)
+    start = time.perf_counter()
+    num_rest = sum(1 for _ in loop)
+    return num_rest / (time.perf_counter() - start)
+
+
+class _Arrivals:
+    """When the tokens of ``generate`` came; the first call is the prompt."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def put(self, _tokens: Any) -> None:
+        self.times.append(time.perf_counter())
+
+    def end(self) -> None:
+        """Called when the answer is over."""
+
+
+def generate_speed(model: Any, prompt: Sequence[int], num_tokens: int) -> float:
+    """Tokens a second of ``model.generate()`` after its first token, greedy."""
+    arrivals = _Arrivals()
+    ids = torch.tensor([list(prompt)], device=model.device)
+    model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=num_tokens,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+        streamer=arrivals,
+    )
+    first, last = arrivals.times[1], arrivals.times[-1]
+    return (len(arrivals.times) - 2) / (last - first)
+
+
+def first_token(cached: CachedModel, vocab_size: int, num_history: int) -> FirstToken:
+    """Time to the first token after a history of ``num_history`` tokens."""
+    # Which tokens they are does not matter for the time.
+    history = [(101 * n) % vocab_size for n in range(num_history)]
+    question = [(103 * n + 1) % vocab_size for n in range(QUESTION_TOKENS)]
+    other = [(107 * n + 2) % vocab_size for n in range(QUESTION_TOKENS)]
+    cached.clear()
+    prompts = [[*history, *asked] for asked in (question, other, question, other)]
+    cold, *warm = [timed(partial(_first, cached, prompt), cached.device) for prompt in prompts]
+    return FirstToken(num_history_tokens=num_history, cold_seconds=cold, warm_seconds=median(warm))
+
+
+def _first(cached: CachedModel, prompt: Sequence[int]) -> None:
+    cached.rewind(prompt, reproducible=False)
+    loop = write_tokens(
+        cached,
+        prompt,
+        Control(GREEDY),
+        sampling=GREEDY,
+        context_length=len(prompt) + 1,
+        end_tokens=(),
+    )
+    next(loop)

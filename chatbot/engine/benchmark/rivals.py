@@ -1,0 +1,44 @@
+"""llama.cpp on the same machine, where its Python package is installed."""
+
+import importlib.util
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from chatbot.errors import ModelError
+from chatbot.weights import SMOLLM2
+
+
+class LlamaCpp:
+    """A GGUF model in llama.cpp."""
+
+    def __init__(self, model: str, context_length: int) -> None:
+        """Load ``model``, a GGUF file or the model that comes with the program.
+
+        Raises:
+            ModelError: there is no llama.cpp, or no GGUF file of that model.
+        """
+        if importlib.util.find_spec("llama_cpp") is None:
+            raise ModelError(
+                "To compare with llama.cpp its package is needed; run: pip install "
+                "llama-cpp-python."
+            )
+        file = SMOLLM2.find() if model == "smollm2-135m" else Path(model).expanduser()
+        if file is None or file.suffix != ".gguf" or not file.is_file():
+            raise ModelError("llama.cpp reads GGUF files alone; give one with -m.")
+        import llama_cpp  # type: ignore[import-not-found, unused-ignore]
+
+        self._model: Any = llama_cpp.Llama(
+            str(file), n_ctx=context_length, n_threads=os.cpu_count(), verbose=False
+        )
+
+    def speed(self, prompt: list[int], num_tokens: int) -> float:
+        """Tokens a second of a greedy answer after its first token."""
+        self._model.reset()
+        loop = self._model.generate(prompt, temp=0.0)
+        next(loop)
+        start = time.perf_counter()
+        for _ in range(num_tokens - 1):
+            next(loop)
+        return (num_tokens - 1) / (time.perf_counter() - start)

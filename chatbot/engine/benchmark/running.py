@@ -1,0 +1,196 @@
+"""Loads what the flags ask for, measures it, and prints a table or JSON."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, Final
+
+import msgspec
+import psutil
+import torch
+from transformers import AutoModelForCausalLM
+
+from chatbot.bench import add_speed_options
+from chatbot.engine.benchmark.measuring import (
+    QUESTION_TOKENS,
+    copy_bandwidth,
+    decode_speed,
+    first_token,
+    generate_speed,
+    step_bytes,
+    weight_bytes,
+)
+from chatbot.engine.benchmark.report import Report, format_report
+from chatbot.engine.benchmark.rivals import LlamaCpp
+from chatbot.engine.benchmark.shapes import random_config
+from chatbot.engine.decode.packing import PackedLinear
+from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.failures import as_chatbot_error
+from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.loading import pick_device
+from chatbot.engine.model_reference import FoundModel, find_model
+from chatbot.errors import ChatbotError, ModelError, SettingError
+from chatbot.settings import Precision
+from chatbot.terminal_text import clean_line
+
+QUESTION: Final = "Explain how a bicycle works, in detail."
+
+_DTYPES: Final[dict[str, torch.dtype]] = {"fp32": torch.float32, "fp16": torch.float16}
+"""Anything else is loaded as bf16."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; the exit status is 0, or 1 with one line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m chatbot.engine.benchmark")
+    add_speed_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        report = measure(options)
+    except ChatbotError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(msgspec.json.encode(report).decode() if options.json else format_report(report))
+    return 0
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """All that ``options`` ask for.
+
+    Raises:
+        ModelError: the model cannot be loaded, or llama.cpp is not there.
+        SettingError: there is no such shape, or a number makes no sense.
+    """
+    if options.tokens < 2 or options.runs < 1 or min(options.history, default=1) < 1:
+        raise SettingError("--tokens must be at least 2, --runs and --history at least 1.")
+    device = pick_device()
+    precision = _precision(options.precision, device)
+    found = None if options.random_config else find_model(options.model, _say)
+    rival = LlamaCpp(options.model, 4096) if options.compare else None
+    try:
+        return _measure(options, device, precision, found, rival)
+    except Exception as error:
+        raise as_chatbot_error(error, "measuring") from error
+
+
+def _measure(
+    options: argparse.Namespace,
+    device: torch.device,
+    precision: Precision,
+    found: FoundModel | None,
+    rival: LlamaCpp | None,
+) -> Report:
+    config = random_config(options.random_config) if found is None else found.config
+    _say("measuring the memory")
+    bandwidth = copy_bandwidth(device)
+    _say("loading")
+    before = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    model = _load(found, config, precision, device)
+    num_parameters = model.num_parameters()
+    prepare_for_cpu(model, precision)
+    cached = CachedModel(model)
+    seconds = time.perf_counter() - start
+    memory = _memory(device, before)
+    other = None if options.no_generate else model
+    if other is not None and any(isinstance(layer, PackedLinear) for layer in model.modules()):
+        other = _load(found, config, precision, device)
+    prompt = _prompt(found, config)
+    ours, plain, theirs = [], [], []
+    for run in range(options.runs):
+        _say(f"decoding, run {run + 1} of {options.runs}")
+        ours.append(decode_speed(cached, prompt, options.tokens))
+        if other is not None:
+            plain.append(generate_speed(other, prompt, options.tokens))
+        if rival is not None:
+            theirs.append(rival.speed(prompt, options.tokens))
+    del other
+    longest = getattr(config, "max_position_embeddings", 0) or 2**31
+    firsts = []
+    for num_history in sorted(set(options.history)):
+        if num_history + QUESTION_TOKENS < longest:
+            _say(f"first token after {num_history:,} tokens")
+            firsts.append(first_token(cached, config.vocab_size, num_history))
+    num_bytes = step_bytes(model)
+    return Report(
+        model=options.random_config or clean_line(options.model),
+        precision=precision,
+        device=_device_name(device),
+        num_threads=torch.get_num_threads(),
+        decoder=cached.decoder_name,
+        num_parameters=num_parameters,
+        num_tokens=options.tokens,
+        load_seconds=seconds,
+        weight_bytes=weight_bytes(model),
+        memory_bytes=memory,
+        step_bytes=num_bytes,
+        copy_bytes_per_second=bandwidth,
+        ceiling_tokens_per_second=bandwidth / num_bytes,
+        decode_tokens_per_second=median(ours),
+        generate_tokens_per_second=median(plain) if plain else None,
+        generate_precision=_generate_precision(precision) if plain else "",
+        llama_cpp_tokens_per_second=median(theirs) if theirs else None,
+        first_tokens=tuple(firsts),
+    )
+
+
+def _precision(wanted: Precision, device: torch.device) -> Precision:
+    """What is measured.
+
+    Raises:
+        ModelError: quantised weights on a GPU, which are another library's.
+    """
+    if wanted == "auto":
+        return "fp16" if device.type == "mps" else "bf16"
+    if wanted in ("8-bit", "4-bit") and device.type != "cpu":
+        raise ModelError(f"{wanted} is measured on a CPU alone; choose bf16.")
+    return wanted
+
+
+def _generate_precision(precision: Precision) -> str:
+    return precision if precision in _DTYPES else "bf16"
+
+
+def _load(found: FoundModel | None, config: Any, precision: Precision, device: torch.device) -> Any:
+    dtype = _DTYPES.get(precision, torch.bfloat16)
+    if found is None:
+        with torch.device(device):
+            torch.manual_seed(0)
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(
+            found.folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    return model.to(device).eval()
+
+
+def _prompt(found: FoundModel | None, config: Any) -> list[int]:
+    if found is None or not found.tokenizer.chat_template:
+        return [(101 * n) % config.vocab_size for n in range(40)]
+    messages = [{"role": "user", "content": QUESTION}]
+    rendered = found.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+    return list(rendered["input_ids"])
+
+
+def _memory(device: torch.device, before: int) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    return max(0, int(psutil.Process().memory_info().rss) - before)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return device.type
+
+
+def _say(stage: str, _fraction: float | None = None) -> None:
+    print(f"\r{stage} …\033[K" if sys.stderr.isatty() else f"{stage} …", file=sys.stderr)

@@ -1,0 +1,153 @@
+"""Reads a transformers model into the parts that our own step computes with.
+
+What is not understood to the last detail is refused, with the reason; transformers computes
+it then. Knows transformers' modules; nothing of caches and tokens.
+"""
+
+from typing import Any, Final
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from chatbot.engine.decode.packing import GROUPS, PLAIN_LAYERS, PackedLinear, projection_of
+from chatbot.engine.decode.projections import Projection
+
+CLASSES: Final = (
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "SmolLM3ForCausalLM",
+)
+"""Models of one build: norm, attention, norm, gated perceptron, with a residual around each."""
+
+STATIC_ROPES: Final = ("default", "linear", "llama3", "yarn")
+"""Rotary embeddings whose frequencies do not change as the text grows."""
+
+DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
+
+_OTHERS: Final = (("o_proj",), ("down_proj",))
+
+
+class Norm(msgspec.Struct, frozen=True):
+    """Root mean square normalisation (Zhang and Sennrich 2019)."""
+
+    weight: Tensor
+    """[size of what is normalised]."""
+    epsilon: float
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer's weights."""
+
+    input_norm: Norm
+    qkv: Projection
+    query_norm: Norm | None
+    """Over each head, before the rotation; and so for the keys."""
+    key_norm: Norm | None
+    is_rotated: bool
+    """Whether positions are told by rotation; else they are not told."""
+    output: Projection
+    mlp_norm: Norm
+    gate_up: Projection
+    down: Projection
+
+
+class Architecture(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole model."""
+
+    embedding: Tensor
+    """[vocab, hidden]."""
+    layers: tuple[Layer, ...]
+    final_norm: Norm
+    head: Projection
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+    frequencies: Tensor
+    """Radians a position, fp32 [head_size / 2]."""
+    rotation_scale: float
+    dtype: torch.dtype
+    """Of what flows through the layers, and of keys and values."""
+
+
+def refusal(model: Any) -> str:
+    """Why our own step cannot compute ``model``, in a few words; empty when it can."""
+    config = model.config
+    if type(model).__name__ not in CLASSES or not type(model).__module__.startswith("transformers"):
+        return f"{type(model).__name__} is of another build"
+    if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
+        return f"its weights are on {model.device.type}"
+    if model.dtype not in DTYPES:
+        return f"its weights are {model.dtype}"
+    if config.hidden_act != "silu":
+        return f"its activation is {config.hidden_act}"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        return "some of its layers look back over a window"
+    if type(model).__name__ == "MistralForCausalLM" and config.sliding_window is not None:
+        return "its layers look back over a window"
+    rope = model.model.rotary_emb
+    if rope.rope_type not in STATIC_ROPES:
+        return f"its rotary embedding is {rope.rope_type}"
+    if 2 * rope.inv_freq.shape[0] != model.model.layers[0].self_attn.head_dim:
+        return "it rotates a part of each head"
+    return _unknown_layer(model)
+
+
+def _unknown_layer(model: Any) -> str:
+    """The first layer that computes more than its own weight, as adapters do."""
+    for layer in model.model.layers:
+        for parent, groups in ((layer.self_attn, 0), (layer.mlp, 1)):
+            for name in (*GROUPS[groups], *_OTHERS[groups]):
+                kind = type(parent.get_submodule(name))
+                if kind not in PLAIN_LAYERS and kind is not PackedLinear:
+                    return f"its {name} is a {kind.__name__}"
+    head = type(model.lm_head)
+    return "" if head in (*PLAIN_LAYERS, PackedLinear) else f"its head is a {head.__name__}"
+
+
+def read_architecture(model: Any) -> Architecture:
+    """The parts of ``model``, for which there is no refusal; weights are shared with it."""
+    config = model.config
+    attention = model.model.layers[0].self_attn
+    dtype = model.dtype
+    if isinstance(model.model.layers[0].mlp.down_proj, PackedLinear):
+        dtype = model.model.layers[0].mlp.down_proj.projection.work_dtype or dtype
+    rope = model.model.rotary_emb
+    return Architecture(
+        embedding=model.model.embed_tokens.weight.detach(),
+        layers=tuple(_layer(layer, dtype) for layer in model.model.layers),
+        final_norm=_norm(model.model.norm, dtype),
+        head=projection_of(model, ("lm_head",)),
+        num_heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        head_size=attention.head_dim,
+        frequencies=rope.inv_freq.detach().float(),
+        rotation_scale=float(rope.attention_scaling),
+        dtype=dtype,
+    )
+
+
+def _layer(layer: Any, dtype: torch.dtype) -> Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    query_norm = getattr(attention, "q_norm", None)
+    key_norm = getattr(attention, "k_norm", None)
+    return Layer(
+        input_norm=_norm(layer.input_layernorm, dtype),
+        qkv=projection_of(attention, GROUPS[0]),
+        query_norm=None if query_norm is None else _norm(query_norm, dtype),
+        key_norm=None if key_norm is None else _norm(key_norm, dtype),
+        is_rotated=bool(getattr(attention, "use_rope", True)),
+        output=projection_of(attention, ("o_proj",)),
+        mlp_norm=_norm(layer.post_attention_layernorm, dtype),
+        gate_up=projection_of(mlp, GROUPS[1]),
+        down=projection_of(mlp, ("down_proj",)),
+    )
+
+
+def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:
+    weight: Any = norm.weight
+    epsilon: Any = norm.variance_epsilon
+    return Norm(weight.detach().to(dtype), float(epsilon))

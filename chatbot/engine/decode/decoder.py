@@ -1,0 +1,60 @@
+"""What turns tokens into logits and remembers what it has read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+
+class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
+    """Reading was broken off; what was read before is still there."""
+
+
+class Decoder(ABC):
+    """A model and its cache. Which tokens it has read is known to whoever uses it."""
+
+    name: str
+    """For statistics: which step this is."""
+    can_go_back: bool
+    """Whether what was read last can be taken back."""
+    row_cost: float
+    """What one more token in a step costs, as a share of a step of one token. A constant, not
+    measured: what is decided by it must come out the same each time."""
+
+    @property
+    @abstractmethod
+    def num_cache_bytes(self) -> int:
+        """Memory of what was read."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget everything."""
+
+    @abstractmethod
+    def crop(self, length: int) -> bool:
+        """Keep the first ``length`` tokens; False: everything was forgotten instead."""
+
+    @abstractmethod
+    def read(
+        self,
+        tokens: Sequence[int],
+        start: int,
+        is_cancelled: Callable[[], bool],
+        *,
+        wants_each: bool = False,
+    ) -> Tensor:
+        """Read on.
+
+        Args:
+            tokens: at least one.
+            start: how many were read before.
+            is_cancelled: asked before each layer.
+            wants_each: logits after each token, not after the last alone.
+
+        Returns:
+            Logits [vocab], or [tokens, vocab] where each is wanted.
+
+        Raises:
+            Interrupted: it was cancelled; crop to ``start``.
+            Exception: whatever the model raised; clear.
+        """

@@ -1,0 +1,185 @@
+"""Puts a model's linear layers into the form that this processor multiplies fastest.
+
+The layers stay where they are in the model, so that transformers can still compute with it;
+their weights are kept once, by whichever form is in use. Knows transformers' modules by what
+they are called; nothing of caches and steps.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from chatbot.engine.cpu_precision import WidenedLinear
+from chatbot.engine.decode.projections import (
+    Int4Projection,
+    Int8Projection,
+    NarrowInt8Projection,
+    PlainProjection,
+    Projection,
+    ReorderedProjection,
+)
+from chatbot.settings import Precision
+
+GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Layers that read the same activations, and so can be one product."""
+
+KEPT_IN_8_BITS: Final = ("lm_head", "embed_out", "output")
+"""Heads: with 4 bits the choice of the word itself would suffer."""
+
+PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
+
+
+class PackedLinear(nn.Linear):
+    """A layer whose weight is in a projection, together with those of its neighbours."""
+
+    def __init__(
+        self, projection: Projection, start: int, num_outputs: int, dtype: torch.dtype
+    ) -> None:
+        """Take part in ``projection`` with the outputs from ``start`` on."""
+        nn.Module.__init__(self)
+        self.in_features = projection.num_inputs
+        self.out_features = num_outputs
+        self.projection = projection
+        self.start = start
+        # For whoever asks a layer for its device and dtype.
+        self.weight = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+        self.register_parameter("bias", None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input`` [..., in_features] to [..., out_features]."""
+        rows = self.projection(input.reshape(-1, self.in_features))
+        own = rows[:, self.start : self.start + self.out_features]
+        return own.reshape(*input.shape[:-1], self.out_features)
+
+
+def pack_linears(model: Any, precision: Precision, *, is_fused: bool) -> None:
+    """Have the linear layers of ``model``, which is on the CPU, in their fastest form.
+
+    Args:
+        model: of transformers.
+        precision: 8-bit and 4-bit round the weights; the others leave them as they are.
+        is_fused: join the layers of ``GROUPS``; for models that our own step computes, since
+            any other would compute the whole group for each of its layers.
+    """
+    for parent in list(model.modules()):
+        for names in _groups(parent, is_fused):
+            _pack(parent, names, precision)
+
+
+def packed_bytes(model: Any) -> int:
+    """Memory of the weights that are in projections, which are no parameters any more."""
+    held = {id(part.projection): part.projection.num_bytes for part in _packed(model)}
+    return sum(held.values())
+
+
+def projection_of(parent: nn.Module, names: Sequence[str]) -> Projection:
+    """One product for the layers ``names`` of ``parent``, which pack_linears has seen.
+
+    The weights of plain layers are joined in place: each becomes a part of one tensor.
+    """
+    layers = [parent.get_submodule(name) for name in names]
+    first = layers[0]
+    if isinstance(first, PackedLinear):
+        return first.projection
+    return PlainProjection(_joined_weight(layers), _joined_bias(layers))
+
+
+def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
+    """The layers of ``parent`` that are packed together."""
+    left = [name for name, child in parent.named_children() if type(child) in _PACKABLE]
+    for names in GROUPS if is_fused else ():
+        if all(name in left for name in names):
+            left = [name for name in left if name not in names]
+            yield names
+    for name in left:
+        yield (name,)
+
+
+_PACKABLE: Final = (*PLAIN_LAYERS, Conv1D)
+
+
+def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> None:
+    layers = [parent.get_submodule(name) for name in names]
+    weights = [_weight(layer) for layer in layers]
+    dtype = weights[0].dtype
+    make = _kind(weights, names, precision)
+    if make is None:
+        return
+    weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+    projection = make(weight, _joined_bias(layers))
+    start = 0
+    for name, part in zip(names, weights, strict=True):
+        setattr(parent, name, PackedLinear(projection, start, part.shape[0], dtype))
+        start += part.shape[0]
+
+
+def _kind(
+    weights: Sequence[Tensor], names: tuple[str, ...], precision: Precision
+) -> Callable[[Tensor, Tensor | None], Projection] | None:
+    """What holds such weights best; None: they stay as they are."""
+    match precision:
+        case "8-bit":
+            return Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
+        case "4-bit":
+            if names[0] not in KEPT_IN_8_BITS and all(map(Int4Projection.is_possible, weights)):
+                return Int4Projection
+            return _kind(weights, names, "8-bit")
+        case _:
+            is_possible = ReorderedProjection.is_possible(weights[0].dtype)
+            return ReorderedProjection if is_possible else None
+
+
+def _weight(layer: Any) -> Tensor:
+    """[outputs, inputs]; GPT-2 has its matrices the other way round."""
+    weight: Tensor = layer.weight.detach()
+    return weight.t() if isinstance(layer, Conv1D) else weight
+
+
+def _joined_weight(layers: Sequence[Any]) -> Tensor:
+    """The weights below one another, sharing memory with the layers."""
+    if len(layers) == 1:
+        return _weight(layers[0])
+    first = layers[0].weight
+    num_rows = sum(layer.weight.shape[0] for layer in layers)
+    if _are_adjacent([layer.weight for layer in layers]):
+        shared: Tensor = first.detach().as_strided((num_rows, first.shape[1]), first.stride())
+        return shared
+    joined = torch.cat([layer.weight.detach() for layer in layers])
+    start = 0
+    for layer in layers:
+        end = start + layer.weight.shape[0]
+        layer.weight = nn.Parameter(joined[start:end], requires_grad=False)
+        start = end
+    return joined
+
+
+def _are_adjacent(weights: Sequence[Tensor]) -> bool:
+    address = weights[0].data_ptr()
+    storage = weights[0].untyped_storage().data_ptr()
+    for weight in weights:
+        is_next = weight.data_ptr() == address and weight.is_contiguous()
+        if not is_next or weight.untyped_storage().data_ptr() != storage:
+            return False
+        address += weight.nbytes
+    return True
+
+
+def _joined_bias(layers: Sequence[Any]) -> Tensor | None:
+    """The biases one after the other; zeros for a layer that has none beside those that do."""
+    if all(layer.bias is None for layer in layers):
+        return None
+    return torch.cat(
+        [
+            _weight(layer).new_zeros(_weight(layer).shape[0])
+            if layer.bias is None
+            else layer.bias.detach()
+            for layer in layers
+        ]
+    )
+
+
+def _packed(model: Any) -> Iterator[PackedLinear]:
+    return (module for module in model.modules() if isinstance(module, PackedLinear))

@@ -1,0 +1,103 @@
+"""The step that transformers computes: for every model, and on every device."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from chatbot.engine.decode.decoder import Decoder, Interrupted
+
+CPU_ROW_COST: Final = 0.3
+GPU_ROW_COST: Final = 0.03
+"""A small step on a GPU is bound by launching it."""
+
+
+def _never() -> bool:
+    return False
+
+
+class Brake:
+    """Breaks off a model's computation between two of its layers.
+
+    A class of its own so that the model's hooks refer to nothing that refers to the model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.is_pulled: Callable[[], bool] = _never
+        for module in model.modules():
+            if isinstance(module, nn.ModuleList):
+                for layer in module:
+                    layer.register_forward_pre_hook(self._check)
+
+    def _check(self, _module: nn.Module, _inputs: Any) -> None:
+        if self.is_pulled():
+            raise Interrupted
+
+
+class TransformersDecoder(Decoder):
+    """Reads tokens by the model's own ``forward``."""
+
+    name = "transformers"
+
+    def __init__(self, model: Any, brake: Brake) -> None:
+        self._model = model
+        self._brake = brake
+        parameters = inspect.signature(model.forward).parameters
+        self.row_cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
+        self._can_keep_last = "logits_to_keep" in parameters
+        self.clear()
+
+    @property
+    def can_go_back(self) -> bool:  # type: ignore[override]
+        """Whether all layers keep every token; other kinds do not."""
+        return all(type(layer) is DynamicLayer for layer in self._past.layers)
+
+    @property
+    def num_cache_bytes(self) -> int:
+        """See ``Decoder``."""
+        tensors = [getattr(layer, name, None) for layer in self._past.layers for name in _NAMES]
+        return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
+
+    def clear(self) -> None:
+        """See ``Decoder``."""
+        self._past = DynamicCache(config=self._model.config)
+
+    def crop(self, length: int) -> bool:
+        """See ``Decoder``."""
+        if length == 0 or not self.can_go_back:
+            self.clear()
+            return False
+        for layer in self._past.layers:
+            # After a broken-off step some layers hold more than others.
+            if (excess := layer.get_seq_length() - length) > 0:
+                layer.crop(-excess)
+        return True
+
+    def read(
+        self,
+        tokens: Sequence[int],
+        start: int,
+        is_cancelled: Callable[[], bool],
+        *,
+        wants_each: bool = False,
+    ) -> Tensor:
+        """See ``Decoder``."""
+        ids = torch.tensor([list(tokens)], dtype=torch.int64, device=self._model.device)
+        options = {"logits_to_keep": 1} if self._can_keep_last and not wants_each else {}
+        self._brake.is_pulled = is_cancelled
+        try:
+            with torch.inference_mode():
+                output = self._model(
+                    input_ids=ids, past_key_values=self._past, use_cache=True, **options
+                )
+        finally:
+            self._brake.is_pulled = _never
+        logits: Tensor = output.logits[0] if wants_each else output.logits[0, -1]
+        return logits
+
+
+_NAMES: Final = ("keys", "values")

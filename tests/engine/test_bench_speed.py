@@ -1,0 +1,107 @@
+"""``chatbot bench speed``: what it reports and what it refuses. Times are never judged."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chatbot.bench import SPEED_BENCHMARK, add_bench_parser, run_bench
+from chatbot.engine.benchmark import measuring
+from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
+from chatbot.engine.benchmark.running import main
+from chatbot.engine.decode.preparing import prepare_for_cpu
+from tests.engine.tiny_models import make_llama
+
+
+@pytest.fixture(autouse=True)
+def small_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "COPIED_BYTES", 2**20)
+
+
+def run(capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, Any]:
+    assert main([*flags, "--tokens", "6", "--runs", "1", "--history", "40", "--json"]) == 0
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
+def test_a_random_shape_is_measured(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    report = run(capsys, "--random-config", "tiny", "--precision", precision)
+    assert report["precision"] == precision
+    assert report["decoder"] == "fused"
+    assert report["num_parameters"] == 512 * 64 * 2 + 2 * (64 * 128 + 64 * 64 + 3 * 64 * 128) + (
+        5 * 64
+    )
+    assert report["generate_precision"] == (precision if precision == "fp32" else "bf16")
+    for name in ("copy_bytes_per_second", "decode_tokens_per_second", "generate_tokens_per_second"):
+        assert report[name] > 0
+    assert report["ceiling_tokens_per_second"] == pytest.approx(
+        report["copy_bytes_per_second"] / report["step_bytes"]
+    )
+    (first,) = report["first_tokens"]
+    assert first["num_history_tokens"] == 40
+    assert first["warm_seconds"] > 0
+
+
+def test_a_folder_is_measured_and_shown_as_a_table(
+    tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model", str(tiny_folder), "--precision", "fp32", "--tokens", "4", "--runs", "2"]
+    assert main([*flags, "--history", "30", "5000", "--no-generate"]) == 0
+    text = capsys.readouterr().out
+    assert "Decode, ours (fused)" in text
+    assert "generate()" not in text
+    assert "First token after 30 tokens" in text
+    assert "5,000" not in text  # longer than its context
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--random-config", "nothing"], "smollm2-135m"),
+        (["--random-config", "tiny", "--tokens", "1"], "--tokens"),
+        (["--model", "no/such/folder/at-all"], "no/such"),
+        (["--random-config", "tiny", "--compare", "llama.cpp"], "llama"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(flags) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert words in said[-1]
+
+
+def test_bytes_of_a_step_are_the_weights_that_it_reads() -> None:
+    tied = make_llama()
+    in_layers = sum(p.numel() for n, p in tied.named_parameters() if "embed" not in n)
+    assert step_bytes(tied) == 4 * (in_layers + 400 * 32)  # the head reads the embedding
+    assert weight_bytes(tied) == 4 * sum(p.numel() for p in tied.parameters())
+    apart = make_llama(tie_word_embeddings=False).to(torch.bfloat16)
+    assert weight_bytes(apart) - step_bytes(apart) == 2 * 400 * 32
+    before = step_bytes(tied)
+    prepare_for_cpu(tied, "8-bit")
+    assert step_bytes(tied) < 0.5 * before
+
+
+@pytest.mark.parametrize("arguments", [["bench"], ["bench", "speed", "-m", "x", "--json"]])
+def test_the_command_starts_a_process_with_the_same_flags(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def start(command: list[str], **_: Any) -> argparse.Namespace:
+        started.append(command)
+        return argparse.Namespace(returncode=7)
+
+    monkeypatch.setattr("chatbot.bench.subprocess.run", start)
+    parser = argparse.ArgumentParser()
+    add_bench_parser(parser.add_subparsers(dest="command"))
+    assert run_bench(parser.parse_args(arguments)) == 7
+    (command,) = started
+    assert SPEED_BENCHMARK in command
+    assert ("--json" in command) == ("--json" in arguments)
+    assert ("x" in command) == ("x" in arguments)

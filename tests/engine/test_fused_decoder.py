@@ -1,0 +1,251 @@
+"""Our own step, against transformers' own forward on tiny models of each family it knows."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
+)
+
+from chatbot.engine.decode.architecture import read_architecture, refusal
+from chatbot.engine.decode.fused import FusedDecoder
+from chatbot.engine.decode.key_values import BUCKET
+from chatbot.engine.decode.packing import packed_bytes
+from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.kv_cache import CachedModel
+from chatbot.settings import Precision
+from tests.engine.tiny_models import make_gpt2, make_llama
+
+TOKENS = [(11 * n) % 390 + 3 for n in range(400)]
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 400,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "initializer_range": 0.2,
+    "tie_word_embeddings": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+YARN_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+    "llama with biases": lambda: LlamaForCausalLM(
+        LlamaConfig(**{**SIZES, "attention_bias": True, "mlp_bias": True})
+    ),
+    "llama 3": lambda: LlamaForCausalLM(LlamaConfig(**{**SIZES, "rope_parameters": LLAMA3_ROPE})),
+    "yarn": lambda: LlamaForCausalLM(LlamaConfig(**{**SIZES, "rope_parameters": YARN_ROPE})),
+    "tied, one key head": lambda: LlamaForCausalLM(
+        LlamaConfig(**{**SIZES, "tie_word_embeddings": True, "num_key_value_heads": 1})
+    ),
+    "large heads": lambda: LlamaForCausalLM(LlamaConfig(**{**SIZES, "head_dim": 32})),
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**{**SIZES, "sliding_window": None})),
+    "qwen 2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
+    "qwen 3": lambda: Qwen3ForCausalLM(Qwen3Config(**{**SIZES, "head_dim": 16})),
+    "smollm 3": lambda: SmolLM3ForCausalLM(
+        SmolLM3Config(**{**SIZES, "no_rope_layers": [1, 0], "use_sliding_window": False})
+    ),
+}
+
+
+def make(family: str) -> Any:
+    torch.manual_seed(1)
+    model = FAMILIES[family]().eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("bias", "norm.weight")):  # as they are made they would hide errors
+                parameter.normal_(0.5, 0.3)
+    return model
+
+
+def never() -> bool:
+    return False
+
+
+def reference(model: Any, tokens: Sequence[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = model(torch.tensor([list(tokens)])).logits[0].float()
+    return logits
+
+
+def read_in(decoder: FusedDecoder, tokens: Sequence[int], cuts: Sequence[int]) -> torch.Tensor:
+    """Logits after each of ``tokens``, which are read up to each of the cuts."""
+    rows, start = [], 0
+    for end in (*cuts, len(tokens)):
+        rows.append(decoder.read(tokens[start:end], start, never, wants_each=True))
+        start = end
+    return torch.cat(rows).float()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_equal_those_of_transformers(family: str) -> None:
+    model = make(family)
+    expected = reference(model, TOKENS)
+    assert refusal(model) == ""
+    decoder = FusedDecoder(read_architecture(model))
+    # Whole; by portions on each side of what is grouped; and one by one past a bucket's end.
+    cuts = [130, 131, 140, 156, 173, *range(200, 300)]
+    for given in ([], cuts):
+        decoder.clear()
+        torch.testing.assert_close(read_in(decoder, TOKENS, given), expected, atol=2e-4, rtol=1e-3)
+    # The weights that were joined are still the model's own.
+    torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Precision) -> None:
+    exact = reference(make(family), TOKENS)
+    model = make(family).to(torch.bfloat16 if precision == "bf16" else torch.float16)
+    expected = reference(model, TOKENS)
+    error = (expected - exact).square().mean().sqrt()
+    prepare_for_cpu(model, precision)
+    decoder = FusedDecoder(read_architecture(model))
+    cuts = [130, 131, 140, 156, 173, *range(200, 300)]
+    found = read_in(decoder, TOKENS, cuts)
+    assert (found - exact).square().mean().sqrt() < 1.2 * error
+    assert (found - expected).square().mean().sqrt() < 1.5 * error
+
+
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "tied, one key head"])
+def test_eight_bits_are_nearly_exact(family: str) -> None:
+    model = make(family)
+    expected = reference(model, TOKENS)
+    prepare_for_cpu(model, "8-bit")
+    decoder = FusedDecoder(read_architecture(model))
+    found = read_in(decoder, TOKENS, [130, *range(140, 160)])
+    assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.999
+    # Transformers' own forward finds the same layers.
+    torch.testing.assert_close(reference(model, TOKENS), found, atol=0.03, rtol=0.01)
+
+
+def test_four_bits_are_close() -> None:
+    model = make("llama")
+    expected = reference(model, TOKENS)
+    prepare_for_cpu(model, "4-bit")
+    found = read_in(FusedDecoder(read_architecture(model)), TOKENS, [130])
+    assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.9
+
+
+def test_packed_weights_take_the_memory_of_their_precision() -> None:
+    model = make("llama")
+    in_layers = sum(layer.weight.numel() for layer in model.modules() if _is_linear(layer))
+    prepare_for_cpu(model, "8-bit")
+    assert in_layers <= packed_bytes(model) < 1.1 * in_layers
+    assert not any(layer.weight.numel() for layer in model.modules() if _is_linear(layer))
+
+
+def _is_linear(module: Any) -> bool:
+    return isinstance(module, torch.nn.Linear)
+
+
+def test_other_builds_are_quantised_for_transformers_step() -> None:
+    model = make_gpt2()
+    expected = reference(model, TOKENS[:100])
+    prepare_for_cpu(model, "8-bit")
+    cached = CachedModel(model)
+    assert cached.decoder_name == "transformers"
+    found = cached.read_each(TOKENS[:100]).float()
+    assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.999
+
+
+def test_the_cache_grows_by_buckets_and_keeps_what_was_read() -> None:
+    model = make("llama")
+    cached = CachedModel(model)
+    cached.read(TOKENS[:5])
+    one = cached.num_cache_bytes
+    cached.read(TOKENS[5:BUCKET])
+    assert cached.num_cache_bytes == one
+    logits = cached.read(TOKENS[BUCKET : BUCKET + 2])
+    assert cached.num_cache_bytes == 2 * one
+    expected = reference(model, TOKENS[: BUCKET + 2])[-1]
+    torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_what_was_taken_back_leaves_no_trace() -> None:
+    cached = CachedModel(make("qwen 3"))
+    cached.read(TOKENS[:40])
+    cached.read_each([7, 8, 9, 10])
+    cached.take_back(3)
+    assert cached.num_tokens == 41
+    logits = cached.read([5])
+    fresh = CachedModel(make("qwen 3")).read([*TOKENS[:40], 7, 5])
+    torch.testing.assert_close(logits, fresh, atol=2e-4, rtol=1e-3)
+
+
+def _with_window() -> Any:
+    return MistralForCausalLM(MistralConfig(**{**SIZES, "sliding_window": 16}))
+
+
+def _with_gelu() -> Any:
+    return make_llama(hidden_act="gelu")
+
+
+def _with_adapter() -> Any:
+    model = make_llama()
+
+    class Adapted(torch.nn.Linear):
+        pass
+
+    model.model.layers[1].mlp.up_proj.__class__ = Adapted
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (make_gpt2, "another build"),
+        (_with_window, "window"),
+        (_with_gelu, "gelu"),
+        (_with_adapter, "Adapted"),
+    ],
+)
+def test_what_is_not_understood_is_left_to_transformers(
+    model: Callable[[], Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = model()
+    assert words in refusal(made)
+    cached = CachedModel(made)
+    assert cached.decoder_name == "transformers"
+    assert words in capsys.readouterr().err
+    cached.clear()
+    assert capsys.readouterr().err == ""  # said once
+
+
+def test_layers_that_change_are_noticed_when_the_cache_is_cleared() -> None:
+    model = make_llama()
+    cached = CachedModel(model)
+    assert cached.decoder_name == "fused"
+    model.model.layers[0].mlp.down_proj.__class__ = type("Adapted", (torch.nn.Linear,), {})
+    cached.clear()
+    assert cached.decoder_name == "transformers"
