@@ -24,6 +24,7 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.conversation.source_block import sources_of
 from chatbot.engine.client import EngineStatus
+from chatbot.engine.protocol import LoadProgress
 from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
     PromptBuilt,
@@ -39,7 +40,7 @@ from chatbot.events import (
 from chatbot.index_progress import IndexPrinter
 from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
-from chatbot.terminal_text import clean
+from chatbot.terminal_text import clean, clean_line
 
 LEAVE_WORDS: Final = frozenset({"quit", "exit", "bye"})
 
@@ -78,6 +79,16 @@ class StatusPrinter:
         elif status.stage != self._stage:
             self._stage = status.stage
             print(f"{status.stage}…", file=sys.stderr, flush=True)
+
+    def show_progress(self, progress: LoadProgress) -> None:
+        """Show how far a model is that is being fetched and not loaded."""
+        self.show(
+            EngineStatus(
+                state="loading",
+                stage=clean_line(progress.stage),
+                fraction=progress.fraction,
+            )
+        )
 
     def clear(self) -> None:
         """Take the progress line away."""

@@ -11,10 +11,10 @@ import msgspec
 
 from chatbot.errors import SettingError
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""Number formats that weights can be loaded in; quantised ones will join this list."""
+Precision = Literal["auto", "fp32", "bf16", "fp16", "8-bit", "4-bit"]
+"""Number formats that weights can be loaded in."""
 
-PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "fp32", "bf16", "fp16", "8-bit", "4-bit")
 
 DEFAULT_MODEL: Final = "smollm2-135m"
 DEFAULT_SYSTEM_PROMPT: Final = "You are a helpful assistant. Give short, correct answers."

@@ -121,6 +121,7 @@ class AnswerDraft:
             statistics=_sum(before.statistics if before else None, statistics),
             num_controls_removed=self._cleaner.num_removed
             + (before.num_controls_removed if before else 0),
+            adapters=tuple(a.label for a in info.adapters) if info and by_model else (),
             is_by_program=self.is_by_program,
         )
         parts: tuple[Part, ...] = self._begun.parts if self._begun else ()
