@@ -300,34 +300,10 @@ async def _import(path: Path, name: str) -> dict[str, Any]:
 
 
 def _remove(model: str) -> dict[str, Any]:
-    from chatbot.models.facts import converted_folders
-    from chatbot.models.hub_cache import remove_folder, remove_repo
-    from chatbot.models.notebook import forget, read_notebook
-    from chatbot.models.references import resolve
+    from chatbot.models.removing import remove
 
-    try:
-        reference = resolve(model)
-    except ModelError:
-        if model not in read_notebook().imported:
-            raise
-        forget(model)  # what it stood for is gone already
-        return {"name": model, "freed_bytes": 0, "note": "Its name is forgotten."}
-    note, freed = "", 0
-    match reference.kind:
-        case "hub":
-            freed = remove_repo(reference.hub_id)
-        case "package" if reference.entry is not None:
-            for folder in converted_folders(reference.entry.name):
-                freed += remove_folder(folder, model)
-            note = "It came with the program and is unpacked again when it is used."
-        case "gguf" if reference.path is not None:
-            for folder in converted_folders(reference.path.stem):
-                freed += remove_folder(folder, model)
-            note = f"{reference.path} is as it was."
-        case _:
-            note = f"{reference.path} is as it was: it is a folder of yours."
-    forget(model)
-    return {"name": model, "freed_bytes": freed, "note": note}
+    removed = remove(model)
+    return {"name": model, "freed_bytes": removed.freed_bytes, "note": removed.note}
 
 
 def _allow_code(model: str, *, is_allowed: bool) -> int:

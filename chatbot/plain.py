@@ -19,6 +19,7 @@ from typing import Any, Final
 from chatbot.conversation.citations import source_lines, unsupported_sentences
 from chatbot.conversation.commands import run_command
 from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
@@ -286,6 +287,10 @@ class PlainFace:
         sys.stdout.write(f"\x1b]52;c;{payload}\x07")  # our own, never the model's
         sys.stdout.flush()
         self.tell("[copied]")
+
+    def show_models(self) -> None:
+        """Say what is loaded; ``chatbot models`` lists all."""
+        self.show_note(model_note(self.manager))
 
     def load_model(self) -> None:
         """See ``Face``."""

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from chatbot.engine.chat_formats import ChatFormat
 from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.template_limits import limit_templates
 from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError
 from chatbot.models.library_errors import first_sentence
@@ -19,6 +20,8 @@ T = TypeVar("T")
 RENDER_SECONDS: Final = 5.0
 PLAIN_STOPS: Final = ("\nUser:", "\nSystem:")
 """Where an answer ends that was asked for in the plain form."""
+
+limit_templates()
 
 _PROBE: Final = (ChatMessage("system", "a"), ChatMessage("user", "b"))
 

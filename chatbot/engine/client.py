@@ -86,8 +86,26 @@ class Engine(Protocol):
     status: EngineStatus
     """What it is doing about its model."""
 
+    @property
+    def adapters(self) -> tuple[AdapterUse, ...]:
+        """The adapters that are in use, or will be once their model is loaded."""
+        ...
+
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
         """Call ``watcher`` whenever the status changes."""
+        ...
+
+    def force(self, model: str) -> None:
+        """Load this model from now on even where it does not seem to fit."""
+        ...
+
+    async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
+        """Use these adapters, and no others, from the next answer on.
+
+        Raises:
+            ModelError: one of them cannot be used; nothing is changed then.
+            WorkerError: the engine is not running.
+        """
         ...
 
     async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:

@@ -57,6 +57,13 @@ def fit(
     return Fit(need=need, free_bytes=free, verdict="no")
 
 
+def automatic(hardware: Hardware) -> tuple[str, ...]:
+    """What ``auto`` chooses from on this machine, the best first."""
+    if hardware.main.kind == "mps":
+        return ("fp16",)
+    return _CHOICES if hardware.gpus else _CHOICES[:1]
+
+
 def fits_of(
     shape: ModelShape, hardware: Hardware, context_length: int = 0, given_back: int = 0
 ) -> dict[str, Fit]:
