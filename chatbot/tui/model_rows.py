@@ -123,7 +123,7 @@ def _head(facts: ModelFacts, width: int, *, is_loaded: bool) -> Content:
 
 
 def _precisions(facts: ModelFacts, room: Room, choice: Choice, width: int) -> Content:
-    """``  fp32 ✗ 29.6   bf16 ✓ 15.0   8-bit ✓ 9.0   4-bit ✓ 6.1``, in GiB."""
+    """``  fp32 ✗ 29.6   bf16 ✓ 15.0   8-bit ✓ 9.0    4-bit ✓ 6.1``, in GiB."""
     if facts.problem:
         return Content.styled(fitted(f"  ✗ {clean_line(facts.problem, 300)}", width), "$text-error")
     chosen = precision_of(facts, room, choice)
@@ -132,8 +132,8 @@ def _precisions(facts: ModelFacts, room: Room, choice: Choice, width: int) -> Co
         mark, colour = _MARKS.get(found.verdict, ("✗", "$text-error"))
         emphasis = " bold underline" if precision == chosen else ""
         pieces.append((precision, f"$foreground{emphasis}"))
-        pieces.append((f" {mark} {found.need.total / GIB:.1f}", colour))
-        pieces.append(("   " if width >= 70 else " ", ""))
+        pieces.append((f" {mark} {found.need.total / GIB:<5.1f}", colour))
+        pieces.append(("  " if width >= 70 else "", ""))
     if len(pieces) == 1:
         pieces.append(("its sizes are known once it is here", "dim"))
     return Content.assemble(*pieces)

@@ -40,7 +40,7 @@ from chatbot.tui.model_rows import (
 )
 from chatbot.tui.status_line import draw_bar
 
-HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a other · Esc"
+HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add"
 
 WINDOWS: Final = (0, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 """Context lengths to choose from; 0 is none in particular."""
