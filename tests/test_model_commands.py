@@ -51,6 +51,16 @@ def online(hub: StandInHub, tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> Path:
+    from tests.engine.tiny_models import make_llama, make_tokenizer
+
+    folder = tmp_path / "tiny"
+    make_llama().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def test_the_list_has_the_catalogue(tmp_path: Path) -> None:
     done = models("list", HF_HOME=str(tmp_path))
     assert done.returncode == 0
@@ -176,3 +186,19 @@ def test_code_is_allowed_to_one_model(tmp_path: Path) -> None:
     assert file.read_text() == '[models]\nallow_code = ["org/name"]\n'
     assert models("allow-code", "org/name", "--revoke", **env).returncode == 0
     assert "org/name" not in file.read_text()
+
+
+@pytest.mark.slow
+def test_an_imported_folder_answers_by_its_name(tiny_model: Path) -> None:
+    done = models("import", str(tiny_model), "--name", "mine")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(models("--json").stdout)["models"]
+    assert next(model for model in listed if model["name"] == "mine")["here"]
+    arguments = ("--complete", "The capital", "-n", "2", "--max-tokens", "4", "--seed", "1")
+    done = run_chatbot("ask", "-m", "mine", "--json", *arguments, command=REAL, seconds=40)
+    report = json.loads(done.stdout)
+    assert report["model"] == "mine"
+    assert [one["seed"] for one in report["continuations"]] == [1, 2]
+    assert models("remove", "mine").returncode == 0
+    assert (tiny_model / "config.json").is_file()
+    assert "There is no model 'mine'" in models("memory", "mine").stderr

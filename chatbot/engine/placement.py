@@ -4,12 +4,15 @@ The splitting itself is accelerate's; here is decided whether there is any, and 
 place may take.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import psutil
 import torch
 
 from chatbot import paths
@@ -92,7 +95,17 @@ def shares(bytes_by_device: Mapping[str, int]) -> tuple[DeviceShare, ...]:
 
 
 def _offload_folder() -> Path:
-    """A new folder for what fits in no memory; the old ones go with their processes."""
+    """A new folder for what fits in no memory.
+
+    Those of processes that are gone, and of the model before, are deleted: an engine has no
+    last moment in which it could do so itself.
+    """
     parent = paths.cache_dir() / "offload"
     parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=parent))
+    own = os.getpid()
+    for folder in parent.iterdir():
+        number = folder.name.partition("-")[0]
+        is_used = number.isdecimal() and int(number) != own and psutil.pid_exists(int(number))
+        if not is_used:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{own}-", dir=parent))

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from typing import Final
 
 import msgspec
 
@@ -41,6 +42,8 @@ from chatbot.models.memory import RUNTIME_BYTES
 from chatbot.settings import Precision
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
+
+_ALL_THE_SAME: Final = ", or load it all the same with --force (/model {} --force in a chat)"
 
 
 class Engine:
@@ -163,7 +166,15 @@ class Engine:
             request.precision, self._device, shape, hardware, request.context_length, given_back
         )
         if shape is not None and not request.is_forced:
-            check_fit(found.name, shape, precision, hardware, request.context_length, given_back)
+            check_fit(
+                found.name,
+                shape,
+                precision,
+                hardware,
+                request.context_length,
+                given_back,
+                _ALL_THE_SAME.format(found.name),
+            )
         return precision
 
     def _replace(

@@ -100,8 +100,18 @@ def check_fit(
     hardware: Hardware,
     context_length: int = 0,
     given_back: int = 0,
+    hint: str = "",
 ) -> None:
     """Refuse what does not fit, and say what would.
+
+    Args:
+        name: the model's, for the sentence.
+        shape: its sizes.
+        precision: the one to be loaded.
+        hardware: what there is.
+        context_length: window in tokens; see ``memory_need``.
+        given_back: bytes that the present model gives back first.
+        hint: how to load it all the same; the end of the sentence.
 
     Raises:
         ModelFitError: it does not fit.
@@ -113,7 +123,7 @@ def check_fit(
     raise ModelFitError(
         f"{name} takes {found.need.total / GIB:.1f} GiB in {precision} with a window of "
         f"{window:,} tokens, and {found.free_bytes / GIB:.1f} GiB of {hardware.main.name} are "
-        f"free; {_advice(shape, hardware, window, given_back)}"
+        f"free; {_advice(shape, hardware, window, given_back)}{hint}."
     )
 
 
@@ -123,8 +133,8 @@ def _advice(shape: ModelShape, hardware: Hardware, window: int, given_back: int)
             found = fit(shape, precision, hardware, context, given_back)
             if found.verdict != "no":
                 less = "" if context == window else f" with a window of {context:,} tokens"
-                return f"{precision}{less} fits ({found.need.total / GIB:.1f} GiB)."
-    return "it fits in no precision: choose a smaller model."
+                return f"{precision}{less} fits ({found.need.total / GIB:.1f} GiB)"
+    return "it fits in no precision: choose a smaller model"
 
 
 def _shorter(window: int) -> Iterable[int]:

@@ -218,6 +218,7 @@ def test_a_refusal_names_what_would_fit() -> None:
     with pytest.raises(ModelFitError, match=r"8-bit fits \(\d+\.\d GiB\)") as caught:
         check_fit("llama-3.1-8b", shape, "bf16", hardware(ram=12))
     assert "8,192 tokens" in str(caught.value)
+    assert str(caught.value).endswith("GiB).")
     with pytest.raises(ModelFitError, match="with a window of 16,384 tokens fits"):
         check_fit("llama-3.1-8b", shape, "4-bit", hardware(ram=8), 131_072)
     with pytest.raises(ModelFitError, match="choose a smaller model"):
