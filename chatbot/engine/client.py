@@ -382,6 +382,7 @@ class EngineClient:
                 case Loaded(info=info):
                     return info
                 case Failed():
+                    self._adapters = ()  # perhaps it was they: the next try goes without them
                     raise _error_of(event)
         raise WorkerError("The engine ended a load without a result; try again.")
 

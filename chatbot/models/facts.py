@@ -20,14 +20,14 @@ from chatbot.models.gguf_header import GgufHeader, read_header
 from chatbot.models.hub_cache import cached_folder, size_of
 from chatbot.models.references import Kind, Reference
 from chatbot.models.safetensors_header import count_tensors
-from chatbot.models.shape import ModelShape
+from chatbot.models.shape import ModelShape, TextConfig
 from chatbot.terminal_text import clean_line
 
 MAX_SMALL_BYTES: Final = 16 * 2**20
 """Larger than any configuration or template that is one."""
 
 _LICENCE: Final = re.compile(r"^license:[ \t]*([^\n]+)$", re.MULTILINE)
-_NOT_PARAMETERS: Final = ("vision_config", "vision_tower", "vision_model")
+_VISION_PARTS: Final = ("vision_config", "vision_tower", "vision_model")
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ def facts_of_folder(reference: str, folder: Path, kind: Kind = "folder") -> Mode
         shape=shape,
         licence=_licence_of(folder),
         calls_tools="tools" in template,
-        sees_images=any(name in content for name in _NOT_PARAMETERS),
+        sees_images=any(name in content for name in _VISION_PARTS),
         thinks="<think>" in template or "enable_thinking" in template,
         has_code="auto_map" in content,
         format="safetensors" if weights else "",
@@ -217,8 +217,6 @@ def _unknown(reference: Reference) -> ModelFacts:
 
 
 def _is_tied(content: Mapping[str, Any]) -> bool:
-    from chatbot.models.shape import TextConfig
-
     return TextConfig(content).is_tied
 
 

@@ -15,6 +15,7 @@ from chatbot.errors import ModelError
 from chatbot.models.catalogue import catalogue
 from chatbot.models.facts import shape_of_folder
 from chatbot.models.hardware import Device, Hardware
+from chatbot.settings import Precision
 from tests.engine.tiny_models import make_llama, make_tokenizer
 
 CPU = torch.device("cpu")
@@ -106,6 +107,25 @@ def test_a_model_split_over_memory_and_disk_writes_the_same(
     assert shares["disk"] >= whole.info.weight_bytes // 3
     prompt = [5, 6, 7, 8]
     torch.testing.assert_close(split.cached.read(prompt), whole.cached.read(prompt))
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("8-bit", 8), ("4-bit", 4)])
+def test_quantised_weights_are_smaller_and_write_nearly_the_same(
+    tmp_path: Path, own_folders: None, precision: Precision, bits: int
+) -> None:
+    folder = tmp_path / "model"
+    make_llama(hidden_size=64, intermediate_size=128).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    found = find_model(str(folder), lambda *_: None)
+    whole = load(found, "bf16", CPU, lambda *_: None)
+    small = load(found, precision, CPU, lambda *_: None)
+    shape = shape_of_folder(folder)
+    assert shape is not None
+    assert small.info.precision == precision
+    saved = whole.info.weight_bytes - small.info.weight_bytes
+    assert saved == pytest.approx(shape.num_quantised * (16 - bits) / 8, rel=0.15)
+    expected, got = whole.cached.read([5, 6, 7]).float(), small.cached.read([5, 6, 7]).float()
+    assert torch.nn.functional.cosine_similarity(expected, got, dim=0) > 0.9
 
 
 def test_tied_weights_are_measured_once(tmp_path: Path) -> None:
