@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,8 +20,12 @@ from chatbot.bench import add_bench_parser
 from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.knowledge_commands import add_folders_flag, add_knowledge_parsers
+from chatbot.model_commands import add_models_parser
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.terminal_text import clean, clean_line
+
+if TYPE_CHECKING:  # --help needs none of it
+    from chatbot.session import Session
 
 INTERRUPTED = 130
 
@@ -101,6 +106,16 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="let this tool run without being asked; may be given more than once",
     )
+    settings.add_argument(
+        "--adapter",
+        dest="adapters",
+        action="append",
+        metavar="PATH[=WEIGHT]",
+        help="a LoRA adapter for the model, and how much of it (1); repeatable",
+    )
+    settings.add_argument(
+        "--force", action="store_true", help="load the model even where it does not seem to fit"
+    )
     which = settings.add_mutually_exclusive_group()
     which.add_argument(
         "-c",
@@ -143,6 +158,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a variable of the prompt; the question is its variable input",
     )
+    ask.add_argument(
+        "--complete",
+        action="store_true",
+        help="go on with the text as it is, as no chat",
+    )
+    ask.add_argument(
+        "-n", dest="continuations", default="", metavar="N", help="with --complete: so many times"
+    )
     ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
     ask.add_argument(
         "--schema", metavar="FILE", help="hold the whole answer to the JSON schema in FILE"
@@ -159,6 +182,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("name", help="the prompt's name")
     one.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
+    add_models_parser(commands)
     add_bench_parser(commands)
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -174,6 +198,10 @@ def _run(options: argparse.Namespace) -> int:
         from chatbot.knowledge_commands import run_knowledge
 
         return run_knowledge(options)
+    if options.command == "models":
+        from chatbot.model_commands import run_models
+
+        return run_models(options)
     if options.command == "bench":
         from chatbot.bench import run_bench
 
@@ -217,6 +245,9 @@ def _run(options: argparse.Namespace) -> int:
             raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
         if not text:
             raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
+        if options.complete or options.continuations:
+            return _complete(options, Session(config, settings, keeps_chats=False), text)
+        _prepare_model(session, options)
         return asyncio.run(
             run_ask(
                 session,
@@ -228,6 +259,7 @@ def _run(options: argparse.Namespace) -> int:
                 schema=_schema_in(options.schema) if options.schema else "",
             )
         )
+    _prepare_model(session, options)
     if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from chatbot.plain import run_plain
 
@@ -274,6 +306,29 @@ def _schema_in(file: str) -> str:
     if not is_object:
         raise SettingError(f"--schema {clean_line(file)} must hold a JSON object: a schema.")
     return text
+
+
+def _prepare_model(session: "Session", options: argparse.Namespace) -> None:
+    """Have the model loaded with the adapters of the command line, and by force if it says so."""
+    model = session.manager.settings.model
+    if getattr(options, "force", False):
+        session.engine.force(model)
+    if adapters := getattr(options, "adapters", None):
+        from chatbot.engine.protocol import parse_adapter
+
+        session.engine.plan_adapters([parse_adapter(text) for text in adapters], model)
+
+
+def _complete(options: argparse.Namespace, session: "Session", text: str) -> int:
+    from chatbot.completing import parse_count, run_completion
+
+    if not options.complete:
+        raise SettingError("-n belongs to --complete: give that too.")
+    count = parse_count(options.continuations or "1")
+    _prepare_model(session, options)
+    return asyncio.run(
+        run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)
+    )
 
 
 def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:

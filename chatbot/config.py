@@ -1,7 +1,8 @@
 """The settings file: read with every problem named, written without losing comments.
 
 ``config.toml`` has the settings at its top level, the sampling settings under
-``[sampling]``, the knowledge folders under ``[knowledge]`` and rebound keys under ``[keys]``::
+``[sampling]``, the knowledge folders under ``[knowledge]``, rebound keys under ``[keys]`` and
+what is allowed to single models under ``[models]``::
 
     model = "smollm2-135m"
     theme = "night"
@@ -15,6 +16,9 @@
 
     [keys]
     toggle_sidebar = "f2"
+
+    [models]
+    allow_code = ["org/name"]
 
 Knows nothing of what a setting does.
 """
@@ -40,6 +44,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings = msgspec.field(default_factory=Settings)
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     """Rebound keys: the name of an action, and its keys separated by commas."""
+    allow_code: tuple[str, ...] = ()
+    """Models that may run program code of their own."""
     problems: tuple[str, ...] = ()
     """One sentence for each entry that was not used, for the user to read."""
 
@@ -60,6 +66,7 @@ def load_config(file: Path) -> Config:
     settings, problems = Settings(), list[str]()
     sampling = document.pop("sampling", {})
     keys = document.pop("keys", {})
+    allow_code = _load_allow_code(document.pop("models", {}), file, problems)
     folders = _load_folders(document.pop("knowledge", {}), file, problems)
     settings = msgspec.structs.replace(settings, folders=folders)
     for name in ("tools", "mcpServers"):  # read by chatbot.tools.settings
@@ -86,6 +93,7 @@ def load_config(file: Path) -> Config:
     return Config(
         settings=settings,
         keys=_load_keys(keys, file, problems),
+        allow_code=allow_code,
         problems=tuple(problems),
     )
 
@@ -151,6 +159,35 @@ def _load_keys(table: Any, file: Path, problems: list[str]) -> dict[str, str]:
         else:
             problems.append(f"[keys] {clean_line(action)} in {file} must be a key, such as 'f2'.")
     return keys
+
+
+def _load_allow_code(table: Any, file: Path, problems: list[str]) -> tuple[str, ...]:
+    models = table.get("allow_code", []) if isinstance(table, dict) else None
+    if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
+        problems.append(f'[models] allow_code in {file} must be a list: allow_code = ["org/name"].')
+        return ()
+    return tuple(model.strip() for model in models)
+
+
+def save_allow_code(model: str, *, is_allowed: bool, file: Path) -> None:
+    """Let a model run program code of its own, or no longer; all else in ``file`` stays.
+
+    Raises:
+        ConfigError: the present file cannot be parsed, or the new one cannot be written.
+    """
+    import tomlkit
+
+    def change(document: Any) -> None:
+        table: Any = document.get("models")
+        if table is None:
+            table = document["models"] = tomlkit.table()
+        known = [str(name) for name in table.get("allow_code", [])]
+        wanted = [*(name for name in known if name != model), *([model] if is_allowed else [])]
+        _put_list(table, "allow_code", wanted, [])
+        if not document["models"]:
+            del document["models"]
+
+    edit_document(file, change)
 
 
 def save_settings(settings: Settings, names: Collection[str], file: Path) -> None:

@@ -32,6 +32,9 @@ PACKAGES: Final = (
     "transformers",
     "accelerate",
     "bitsandbytes",
+    "peft",
+    "safetensors",
+    "huggingface-hub",
     "sentence-transformers",
     "numpy",
     "scikit-learn",
@@ -117,7 +120,10 @@ def _devices() -> list[Check]:
         if "free_bytes" in device:
             free, total = device["free_bytes"] / 2**30, device["total_bytes"] / 2**30
             memory = f", {free:.1f} of {total:.1f} GiB free"
-        checks.append(Check("accelerator", "ok", clean_line(device["name"]) + memory))
+        kind = "" if device.get("bf16", True) else ", no bf16: fp16 is used"
+        if "capability" in device:
+            kind = f", capability {device['capability']}{kind}"
+        checks.append(Check("accelerator", "ok", clean_line(device["name"]) + memory + kind))
     if not checks:
         threads = found.get("num_threads", os.cpu_count())
         checks.append(
@@ -128,11 +134,45 @@ def _devices() -> list[Check]:
                 _driver_remedy(found.get("cuda_build", "")),
             )
         )
-    works = not found["bitsandbytes"].startswith("cannot")
-    checks.append(
-        Check("bitsandbytes", "ok" if works else "note", clean_line(found["bitsandbytes"]))
-    )
+    checks.append(_driver(found))
+    checks.append(_quantised(found))
     return checks
+
+
+def _driver(found: dict[str, Any]) -> Check:
+    """The NVIDIA driver, and what torch was built for."""
+    build = found.get("cuda_build", "")
+    name = "ROCm" if found.get("is_rocm") else "CUDA"
+    torch_build = f"torch is built for {name} {build}" if build else "torch is built for the CPU"
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Check("GPU driver", "ok", f"no NVIDIA driver; {torch_build}")
+    query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        remedy = "reinstall the NVIDIA driver, or restart the machine after an update of it"
+        return Check("GPU driver", "note", f"nvidia-smi does not answer; {torch_build}", remedy)
+    version = clean_line(done.stdout.split("\n", 1)[0], 40)
+    return Check("GPU driver", "ok", f"NVIDIA {version}; {torch_build}")
+
+
+def _quantised(found: dict[str, Any]) -> Check:
+    """What bitsandbytes can do here, tried out."""
+    version = clean_line(found["bitsandbytes"])
+    if version.startswith("cannot"):
+        remedy = f"{Path(sys.executable).name} -m pip install --upgrade bitsandbytes"
+        return Check("8-bit and 4-bit", "note", version, remedy)
+    failed = {bits: why for bits, why in found.get("quantised", {}).items() if why}
+    on_gpu = any(device["kind"] == "cuda" for device in found["devices"])
+    where = "on the GPU" if on_gpu else "on the CPU"
+    if failed:
+        reason = clean_line(next(iter(failed.values())), 200)
+        remedy = "install a bitsandbytes that fits torch's CUDA version, or use bf16"
+        words = f"bitsandbytes {version}: {', '.join(failed)} fail {where} ({reason})"
+        return Check("8-bit and 4-bit", "note", words, remedy)
+    words = f"both work {where} by bitsandbytes {version}"
+    return Check("8-bit and 4-bit", "ok", words)
 
 
 def _driver_remedy(cuda_build: str) -> str:

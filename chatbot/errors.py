@@ -25,6 +25,10 @@ class ModelError(ChatbotError):
     """A model cannot be found, converted, loaded or run."""
 
 
+class ModelFitError(ModelError):
+    """A model is too large for the memory that is free; it is loaded only when asked again."""
+
+
 class ContextError(ChatbotError):
     """A question does not fit the model's context window even without any history."""
 

@@ -68,6 +68,8 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     statistics: Statistics | None = None
     num_controls_removed: int = 0
     """Control sequences and characters that were cleaned out of the text."""
+    adapters: tuple[str, ...] = ()
+    """The LoRA adapters that were in use, by name, and by weight where that is not 1."""
     is_by_program: bool = False
     """The program gave the answer itself: no model was asked."""
 

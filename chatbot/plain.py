@@ -18,11 +18,13 @@ from typing import Any, Final
 from chatbot.conversation.citations import source_lines, unsupported_sentences
 from chatbot.conversation.commands import run_command
 from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.conversation.source_block import sources_of
 from chatbot.engine.client import EngineStatus
+from chatbot.engine.protocol import LoadProgress
 from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
     PromptBuilt,
@@ -45,7 +47,7 @@ from chatbot.line_input import read_line
 from chatbot.messages import Message, SourcesPart
 from chatbot.plain_asides import AsidePrinter, TerminalApprover
 from chatbot.session import Session
-from chatbot.terminal_text import clean
+from chatbot.terminal_text import clean, clean_line
 
 LEAVE_WORDS: Final = frozenset({"quit", "exit", "bye"})
 
@@ -84,6 +86,16 @@ class StatusPrinter:
         elif status.stage != self._stage:
             self._stage = status.stage
             print(f"{status.stage}…", file=sys.stderr, flush=True)
+
+    def show_progress(self, progress: LoadProgress) -> None:
+        """Show how far a model is that is being fetched and not loaded."""
+        self.show(
+            EngineStatus(
+                state="loading",
+                stage=clean_line(progress.stage),
+                fraction=progress.fraction,
+            )
+        )
 
     def clear(self) -> None:
         """Take the progress line away."""
@@ -287,6 +299,10 @@ class PlainFace:
         sys.stdout.write(f"\x1b]52;c;{payload}\x07")  # our own, never the model's
         sys.stdout.flush()
         self.tell("[copied]")
+
+    def show_models(self) -> None:
+        """Say what is loaded; ``chatbot models`` lists all."""
+        self.show_note(model_note(self.manager))
 
     def load_model(self) -> None:
         """See ``Face``."""

@@ -13,8 +13,9 @@ from chatbot.config import Config, save_settings
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tools import FolderAccess, Tools
-from chatbot.engine.client import EngineClient
+from chatbot.engine.client import EngineClient, EngineStatus, LoadOptions
 from chatbot.errors import KnowledgeError, StoreError, ToolError
+from chatbot.models.notebook import Measured, remember_measured
 from chatbot.paths import config_dir, config_file, data_dir, log_dir
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.settings import Settings
@@ -54,6 +55,11 @@ class Session:
         """
         self.config = config
         self.engine = EngineClient(log_dir() / "engine.log")
+        self.engine.options = LoadOptions(
+            context_length=settings.context_length, allow_code=frozenset(config.allow_code)
+        )
+        if keeps_chats:
+            self.engine.on_status(_remember_loaded)
         self.store = ChatStore(data_dir()) if keeps_chats else None
         self.retrieval = RetrievalClient(log_dir() / "retrieval.log")
         self.manager = ConversationManager(
@@ -138,3 +144,17 @@ class Session:
     async def __aexit__(self, *exception: object) -> None:
         await self.close_workers()
         await asyncio.to_thread(self.close_store)
+
+
+def _remember_loaded(status: EngineStatus) -> None:
+    """Note what a model took, for ``chatbot models memory`` to show beside its estimate."""
+    info = status.info
+    if status.state != "ready" or info is None or not info.weight_bytes:
+        return
+    measured = Measured(
+        weight_bytes=info.weight_bytes,
+        device=info.device,
+        load_seconds=round(info.load_seconds, 3),
+        num_parameters=info.num_parameters,
+    )
+    remember_measured(info.name, info.precision, measured)

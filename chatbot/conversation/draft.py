@@ -193,6 +193,7 @@ class AnswerDraft:
             num_controls_removed=self._num_removed
             + self._cleaner.num_removed
             + (before.num_controls_removed if before else 0),
+            adapters=tuple(a.label for a in info.adapters) if info and by_model else (),
             is_by_program=self.is_by_program,
         )
         parts = self.parts or (TextPart(""),)

@@ -41,9 +41,13 @@ def answer(
     clock = _Clock()
     if request.tools and request.schema:
         raise ModelError("An answer by a schema calls no tools; leave one of the two out.")
-    built = loaded.prompts.build(
-        request.messages, continue_last=request.continue_last, tools=request.tools
-    )
+    if request.is_completion:
+        text = "".join(message.content for message in request.messages)
+        built = loaded.prompts.build_text(text)
+    else:
+        built = loaded.prompts.build(
+            request.messages, continue_last=request.continue_last, tools=request.tools
+        )
     prompt = built.tokens
     window = loaded.info.context_length
     if request.context_length > 0:

@@ -39,12 +39,15 @@ class AnswerReader:
         added = loaded.found.tokenizer.added_tokens_encoder
         marks = {added[mark] for mark in dialect.markers if mark in added}
         self._detokenizer = Detokenizer(loaded.decode, loaded.special_tokens - marks)
-        self._stops = StopStrings((*request.stop, *loaded.prompts.stops))
+        self._stops = StopStrings(
+            (*request.stop, *(() if request.is_completion else loaded.prompts.stops))
+        )
         self._parser = AnswerParser(
             dialect,
             request.tools,
             is_thinking=is_thinking,
-            strips_start=loaded.prompts.strips_answer_start and not request.continue_last,
+            strips_start=loaded.prompts.strips_answer_start
+            and not (request.continue_last or request.is_completion),
             continues=request.continue_last,
         )
         self._is_masked = bool(request.tools) and request.mask_calls

@@ -8,10 +8,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from chatbot.engine.failures import first_sentence
+from chatbot.engine.chat_formats import ChatFormat
 from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.template_limits import limit_templates
 from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError
+from chatbot.models.library_errors import first_sentence
 
 T = TypeVar("T")
 
@@ -19,19 +21,27 @@ RENDER_SECONDS: Final = 5.0
 PLAIN_STOPS: Final = ("\nUser:", "\nSystem:")
 """Where an answer ends that was asked for in the plain form."""
 
+limit_templates()
+
 _PROBE: Final = (ChatMessage("system", "a"), ChatMessage("user", "b"))
 
 
 class ChatTemplate:
     """One model's way to write down a conversation."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, form: ChatFormat | None = None) -> None:
+        """Use the template of ``tokenizer``, else ``form``, else the plain form."""
         self._tokenizer = tokenizer
         template = getattr(tokenizer, "chat_template", None)
         if isinstance(template, dict):  # several by name
             template = template.get("default") or next(iter(template.values()), None)
-        self.source: str = template or ""
+        own = form if not template else None
+        self.source: str = template or (own.template if own else "")
         """The template itself; empty for the plain form."""
+        self.stops: tuple[str, ...] = own.stops if own else () if template else PLAIN_STOPS
+        """Strings before which an answer ends, whatever the client asks for."""
+        self.has_gap = own.has_gap if own else not template
+        """Whether an answer starts with a space that belongs to the form, not to the answer."""
         self._folds_system: bool | None = None
         self._rendered: list[tuple[ChatMessage, str | None]] = []
         """The last conversation's messages, each with the prompt up to it."""

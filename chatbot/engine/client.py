@@ -14,6 +14,9 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from chatbot.engine.protocol import (
+    Adapt,
+    Adapted,
+    AdapterUse,
     AnswerEvent,
     Cancel,
     ChatMessage,
@@ -25,12 +28,14 @@ from chatbot.engine.protocol import (
     Loaded,
     LoadProgress,
     ModelInfo,
+    Prepare,
+    Prepared,
     Render,
     Rendered,
     SetSampling,
     ToolSchema,
 )
-from chatbot.errors import ContextError, ModelError, WorkerError
+from chatbot.errors import ContextError, ModelError, ModelFitError, WorkerError
 from chatbot.settings import Precision, Sampling
 from chatbot.terminal_text import clean_line
 from chatbot.worker.client import Call, WorkerProcess
@@ -81,8 +86,26 @@ class Engine(Protocol):
     status: EngineStatus
     """What it is doing about its model."""
 
+    @property
+    def adapters(self) -> tuple[AdapterUse, ...]:
+        """The adapters that are in use, or will be once their model is loaded."""
+        ...
+
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
         """Call ``watcher`` whenever the status changes."""
+        ...
+
+    def force(self, model: str) -> None:
+        """Load this model from now on even where it does not seem to fit."""
+        ...
+
+    async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
+        """Use these adapters, and no others, from the next answer on.
+
+        Raises:
+            ModelError: one of them cannot be used; nothing is changed then.
+            WorkerError: the engine is not running.
+        """
         ...
 
     async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
@@ -139,11 +162,26 @@ class Engine(Protocol):
         ...
 
 
+class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes for every load, whichever model is asked for."""
+
+    context_length: int = 0
+    """The window that there must be room for, in tokens; 0 for what a long chat needs."""
+    forced: frozenset[str] = frozenset()
+    """Models that are loaded even where they do not seem to fit."""
+    allow_code: frozenset[str] = frozenset()
+    """Models that may run program code of their own."""
+
+
 class EngineClient:
     """Owner of the engine process."""
 
     def __init__(self, log_file: Path, command: Sequence[str] = ENGINE_COMMAND) -> None:
         self.status = EngineStatus()
+        self.options = LoadOptions()
+        """For the next load; replaced as a whole."""
+        self._adapters: tuple[AdapterUse, ...] = ()
+        self._adapted_model = ""
         self._owner: WorkerOwner[EngineEvent] = WorkerOwner(
             command, EngineEvent, name=_NAME, log_file=log_file, on_end=self._ended
         )
@@ -192,6 +230,59 @@ class EngineClient:
             self._report(EngineStatus(state="ready", info=info))
             return info
 
+    def force(self, model: str) -> None:
+        """Load this model from now on even where it does not seem to fit."""
+        forced = self.options.forced | {model}
+        self.options = msgspec.structs.replace(self.options, forced=forced)
+
+    @property
+    def adapters(self) -> tuple[AdapterUse, ...]:
+        """The adapters that are in use, or will be once their model is loaded."""
+        return self._adapters
+
+    def plan_adapters(self, adapters: Sequence[AdapterUse], model: str) -> None:
+        """Use these adapters as soon as ``model`` is loaded; another model goes without them."""
+        self._adapters, self._adapted_model = tuple(adapters), model
+        self._loaded = None
+
+    async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
+        """Use these adapters, and no others, from the next answer on.
+
+        The model stays loaded; what it has read is read again.
+
+        Raises:
+            ModelError: one of them cannot be used; nothing is changed then.
+            WorkerError: the engine is not running.
+        """
+        async with self._load_lock:
+            info = self.status.info
+            if info is None:
+                raise ModelError("No model is loaded yet; try again when it is.")
+            info = (await self._ask(Adapt(adapters=tuple(adapters)), Adapted)).info
+            self._adapters, self._adapted_model = tuple(adapters), info.name
+            self._report(EngineStatus(state="ready", info=info))
+            return info
+
+    async def prepare(
+        self, model: str, on_progress: Callable[[LoadProgress], None], *, allows_code: bool = False
+    ) -> Path:
+        """Fetch, convert and check a model without loading it; returns its folder.
+
+        Raises:
+            ModelError: it cannot be used.
+            WorkerError: the engine process cannot be started or died.
+        """
+        worker = await self._owner.start()
+        async for event in worker.call(Prepare(model=model, allows_code=allows_code)):
+            match event:
+                case LoadProgress():
+                    on_progress(event)
+                case Prepared(folder=folder):
+                    return Path(folder)
+                case Failed():
+                    raise _error_of(event)
+        raise WorkerError("The engine ended a request without an answer; try again.")
+
     async def count(
         self,
         messages: Sequence[ChatMessage],
@@ -238,6 +329,23 @@ class EngineClient:
         worker = self._running()
         return _RunningGeneration(worker, worker.call(request))
 
+    def complete(self, text: str, sampling: Sampling, context_length: int = 0) -> Generation:
+        """Start a continuation of ``text`` as it is, without a conversation's form.
+
+        Args:
+            text: the beginning.
+            sampling: how to draw the tokens.
+            context_length: window in tokens; 0 means the model's own.
+        """
+        request = Generate(
+            messages=(ChatMessage("user", text),),
+            sampling=sampling,
+            context_length=context_length,
+            is_completion=True,
+        )
+        worker = self._running()
+        return _RunningGeneration(worker, worker.call(request))
+
     async def close(self) -> None:
         """End the engine process; no other is started after it."""
         await self._owner.close()
@@ -256,7 +364,17 @@ class EngineClient:
     async def _load(
         self, worker: WorkerProcess[EngineEvent], model: str, precision: Precision
     ) -> ModelInfo:
-        async for event in worker.call(Load(model=model, precision=precision)):
+        if model != self._adapted_model:
+            self._adapters, self._adapted_model = (), model
+        request = Load(
+            model=model,
+            precision=precision,
+            context_length=self.options.context_length,
+            is_forced=model in self.options.forced,
+            allows_code=model in self.options.allow_code,
+            adapters=self._adapters,
+        )
+        async for event in worker.call(request):
             match event:
                 case LoadProgress(stage=stage, fraction=fraction):
                     stage = clean_line(stage)
@@ -264,6 +382,7 @@ class EngineClient:
                 case Loaded(info=info):
                     return info
                 case Failed():
+                    self._adapters = ()  # perhaps it was they: the next try goes without them
                     raise _error_of(event)
         raise WorkerError("The engine ended a load without a result; try again.")
 
@@ -312,5 +431,8 @@ class _RunningGeneration:
 
 def _error_of(failed: Failed) -> ModelError | ContextError:
     """The error that a worker reported; its text may quote files, so it is cleaned."""
-    kind = ContextError if failed.kind == "ContextError" else ModelError
-    return kind(clean_line(failed.message, 500))
+    kinds: dict[str, type[ModelError | ContextError]] = {
+        "ContextError": ContextError,
+        "ModelFitError": ModelFitError,
+    }
+    return kinds.get(failed.kind, ModelError)(clean_line(failed.message, 500))

@@ -1,11 +1,11 @@
 """Every way in which the libraries underneath fail, as one sentence a user can act on."""
 
 import errno
-import re
 
 import torch
 
 from chatbot.errors import ChatbotError, ModelError
+from chatbot.models.library_errors import first_sentence, is_disk_full
 
 
 def overflow_error() -> ModelError:
@@ -43,20 +43,6 @@ def is_device_lost(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether writing failed for want of space, also where a library wrapped the error."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return "no space left on device" in str(error).lower()
-
-
-def first_sentence(error: BaseException) -> str:
-    """What a library's error says, as one short line without a closing full stop."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.split(r"(?<=[a-z)'\"`])\.\s", text, maxsplit=1)[0]
-    return text[:300].rstrip(" .:")
 
 
 def as_chatbot_error(error: Exception, what: str) -> ChatbotError:

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from chatbot.engine.failures import is_disk_full
-from chatbot.engine.gguf_header import GgufHeader, content_key, read_header
 from chatbot.engine.progress import Report
 from chatbot.errors import ModelError
+from chatbot.models.gguf_header import GgufHeader, content_key, read_header
+from chatbot.models.library_errors import is_disk_full
 
 FORMAT_VERSION: Final = 1
 """Part of each folder's name: a change in what is written makes folders afresh."""

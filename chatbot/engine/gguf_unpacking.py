@@ -21,15 +21,11 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
-from chatbot.engine.failures import (
-    as_chatbot_error,
-    first_sentence,
-    is_disk_full,
-    is_out_of_memory,
-)
-from chatbot.engine.gguf_header import GgufHeader
+from chatbot.engine.failures import as_chatbot_error, is_out_of_memory
 from chatbot.engine.progress import Report, progress_bars, replaced
 from chatbot.errors import ModelError
+from chatbot.models.gguf_header import GgufHeader
+from chatbot.models.library_errors import first_sentence, is_disk_full
 
 _DTYPES: Final = {"F16": torch.float16, "F32": torch.float32}
 

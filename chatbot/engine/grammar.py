@@ -13,8 +13,8 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
-from chatbot.engine.failures import first_sentence
 from chatbot.errors import ModelError
+from chatbot.models.library_errors import first_sentence
 
 
 class Matcher:

@@ -1,33 +1,29 @@
 """Puts a model that was found onto the device, and lets go of it again."""
 
-import gc
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 import torch
 from transformers import AutoModelForCausalLM
 
+from chatbot.engine.decode.packing import packed_bytes
 from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.detokenizer import REPLACEMENT
+from chatbot.engine.devices import bytes_by_device
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.grammar import Grammars
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.model_reference import FoundModel
+from chatbot.engine.placement import Placement, shares
+from chatbot.engine.precisions import quantisation, work_dtype
 from chatbot.engine.progress import Report, progress_bars
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol import ModelInfo
 from chatbot.errors import ModelError
+from chatbot.models.shape import LENGTH_FIELDS
 from chatbot.settings import Precision
-
-DTYPES: Final[dict[Precision, torch.dtype]] = {
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "8-bit": torch.bfloat16,
-    "4-bit": torch.bfloat16,
-}
-"""What is loaded; the quantised ones are made from it."""
 
 END_OF_TURN: Final = (
     "<|im_end|>",
@@ -41,14 +37,6 @@ END_OF_TURN: Final = (
 )
 """End tokens that some models' configurations forget to name."""
 
-_LENGTH_FIELDS: Final = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_sequence_length",
-    "max_seq_len",
-    "seq_length",
-    "n_ctx",
-)
 _DEFAULT_LENGTH: Final = 4096
 
 
@@ -63,7 +51,17 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     """An answer is over after one of these."""
     special_tokens: frozenset[int]
     """Tokens that have no text of their own."""
+    model: Any
+    """The transformers model itself, for what changes it in place: adapters."""
     made_grammars: list[Grammars] = []
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether layers of the model compute more than their own weights.
+
+        Whoever computes with the weights directly must not while this is so.
+        """
+        return bool(self.info.adapters)
 
     @property
     def grammars(self) -> Grammars:
@@ -88,46 +86,25 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
         text: str = self.found.tokenizer.decode(
             tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        return text
-
-
-def pick_device() -> torch.device:
-    """The fastest device there is."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", torch.cuda.current_device())
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def pick_precision(wanted: Precision, device: torch.device) -> Precision:
-    """The precision that ``wanted`` means on ``device``; never ``auto``.
-
-    Raises:
-        ModelError: there is no such precision.
-    """
-    if wanted not in get_args(Precision):
-        raise ModelError(f"There is no precision {wanted!r}; there are {', '.join(DTYPES)}.")
-    if wanted in ("8-bit", "4-bit") and device.type != "cpu":
-        raise ModelError(f"There is no {wanted} on this device ({device.type}); choose fp16.")
-    if wanted != "auto":
-        return wanted
-    match device.type:
-        case "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        case "mps":
-            return "fp16"
-        case _:
-            return "bf16"
+        form = self.found.chat_format
+        return _with_line_breaks(text, form.newline) if form and form.newline else text
 
 
 def load(
-    found: FoundModel, precision: Precision, device: torch.device, report: Report
+    found: FoundModel,
+    precision: Precision,
+    device: torch.device,
+    report: Report,
+    placement: Placement | None = None,
 ) -> LoadedModel:
     """Load the weights.
 
     Args:
+        found: what to load.
         precision: not ``auto``.
+        device: what is computed on.
+        report: told how far it is.
+        placement: where the weights go; all of them to ``device`` where it is None.
 
     Raises:
         ModelError: memory runs out or the weights do not fit the configuration.
@@ -137,11 +114,14 @@ def load(
     report(stage, None)
     try:
         with progress_bars(stage, report):
-            model = _load_weights(found, DTYPES[precision], device)
+            model = _load_weights(found, precision, device, placement or Placement(device=device))
         num_parameters = model.num_parameters()
         prepare_for_cpu(model, precision)
         cached = CachedModel(model)
-        prompts = PromptBuilder(found.tokenizer)
+        prompts = PromptBuilder(found.tokenizer, found.chat_format)
+        places = bytes_by_device(model)
+        if packed := packed_bytes(model):
+            places[str(device)] = places.get(str(device), 0) + packed
         not_ends = {
             found.tokenizer.added_tokens_encoder.get(text) for text in prompts.dialect.not_ends
         }
@@ -149,6 +129,8 @@ def load(
             name=found.name,
             precision=precision,
             device=str(device),
+            weight_bytes=sum(places.values()),
+            placement=shares(places),
             context_length=_context_length(found),
             num_parameters=num_parameters,
             load_seconds=time.perf_counter() - start,
@@ -158,6 +140,7 @@ def load(
         return LoadedModel(
             info=info,
             found=found,
+            model=model,
             cached=cached,
             prompts=prompts,
             end_tokens=frozenset(_end_tokens(found, model)) - not_ends,
@@ -167,24 +150,20 @@ def load(
         raise as_chatbot_error(error, f"loading {found.name}") from error
 
 
-def release_memory() -> None:
-    """Give back the memory of a model that nothing refers to any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
-def _load_weights(found: FoundModel, dtype: torch.dtype, device: torch.device) -> Any:
+def _load_weights(
+    found: FoundModel, precision: Precision, device: torch.device, placement: Placement
+) -> Any:
+    quantised = quantisation(precision, device)
     model, report = AutoModelForCausalLM.from_pretrained(
         found.folder,
         config=found.config,
-        dtype=dtype,
+        dtype=work_dtype(precision, device),
         use_safetensors=True,
         local_files_only=True,
-        trust_remote_code=False,
+        trust_remote_code=found.allows_code,
         output_loading_info=True,
+        **({"quantization_config": quantised} if quantised else {}),
+        **placement.options(),
     )
     if missing := report["missing_keys"]:
         # transformers would fill them with random numbers.
@@ -192,12 +171,26 @@ def _load_weights(found: FoundModel, dtype: torch.dtype, device: torch.device) -
             f"{found.name} is incomplete: {len(missing)} of its weights are missing, such as "
             f"{min(missing)}."
         )
-    return model.to(device).eval()
+    if quantised is None and placement.device is not None:
+        model = model.to(device)
+    return model.eval()
+
+
+def _with_line_breaks(text: str, mark: str) -> str:
+    """``text`` with line breaks where the model writes ``mark`` for them.
+
+    Half a mark at the end counts as half a character: what comes next decides.
+    """
+    text = text.replace(mark, "\n")
+    for length in range(len(mark) - 1, 0, -1):
+        if text.endswith(mark[:length]):
+            return text[:-length] + REPLACEMENT
+    return text
 
 
 def _context_length(found: FoundModel) -> int:
     config = found.config.get_text_config()
-    for field in _LENGTH_FIELDS:
+    for field in LENGTH_FIELDS:
         value = getattr(config, field, None)
         if isinstance(value, int) and value > 0:
             return value

@@ -2,45 +2,27 @@
 
 A reference is a catalogue name, a hub id, a local folder or a ``.gguf`` file. What is found
 is checked as far as that is possible without loading it, so that a model in use is only
-given up for one that is there. No code of a model is ever run, and no pickle read.
+given up for one that is there. No pickle is ever read, and code of a model is run only where
+the user allowed it for that very model.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from chatbot import paths
-from chatbot.engine import hub
-from chatbot.engine.failures import as_chatbot_error, first_sentence
+from chatbot.engine.chat_formats import ChatFormat, format_of
+from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.gguf_conversion import convert, converted_folder
 from chatbot.engine.progress import Report
 from chatbot.errors import ChatbotError, ModelError
-from chatbot.weights import SMOLLM2, EmbeddedWeights
+from chatbot.models import hub
+from chatbot.models.library_errors import first_sentence
+from chatbot.models.references import resolve
+from chatbot.weights import EmbeddedWeights
 
-
-class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that the program knows by a short name."""
-
-    name: str
-    description: str
-    weights: EmbeddedWeights
-
-
-CATALOGUE: Final = {
-    entry.name: entry
-    for entry in (
-        CatalogueEntry(
-            name="smollm2-135m",
-            description="SmolLM2-135M-Instruct: tiny and quick, comes with the program.",
-            weights=SMOLLM2,
-        ),
-    )
-}
-
-_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -52,62 +34,70 @@ class FoundModel(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     config: Any
     tokenizer: Any
+    chat_format: ChatFormat | None = None
+    """How a conversation is written for it, where its tokenizer brings no template."""
+    allows_code: bool = False
+    """Whether the user allowed it to run program code of its own."""
 
 
-def find_model(reference: str, report: Report) -> FoundModel:
+def find_model(reference: str, report: Report, *, allows_code: bool = False) -> FoundModel:
     """What ``reference`` stands for; it may be downloaded or converted first.
+
+    Args:
+        reference: as the user gave it.
+        report: told what is being done.
+        allows_code: the user allowed this model to run program code of its own.
 
     Raises:
         ModelError: it cannot be found, fetched, converted or used.
     """
     try:
-        folder = _find_folder(reference, report)
+        folder = _find_folder(reference, report, allows_code=allows_code)
         _check_weights(folder, reference)
-        config = _read_config(folder, reference)
-        tokenizer = _read_tokenizer(folder, reference)
+        config = _read_config(folder, reference, allows_code=allows_code)
+        tokenizer = _read_tokenizer(folder, reference, allows_code=allows_code)
+        own_name = str(_read_json(folder / "config.json", reference).get("_name_or_path") or "")
     except ChatbotError:
         raise
     except Exception as error:
         raise as_chatbot_error(error, f"opening {reference}") from error
-    return FoundModel(name=reference, folder=folder, config=config, tokenizer=tokenizer)
-
-
-def _find_folder(reference: str, report: Report) -> Path:
-    if entry := CATALOGUE.get(reference.lower()):
-        return _embedded(entry, report)
-    path = Path(reference).expanduser()
-    if path.is_dir():
-        return path
-    if path.suffix.lower() == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"There is no file {reference}.")
-        return convert(path, path.stem, _models_dir(), report)
-    if path.exists():
-        raise ModelError(f"{reference} is neither a model folder nor a .gguf file.")
-    if _HUB_ID.fullmatch(reference):
-        return hub.fetch(reference, report)
-    raise ModelError(
-        f"There is no model {reference!r}; give one of {', '.join(CATALOGUE)}, a hub id "
-        "(org/name), a folder, or a .gguf file."
+    return FoundModel(
+        name=reference,
+        folder=folder,
+        config=config,
+        tokenizer=tokenizer,
+        chat_format=None if tokenizer.chat_template else format_of(reference, own_name),
+        allows_code=allows_code,
     )
 
 
-def _embedded(entry: CatalogueEntry, report: Report) -> Path:
-    file = entry.weights.find()
+def _find_folder(reference: str, report: Report, *, allows_code: bool) -> Path:
+    found = resolve(reference)
+    match found.kind:
+        case "package" if found.entry is not None and found.entry.weights is not None:
+            return _embedded(found.entry.name, found.entry.weights, report)
+        case "gguf" if found.path is not None:
+            return convert(found.path, found.path.stem, _models_dir(), report)
+        case "folder" if found.path is not None:
+            return found.path
+        case _:
+            return hub.fetch(found.hub_id, report, with_code=allows_code)
+
+
+def _embedded(name: str, weights: EmbeddedWeights, report: Report) -> Path:
+    file = weights.find()
     if file is None:
-        raise ModelError(
-            f"The weights of {entry.name} are not installed; run: {entry.weights.install_command}"
-        )
-    folder = converted_folder(file, entry.name, _models_dir())
+        raise ModelError(f"The weights of {name} are not installed; run: {weights.install_command}")
+    folder = converted_folder(file, name, _models_dir())
     if folder.is_dir():
         return folder
-    report(f"Checking {entry.name}", None)
-    if not entry.weights.is_genuine(file):
+    report(f"Checking {name}", None)
+    if not weights.is_genuine(file):
         raise ModelError(
-            f"The weights of {entry.name} are not what was published; run: "
-            f"{entry.weights.install_command} --force-reinstall"
+            f"The weights of {name} are not what was published; run: "
+            f"{weights.install_command} --force-reinstall"
         )
-    return convert(file, entry.name, _models_dir(), report)
+    return convert(file, name, _models_dir(), report)
 
 
 def _models_dir() -> Path:
@@ -158,15 +148,17 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
     ]
 
 
-def _read_config(folder: Path, name: str) -> Any:
+def _read_config(folder: Path, name: str, *, allows_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     content = _read_json(folder / "config.json", name)
     model_type = content.get("model_type")
-    if model_type not in CONFIG_MAPPING:
-        if "auto_map" in content:
+    if model_type not in CONFIG_MAPPING and "auto_map" in content:
+        if not allows_code:
             raise _runs_code(name)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=True)
+    if model_type not in CONFIG_MAPPING:
         raise ModelError(f"{name} is of a kind that is not supported: {model_type}.")
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if type(config) not in AutoModelForCausalLM._model_mapping:
@@ -174,11 +166,13 @@ def _read_config(folder: Path, name: str) -> Any:
     return config
 
 
-def _read_tokenizer(folder: Path, name: str) -> Any:
+def _read_tokenizer(folder: Path, name: str, *, allows_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=allows_code
+        )
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise _runs_code(name) from error
@@ -199,6 +193,6 @@ def _read_json(file: Path, name: str) -> dict[str, Any]:
 
 def _runs_code(name: str) -> ModelError:
     return ModelError(
-        f"{name} comes with program code of its own, which is never run here; choose a model "
-        "that transformers supports itself."
+        f"{name} names program code of its own (auto_map), which is not run unless you allow it "
+        f"for this model: read that code first, then run: chatbot models allow-code {name}"
     )

@@ -16,6 +16,7 @@ def probe() -> dict[str, Any]:
 
         found["torch"] = torch.__version__
         found["cuda_build"] = torch.version.cuda or torch.version.hip or ""
+        found["is_rocm"] = bool(torch.version.hip)
         found["num_threads"] = torch.get_num_threads()
         for index in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(index)
@@ -25,7 +26,8 @@ def probe() -> dict[str, Any]:
                     "kind": "cuda",
                     "free_bytes": free,
                     "total_bytes": total,
-                    "bf16": torch.cuda.is_bf16_supported(),
+                    "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
+                    "capability": ".".join(map(str, torch.cuda.get_device_capability(index))),
                 }
             )
         if torch.backends.mps.is_available():
@@ -39,7 +41,33 @@ def probe() -> dict[str, Any]:
         found["bitsandbytes"] = bitsandbytes.__version__
     except Exception as error:
         found["bitsandbytes"] = f"cannot be imported ({error})".splitlines()[0]
+        return found
+    found["quantised"] = {
+        bits: _try_quantised(bits, "cuda" if torch.cuda.is_available() else "cpu")
+        for bits in ("8-bit", "4-bit")
+    }
     return found
+
+
+def _try_quantised(bits: str, device: str) -> str:
+    """Multiply once in ``bits`` on ``device``; returns why it does not work, empty if it does."""
+    import bitsandbytes as bnb
+    import torch
+
+    try:
+        inputs = torch.ones(1, 64, dtype=torch.bfloat16, device=device)
+        layer: Any
+        if bits == "8-bit":
+            layer = bnb.nn.Linear8bitLt(64, 64, has_fp16_weights=False, threshold=6.0)
+        else:
+            layer = bnb.nn.Linear4bit(
+                64, 64, quant_type="nf4", compute_dtype=torch.bfloat16, compress_statistics=True
+            )
+        with torch.inference_mode():
+            output = layer.to(device)(inputs)
+        return "" if bool(torch.isfinite(output).all()) else "its result is not a number"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from chatbot.engine.chat_template import PLAIN_STOPS, ChatTemplate
+from chatbot.engine.chat_formats import ChatFormat
+from chatbot.engine.chat_template import ChatTemplate
 from chatbot.engine.dialects.compact import with_tools
 from chatbot.engine.dialects.recognition import recognise
 from chatbot.engine.dialects.schemas import parameters_of
@@ -32,25 +33,39 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 class PromptBuilder:
     """Renders and tokenises conversations for one model."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, form: ChatFormat | None = None) -> None:
+        """Use ``tokenizer``, and ``form`` where it brings no template."""
         self._tokenizer = tokenizer
-        self._template = ChatTemplate(tokenizer)
+        self._template = ChatTemplate(tokenizer, form)
         self.dialect = recognise(self._template.source, tokenizer.added_tokens_encoder)
         """How the model writes calls and thinking."""
         self._guard = SpecialTokenGuard(
             tokenizer, " ".join((self._template.source, *self.dialect.markers))
         )
-        self._start = _plain_start(tokenizer) if self._template.is_plain else []
+        self._text_start = _plain_start(tokenizer)
+        self._start = self._text_start if self._template.is_plain else []
 
     @property
     def stops(self) -> tuple[str, ...]:
         """Strings before which an answer ends, whatever the client asks for."""
-        return PLAIN_STOPS if self._template.is_plain else ()
+        return self._template.stops
 
     @property
     def strips_answer_start(self) -> bool:
         """Whether an answer starts with a space that belongs to the form, not to the answer."""
-        return self._template.is_plain
+        return self._template.has_gap
+
+    def build_text(self, text: str) -> Prompt:
+        """The prompt that has ``text`` gone on with as it is, without any template."""
+        tokens, _ = self._encode(text)
+        start = self._text_start
+        if not start and not tokens:  # nothing at all cannot be gone on with
+            start = [
+                token
+                for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+                if token is not None
+            ][:1]
+        return Prompt(text=text, tokens=[*start, *tokens])
 
     def build(
         self,
@@ -137,7 +152,7 @@ class PromptBuilder:
         if not continue_last:
             return self._template.render(shown, given)
         *before, begun = shown
-        gap = " " if self._template.is_plain else ""
+        gap = " " if self._template.has_gap else ""
         return self._template.render(before, given) + gap + begun.content
 
     def _given(self, tools: Sequence[ToolSchema]) -> tuple[ToolSchema, ...]:

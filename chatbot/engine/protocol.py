@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from chatbot.errors import SettingError
 from chatbot.messages import FinishReason, Role, Statistics
 from chatbot.settings import Precision, Sampling
 from chatbot.worker.protocol import Event, Failed, Request
@@ -64,6 +65,56 @@ class ChatMessage(msgspec.Struct, frozen=True):
     goes on, and only where its family does that."""
 
 
+class DeviceShare(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a model's weights that lies in one place."""
+
+    device: str
+    """As torch names it, or ``disk``."""
+    num_bytes: int
+
+
+class AdapterUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA adapter, and how much of it."""
+
+    path: str
+    """A folder as peft writes it."""
+    weight: float = 1.0
+    """Multiplies what it was trained to add; 0 is as if it was not there."""
+
+
+def parse_adapter(text: str) -> AdapterUse:
+    """What ``PATH`` or ``PATH=WEIGHT`` stands for.
+
+    Raises:
+        SettingError: the weight is no number.
+    """
+    path, equals, weight = text.rpartition("=")
+    if not equals:
+        return AdapterUse(path=text)
+    try:
+        return AdapterUse(path=path, weight=float(weight))
+    except ValueError:
+        raise SettingError(
+            f"The weight of an adapter must be a number: --adapter {path}=0.5"
+        ) from None
+
+
+class AdapterInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An adapter that is in use."""
+
+    path: str
+    name: str
+    """The last part of its path."""
+    weight: float
+    rank: int
+    num_parameters: int
+
+    @property
+    def label(self) -> str:
+        """As it is shown and stored with an answer: ``pirate``, ``pirate x0.5``."""
+        return self.name if self.weight == 1 else f"{self.name} x{self.weight:g}"
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is loaded."""
 
@@ -82,6 +133,12 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     which stands in where its template knows no tools."""
     thinks: bool = False
     """Whether it marks what it thinks, so that thinking can be told from the answer."""
+    weight_bytes: int = 0
+    """Measured: all its weights, wherever they are."""
+    placement: tuple[DeviceShare, ...] = ()
+    """How they are split; one entry where they are not."""
+    adapters: tuple[AdapterInfo, ...] = ()
+    """Whose words the next answer has besides the model's own."""
 
 
 class Load(Request, frozen=True, kw_only=True):
@@ -92,6 +149,31 @@ class Load(Request, frozen=True, kw_only=True):
 
     model: str
     precision: Precision = "auto"
+    context_length: int = 0
+    """The window that there must be room for, in tokens; 0 for what a long chat needs."""
+    is_forced: bool = False
+    """Load it even where it does not seem to fit; else that is refused with a ModelFitError."""
+    allows_code: bool = False
+    """Whether the user allowed this model to run program code of its own."""
+    adapters: tuple[AdapterUse, ...] = ()
+    """To begin with; the model is not loaded anew for others, see ``Adapt``."""
+
+
+class Adapt(Request, frozen=True, kw_only=True):
+    """Use these adapters from now on, and no others. Answered by Adapted.
+
+    The model stays as it is; where one of the adapters cannot be used, none is changed.
+    """
+
+    adapters: tuple[AdapterUse, ...]
+
+
+class Prepare(Request, frozen=True, kw_only=True):
+    """Fetch, convert and check a model without loading it. Answered by LoadProgress, Prepared."""
+
+    model: str
+    allows_code: bool = False
+    """See ``Load``."""
 
 
 class Count(Request, frozen=True, kw_only=True):
@@ -125,6 +207,9 @@ class Generate(Request, frozen=True, kw_only=True):
     sampling: Sampling
     context_length: int = 0
     """Window in tokens; 0, or more than the model's own, means the model's own."""
+    is_completion: bool = False
+    """The content of the messages is the beginning of a text that is to be gone on with as it
+    is: no template, no roles."""
     stop: tuple[str, ...] = ()
     """Strings before which the answer ends; they are not part of it."""
     continue_last: bool = False
@@ -165,6 +250,23 @@ class LoadProgress(Event, frozen=True, kw_only=True):
 
 class Loaded(Event, frozen=True, kw_only=True):
     """The model is ready."""
+
+    is_last: ClassVar[bool] = True
+
+    info: ModelInfo
+
+
+class Prepared(Event, frozen=True, kw_only=True):
+    """The model is there and can be loaded."""
+
+    is_last: ClassVar[bool] = True
+
+    folder: str
+    """Where its safetensors are."""
+
+
+class Adapted(Event, frozen=True, kw_only=True):
+    """The adapters are in use."""
 
     is_last: ClassVar[bool] = True
 
@@ -271,10 +373,12 @@ AnswerEvent = (
 )
 """What a Generate request is answered by; ``Failed`` aside."""
 
-EngineRequest = Load | Count | Render | Generate | Cancel | SetSampling | Unload
+EngineRequest = Load | Prepare | Adapt | Count | Render | Generate | Cancel | SetSampling | Unload
 EngineEvent = (
     LoadProgress
     | Loaded
+    | Prepared
+    | Adapted
     | Counted
     | Rendered
     | Delta

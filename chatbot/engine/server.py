@@ -3,20 +3,24 @@
 import os
 import sys
 import traceback
+from typing import Final
 
+import msgspec
+
+from chatbot.engine.adapters import use_adapters
 from chatbot.engine.answer import answer
+from chatbot.engine.devices import look, pick_device, release_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
 from chatbot.engine.inbox import Inbox, check_sampling
-from chatbot.engine.loading import (
-    LoadedModel,
-    load,
-    pick_device,
-    pick_precision,
-    release_memory,
-)
+from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import FoundModel, find_model
+from chatbot.engine.placement import place
+from chatbot.engine.precisions import pick_precision
 from chatbot.engine.progress import Report
 from chatbot.engine.protocol import (
+    Adapt,
+    Adapted,
+    AdapterUse,
     Count,
     Counted,
     EngineRequest,
@@ -24,15 +28,22 @@ from chatbot.engine.protocol import (
     Load,
     Loaded,
     LoadProgress,
+    Prepare,
+    Prepared,
     Render,
     Rendered,
     Unload,
     Unloaded,
 )
 from chatbot.errors import ModelError
+from chatbot.models.facts import shape_of_folder
+from chatbot.models.fitting import check_fit
+from chatbot.models.memory import RUNTIME_BYTES
 from chatbot.settings import Precision
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
+
+_ALL_THE_SAME: Final = ", or load it all the same with --force (/model {} --force in a chat)"
 
 
 class Engine:
@@ -43,6 +54,8 @@ class Engine:
         self._inbox = inbox
         self._device = pick_device()
         self._loaded: LoadedModel | None = None
+        self._asked = Load(id=0, model="")
+        """By which the present model was loaded."""
 
     def run(self) -> None:
         """Carry out requests for ever; what fails is reported, and the next one is taken."""
@@ -68,6 +81,14 @@ class Engine:
         match request:
             case Load():
                 self._load(request)
+            case Prepare():
+                found = find_model(
+                    request.model, self._reporter(request.id), allows_code=request.allows_code
+                )
+                self._channel.send(Prepared(request_id=request.id, folder=str(found.folder)))
+            case Adapt():
+                self._adapt(request.adapters)
+                self._channel.send(Adapted(request_id=request.id, info=self._model().info))
             case Generate():
                 check_sampling(request.sampling)
                 for event in answer(self._model(), request, self._inbox.control_of(request)):
@@ -106,40 +127,108 @@ class Engine:
             raise ModelError("No model is loaded; load one first.")
         return self._loaded
 
+    def _reporter(self, request_id: int) -> Report:
+        def report(stage: str, fraction: float | None) -> None:
+            self._channel.send(LoadProgress(request_id=request_id, stage=stage, fraction=fraction))
+
+        return report
+
     def _load(self, request: Load) -> None:
-        precision = pick_precision(request.precision, self._device)
-        present = self._loaded
-        if present is None or (present.info.name, present.info.precision) != (
-            request.model,
-            precision,
-        ):
-            del present  # or the old model's memory could not be given back
-
-            def report(stage: str, fraction: float | None) -> None:
-                self._channel.send(
-                    LoadProgress(request_id=request.id, stage=stage, fraction=fraction)
-                )
-
-            self._replace(find_model(request.model, report), precision, report)
+        if not self._has(request):
+            report = self._reporter(request.id)
+            found = find_model(request.model, report, allows_code=request.allows_code)
+            self._replace(found, self._precision_for(found, request), request, report)
+            self._asked = request
+        self._adapt(request.adapters)
         self._channel.send(Loaded(request_id=request.id, info=self._model().info))
 
-    def _replace(self, found: FoundModel, precision: Precision, report: Report) -> None:
+    def _has(self, request: Load) -> bool:
+        """Whether the present model is the one that is asked for."""
+        if self._loaded is None or self._loaded.info.name != request.model:
+            return False
+        present = self._loaded.info.precision
+        return request.precision in (present, self._asked.precision)
+
+    def _precision_for(self, found: FoundModel, request: Load) -> Precision:
+        """The precision to load, which fits unless the user insists.
+
+        Raises:
+            ModelFitError: it does not fit; the text says what would.
+            ModelError: there is no such precision here.
+        """
+        shape = shape_of_folder(found.folder)
+        hardware = look(self._device)
+        # The libraries are in memory already, and the present model gives its own back.
+        given_back = RUNTIME_BYTES
+        if self._loaded is not None:
+            given_back += self._loaded.info.weight_bytes
+        precision = pick_precision(
+            request.precision, self._device, shape, hardware, request.context_length, given_back
+        )
+        if shape is not None and not request.is_forced:
+            check_fit(
+                found.name,
+                shape,
+                precision,
+                hardware,
+                request.context_length,
+                given_back,
+                _ALL_THE_SAME.format(found.name),
+            )
+        return precision
+
+    def _replace(
+        self, found: FoundModel, precision: Precision, request: Load, report: Report
+    ) -> None:
         """Give up the present model for ``found``, or have it back when that fails.
 
         Raises:
             ModelError: ``found`` cannot be loaded.
         """
-        old = self._loaded and (self._loaded.found, self._loaded.info.precision)
+        old = self._loaded and (self._loaded.found, self._loaded.info)
         self._loaded = None
         release_memory()
         failure = ""
         try:
-            self._loaded = load(found, precision, self._device, report)
+            self._loaded = self._placed(found, precision, request.context_length, report)
         except ModelError as error:
             traceback.print_exc(file=sys.stderr)
             failure = str(error)
         if failure:
             release_memory()
             if old:
-                self._loaded = load(*old, self._device, report)
+                old_found, old_info = old
+                self._loaded = self._placed(
+                    old_found, old_info.precision, self._asked.context_length, report
+                )
+                self._adapt(
+                    tuple(AdapterUse(path=a.path, weight=a.weight) for a in old_info.adapters)
+                )
             raise ModelError(failure)
+
+    def _placed(
+        self, found: FoundModel, precision: Precision, context_length: int, report: Report
+    ) -> LoadedModel:
+        placement = place(
+            shape_of_folder(found.folder),
+            precision,
+            self._device,
+            look(self._device),
+            context_length,
+        )
+        return load(found, precision, self._device, report, placement)
+
+    def _adapt(self, wanted: tuple[AdapterUse, ...]) -> None:
+        """Have the present model use these adapters alone.
+
+        Raises:
+            ModelError: one of them cannot be used; nothing is changed then.
+        """
+        model = self._model()
+        present = tuple(AdapterUse(path=a.path, weight=a.weight) for a in model.info.adapters)
+        if wanted == present:
+            return
+        adapters = use_adapters(model, wanted)
+        info = msgspec.structs.replace(model.info, adapters=adapters)
+        self._loaded = msgspec.structs.replace(model, info=info)
+        model.cached.clear()  # what was read is not what would be read now

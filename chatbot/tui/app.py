@@ -54,7 +54,8 @@ WIDE_ENOUGH = 110
 
 _BEHIND_A_DIALOG: Final = frozenset(
     (
-        *("command_palette", "focus_messages", "help", "knowledge", "new_chat", "prompts"),
+        *("command_palette", "focus_messages", "help", "knowledge", "models", "new_chat"),
+        "prompts",
         *("scroll_chat", "toggle_sidebar"),
     )
 )
@@ -75,6 +76,7 @@ class ChatApp(App[int]):
         bind("chats", priority=True),
         bind("ribbon", priority=True),
         bind("knowledge", priority=True),
+        bind("models", priority=True),
         bind("prompts", priority=True),
         bind("palette", "command_palette", priority=True),
         bind("help", priority=True),
@@ -149,6 +151,7 @@ class ChatApp(App[int]):
         yield SystemCommand(
             "Knowledge", "Folders, documents, a search, a map", self.action_knowledge
         )
+        yield SystemCommand("Models", "All models, and whether each fits", self.action_models)
         yield SystemCommand("Settings", "Show or hide the sidebar", self.action_toggle_sidebar)
         yield SystemCommand("Quit", "End the program", self.action_quit)
         for command in COMMANDS.values():
@@ -343,6 +346,16 @@ class ChatApp(App[int]):
     def action_knowledge(self) -> None:
         """Show the knowledge folders."""
         self._knowledge.open_knowledge()
+
+    def action_models(self) -> None:
+        """Show all models, and whether each fits."""
+        from chatbot.tui.model_loading import open_models
+
+        open_models(self)
+
+    def show_models(self) -> None:
+        """As ``action_models``, for a command."""
+        self.action_models()
 
     def action_prompts(self) -> None:
         """Choose a prompt of the library; what is in the message box is its input."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 from textual.binding import Binding, Keymap
 
-Place = Literal["everywhere", "prompt", "message", "passage", "knowledge", "chats"]
+Place = Literal["everywhere", "prompt", "message", "passage", "knowledge", "models", "chats"]
 
 NUM_SOURCE_KEYS: Final = 9
 """Sources of an answer that have a key of their own."""
@@ -40,6 +40,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),
     "ribbon": Key("f3", "what the next prompt consists of", "everywhere"),
     "knowledge": Key("f4", "your folders: documents, searches, a map", "everywhere"),
+    "models": Key("ctrl+o", "all models, and whether each fits", "everywhere"),
     "prompts": Key("ctrl+r", "use a prompt of the library", "everywhere"),
     "palette": Key("ctrl+p", "all commands, by name", "everywhere"),
     "help": Key("f1", "this help", "everywhere"),
@@ -88,6 +89,14 @@ KEYS: Final[Mapping[str, Key]] = {
     "only_problems": Key("p", "only the files that could not be read, or all", "knowledge"),
     "previous_pane": Key("ctrl+left,f5", "the tab before", "knowledge"),
     "next_pane": Key("ctrl+right,f6", "the next tab", "knowledge"),
+    "previous_precision": Key("left", "price by the precision before", "models"),
+    "next_precision": Key("right", "price by the next precision", "models"),
+    "shorter_window": Key("minus", "price by a shorter window", "models"),
+    "longer_window": Key("plus", "price by a longer window", "models"),
+    "pull_model": Key("p", "download the model from the hub", "models"),
+    "stop_pull": Key("x", "stop the download; what is here stays", "models"),
+    "remove_model": Key("delete", "remove the model from this machine", "models"),
+    "add_model": Key("a", "another hub id, folder or .gguf file", "models"),
     "rename_chat": Key("f2", "rename the chat", "chats"),
     "pin_chat": Key("ctrl+s", "keep the chat at the top, or no longer", "chats"),
     "delete_chat": Key("ctrl+d", "delete the chat", "chats"),
@@ -100,6 +109,7 @@ PLACES: Final[Mapping[Place, str]] = {
     "message": "On a message",
     "passage": "In a passage",
     "knowledge": "On the knowledge screen",
+    "models": "On the model screen",
     "chats": "In the list of chats",
 }
 

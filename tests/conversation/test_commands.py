@@ -7,6 +7,7 @@ import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
 from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent
@@ -40,6 +41,9 @@ class FakeFace:
 
     def copy_text(self, text: str) -> None:
         self.calls.append(f"copy {text}")
+
+    def show_models(self) -> None:
+        self.show_note(model_note(self.manager))
 
     def load_model(self) -> None:
         self.calls.append("load_model")

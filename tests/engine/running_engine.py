@@ -13,7 +13,16 @@ from typing import Any
 class RunningEngine:
     """A real engine process, spoken to in plain JSON."""
 
-    LAST = ("Loaded", "Failed", "Generated", "Counted", "Rendered", "Unloaded")
+    LAST = (
+        "Loaded",
+        "Failed",
+        "Generated",
+        "Counted",
+        "Rendered",
+        "Unloaded",
+        "Adapted",
+        "Prepared",
+    )
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self._log = log.open("wb")

@@ -10,7 +10,7 @@ from chatbot.engine import loading
 from chatbot.engine.answer import answer
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.inbox import Control
-from chatbot.engine.loading import LoadedModel, load, pick_precision
+from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol import ChatMessage, Delta, Generate, Generated
 from chatbot.errors import ContextError, ModelError
@@ -87,14 +87,6 @@ def test_what_a_loaded_model_knows(loaded: LoadedModel) -> None:
     assert loaded.info.device == "cpu"
     assert loaded.end_tokens == {0, 2}  # <|endoftext|> and <|im_end|>
     assert loaded.special_tokens >= {0, 1, 2}
-
-
-def test_precisions() -> None:
-    assert pick_precision("auto", CPU) == "bf16"
-    assert pick_precision("auto", torch.device("mps")) == "fp16"
-    assert pick_precision("fp32", CPU) == "fp32"
-    with pytest.raises(ModelError, match="precision"):
-        pick_precision("int3", CPU)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])

@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from chatbot.engine import gguf_conversion, gguf_unpacking
 from chatbot.engine.gguf_conversion import convert
-from chatbot.engine.gguf_header import content_key, read_header
 from chatbot.errors import ModelError
+from chatbot.models.gguf_header import content_key, read_header
 from tests.engine.tiny_models import CHATML, make_llama
 
 F32, F16, Q8_0 = (

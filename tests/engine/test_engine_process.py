@@ -1,6 +1,7 @@
 """The real process, through real pipes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -259,3 +260,25 @@ def test_the_next_turn_computes_only_what_is_new(smollm2: RunningEngine) -> None
     cached = second["statistics"]["num_cached_tokens"]
     # All of it but the end token, which was drawn and never read.
     assert cached == before["num_prompt_tokens"] + before["num_new_tokens"] - 1
+
+
+def test_a_model_is_prepared_without_being_loaded(tiny: RunningEngine, tiny_folder: Path) -> None:
+    assert tiny.ask("Prepare", model=str(tiny_folder))["folder"] == str(tiny_folder)
+    assert tiny.ask("Prepare", model="no-such-model")["type"] == "Failed"
+    assert tiny.ask("Count", messages=QUESTION)["type"] == "Counted"
+
+
+def test_what_does_not_fit_is_refused_and_the_present_model_stays(
+    tiny: RunningEngine, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "large"
+    shutil.copytree(tiny_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["max_position_embeddings"] = 2**36  # whose keys and values no machine holds
+    (folder / "config.json").write_text(json.dumps(config))
+    options = {"model": str(folder), "precision": "fp32", "context_length": 2**36}
+    refused = tiny.ask("Load", **options)
+    assert refused["kind"] == "ModelFitError"
+    assert "GiB" in refused["message"]
+    assert "--force" in refused["message"]
+    assert tiny.ask("Count", messages=QUESTION)["type"] == "Counted"

@@ -180,6 +180,15 @@ def test_a_default_system_message_counts_to_the_first(
         "{{ messages[99].content }}",
         "{% if %}",
         "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{{ 'a' * 10 ** 10 }}",
+        "{{ ['a'] * 100000000000 }}",
+        "{{ 10 ** 10 ** 10 }}",
+        "{{ '%9999999999d' % 1 }}",
+        "{{ 'a'.ljust(9999999999) }}",
+        "{{ '{:>9999999999}'.format(1) }}",
+        "{{ 'a' | center(9999999999) }}",
+        "{{ 'a' | indent(9999999999) }}",
     ],
 )
 def test_a_template_that_fails_is_reported(
@@ -188,6 +197,16 @@ def test_a_template_that_fails_is_reported(
     builder = with_template(template)
     with pytest.raises(ModelError, match="chat template refuses"):
         builder.build([QUESTION])
+
+
+def test_a_template_may_still_reckon(
+    with_template: Callable[[str | None], PromptBuilder],
+) -> None:
+    template = (
+        "{{ '-' * 20 }}{{ 7 * 6 }}{{ 2 ** 3 }}{{ '%d%%' % 50 }}{{ messages[0].content | trim }}"
+    )
+    builder = with_template(template)
+    assert builder.build([QUESTION]).text.startswith("-" * 20 + "42850%")
 
 
 def test_a_template_that_hangs_is_stopped(

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from chatbot import paths
-from chatbot.engine import model_reference
 from chatbot.engine.model_reference import find_model
 from chatbot.errors import ModelError
 from chatbot.weights import SMOLLM2
@@ -102,7 +100,7 @@ def test_a_kind_of_model_nobody_knows(folder: Path) -> None:
 def test_a_model_with_code_of_its_own(folder: Path) -> None:
     edit(folder / "config.json", model_type="nonesuch", auto_map={"AutoConfig": "evil.Config"})
     (folder / "evil.py").write_text("raise SystemExit('ran')")
-    assert "never run" in refusal(folder)
+    assert "not run unless you allow it" in refusal(folder)
 
 
 def test_code_beside_a_known_kind_of_model_is_left_alone(folder: Path) -> None:
@@ -140,9 +138,3 @@ def test_altered_weights_of_the_catalogue_are_refused(
     fake.write_bytes(b"GGUF" + bytes(100))
     monkeypatch.setattr(type(SMOLLM2), "find", lambda self: fake)
     assert "not what was published" in refusal("SmolLM2-135M")
-
-
-def test_catalogue_names_are_what_they_are_listed_under() -> None:
-    for name, entry in model_reference.CATALOGUE.items():
-        assert name == entry.name == name.lower()
-    assert paths.cache_dir().is_absolute()

@@ -58,6 +58,10 @@ class Face(Protocol):
         """Put ``text`` on the clipboard."""
         ...
 
+    def show_models(self) -> None:
+        """Show the models there are, or at least the one that is loaded."""
+        ...
+
     def load_model(self) -> None:
         """Load the model that is set, in the background."""
         ...

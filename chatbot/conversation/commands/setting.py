@@ -1,29 +1,78 @@
 """Slash commands that show and change settings: model, system prompt, prompts, theme."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_arguments import parse_arguments
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.prompt_template import FilledPrompt
-from chatbot.errors import ConfigError
+from chatbot.engine.protocol import parse_adapter
+from chatbot.errors import CommandError, ConfigError
 from chatbot.settings import SPECS, find_spec, get_value
 from chatbot.terminal_text import clean_line
 
+_FORCE: Final = " --force"
+
 
 async def _model(face: Face, arguments: str) -> None:
-    if arguments:
-        _change(face, "model", arguments)
+    if not arguments:
+        face.show_models()
         return
-    info = face.manager.engine.status.info
+    name = arguments.removesuffix(_FORCE).strip()
+    if arguments.endswith(_FORCE):
+        face.manager.engine.force(name)
+        if name == face.manager.settings.model:
+            face.load_model()
+    _change(face, "model", name)
+
+
+def model_note(manager: ConversationManager) -> str:
+    """What is loaded, where, and by which adapters it is changed; Markdown."""
+    info = manager.engine.status.info
     if info is None:
-        face.show_note(f"`{face.manager.settings.model}` is not loaded yet.")
+        return f"`{manager.settings.model}` is not loaded yet."
+    parts = [
+        f"`{info.name}`",
+        f"{info.num_parameters / 1e6:,.0f} million parameters",
+        f"{info.precision} on {info.device}",
+        f"window {info.context_length:,} tokens",
+        f"loaded in {info.load_seconds:.1f} s",
+    ]
+    if info.weight_bytes:
+        parts.append(f"{info.weight_bytes / 2**30:.2f} GiB of weights")
+    if len(info.placement) > 1:
+        shares = (f"{s.num_bytes / 2**30:.1f} GiB on {s.device}" for s in info.placement)
+        parts.append("split: " + ", ".join(shares))
+    parts += [f"adapter {clean_line(adapter.label)}" for adapter in info.adapters]
+    return " · ".join(parts)
+
+
+async def _adapter(face: Face, arguments: str) -> None:
+    engine = face.manager.engine
+    present = {use.path: use for use in engine.adapters}
+    verb, _, rest = arguments.partition(" ")
+    if not arguments:
+        info = engine.status.info
+        lines = [
+            f"- `{clean_line(a.path, 500)}` · weight {a.weight:g} · rank {a.rank}"
+            for a in (info.adapters if info else ())
+        ]
+        face.show_note("\n".join(lines) or "No adapter is in use.")
         return
-    face.show_note(
-        f"`{info.name}` · {info.num_parameters / 1e6:,.0f} million parameters · "
-        f"{info.precision} on {info.device} · window {info.context_length:,} tokens · "
-        f"loaded in {info.load_seconds:.1f} s"
-    )
+    if verb == "remove":
+        gone = [path for path in present if rest.strip() in ("", path, path.rsplit("/", 1)[-1])]
+        if not gone:
+            raise CommandError(f"There is no adapter {clean_line(rest)!r} in use.")
+        for path in gone:
+            del present[path]
+    else:
+        use = parse_adapter(arguments)
+        present[use.path] = use
+    info = await engine.use_adapters(tuple(present.values()))
+    labels = ", ".join(clean_line(adapter.label) for adapter in info.adapters)
+    face.show_note(f"Adapters from the next answer on: {labels or 'none'}.")
 
 
 async def _system(face: Face, arguments: str) -> None:
@@ -106,6 +155,12 @@ async def _theme(face: Face, arguments: str) -> None:
 
 COMMANDS = (
     Command("model", "[NAME]", "shows the model, or loads another one.", _model),
+    Command(
+        "adapter",
+        "[PATH[=WEIGHT]]",
+        "lists the LoRA adapters, or uses one; `remove` takes one out, or all.",
+        _adapter,
+    ),
     Command("system", "[TEXT]", "shows or sets the system prompt.", _system),
     Command("set", "[NAME [VALUE]]", "shows or changes a setting.", _set),
     Command("prompt", "[NAME [TEXT]]", "uses a prompt of the library, or lists them.", _prompt),

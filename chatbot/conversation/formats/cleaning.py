@@ -233,6 +233,7 @@ def _cleaned_making(making: Making) -> Making:
         model=clean_line(making.model),
         precision=clean_line(making.precision),
         device=clean_line(making.device),
+        adapters=tuple(clean_line(adapter) for adapter in making.adapters),
         error=clean_line(making.error, 1000),
         changes=tuple(
             SettingChange(

@@ -27,9 +27,9 @@ from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.packing import PackedLinear
 from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.devices import pick_device
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.kv_cache import CachedModel
-from chatbot.engine.loading import pick_device
 from chatbot.engine.model_reference import FoundModel, find_model
 from chatbot.errors import ChatbotError, ModelError, SettingError
 from chatbot.settings import Precision

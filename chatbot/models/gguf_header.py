@@ -41,6 +41,10 @@ class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
     """Weights in all tensors together."""
     main_type: str
     """The format that most weights are in: ``Q4_1``, ``F16``."""
+    num_unquantised: int = 0
+    """Weights that are no matrices, or embed tokens."""
+    sizes: dict[str, int] = {}
+    """Whole numbers that the architecture says of itself: ``block_count``, ``head_count``."""
 
 
 class _DamagedError(Exception):
@@ -97,6 +101,7 @@ class _Reader:
         if num_tensors > MAX_TENSORS or num_fields > MAX_FIELDS:
             raise _DamagedError("its header claims an absurd size")
         architecture, alignment = "", 32
+        sizes: dict[str, int] = {}
         for _ in range(num_fields):
             key = self._string()
             kind = self._number("<I")
@@ -104,25 +109,32 @@ class _Reader:
                 architecture = self._string()
             elif key == "general.alignment" and kind == _UINT32:
                 alignment = self._number("<I") or 1
-            elif key.endswith(".block_count") and kind == _UINT32:
-                if self._number("<I") > num_tensors:  # so many layers would be built
-                    raise _DamagedError("its header claims an absurd size")
+            elif kind == _UINT32:
+                name = key.partition(".")[2]
+                sizes[name] = self._number("<I")
+                if name == "block_count" and sizes[name] > num_tensors:
+                    raise _DamagedError("its header claims an absurd size")  # so many layers
+            elif key == "tokenizer.ggml.tokens" and kind == _ARRAY:
+                sizes["vocab_size"] = self._skip_array()
             else:
                 self._skip_value(kind)
         if not architecture:
             raise _DamagedError("it names no architecture")
-        return self._read_tensors(num_tensors, architecture, alignment)
+        header = self._read_tensors(num_tensors, architecture, alignment)
+        return msgspec.structs.replace(header, sizes=sizes)
 
     def _read_tensors(self, count: int, architecture: str, alignment: int) -> GgufHeader:
         block_sizes, type_names = _tensor_types()
         values: Counter[str] = Counter()
-        last_byte = 0
+        last_byte = num_kept = 0
         for _ in range(count):
-            self._string()
+            name = self._string()
             num_dimensions = self._number("<I")
             if num_dimensions > MAX_DIMENSIONS:
                 raise _DamagedError("its header claims an absurd size")
             num_values = math.prod(self._number("<Q") for _ in range(num_dimensions))
+            if num_dimensions != 2 or name in ("token_embd.weight", "output.weight"):
+                num_kept += num_values
             kind, offset = self._number("<I"), self._number("<Q")
             if kind not in block_sizes:
                 raise _DamagedError(f"its tensors are in an unknown format, {kind}")
@@ -140,6 +152,7 @@ class _Reader:
             architecture=architecture,
             num_values=values.total(),
             main_type=values.most_common(1)[0][0],
+            num_unquantised=num_kept,
         )
 
     def _take(self, count: int) -> bytes:
@@ -173,7 +186,8 @@ class _Reader:
         else:
             raise _DamagedError(f"its header holds a value of unknown kind {kind}")
 
-    def _skip_array(self) -> None:
+    def _skip_array(self) -> int:
+        """Pass over an array; returns how many elements it has."""
         kind, count = self._number("<I"), self._number("<Q")
         if kind in _SCALAR_BYTES:
             self._skip(count * _SCALAR_BYTES[kind])
@@ -183,6 +197,7 @@ class _Reader:
                 self._skip(self._number("<Q"))
         else:
             raise _DamagedError(f"its header holds an array of unknown kind {kind}")
+        return count
 
 
 def _tensor_types() -> tuple[Mapping[int, tuple[int, int]], Mapping[int, str]]:

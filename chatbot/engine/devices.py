@@ -1,0 +1,99 @@
+"""What torch may compute on here, how much memory is free there, and how much a model takes."""
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from chatbot.models import hardware
+from chatbot.models.hardware import Device, Hardware
+
+CPU: Final = torch.device("cpu")
+
+
+def pick_device() -> torch.device:
+    """The fastest device there is."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", _roomiest())
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return CPU
+
+
+def look(device: torch.device) -> Hardware:
+    """What is free now, by torch's own account of the GPUs that it may use."""
+    here = hardware.look() if device.type == "mps" else Hardware(gpus=(), ram=hardware.look().ram)
+    if device.type != "cuda":
+        return here
+    gpus = []
+    kind: Any = "rocm" if torch.version.hip else "cuda"
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        gpus.append(Device(kind=kind, name=name, free_bytes=free, total_bytes=total))
+    return Hardware(gpus=tuple(gpus), ram=here.ram)
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether bf16 is a precision of its own there, not an imitation."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu"
+
+
+def bytes_by_device(model: Any) -> dict[str, int]:
+    """Where a model's weights lie, and how many bytes of them; ``disk`` for those in no memory.
+
+    What is shared, such as a tied head, counts once.
+    """
+    found: dict[str, int] = {}
+    seen = set[int]()
+    for tensor in _tensors(model):
+        if tensor.device.type == "meta":
+            found["disk"] = found.get("disk", 0) + tensor.numel() * tensor.element_size()
+            continue
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen:
+            continue
+        seen.add(storage.data_ptr())
+        place = str(tensor.device)
+        found[place] = found.get(place, 0) + storage.nbytes()
+    return found
+
+
+def release_memory() -> None:
+    """Give back the memory of a model that nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    if sys.platform == "linux":  # glibc keeps small pieces for itself until it is told
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def _tensors(model: Any) -> Iterator[Tensor]:
+    for parameter in model.parameters():
+        yield parameter
+        state = getattr(parameter, "quant_state", None)  # the scales of 4-bit weights
+        for scales in (state, getattr(state, "state2", None)):
+            for name in ("absmax", "code"):
+                tensor = getattr(scales, name, None)
+                if isinstance(tensor, Tensor):
+                    yield tensor
+        scales_8bit = getattr(parameter, "SCB", None)
+        if isinstance(scales_8bit, Tensor):
+            yield scales_8bit
+    yield from model.buffers()
+
+
+def _roomiest() -> int:
+    """The GPU with most free memory; the first of several that are equal."""
+    counts = range(torch.cuda.device_count())
+    return max(counts, key=lambda index: (torch.cuda.mem_get_info(index)[0], -index))

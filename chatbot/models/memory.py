@@ -1,0 +1,109 @@
+"""How much memory a model takes, by precision and by how long its window is.
+
+Pure arithmetic on shapes. Knows no file, no device and no torch.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from chatbot.models.shape import ModelShape
+
+GIB: Final = 2**30
+
+DEFAULT_CONTEXT: Final = 8192
+"""Tokens that are reckoned with where nobody chose a context length: a long chat. A model
+made for a million tokens takes their memory only when so many are there."""
+
+BITS: Final[Mapping[str, float]] = {"fp32": 32, "bf16": 16, "fp16": 16, "8-bit": 8, "4-bit": 4}
+"""Of one weight, in each precision, the finest first."""
+
+_NF4_BLOCK: Final = 64
+_NF4_SCALES_BLOCK: Final = 256
+"""Double quantisation: one byte for so many weights, and one fp32 for so many of those."""
+
+READ_TOKENS: Final = 512
+"""Tokens of a prompt that are read at a time on a GPU."""
+
+RUNTIME_BYTES: Final = 400 * 2**20
+"""What torch and the model's own library take in the engine process, model aside (measured:
+380 to 420 MB); on a GPU its context is about as large."""
+
+
+class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model takes in one precision, in bytes."""
+
+    precision: str
+    nominal_weights: int
+    """Every parameter at the precision's own size: the figure that is quoted of models."""
+    weights: int
+    """As they are loaded: in 8-bit and 4-bit, embeddings, head and norms stay in 16 bits."""
+    cache: int
+    """Keys and values of all tokens of the window."""
+    overhead: int
+    """The libraries, and room to work in."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.cache + self.overhead
+
+
+def window_of(shape: ModelShape, context_length: int) -> int:
+    """Tokens that are reckoned with.
+
+    Args:
+        shape: the model's.
+        context_length: what was chosen; 0 for nothing.
+    """
+    longest = shape.context_length or max(context_length, DEFAULT_CONTEXT)
+    return min(context_length or DEFAULT_CONTEXT, longest)
+
+
+def memory_need(shape: ModelShape, precision: str, context_length: int = 0) -> MemoryNeed:
+    """What a model takes.
+
+    Args:
+        shape: the model's.
+        precision: a key of ``BITS``.
+        context_length: window in tokens; 0 for ``DEFAULT_CONTEXT``, or the model's own where
+            that is shorter.
+    """
+    return MemoryNeed(
+        precision=precision,
+        nominal_weights=nominal_bytes(shape.num_parameters, precision),
+        weights=weight_bytes(shape, precision),
+        cache=cache_bytes(shape, precision, window_of(shape, context_length)),
+        overhead=RUNTIME_BYTES + _work_bytes(shape),
+    )
+
+
+def nominal_bytes(num_parameters: int, precision: str) -> int:
+    """Every parameter at the precision's own size."""
+    return round(num_parameters * BITS[precision] / 8)
+
+
+def weight_bytes(shape: ModelShape, precision: str) -> int:
+    """The weights as they are loaded."""
+    if precision == "8-bit":  # one byte each, and an fp32 scale for each row
+        per_weight = 1 + 4 / shape.hidden_size
+    elif precision == "4-bit":
+        per_weight = 0.5 + 1 / _NF4_BLOCK + 4 / (_NF4_BLOCK * _NF4_SCALES_BLOCK)
+    else:
+        return nominal_bytes(shape.num_parameters, precision)
+    return round(2 * shape.num_unquantised + per_weight * shape.num_quantised)
+
+
+def cache_bytes(shape: ModelShape, precision: str, num_tokens: int) -> int:
+    """Keys and values of ``num_tokens``; layers with a window keep no more than that."""
+    bytes_per_value = 4 if precision == "fp32" else 2
+    num_full = shape.num_layers - shape.num_sliding_layers
+    num_kept = num_full * num_tokens
+    num_kept += shape.num_sliding_layers * min(num_tokens, shape.sliding_window)
+    return 2 * num_kept * shape.num_kv_heads * shape.head_dim * bytes_per_value
+
+
+def _work_bytes(shape: ModelShape) -> int:
+    """Logits of one position and the activations of one block of the prompt, in fp32."""
+    return 4 * (4 * shape.vocab_size + READ_TOKENS * 8 * shape.hidden_size)

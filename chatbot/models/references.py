@@ -1,0 +1,68 @@
+"""From what the user typed to the kind of place that a model is in.
+
+A reference is a name of the catalogue, an imported name, a hub id, a folder or a ``.gguf``
+file. Nothing is opened here.
+"""
+
+import re
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from chatbot.errors import ModelError
+from chatbot.models.catalogue import CatalogueEntry, catalogue, find_entry
+from chatbot.models.notebook import read_notebook
+
+Kind = Literal["package", "hub", "folder", "gguf"]
+
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reference stands for."""
+
+    text: str
+    """As the user gave it."""
+    kind: Kind
+    """``package``: weights that are installed as a Python package."""
+    path: Path | None = None
+    """Of a folder or a GGUF file."""
+    hub_id: str = ""
+    entry: CatalogueEntry | None = None
+    """Where it is known to the catalogue, by its name or by its hub id."""
+    is_imported: bool = False
+
+
+def resolve(text: str) -> Reference:
+    """What ``text`` stands for.
+
+    Raises:
+        ModelError: nothing.
+    """
+    text = text.strip()
+    entry = catalogue().get(text.lower())
+    if entry is not None:
+        kind: Kind = "package" if entry.weights is not None else "hub"
+        return Reference(text=text, kind=kind, entry=entry, hub_id=entry.hub_id)
+    imported = read_notebook().imported.get(text)
+    path = Path(imported or text).expanduser()
+    if path.is_dir():
+        return Reference(text=text, kind="folder", path=path, is_imported=bool(imported))
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"There is no file {path}.")
+        return Reference(text=text, kind="gguf", path=path, is_imported=bool(imported))
+    if path.exists():
+        raise ModelError(f"{text} is neither a model folder nor a .gguf file.")
+    if imported:
+        raise ModelError(
+            f"{text} was imported from {imported}, which is gone; bring it back, or run: "
+            f"chatbot models remove {text}"
+        )
+    if _HUB_ID.fullmatch(text):
+        return Reference(text=text, kind="hub", hub_id=text, entry=find_entry(text))
+    raise ModelError(
+        f"There is no model {text!r}; give one of {', '.join(catalogue())}, a hub id "
+        "(org/name), a folder, or a .gguf file."
+    )

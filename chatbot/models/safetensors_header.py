@@ -1,0 +1,87 @@
+"""Reads the head of safetensors files and counts what is in them, without loading anything.
+
+Every claim is held against the size of the file, so that a damaged or hostile one cannot
+take memory. Knows nothing of what the tensors are for beyond their names.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from chatbot.errors import ModelError
+
+MAX_HEADER_BYTES: Final = 100 * 2**20
+"""As the format itself allows."""
+
+_KEPT: Final = re.compile(r"embed|\bwte\b|\bwpe\b|lm_head|word_embeddings")
+"""Names of matrices that quantisation leaves alone."""
+_BUFFER: Final = re.compile(r"\.attn\.(bias|masked_bias)$|attention\.(bias|masked_bias)$|inv_freq$")
+"""Names of tensors that old files hold and that are no weights."""
+_HEAD: Final = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
+
+
+class TensorCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What the files of one model hold."""
+
+    num_parameters: int
+    num_unquantised: int
+    """See ``ModelShape``."""
+    num_head: int = 0
+    """Of them, those of the output head; it is there twice where it is tied."""
+
+
+def read_tensors(file: Path) -> Mapping[str, Any]:
+    """Name and entry (``dtype``, ``shape``, ``data_offsets``) of each tensor in ``file``.
+
+    Raises:
+        ModelError: it is no safetensors file, is damaged or cut short.
+        OSError: it cannot be read.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+            raise _damaged(file, "it is cut short, or its header claims an absurd size")
+        raw = stream.read(length)
+    try:
+        header = json.loads(raw)
+        header.pop("__metadata__", None)
+        last = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        for entry in header.values():
+            if any(not isinstance(side, int) or side < 0 for side in entry["shape"]):
+                raise ValueError("a negative size")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise _damaged(file, "its header is not readable") from error
+    if 8 + length + last > size:
+        raise _damaged(file, f"it is cut short: {8 + length + last - size:,} bytes are missing")
+    return dict(header)
+
+
+def count_tensors(files: list[Path]) -> TensorCount:
+    """Count the parameters in the files of one model.
+
+    Raises:
+        ModelError: one of them is damaged.
+        OSError: one of them cannot be read.
+    """
+    total = unquantised = head = 0
+    for file in files:
+        for name, entry in read_tensors(file).items():
+            if _BUFFER.search(name):
+                continue
+            size = math.prod(entry["shape"])
+            total += size
+            if len(entry["shape"]) != 2 or _KEPT.search(name):
+                unquantised += size
+            if _HEAD.search(name):
+                head += size
+    return TensorCount(num_parameters=total, num_unquantised=unquantised, num_head=head)
+
+
+def _damaged(file: Path, reason: str) -> ModelError:
+    return ModelError(f"{file.name} is not a usable safetensors file: {reason}; fetch it again.")

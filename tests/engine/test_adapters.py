@@ -1,0 +1,147 @@
+"""LoRA adapters: in, weighted and out between two answers, and refused where they do not fit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from tests.engine.running_engine import RunningEngine
+from tests.engine.tiny_models import make_llama, make_tokenizer
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+GREEDY = {"temperature": 0, "max_tokens": 8}
+
+
+def write_adapter(folder: Path, seed: int, **changes: Any) -> Path:
+    """An adapter with random weights, as peft saves one."""
+    model = make_llama(**changes)
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 1)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("adapters")
+    return write_adapter(folder / "pirate", 1), write_adapter(folder / "poet", 2)
+
+
+@pytest.fixture
+def tiny(engine: RunningEngine, tiny_folder: Path) -> RunningEngine:
+    loaded = engine.ask("Load", model=str(tiny_folder), precision="fp32")
+    assert loaded["type"] == "Loaded", loaded
+    return engine
+
+
+def text_of(engine: RunningEngine) -> str:
+    engine.send("Generate", messages=QUESTION, sampling=GREEDY)
+    events = engine.rest()
+    assert events[-1]["type"] == "Generated", events[-1]
+    return "".join(event["text"] for event in events if event["type"] == "Delta")
+
+
+def use(engine: RunningEngine, *wanted: tuple[Path, float]) -> dict[str, Any]:
+    shown = [{"path": str(path), "weight": float(weight)} for path, weight in wanted]
+    return engine.ask("Adapt", adapters=shown)
+
+
+def test_an_adapter_changes_answers_and_leaves_no_trace(
+    tiny: RunningEngine, adapters: tuple[Path, Path]
+) -> None:
+    pirate, poet = adapters
+    bare = text_of(tiny)
+    info = use(tiny, (pirate, 1))["info"]
+    assert [(a["name"], a["weight"], a["rank"]) for a in info["adapters"]] == [("pirate", 1.0, 4)]
+    # Two layers, q and v: 4 x 32 down, and 32 or 16 x 4 up.
+    assert info["adapters"][0]["num_parameters"] == 2 * (2 * 4 * 32 + 4 * 32 + 4 * 16)
+    with_pirate = text_of(tiny)
+    assert with_pirate != bare
+    use(tiny, (pirate, 0))
+    assert text_of(tiny) == bare
+    use(tiny, (poet, 1))
+    with_poet = text_of(tiny)
+    assert with_poet not in (bare, with_pirate)
+    use(tiny, (pirate, 1), (poet, 0.5))
+    assert text_of(tiny) not in (bare, with_poet)
+    use(tiny, (pirate, 1))
+    assert text_of(tiny) == with_pirate
+    assert use(tiny)["info"]["adapters"] == []
+    assert text_of(tiny) == bare
+
+
+def test_an_adapter_can_come_with_the_model(
+    engine: RunningEngine, tiny_folder: Path, adapters: tuple[Path, Path]
+) -> None:
+    wanted = [{"path": str(adapters[0]), "weight": 2.0}]
+    info = engine.ask("Load", model=str(tiny_folder), precision="fp32", adapters=wanted)["info"]
+    assert info["adapters"][0]["weight"] == 2.0
+    info = engine.ask("Load", model=str(tiny_folder), precision="bf16", adapters=wanted)["info"]
+    assert info["precision"] == "bf16"
+    assert info["adapters"][0]["name"] == "pirate"
+    assert text_of(engine)
+    assert engine.ask("Load", model=str(tiny_folder), precision="bf16")["info"]["adapters"] == []
+
+
+def refused(engine: RunningEngine, *wanted: tuple[Path, float]) -> str:
+    failed = use(engine, *wanted)
+    assert failed["type"] == "Failed"
+    assert "\n" not in failed["message"]
+    return str(failed["message"])
+
+
+def test_an_adapter_for_another_model_is_refused_and_nothing_changes(
+    tiny: RunningEngine, adapters: tuple[Path, Path], tmp_path: Path
+) -> None:
+    use(tiny, (adapters[0], 1))
+    before = text_of(tiny)
+    wider = write_adapter(tmp_path / "wider", 3, hidden_size=64)
+    assert "made for another model" in refused(tiny, (adapters[0], 1), (wider, 1))
+    deeper = write_adapter(tmp_path / "deeper", 3, num_hidden_layers=3)
+    assert "made for another model" in refused(tiny, (deeper, 1))
+    assert text_of(tiny) == before
+    use(tiny)
+
+
+def test_an_adapter_that_names_another_base(
+    engine: RunningEngine, adapters: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    model = make_llama()
+    model.config._name_or_path = "org/mine"
+    model.save_pretrained(folder)
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "_name_or_path": "org/mine"}))
+    make_tokenizer().save_pretrained(folder)
+    assert engine.ask("Load", model=str(folder), precision="fp32")["type"] == "Loaded"
+    other = write_adapter(tmp_path / "other", 4)
+    config = json.loads((other / "adapter_config.json").read_text())
+    (other / "adapter_config.json").write_text(
+        json.dumps({**config, "base_model_name_or_path": "org/theirs"})
+    )
+    message = refused(engine, (other, 1))
+    assert "made for org/theirs, not for" in message
+
+
+def test_what_is_no_adapter(
+    tiny: RunningEngine, tiny_folder: Path, adapters: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert "There is no adapter" in refused(tiny, (tmp_path / "nothing", 1))
+    assert "is no adapter" in refused(tiny, (tiny_folder, 1))
+    assert "named twice" in refused(tiny, (adapters[0], 1), (adapters[0], 2))
+    assert "from -10 to 10" in refused(tiny, (adapters[0], 1e9))
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "adapter_model.bin").write_bytes(b"x")
+    assert "pickle" in refused(tiny, (pickled, 1))
+    broken = write_adapter(tmp_path / "broken", 5)
+    file = broken / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-50])
+    assert "cut short" in refused(tiny, (broken, 1))

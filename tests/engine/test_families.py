@@ -1,0 +1,111 @@
+"""Every family answers in the real engine process, in the form that it was trained on."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from chatbot.engine.chat_formats import FORMATS, format_of
+from chatbot.engine.client import EngineClient
+from chatbot.engine.protocol import ChatMessage, Delta, Generated, ThinkingDelta
+from chatbot.models.facts import facts_of_folder
+from chatbot.settings import Sampling
+from tests.engine.families import FAMILIES, Family, write_family
+
+MESSAGES = (ChatMessage("system", "Be kind."), ChatMessage("user", "Hi?"))
+GREEDY = Sampling(temperature=0, max_tokens=6, repetition_penalty=1.1)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def client(
+    loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineClient]:
+    """One engine process for all of them; starting one takes seconds."""
+    engine = EngineClient(tmp_path_factory.mktemp("log") / "engine.log")
+    yield engine
+    loop.run_until_complete(engine.close())
+
+
+async def text_of(answer: AsyncIterator[object]) -> tuple[str, Generated]:
+    text = ""
+    async for event in answer:
+        match event:
+            case Delta(text=piece) | ThinkingDelta(text=piece):
+                text += piece
+            case Generated():
+                return text, event
+    raise AssertionError("the answer did not end")
+
+
+def set_name(folder: Path, name: str) -> None:
+    """What the model is called, as it stands in the folder of one that was fine-tuned."""
+    file = folder / "config.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "_name_or_path": name}))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_family_answers(
+    family: Family, client: EngineClient, loop: asyncio.AbstractEventLoop, tmp_path: Path
+) -> None:
+    folder = write_family(family, tmp_path / family.name)
+    if family.called:
+        set_name(folder, family.called)
+
+    async def converse() -> None:
+        info = await client.ensure_loaded(str(folder), "bf16")
+        facts = facts_of_folder(str(folder), folder)
+        assert facts.shape is not None
+        assert info.num_parameters == facts.shape.num_parameters
+        assert info.context_length == facts.shape.context_length == 512
+        rendered = await client.render(MESSAGES)
+        assert rendered.text.endswith(family.prompt_end)
+        counted = await client.count(MESSAGES)
+        size = sum(counted.message_tokens) + counted.generation_prompt_tokens
+        assert size == rendered.num_tokens
+        first, end = await text_of(aiter(client.generate(MESSAGES, GREEDY)))
+        assert end.statistics.num_new_tokens > 0
+        again, end = await text_of(aiter(client.generate(MESSAGES, GREEDY)))
+        assert again == first
+        # Layers that forget what is out of their window cannot go back to a shorter prompt.
+        forgets = facts.shape.num_sliding_layers > 0
+        assert (end.statistics.num_cached_tokens > 0) is not forgets
+        longer = (*MESSAGES, ChatMessage("assistant", first or "Yes."), ChatMessage("user", "And?"))
+        _, end = await text_of(aiter(client.generate(longer, GREEDY)))
+        assert end.statistics.num_prompt_tokens > rendered.num_tokens
+
+    loop.run_until_complete(converse())
+
+
+def test_text_is_gone_on_with_as_it_is(
+    client: EngineClient, loop: asyncio.AbstractEventLoop, tmp_path: Path
+) -> None:
+    folder = write_family(FAMILIES[0], tmp_path / "gpt2")
+
+    async def complete() -> None:
+        await client.ensure_loaded(str(folder), "fp32")
+        first, end = await text_of(aiter(client.complete("The capital of", GREEDY)))
+        assert end.statistics.num_new_tokens == 6
+        _, longer = await text_of(aiter(client.complete("The capital of" + first, GREEDY)))
+        assert longer.statistics.num_cached_tokens > 0
+        chat, _ = await text_of(aiter(client.generate(MESSAGES, GREEDY)))
+        assert chat != first
+
+    loop.run_until_complete(complete())
+
+
+def test_who_has_which_form() -> None:
+    assert format_of("rinna/bilingual-gpt-neox-4b-instruction-sft") is FORMATS["rinna"]
+    assert format_of("elyza-7b") is FORMATS["llama2"]
+    assert format_of("/some/folder", "microsoft/phi-2") is FORMATS["phi2"]
+    assert format_of("gpt2") is None
+    assert format_of("somebody/else") is None

@@ -1,0 +1,183 @@
+"""Damaged and hostile models in the real process: one sentence each, nothing run, it lives."""
+
+import json
+import pickle
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.running_engine import RunningEngine
+
+QUESTION = [{"role": "user", "content": "Hi?"}]
+CANARY = "ran.txt"
+
+
+class Bomb:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return (self.mark.write_text, ("ran",))
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def cut_weights(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def claim_an_absurd_header(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
+
+
+def claim_absurd_tensors(folder: Path) -> None:
+    entry = {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 2**62]}
+    header = json.dumps({"a": entry}).encode()
+    raw = struct.pack("<Q", len(header)) + header
+    (folder / "model.safetensors").write_bytes(raw)
+
+
+def put_a_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(folder / CANARY)))
+
+
+def pickle_in_disguise(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb(folder / CANARY)))
+
+
+def name_code(folder: Path) -> None:
+    edit(folder / "config.json", model_type="evil", auto_map={"AutoConfig": "evil.Config"})
+    (folder / "evil.py").write_text(f"open({str(folder / CANARY)!r}, 'w').write('ran')")
+
+
+def name_tokenizer_code(folder: Path) -> None:
+    edit(
+        folder / "tokenizer_config.json",
+        tokenizer_class="EvilTokenizer",
+        auto_map={"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]},
+    )
+    (folder / "evil.py").write_text(f"open({str(folder / CANARY)!r}, 'w').write('ran')")
+
+
+def claim_absurd_layers(folder: Path) -> None:
+    edit(folder / "config.json", num_hidden_layers=2**50)
+
+
+def claim_too_many_layers(folder: Path) -> None:
+    edit(folder / "config.json", num_hidden_layers=5, layer_types=None)
+
+
+def nest_the_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"a":' * 100_000)
+
+
+CASES: list[tuple[Callable[[Path], None], str]] = [
+    (cut_weights, "damaged"),
+    (claim_an_absurd_header, "damaged"),
+    (claim_absurd_tensors, "damaged"),
+    (put_a_pickle, "can run any code"),
+    (pickle_in_disguise, "damaged"),
+    (name_code, "not run unless you allow it"),
+    (claim_absurd_layers, "absurd"),
+    (claim_too_many_layers, "incomplete"),
+    (nest_the_config, "damaged"),
+]
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+
+
+def check_alive(engine: RunningEngine, good: Path) -> None:
+    loaded = engine.ask("Load", model=str(good), precision="fp32")
+    assert loaded["type"] == "Loaded", loaded
+    assert engine.ask("Render", messages=QUESTION)["type"] == "Rendered"
+
+
+@pytest.mark.parametrize(("spoil", "words"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_each_has_its_sentence(
+    engine: RunningEngine,
+    folder: Path,
+    tiny_folder: Path,
+    spoil: Callable[[Path], None],
+    words: str,
+) -> None:
+    spoil(folder)
+    failed = engine.ask("Load", model=str(folder), precision="fp32")
+    assert failed["type"] == "Failed"
+    assert words in failed["message"]
+    assert "\n" not in failed["message"]
+    assert not (folder / CANARY).exists()
+    check_alive(engine, tiny_folder)
+
+
+def test_tokenizer_code_is_not_run(engine: RunningEngine, folder: Path) -> None:
+    name_tokenizer_code(folder)
+    engine.ask("Load", model=str(folder), precision="fp32")
+    assert not (folder / CANARY).exists()
+
+
+def test_a_gguf_with_absurd_sizes(engine: RunningEngine, tmp_path: Path, tiny_folder: Path) -> None:
+    file = tmp_path / "evil.gguf"
+    file.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 2**60, 2**60) + bytes(64))
+    failed = engine.ask("Load", model=str(file), precision="fp32")
+    assert "absurd size" in failed["message"]
+    check_alive(engine, tiny_folder)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}a{% endfor %}{% endfor %}",
+            "stopped",
+        ),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses"),
+        ("{{ 'a' * 10 ** 11 }}", "absurdly large"),
+    ],
+)
+def test_a_hostile_template(
+    engine: RunningEngine, folder: Path, tiny_folder: Path, template: str, words: str
+) -> None:
+    (folder / "chat_template.jinja").write_text(template)
+    edit(folder / "tokenizer_config.json", chat_template=template)
+    assert engine.ask("Load", model=str(folder), precision="fp32")["type"] == "Loaded"
+    failed = engine.ask("Render", messages=QUESTION)
+    assert failed["type"] == "Failed"
+    assert words in failed["message"]
+    check_alive(engine, tiny_folder)
+
+
+def test_code_runs_only_where_it_is_allowed(engine: RunningEngine, folder: Path) -> None:
+    edit(
+        folder / "config.json",
+        model_type="own-llama",
+        architectures=["OwnModel"],
+        auto_map={"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"},
+    )
+    (folder / "own.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own-llama'\n"
+        "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    refused = engine.ask("Load", model=str(folder), precision="fp32")
+    assert "not run unless you allow it" in refused["message"]
+    loaded = engine.ask("Load", model=str(folder), precision="fp32", allows_code=True)
+    assert loaded["type"] == "Loaded", loaded
+    assert (
+        engine.ask("Generate", messages=QUESTION, sampling={"temperature": 0, "max_tokens": 2})[
+            "type"
+        ]
+        == "Generated"
+    )

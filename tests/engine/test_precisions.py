@@ -1,0 +1,140 @@
+"""Which precision auto means, and where the layers of a model go."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from chatbot.engine import precisions
+from chatbot.engine.devices import bytes_by_device
+from chatbot.engine.loading import load
+from chatbot.engine.model_reference import find_model
+from chatbot.engine.placement import Placement, place
+from chatbot.engine.precisions import pick_precision
+from chatbot.errors import ModelError
+from chatbot.models.catalogue import catalogue
+from chatbot.models.facts import shape_of_folder
+from chatbot.models.hardware import Device, Hardware
+from chatbot.settings import Precision
+from tests.engine.tiny_models import make_llama, make_tokenizer
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda", 0)
+GIB = 2**30
+LLAMA_8B = catalogue()["llama-3.1-8b"].shape
+
+
+def machine(*gpus: float, ram: float = 64) -> Hardware:
+    def device(kind: str, size: float) -> Device:
+        room = int(size * GIB)
+        return Device(kind=kind, name=kind, free_bytes=room, total_bytes=room)  # type: ignore[arg-type]
+
+    return Hardware(gpus=tuple(device("cuda", size) for size in gpus), ram=device("cpu", ram))
+
+
+@pytest.fixture
+def bf16_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precisions, "computes_bf16", lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"), [(24, "bf16"), (12, "8-bit"), (8, "4-bit"), (4, "bf16")]
+)
+def test_auto_is_the_finest_that_fits_the_card(bf16_card: None, free: float, expected: str) -> None:
+    assert pick_precision("auto", CUDA, LLAMA_8B, machine(free)) == expected
+
+
+def test_what_the_present_model_gives_back_counts(bf16_card: None) -> None:
+    assert pick_precision("auto", CUDA, LLAMA_8B, machine(8), 0, 16 * GIB) == "bf16"
+
+
+def test_a_longer_window_may_ask_for_a_smaller_precision(bf16_card: None) -> None:
+    # 131,072 tokens of Llama 3.1: 2 * 32 layers * 8 heads * 128 * 2 bytes each = 16 GiB.
+    assert pick_precision("auto", CUDA, LLAMA_8B, machine(24), 131_072) == "4-bit"
+
+
+def test_auto_elsewhere() -> None:
+    assert pick_precision("auto", CPU, LLAMA_8B, machine(ram=2)) == "bf16"
+    assert pick_precision("auto", torch.device("mps"), None, machine()) == "fp16"
+    assert pick_precision("fp32", CPU, None, machine()) == "fp32"
+
+
+def test_a_precision_that_cannot_be_had() -> None:
+    with pytest.raises(ModelError, match="fp32, bf16, fp16, 8-bit, 4-bit"):
+        pick_precision("int3", CPU, None, machine())  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="choose fp16"):
+        pick_precision("8-bit", torch.device("mps"), None, machine())
+
+
+def test_one_card_that_has_room_gets_all_of_it() -> None:
+    assert place(LLAMA_8B, "bf16", CUDA, machine(24, 24)).device == CUDA
+
+
+def test_two_cards_share_what_is_too_large_for_one() -> None:
+    placed = place(LLAMA_8B, "bf16", CUDA, machine(12, 12))
+    assert placed.device is None
+    assert set(placed.limits) == {0, 1, "cpu"}
+    assert placed.limits[0] + placed.limits[1] > 16 * GIB
+    assert placed.options()["device_map"] == "auto"
+
+
+def test_a_processor_without_room_spills_to_the_disk() -> None:
+    assert place(LLAMA_8B, "bf16", CPU, machine(ram=30)).device == CPU
+    placed = place(LLAMA_8B, "bf16", CPU, machine(ram=8))
+    assert placed.device is None
+    assert placed.limits["cpu"] < 8 * GIB
+
+
+def test_a_model_split_over_memory_and_disk_writes_the_same(
+    tmp_path: Path, own_folders: None
+) -> None:
+    folder = tmp_path / "model"
+    # The head is not tied, so that the last layer can be elsewhere than the first.
+    make_llama(num_hidden_layers=6, tie_word_embeddings=False).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    found = find_model(str(folder), lambda *_: None)
+    whole = load(found, "fp32", CPU, lambda *_: None)
+    split = load(
+        found,
+        "fp32",
+        CPU,
+        lambda *_: None,
+        Placement(device=None, limits={"cpu": whole.info.weight_bytes // 2}),
+    )
+    shares = {share.device: share.num_bytes for share in split.info.placement}
+    assert set(shares) == {"cpu", "disk"}
+    assert sum(shares.values()) == whole.info.weight_bytes
+    assert shares["disk"] >= whole.info.weight_bytes // 3
+    prompt = [5, 6, 7, 8]
+    torch.testing.assert_close(split.cached.read(prompt), whole.cached.read(prompt))
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("8-bit", 8), ("4-bit", 4)])
+def test_quantised_weights_are_smaller_and_write_nearly_the_same(
+    tmp_path: Path, own_folders: None, precision: Precision, bits: int
+) -> None:
+    folder = tmp_path / "model"
+    make_llama(hidden_size=64, intermediate_size=128).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    found = find_model(str(folder), lambda *_: None)
+    whole = load(found, "bf16", CPU, lambda *_: None)
+    small = load(found, precision, CPU, lambda *_: None)
+    shape = shape_of_folder(folder)
+    assert shape is not None
+    assert small.info.precision == precision
+    saved = whole.info.weight_bytes - small.info.weight_bytes
+    assert saved == pytest.approx(shape.num_quantised * (16 - bits) / 8, rel=0.15)
+    expected, got = whole.cached.read([5, 6, 7]).float(), small.cached.read([5, 6, 7]).float()
+    assert torch.nn.functional.cosine_similarity(expected, got, dim=0) > 0.9
+
+
+def test_tied_weights_are_measured_once(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    model = make_llama()
+    model.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    (size,) = bytes_by_device(model).values()
+    shape = shape_of_folder(folder)
+    assert shape is not None
+    buffers = sum(buffer.nbytes for buffer in model.buffers())
+    assert size == 4 * shape.num_parameters + buffers

@@ -1,0 +1,101 @@
+"""What the doctor says of accelerators and of bitsandbytes, by what torch found."""
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from chatbot import doctor
+
+CARD = {
+    "name": "NVIDIA H100",
+    "kind": "cuda",
+    "free_bytes": 70 * 2**30,
+    "total_bytes": 80 * 2**30,
+    "bf16": True,
+    "capability": "9.0",
+}
+WORKING = {
+    "torch": "2.13.0",
+    "cuda_build": "13.0",
+    "devices": [CARD],
+    "bitsandbytes": "0.50.2",
+    "quantised": {"8-bit": "", "4-bit": ""},
+    "error": "",
+}
+
+
+def checks(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, doctor.Check]:
+    monkeypatch.setattr(doctor, "_probe", lambda: {**WORKING, **changes})
+    return {check.name: check for check in doctor._devices()}
+
+
+@pytest.fixture
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/bin/{name}")
+    answer = subprocess.CompletedProcess([], 0, stdout="580.65.06\n")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: answer)
+
+
+def test_a_card_that_works(monkeypatch: pytest.MonkeyPatch, driver: None) -> None:
+    found = checks(monkeypatch)
+    assert found["accelerator"].found == ("NVIDIA H100, 70.0 of 80.0 GiB free, capability 9.0")
+    assert found["GPU driver"].found == "NVIDIA 580.65.06; torch is built for CUDA 13.0"
+    assert found["8-bit and 4-bit"].found == "both work on the GPU by bitsandbytes 0.50.2"
+    assert all(check.state == "ok" for check in found.values())
+
+
+def test_an_older_card(monkeypatch: pytest.MonkeyPatch, driver: None) -> None:
+    old = {**CARD, "bf16": False, "capability": "7.5"}
+    assert "no bf16: fp16 is used" in checks(monkeypatch, devices=[old])["accelerator"].found
+
+
+def test_a_card_that_torch_was_not_built_for(monkeypatch: pytest.MonkeyPatch, driver: None) -> None:
+    found = checks(monkeypatch, devices=[], cuda_build="")
+    assert found["accelerator"].state == "note"
+    assert "CPU build" in found["accelerator"].remedy
+    assert found["GPU driver"].found.endswith("torch is built for the CPU")
+
+
+def test_no_card(monkeypatch: pytest.MonkeyPatch, no_driver: None) -> None:
+    found = checks(monkeypatch, devices=[], cuda_build="", num_threads=2)
+    assert found["accelerator"].found == "none; the CPU is used, 2 threads"
+    assert found["accelerator"].remedy == ""
+    assert "both work on the CPU" in found["8-bit and 4-bit"].found
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "remedy"),
+    [
+        ({"bitsandbytes": "cannot be imported (no CUDA)"}, "cannot be imported", "pip install"),
+        (
+            {"quantised": {"8-bit": "", "4-bit": "RuntimeError: no kernel image"}},
+            "4-bit fail on the GPU (RuntimeError: no kernel image)",
+            "use bf16",
+        ),
+    ],
+)
+def test_bitsandbytes_that_does_not_work(
+    monkeypatch: pytest.MonkeyPatch,
+    driver: None,
+    changes: dict[str, Any],
+    words: str,
+    remedy: str,
+) -> None:
+    check = checks(monkeypatch, **changes)["8-bit and 4-bit"]
+    assert check.state == "note"
+    assert words in check.found
+    assert remedy in check.remedy
+
+
+def test_a_driver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, driver: None) -> None:
+    def hang(*_: Any, **__: Any) -> Any:
+        raise subprocess.TimeoutExpired("nvidia-smi", 10)
+
+    monkeypatch.setattr(doctor.subprocess, "run", hang)
+    assert "does not answer" in checks(monkeypatch)["GPU driver"].found
