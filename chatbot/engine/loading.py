@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
@@ -17,6 +18,7 @@ from chatbot.engine.model_reference import FoundModel
 from chatbot.engine.progress import Report, progress_bars
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.recording import TokenTexts
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 
@@ -61,6 +63,7 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     special_tokens: frozenset[int]
     """Tokens that have no text of their own."""
     made_grammars: list[Grammars] = []
+    made_texts: list[TokenTexts] = []
 
     @property
     def grammars(self) -> Grammars:
@@ -79,6 +82,15 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
                 )
             )
         return self.made_grammars[0]
+
+    @property
+    def token_texts(self) -> TokenTexts:
+        """What each token says by itself; made when first asked for."""
+        if not self.made_texts:
+            tokenizer = self.found.tokenizer
+            encode = partial(tokenizer.encode, add_special_tokens=False)
+            self.made_texts.append(TokenTexts(self.decode, encode, self.special_tokens))
+        return self.made_texts[0]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of ``tokens``, spaces as they are."""

@@ -11,9 +11,14 @@ from torch import Tensor
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel, Interrupted
+from chatbot.engine.recording import Recorder
 from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
 from chatbot.settings import Sampling
+
+
+class Held:
+    """The user holds the answer before its next token."""
 
 
 class Guide(Protocol):
@@ -37,7 +42,8 @@ def write_tokens(
     context_length: int,
     end_tokens: Collection[int],
     guide: Guide | None = None,
-) -> Generator[int | Sampling, None, FinishReason]:
+    recorder: Recorder | None = None,
+) -> Generator[int | Sampling | Held, None, FinishReason]:
     """Continue ``prompt``.
 
     The cache must have been rewound to the prompt.
@@ -49,9 +55,11 @@ def write_tokens(
         context_length: longest prompt and answer together, in tokens.
         end_tokens: after drawing one of these the answer is over.
         guide: asked before each token is drawn; with none, every token may come.
+        recorder: is told what each token was drawn from, before it is yielded.
 
     Yields:
-        Each token, and each change of the settings before the first token drawn with it.
+        Each token, each change of the settings before the first token drawn with it, and
+        ``Held`` whenever the answer is about to be held; it goes on when it may.
 
     Returns:
         Why it ended.
@@ -70,10 +78,18 @@ def write_tokens(
             logits = _read(model, unread, control)
         except Interrupted:
             return "cancelled"
+        if control.is_held:
+            yield Held()
+            control.wait()
+        if control.is_cancelled:
+            return "cancelled"
         if control.sampling is not sampling:
             sampling = control.sampling
             yield sampling
         token = _draw(sampler, logits, sampling, guide)
+        if recorder:
+            recorder.note(logits, token, sampler.drawn_from)
+        control.take_step()
         num_new += 1
         yield token
         if token in end_tokens:

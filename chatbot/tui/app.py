@@ -70,6 +70,8 @@ class ChatApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("stop"),
         bind("interrupt"),
+        bind("hold", priority=True),
+        bind("step", priority=True),
         bind("toggle_sidebar", priority=True),
         bind("new_chat", priority=True),
         bind("chats", priority=True),
@@ -289,6 +291,35 @@ class ChatApp(App[int]):
         else:
             self.notify("Ctrl+Q ends the program.")
 
+    def action_hold(self) -> None:
+        """Hold the answer between two tokens, or let it go on."""
+        self._hold(None if self.manager.is_held else 0)
+
+    def action_step(self) -> None:
+        """Draw one more token, and hold there."""
+        self._hold(1)
+
+    def _hold(self, num_steps: int | None) -> None:
+        if self.manager.is_busy:
+            self.manager.hold(num_steps)
+        else:
+            self.notify("There is no answer being written that could be held.")
+
+    def open_lens(self, answer_id: str) -> None:
+        """Show an answer token by token; what is chosen there, the answer goes on with."""
+        self._look_through_lens(answer_id)
+
+    @work(group="lens")
+    async def _look_through_lens(self, answer_id: str) -> None:
+        from chatbot.tui.lens_opening import look_through_lens
+
+        try:
+            chosen = await look_through_lens(self, self.manager, answer_id)
+            if chosen is not None:
+                await self.run_turn(self.manager.branch_from_token(answer_id, *chosen))
+        except ChatbotError as error:
+            self.refuse(str(error))
+
     def action_toggle_sidebar(self) -> None:
         """Show or hide the settings."""
         self._sidebar.display = not self._sidebar.display
@@ -387,7 +418,8 @@ class ChatApp(App[int]):
         """Render a turn as it happens."""
         self._status.is_busy = True
         try:
-            await render_turn(events, self._chat, self._status, self.manager)
+            keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
+            await render_turn(events, self._chat, self._status, self.manager, keys)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title

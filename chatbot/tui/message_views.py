@@ -105,6 +105,9 @@ class AnswerView(MessageView):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("fold"),
+        bind("lens", "act('lens')"),
+        bind("rate_good", "act('rate_good')"),
+        bind("rate_bad", "act('rate_bad')"),
         bind("sources", "act('sources')"),
         *(
             bind(f"source_{number}", f"act('source_{number}')")
@@ -130,6 +133,8 @@ class AnswerView(MessageView):
         """What was found, while the answer is written."""
         self._found_words = ""
         """What the search came to, in the foot while the answer is written."""
+        self._held_words = ""
+        """That the answer is held, while it is."""
         self._sources: SourcesView | None = None
         self._body = AnswerBody(message)
         self._foot = Static("", markup=False, classes="message-foot")
@@ -170,8 +175,14 @@ class AnswerView(MessageView):
         self._found = found
         self._found_words = f"{words} · "
 
+    def say_held(self, words: str) -> None:
+        """Say in the foot, until more of the answer comes, that it is held."""
+        self._held_words = words
+        self.say(words)
+
     def append(self, text: str, num_tokens: int) -> None:
         """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
+        self._held_words = ""
         self._body.append(text)
         self._num_tokens = num_tokens
 
@@ -239,7 +250,8 @@ class AnswerView(MessageView):
             return
         if await self._body.draw(self._changes):
             thinking = "thinking · " if self._body.is_thinking else ""
-            self.say(f"{self._found_words}{thinking}{self._num_tokens} tokens")
+            counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
+            self.say(self._held_words or counted)
             self.call_after_refresh(self._rest, started)
 
     def _rest(self, started: float) -> None:
