@@ -139,9 +139,11 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     later = []
     steps: int | None = None
     for piece in pieces:
-        if steps == 0:
-            channel.send(Held(request_id=request.id))
+        has_told = False
         while not inbox.empty() or (steps == 0 and reason != "cancelled"):
+            if steps == 0 and inbox.empty() and not has_told:
+                channel.send(Held(request_id=request.id))
+                has_told = True
             message = inbox.get()
             if isinstance(message, Cancel) and message.target == request.id:
                 reason = "cancelled"

@@ -42,6 +42,7 @@ from chatbot.tui.turn_rendering import render_turn, show_path
 
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
+    from chatbot.tokens import TokenRecord
     from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
     from chatbot.tui.folder_list import FolderList
     from chatbot.tui.tool_list import ToolList
@@ -490,6 +491,10 @@ class ChatApp(App[int]):
     def show_sources(self, found: SourcesPart) -> None:
         """Show all that was found for an answer."""
         self._knowledge.open_sources(found)
+
+    def show_lens(self, answer_id: str, records: "Sequence[TokenRecord]") -> None:
+        """Show an answer token by token."""
+        self._look_through_lens(answer_id)
 
     def open_source(self, found: SourcesPart, index: int) -> None:
         """Show a source of an answer in its document."""

@@ -63,8 +63,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "delete": Key("delete", "delete it with all below; /undo brings it back", "message"),
     "fold": Key("x", "open or close thoughts and tool calls of an answer", "message"),
     "lens": Key("t", "the answer token by token, with what else might have come", "message"),
-    "rate_good": Key("plus,+", "a good answer, or no longer", "message"),
-    "rate_bad": Key("minus,-", "a bad answer, or no longer", "message"),
+    "rate_good": Key("+", "a good answer, or no longer", "message"),
+    "rate_bad": Key("-", "a bad answer, or no longer", "message"),
     "sources": Key("s", "all that was found for an answer, with scores", "message"),
     **{
         f"source_{number}": Key(

@@ -71,9 +71,10 @@ class LensAlternatives(Widget, can_focus=True):
             self.post_message(self.Branched(self.alternatives[self.chosen]))
 
     def on_click(self, event: events.Click) -> None:
-        if 1 <= event.y <= len(self.alternatives):
+        row = self._top(max(self.size.height - 1, 1)) + event.y - 1
+        if event.y >= 1 and row < len(self.alternatives):
             self.focus()
-            self.chosen = event.y - 1
+            self.chosen = row
 
     def watch_has_focus(self, focused: bool) -> None:
         self.refresh()
@@ -81,8 +82,13 @@ class LensAlternatives(Widget, can_focus=True):
     def render(self) -> Content:
         if not self.alternatives:
             return Content.styled("Nothing was recorded of this stretch.", "dim")
-        lines = self._temperatures() if self.compares else self._before_and_after()
-        return Content("\n").join(lines[: max(self.size.height, 1)])
+        heading, *rows = self._temperatures() if self.compares else self._before_and_after()
+        room = max(self.size.height - 1, 1)
+        return Content("\n").join([heading, *rows[self._top(room) : self._top(room) + room]])
+
+    def _top(self, room: int) -> int:
+        """Rows that are out of sight above, so that the one set off is not."""
+        return max(self.chosen - room + 1, 0)
 
     def _name_width(self) -> int:
         return min(max(self.size.width // 5, 10), 24)
@@ -131,7 +137,7 @@ class LensAlternatives(Widget, can_focus=True):
         size = max(each - _PERCENT - 1, 3)
         heading = " " * (width + 4)
         heading += "".join(
-            f"{f'temperature {t:g}' if each > 15 else f't {t:g}':<{each}}" for t in TEMPERATURES
+            f"{f'temperature {t:.1f}' if each > 16 else f't {t:.1f}':<{each}}" for t in TEMPERATURES
         )
         lines = [Content.styled(heading[: max(self.size.width, 1)], "dim")]
         columns = [at_temperature(self.alternatives, t) for t in TEMPERATURES]

@@ -41,7 +41,10 @@ ReadTokens = Callable[[], Awaitable[tuple[tuple[TokenRecord, ...], Mapping[int, 
 POLL_SECONDS: Final = 0.2
 """How often a running answer is looked at again."""
 
-KEYS: Final = "←→ token · ↑↓ line · n N uncertain · Enter alternatives · i type · t heat · m marks"
+KEYS: Final = "← → ↑ ↓ · n N uncertain · Enter choose · i type · t heat · m marks · Esc"
+
+HIGH_SCREEN: Final = 40
+"""Rows from which there is room for a higher curve and more alternatives."""
 
 
 class LensScreen(ModalScreen[Choice | None]):
@@ -101,6 +104,9 @@ class LensScreen(ModalScreen[Choice | None]):
         self._text.focus()
         self._load()
         self.set_interval(POLL_SECONDS, self._poll)
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height >= HIGH_SCREEN, "-high")
 
     def _poll(self) -> None:
         if self._is_running():

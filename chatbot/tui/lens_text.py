@@ -55,6 +55,8 @@ class LensText(Widget, can_focus=True):
         self._rows: list[list[Piece]] = []
         self._row_of: dict[int, int] = {}
         self._top = 0
+        self._goal: tuple[int, int] | None = None
+        """Where a move by rows went, and the column that the next one is to keep."""
 
     def show(self, records: Sequence[TokenRecord], marks: Mapping[int, str]) -> None:
         """Show these tokens.
@@ -91,6 +93,8 @@ class LensText(Widget, can_focus=True):
         self.refresh()
 
     def watch_cursor(self) -> None:
+        if self._goal and self._goal[0] != self.cursor:
+            self._goal = None
         self._keep_in_sight()
 
     def watch_has_marks(self) -> None:
@@ -117,17 +121,24 @@ class LensText(Widget, can_focus=True):
         """Go to the token above or below."""
         number = self._row_of.get(self.cursor, 0)
         shown = self._shown_index(self.cursor)
+        column = self._goal[1] if self._goal else self._column_of(shown, number)
+        target = number + step
+        while 0 <= target < len(self._rows):
+            index = self._token_at(target, column)
+            if index is not None and index != shown:  # a token may fill several rows
+                self._goal = (index, column)
+                self.post_message(self.Moved(index))
+                return
+            target += step
+
+    def _column_of(self, shown: int, number: int) -> int:
+        """The cells before a token in a row."""
         column = 0
         for at, text in self._rows[number] if self._rows else []:
             if at == shown:
                 break
             column += cell_len(text)
-        target = number + step
-        while 0 <= target < len(self._rows):
-            if (index := self._token_at(target, column)) is not None:
-                self.post_message(self.Moved(index))
-                return
-            target += step
+        return column
 
     def _token_at(self, number: int, column: int) -> int | None:
         """The token in a row at a column, or the last one before it."""

@@ -127,16 +127,10 @@ def _found(view: MessageView) -> SourcesPart:
 def _rate(app: Actor, view: MessageView, rating: Rating) -> None:
     """Rate an answer; the same rating once more takes it back."""
     before = app.manager.conversation.rating(view.message_id)
-    app.manager.rate(view.message_id, None if rating == before else rating)
-    show_rating(view, app.manager.conversation.rating(view.message_id))
-    words = {1: "Rated as good.", -1: "Rated as bad.", None: "No longer rated."}
-    app.tell(words[app.manager.conversation.rating(view.message_id)])
-
-
-def show_rating(view: MessageView, rating: Rating | None) -> None:
-    """Show on a message what the user thinks of it."""
-    view.set_class(rating == 1, "-good")
-    view.set_class(rating == -1, "-bad")
+    now = None if rating == before else rating
+    app.manager.rate(view.message_id, now)
+    if isinstance(view, AnswerView):
+        view.show_rating(now)
 
 
 def _show_up_to_question(app: Actor, view: MessageView) -> None:

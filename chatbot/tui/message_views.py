@@ -115,17 +115,25 @@ class AnswerView(MessageView):
         ),
     ]
 
-    def __init__(self, message_id: str, message: Message | None = None, variant: str = "") -> None:
+    def __init__(
+        self,
+        message_id: str,
+        message: Message | None = None,
+        variant: str = "",
+        rating: int | None = None,
+    ) -> None:
         """Show an answer.
 
         Args:
             message_id: its id, known before the answer is.
             message: the finished answer; None for one that is about to stream.
             variant: which of several variants it is, ``2/3``; empty when it is the only one.
+            rating: what the user thinks of it: 1, -1 or nothing.
         """
         super().__init__(message_id)
         self._message = message
         self._variant = variant
+        self._rating = rating
         self._changes: list[SettingChange] = []
         self._num_tokens = 0
         self._rest_until = 0.0
@@ -174,6 +182,12 @@ class AnswerView(MessageView):
         """Say in the foot, for as long as the answer is written, what was found for it."""
         self._found = found
         self._found_words = f"{words} · "
+
+    def show_rating(self, rating: int | None) -> None:
+        """Show what the user thinks of the answer."""
+        self._rating = rating
+        if self._message and self._message.making:
+            self._show_making(self._message.making)
 
     def say_held(self, words: str) -> None:
         """Say in the foot, until more of the answer comes, that it is held."""
@@ -279,6 +293,10 @@ class AnswerView(MessageView):
         facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
         if made.num_controls_removed:
             facts.append(f"{made.num_controls_removed} control sequences removed")
+        self.set_class(self._rating == 1, "-good")
+        self.set_class(self._rating == -1, "-bad")
+        if self._rating:
+            facts.insert(0, "✓ good" if self._rating > 0 else "✗ bad")
         line = " · ".join(facts)
         if self._variant:
             line = f"‹ {self._variant} ›  {line}"

@@ -102,7 +102,8 @@ async def render_turn(
 
 async def show_path(chat: ChatView, conversation: Conversation, path: Sequence[Message]) -> None:
     """Show a branch, or the beginning of one, in place of what is there."""
-    await chat.show_path(path, partial(variant_of, conversation), conversation.pinned)
+    variant = partial(variant_of, conversation)
+    await chat.show_path(path, variant, conversation.pinned, conversation.rating)
 
 
 def variant_of(conversation: Conversation, message_id: str) -> str:
