@@ -81,11 +81,14 @@ class Recorder:
         """
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
-        total = scores.logsumexp(0)
-        likeliest = scores.topk(k).indices
-        probabilities = (scores - total).exp()
+        highest, likeliest = scores.topk(k)
+        # One pass of exponentials for all: the sum of them makes probabilities of a few alone.
+        distances = scores - highest[0]
+        weights = distances.exp()
+        total = weights.sum()
         # Impossible tokens have logits of minus infinity, and add nothing.
-        entropy = total - probabilities.dot(scores.clamp_min(torch.finfo(torch.float32).min))
+        mean = weights.dot(distances.clamp_min_(torch.finfo(torch.float32).min)) / total
+        entropy = total.log() - mean
         chosen = likeliest.new_tensor([token])
         rank = (scores > scores[token]).sum() + 1
         if drawn_from is None:
@@ -101,7 +104,7 @@ class Recorder:
             entropy_after = torch.special.entr(shares).sum()
         facts = torch.stack([rank, rank_after, entropy * BITS, entropy_after * BITS])
         # Doubles hold every id exactly, so that all of it comes off the device at once.
-        parts = (facts.double(), ids.double(), probabilities[ids].double(), after.double())
+        parts = (facts.double(), ids.double(), (weights[ids] / total).double(), after.double())
         numbers: list[float] = torch.cat(parts).tolist()
         self._noted = self._record(token, numbers)
 

@@ -7,6 +7,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from chatbot.tokens import TokenRecord
     from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
     from chatbot.tui.folder_list import FolderList
+    from chatbot.tui.lens_screen import Choice
     from chatbot.tui.tool_list import ToolList
 
 COUNT_DELAY = 0.3
@@ -310,14 +312,25 @@ class ChatApp(App[int]):
         """Show an answer token by token; what is chosen there, the answer goes on with."""
         self._look_through_lens(answer_id)
 
-    @work(group="lens")
+    @work(group="lens", exclusive=True)
     async def _look_through_lens(self, answer_id: str) -> None:
-        from chatbot.tui.lens_opening import look_through_lens
+        from chatbot.tui.lens_opening import make_lens
 
         try:
-            chosen = await look_through_lens(self, self.manager, answer_id)
-            if chosen is not None:
-                await self.run_turn(self.manager.branch_from_token(answer_id, *chosen))
+            screen = await make_lens(self.manager, answer_id)
+        except ChatbotError as error:
+            self.refuse(str(error))
+        else:
+            self.push_screen(screen, partial(self._go_another_way, answer_id))
+
+    def _go_another_way(self, answer_id: str, choice: "Choice | None") -> None:
+        if choice is not None:
+            self._branch(answer_id, choice)
+
+    @work(group="turn")
+    async def _branch(self, answer_id: str, choice: "Choice") -> None:
+        try:
+            await self.run_turn(self.manager.branch_from_token(answer_id, *choice))
         except ChatbotError as error:
             self.refuse(str(error))
 

@@ -1,31 +1,18 @@
-"""Opens the token lens on an answer of the conversation."""
+"""The token lens on an answer of the conversation, finished or being written."""
 
 import os
 from collections.abc import Mapping
-from typing import Protocol
-
-from textual.screen import Screen
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.token_spans import spans_of
 from chatbot.errors import CommandError
 from chatbot.messages import Message
 from chatbot.tokens import TokenRecord
-from chatbot.tui.lens_screen import Choice, LensScreen
+from chatbot.tui.lens_screen import LensScreen
 
 
-class Opener(Protocol):
-    """What the lens needs of the app."""
-
-    async def push_screen_wait(self, screen: Screen[Choice | None]) -> Choice | None:
-        """Show a screen, and wait for what the user chooses there."""
-        ...
-
-
-async def look_through_lens(
-    app: Opener, manager: ConversationManager, answer_id: str
-) -> Choice | None:
-    """Show an answer token by token; returns what it is to go on with, if anything.
+async def make_lens(manager: ConversationManager, answer_id: str) -> LensScreen:
+    """The screen that shows an answer token by token.
 
     Raises:
         CommandError: nothing was recorded of it.
@@ -42,8 +29,7 @@ async def look_through_lens(
 
     # Who wants no colours sees the same in heights.
     has_marks = bool(os.environ.get("NO_COLOR"))
-    screen = LensScreen(read, lambda: manager.is_writing(answer_id), has_marks=has_marks)
-    return await app.push_screen_wait(screen)
+    return LensScreen(read, lambda: manager.is_writing(answer_id), has_marks=has_marks)
 
 
 def marks_of(answer: Message, records: tuple[TokenRecord, ...]) -> dict[int, str]:
