@@ -16,7 +16,7 @@ from chatbot.conversation.draft import AnswerDraft, sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
-from chatbot.conversation.token_records import cleaned, unrecorded
+from chatbot.conversation.token_records import cleaned, known_tokens
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_sources import TurnSources
@@ -115,9 +115,7 @@ class Turn:
         self._draft = AnswerDraft(question, settings, self._sources, begun)
         self._tools = TurnTools(None if schema else tools, self._context)
         self._schema = schema
-        self._records = list(records)
-        if begun and begun.text and not records:  # or the tokens to come would have no place
-            self._records.append(unrecorded(begun.text))
+        self._records = known_tokens(begun, records) if begun else []
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
         self._end: tuple[FinishReason, Statistics] | None = None

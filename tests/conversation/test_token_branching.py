@@ -6,6 +6,7 @@ import pytest
 
 from chatbot.conversation.branching import begun_tokens, branch_at
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.token_records import known_tokens
 from chatbot.conversation.token_spans import spans_of
 from chatbot.engine.protocol import ChatMessage, Held, TokensRecorded
 from chatbot.errors import CommandError
@@ -14,7 +15,7 @@ from chatbot.messages import Message, TextPart, ThinkingPart, ToolCallPart, Tool
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 from chatbot.tokens import NO_TOKEN, Alternative, Region, TokenRecord
-from tests.conversation.building import all_of, make_manager, text_of, until
+from tests.conversation.building import all_of, make_manager, making_of, text_of, until
 from tests.conversation.fake_engine import FakeEngine
 
 OTHERS = (
@@ -155,6 +156,13 @@ def test_what_nothing_can_go_on_from(index: int, choice: Alternative | str) -> N
         branch_at(answer(TextPart("Yes")), records, index, choice)
 
 
+def test_text_behind_the_last_record_is_not_lost() -> None:
+    records = [token("It is", 9)]
+    known = known_tokens(answer(TextPart("It is Paris")), records)
+    assert [(r.token, r.text) for r in known] == [(9, "It is"), (NO_TOKEN, " Paris")]
+    assert known_tokens(answer(TextPart("It is")), records) == records
+
+
 # In the conversation
 
 
@@ -209,6 +217,24 @@ async def test_an_answer_without_records_is_gone_on_with_by_its_text() -> None:
     answer_id = manager.conversation.path()[-1].id
     records = await manager.tokens_of(answer_id)
     assert [(r.token, r.text) for r in records] == [(NO_TOKEN, "It is Paris"), (1, " now")]
+
+
+async def test_other_settings_for_the_rest_are_noted_where_it_begins() -> None:
+    engine = FakeEngine("It is", " Paris", told("It is", " Paris"))
+    manager = make_manager(engine)
+    await all_of(manager.reply("Where?"))
+    manager.change_setting("temperature", "1.5")
+    answer_id = manager.conversation.path()[-1].id
+    await all_of(manager.branch_from_token(answer_id, 1, OTHERS[1]))
+    made = making_of(manager.conversation.path()[-1])
+    assert made.sampling == Settings().sampling
+    (change,) = made.changes
+    assert (change.offset, change.name, change.old, change.new) == (
+        len("It is Lyon"),
+        "temperature",
+        "0.3",
+        "1.5",
+    )
 
 
 async def test_what_a_model_might_have_said_is_cleaned() -> None:

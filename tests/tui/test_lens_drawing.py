@@ -13,8 +13,11 @@ from chatbot.conversation.token_figures import (
     perplexity,
     visible,
 )
+from chatbot.messages import Making, Message, SettingChange, TextPart
+from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 from chatbot.tui.lens_drawing import bar, column_of, columns_of, draw_curve, shade_of
+from chatbot.tui.lens_opening import marks_of
 from chatbot.tui.lens_text import wrap
 
 
@@ -73,6 +76,18 @@ def test_temperatures_by_hand() -> None:
     assert at_temperature(two, 2.0) == pytest.approx([2 / 3, 1 / 3])
     none = (Alternative(1, "a", 0.0, 0.0),)
     assert at_temperature(none, 1.0) == [0.0]
+
+
+def test_changed_settings_are_marked_before_the_first_token_that_they_made() -> None:
+    change = SettingChange(offset=2, name="temperature", old="0.3", new="1.5")
+    making = Making(
+        model="m", precision="fp32", device="cpu", sampling=Sampling(), changes=(change,)
+    )
+    answer = Message(role="assistant", parts=(TextPart("It is"),), making=making)
+    records = tuple(
+        TokenRecord(1, text, "text", 0.5, 0.5, 1, 1, 1.0, 0.5) for text in ("It", " is")
+    )
+    assert marks_of(answer, records) == {1: "temperature 0.3 → 1.5"}
 
 
 def test_figures_by_hand() -> None:
