@@ -19,6 +19,9 @@ BITS: Final = 1 / torch.log(torch.tensor(2.0)).item()
 BATCH_SECONDS: Final = 0.1
 """Records are handed on this often at most: one message for each token would cost more."""
 
+SERIAL_SIZE: Final = 32_768
+"""Most elements that torch works through on one thread on a CPU, its own grain size."""
+
 _ANCHOR: Final = "a"
 """Put before a token that is decoded alone, because some decoders drop a space at the start."""
 
@@ -81,16 +84,9 @@ class Recorder:
         """
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
-        highest, likeliest = scores.topk(k)
-        # One pass of exponentials for all: the sum of them makes probabilities of a few alone.
-        distances = scores - highest[0]
-        weights = distances.exp()
-        total = weights.sum()
-        # Impossible tokens have logits of minus infinity, and add nothing.
-        mean = weights.dot(distances.clamp_min_(torch.finfo(torch.float32).min)) / total
-        entropy = total.log() - mean
+        likeliest = scores.topk(k).indices
+        total, entropy, rank = _measure(scores, scores[likeliest[0]], scores[token])
         chosen = likeliest.new_tensor([token])
-        rank = (scores > scores[token]).sum() + 1
         if drawn_from is None:
             ids = torch.cat((likeliest, chosen))
             after = (ids == chosen).float()
@@ -101,11 +97,14 @@ class Recorder:
             everywhere = torch.zeros_like(scores).scatter_(0, kept, shares)
             after = everywhere[ids]
             rank_after = (shares > everywhere[token]).sum() + 1
-            entropy_after = torch.special.entr(shares).sum()
+            entropy_after = torch.stack(
+                [torch.special.entr(part).sum() for part in _parts(shares)]
+            ).sum()
+        before = (scores[ids] - total).exp()
         facts = torch.stack([rank, rank_after, entropy * BITS, entropy_after * BITS])
         # Doubles hold every id exactly, so that all of it comes off the device at once.
-        parts = (facts.double(), ids.double(), (weights[ids] / total).double(), after.double())
-        numbers: list[float] = torch.cat(parts).tolist()
+        everything = (facts.double(), ids.double(), before.double(), after.double())
+        numbers: list[float] = torch.cat(everything).tolist()
         self._noted = self._record(token, numbers)
 
     def _record(self, token: int, numbers: Sequence[float]) -> TokenRecord:
@@ -162,6 +161,39 @@ class Recorder:
         waiting, self._waiting = tuple(self._waiting), []
         self._handed_on_at = time.perf_counter()
         return waiting
+
+
+def _measure(scores: Tensor, highest: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What logits are normalised by, their entropy in nats, and a logit's rank among them.
+
+    Args:
+        scores: logits, float32 [vocab]; those of impossible tokens are minus infinity.
+        highest: the highest of them, float32 [].
+        chosen: the one to be ranked, float32 [].
+    """
+    lowest = torch.finfo(torch.float32).min
+    sums, products, ranks = [], [], []
+    for part in _parts(scores):
+        distances = part - highest
+        weights = distances.exp()
+        sums.append(weights.sum())
+        # What is impossible has no weight, but must not be multiplied by infinity.
+        products.append((weights * distances.clamp_min_(lowest)).sum())
+        ranks.append((part > chosen).sum())
+    weight = torch.stack(sums).sum()
+    entropy = weight.log() - torch.stack(products).sum() / weight
+    return highest + weight.log(), entropy, torch.stack(ranks).sum() + 1
+
+
+def _parts(values: Tensor) -> Sequence[Tensor]:
+    """A vector in parts so small that torch does not wake its threads for them.
+
+    Waking them takes longer than the work, many times so where other programs keep them busy.
+    """
+    if values.device.type != "cpu":
+        return (values,)
+    starts = range(0, values.shape[0], SERIAL_SIZE)
+    return [values[start : start + SERIAL_SIZE] for start in starts]
 
 
 def _rounded(value: float) -> float:
