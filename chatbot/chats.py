@@ -60,6 +60,13 @@ def add_chats_parser(commands: Any) -> None:
         help="json (default) loses nothing; markdown and openai hold the branch that is shown",
     )
     out.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file")
+    out.add_argument(
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="write what was rated for trl instead: pairs of a good and a bad answer to FILE "
+        "(JSONL), and every rated answer to FILE with -thumbs in its name",
+    )
     taken = add("import", "take in chats from files; all of a file, or nothing of it")
     taken.add_argument("files", nargs="+", type=Path, metavar="FILE", help="any known format")
     taken.add_argument("--skip-broken", action="store_true", help="leave broken chats out")
@@ -142,6 +149,8 @@ def _export(db: "Database", options: argparse.Namespace) -> dict[str, Any] | Non
         ids = [chat.id for chat in reading.list_chats(db, _EVERYTHING)]
     else:
         ids = [_find(db, chat_id) for chat_id in options.ids]
+    if options.ratings is not None:
+        return _export_ratings(db, ids, options)
     pieces = (_exported(reading.load_chat(db, key), options.format) for key in ids)
     if options.output is None:
         for piece in pieces:
@@ -152,6 +161,44 @@ def _export(db: "Database", options: argparse.Namespace) -> dict[str, Any] | Non
     if not options.json:
         print(f"{len(ids)} chats are in {options.output}.", file=sys.stderr)
     return {"file": str(options.output), "format": options.format, "num_chats": len(ids)}
+
+
+def _export_ratings(
+    db: "Database", ids: Iterable[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    from chatbot.conversation.formats.files import expanded, write_new
+    from chatbot.conversation.formats.trl_jsonl import preference_lines, thumb_lines
+    from chatbot.errors import FormatError, SettingError
+    from chatbot.store import reading
+
+    if options.output is not None:
+        raise SettingError("chats export takes either --ratings FILE or --output FILE.")
+    pairs: list[bytes] = []
+    thumbs: list[bytes] = []
+    for key in ids:
+        chat = reading.load_chat(db, key)
+        if chat.ratings:
+            pairs += preference_lines(chat)
+            thumbs += thumb_lines(chat)
+    beside = options.ratings.with_stem(f"{options.ratings.stem}-thumbs")
+    write_new(beside, thumbs)
+    try:
+        write_new(options.ratings, pairs)
+    except FormatError:
+        expanded(beside).unlink()  # both of them or none
+        raise
+    if not options.json:
+        print(
+            f"{len(pairs)} pairs are in {options.ratings}, "
+            f"{len(thumbs)} rated answers in {beside}.",
+            file=sys.stderr,
+        )
+    return {
+        "pairs_file": str(options.ratings),
+        "thumbs_file": str(beside),
+        "num_pairs": len(pairs),
+        "num_thumbs": len(thumbs),
+    }
 
 
 def _exported(chat: "StoredChat", form: str) -> bytes:

@@ -101,6 +101,13 @@ class SettingChanged(msgspec.Struct, frozen=True):
     change: SettingChange
 
 
+class AnswerHeld(msgspec.Struct, frozen=True):
+    """The answer waits before its next token, until it is let go on."""
+
+    num_tokens: int
+    """Of the answer so far."""
+
+
 class SupportFound(msgspec.Struct, frozen=True):
     """Each sentence of the answer was held against the sources; comes after the last text."""
 
@@ -125,6 +132,7 @@ TurnEvent = (
     | ToolRunning
     | ToolFinished
     | SettingChanged
+    | AnswerHeld
     | SupportFound
     | TurnFinished
 )

@@ -10,7 +10,7 @@ import asyncio
 import io
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from typing import Any, Final
 from chatbot.conversation.citations import source_lines, unsupported_sentences
 from chatbot.conversation.commands import run_command
 from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.lens import lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
@@ -27,6 +28,7 @@ from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import LoadProgress
 from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
+    AnswerHeld,
     PromptBuilt,
     SearchStarted,
     SettingChanged,
@@ -48,6 +50,7 @@ from chatbot.messages import Message, SourcesPart
 from chatbot.plain_asides import AsidePrinter, TerminalApprover
 from chatbot.session import Session
 from chatbot.terminal_text import clean, clean_line
+from chatbot.tokens import TokenRecord
 
 LEAVE_WORDS: Final = frozenset({"quit", "exit", "bye"})
 
@@ -226,6 +229,8 @@ class PlainFace:
                     pass
                 case ToolCallBegun() | ToolRunning():
                     pass  # the call itself follows, or is shown already
+                case AnswerHeld():
+                    pass  # nothing here holds an answer
                 case SupportFound():
                     pass  # said with the list of sources
 
@@ -321,6 +326,10 @@ class PlainFace:
     def show_settings(self) -> None:
         """See ``Face``."""
         self.tell("[set]")
+
+    def show_lens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:
+        """See ``Face``. A table of the places where the model was least certain."""
+        self.show_note(lens_table(records))
 
     def show_sources(self, found: SourcesPart) -> None:
         """See ``Face``."""

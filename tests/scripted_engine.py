@@ -9,6 +9,7 @@ JSON`` calls a tool if there are any; what the tools said is then the answer. ``
 the model's way to call.
 """
 
+import math
 import os
 import queue
 import re
@@ -16,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 from chatbot.engine.protocol import (
@@ -26,6 +28,8 @@ from chatbot.engine.protocol import (
     EngineRequest,
     Generate,
     Generated,
+    Held,
+    Hold,
     Load,
     Loaded,
     LoadProgress,
@@ -35,12 +39,14 @@ from chatbot.engine.protocol import (
     SamplingApplied,
     SetSampling,
     ThinkingDelta,
+    TokensRecorded,
     ToolCallReady,
     ToolCallStarted,
     Unload,
     Unloaded,
 )
 from chatbot.messages import Statistics
+from chatbot.tokens import Alternative, TokenRecord
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
 
@@ -64,6 +70,38 @@ def answer_to(request: Generate) -> str:
         results = [m.content for m in request.messages if m.role == "tool"]
         return f"The tools said: {'; '.join(results)}"
     return f"You said: {question}\n\nThat is **all** there is to say about it."
+
+
+def record_of(piece: str) -> TokenRecord:
+    """A word as a token: how certain it is goes by its length, and six others are less likely."""
+    before = (0.97, 0.64, 0.31, 0.07)[len(piece) % 4]
+    others = ("perhaps ", "never ", "a ", "lighthouse ", "the ", "\n")
+    left = 1 - before
+    shares = [(piece, before)]
+    for other in others:
+        left /= 2
+        shares.append((other, left))
+    shares.sort(key=lambda share: -share[1])
+    kept = [(text, share) for text, share in shares[:3]]
+    total = sum(share for _, share in kept)
+    alternatives = tuple(
+        Alternative(zlib.crc32(text.encode()) % 50_000, text, share, share / total * (n < 3))
+        for n, (text, share) in enumerate(shares)
+    )
+    rank = [text for text, _ in shares].index(piece) + 1
+    chosen = alternatives[rank - 1]
+    return TokenRecord(
+        chosen.token,
+        piece,
+        "text",
+        before,
+        chosen.after,
+        rank,
+        rank if chosen.after else len(shares),
+        sum(-share * math.log2(share) for _, share in shares),
+        sum(-a.after * math.log2(a.after) for a in alternatives if a.after),
+        alternatives,
+    )
 
 
 def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Queue") -> None:
@@ -101,14 +139,21 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     pieces = re.findall(r"\S+\s*|\s+", answer_to(request))
     num_new = 0
     later = []
+    steps: int | None = None
     for piece in pieces:
-        while not inbox.empty():
-            message = inbox.get_nowait()
+        has_told = False
+        while not inbox.empty() or (steps == 0 and reason != "cancelled"):
+            if steps == 0 and inbox.empty() and not has_told:
+                channel.send(Held(request_id=request.id))
+                has_told = True
+            message = inbox.get()
             if isinstance(message, Cancel) and message.target == request.id:
                 reason = "cancelled"
             elif isinstance(message, SetSampling) and message.target == request.id:
                 sampling = message.sampling
                 channel.send(SamplingApplied(request_id=request.id, sampling=sampling))
+            elif isinstance(message, Hold) and message.target == request.id:
+                steps = message.num_steps
             else:
                 later.append(message)
         if reason == "cancelled":
@@ -124,6 +169,10 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
         # With a temperature the words are shouted, so that a change can be seen.
         text = piece.upper() if sampling.temperature > 1 else piece
         channel.send(Delta(request_id=request.id, text=text, num_tokens=num_new))
+        if request.num_alternatives:
+            record = record_of(text)
+            channel.send(TokensRecorded(request_id=request.id, tokens=(record,)))
+        steps = steps - 1 if steps else steps
         time.sleep(DELAY)
     for message in later:
         inbox.put(message)

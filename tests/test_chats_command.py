@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from chatbot.cli import main
+from chatbot.conversation.formats.own_json import chat_of
 from chatbot.paths import data_dir
 from chatbot.store import reading
 from chatbot.store.database import Database
-from tests.store.helpers import put_exchange
+from chatbot.store.writing import put_message, rate_message
+from tests.store.helpers import message, put_exchange
 
 
 @pytest.fixture
@@ -119,3 +121,50 @@ def test_what_had_to_be_repaired_is_said(capsys: pytest.CaptureFixture[str]) -> 
     (data_dir() / "chats.db").write_bytes(b"nonsense" * 999)
     assert main(["chats", "list"]) == 0
     assert "was damaged" in capsys.readouterr().err
+
+
+def test_export_of_ratings_for_trl(
+    ids: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = Database(data_dir())
+    chat = reading.load_chat(db, ids[0])
+    question, first = chat.messages
+    others = [message(f"Answer {n}.", "assistant", question) for n in range(3)]
+    for other in others:
+        put_message(db, chat.info, other)
+    for key, rating in ((first.id, 1), (others[0].id, -1), (others[1].id, -1)):
+        rate_message(db, ids[0], key, rating)
+    db.close()
+    file = tmp_path / "liked.jsonl"
+    report = run(capsys, "export", "--all", "--ratings", str(file))
+    beside = tmp_path / "liked-thumbs.jsonl"
+    assert report == {
+        "pairs_file": str(file), "thumbs_file": str(beside), "num_pairs": 2, "num_thumbs": 3
+    }  # fmt: skip
+    prompt = [{"role": "user", "content": "About cats"}]
+    chosen = [{"role": "assistant", "content": "cats are fine."}]
+    rejected = [[{"role": "assistant", "content": f"Answer {n}."}] for n in range(2)]
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        {"prompt": prompt, "chosen": chosen, "rejected": bad} for bad in rejected
+    ]
+    assert [json.loads(line) for line in beside.read_text().splitlines()] == [
+        {"prompt": prompt, "completion": chosen, "label": True},
+        *({"prompt": prompt, "completion": bad, "label": False} for bad in rejected),
+    ]
+    # Nothing is overwritten, and nothing is written by half.
+    beside.unlink()
+    assert main(["chats", "export", ids[0], "--ratings", str(file)]) == 1
+    assert not beside.exists()
+    with pytest.raises(SystemExit) as wrong:
+        main(["chats", "export", ids[0], "--ratings", "a", "-o", "b"])
+    assert wrong.value.code == 2
+
+
+def test_ratings_are_in_our_own_export(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    db = Database(data_dir())
+    answer = reading.load_chat(db, ids[0]).messages[1]
+    rate_message(db, ids[0], answer.id, -1)
+    db.close()
+    assert main(["chats", "export", ids[0]]) == 0
+    saved = chat_of(capsys.readouterr().out.encode())
+    assert saved.ratings == {answer.id: -1}

@@ -86,8 +86,23 @@ class AnswerDraft:
         return any(isinstance(part, ToolCallPart) for part in self._parts)
 
     def start(self, sampling: Sampling) -> None:
-        """Note the settings that the first token is drawn with."""
+        """Note the settings that the first token is drawn with.
+
+        An answer that is gone on with may have been begun with others; that is a change then.
+        """
         self._started_with = self._sampling = sampling
+        before = self._begun.making if self._begun else None
+        if before is None or before.is_by_program:
+            return
+        latest = {change.name: change.new for change in before.changes}
+        for spec in SPECS:
+            if spec.is_sampling:
+                old = latest.get(spec.name, spec.format(getattr(before.sampling, spec.name)))
+                new = spec.format(getattr(sampling, spec.name))
+                if old != new:
+                    self._changes.append(
+                        SettingChange(offset=self._length, name=spec.name, old=old, new=new)
+                    )
 
     def feed(self, raw: str) -> str:
         """Add what the model wrote; returns the part of it that can be shown now."""

@@ -7,7 +7,7 @@ again everything that was missed is made good. Knows no SQL.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -18,15 +18,17 @@ from chatbot.conversation.tree import (
     Deleted,
     Described,
     MessagePinned,
+    MessageRated,
     Replaced,
     Restored,
     Shown,
 )
 from chatbot.errors import ChatbotError
 from chatbot.messages import Message
-from chatbot.store import writing
+from chatbot.store import token_records, writing
 from chatbot.store.chat_store import ChatStore, Work
 from chatbot.store.database import Database
+from chatbot.tokens import TokenRecord
 
 
 class Journal:
@@ -55,7 +57,9 @@ class Journal:
         self._is_behind = not is_stored
         """The store lacks something of the conversation."""
         self._has_failed = False
-        self._flushed: Message | None = None
+        self._flushed: tuple[Message, Sequence[TokenRecord]] | None = None
+        self._unkept: dict[str, Sequence[TokenRecord]] = {}
+        """Records of finished answers that are not on the disk yet."""
         self._flush: Future[None] | None = None
         conversation.watch(self._note)
         if self._is_behind and len(conversation):
@@ -63,22 +67,46 @@ class Journal:
         elif not len(conversation):
             self._is_behind = False
 
-    def flush_answer(self, answer: Message) -> None:
+    def flush_answer(self, answer: Message, records: Sequence[TokenRecord] = ()) -> None:
         """Keep what there is of an answer that is being written; on the disk it is the leaf.
 
         When the disk is slower than the answer, only the latest state is written.
+
+        Args:
+            answer: as far as it is written.
+            records: what its tokens so far were drawn from.
         """
-        self._flushed = answer
+        self._flushed = answer, tuple(records)
         if self._flush is None or self._flush.done():
             self._flush = self._write(self._write_flushed)
+
+    def keep_tokens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:
+        """Keep what the tokens of a finished answer were drawn from."""
+        self._unkept[answer_id] = tuple(records)
+        self._write(lambda db: None)
+
+    def copy_tokens(self, from_chat_id: str, pairs: Sequence[tuple[str, str]]) -> None:
+        """Keep the records of answers, on the disk already, for their copies in this chat too."""
+        to_chat_id = self._conversation.id
+        self._write(
+            partial(
+                token_records.copy_tokens,
+                from_chat_id=from_chat_id,
+                to_chat_id=to_chat_id,
+                pairs=pairs,
+            )
+        )
 
     async def settled(self) -> None:
         """Wait until everything so far is on the disk, or failed to get there."""
         await self._store.settled()
 
     def _write_flushed(self, db: Database) -> None:
-        if (answer := self._flushed) is not None:
-            writing.put_message(db, self._conversation.info, answer, is_being_written=True)
+        if self._flushed is not None:
+            answer, records = self._flushed
+            writing.put_message(
+                db, self._conversation.info, answer, is_being_written=True, records=records
+            )
 
     def _note(self, change: Change) -> None:
         chat = self._conversation.info
@@ -97,6 +125,12 @@ class Journal:
                         writing.pin_message, chat_id=chat.id, message_id=key, is_pinned=is_pinned
                     )
                 )
+            case MessageRated(message_id=key, rating=rating):
+                self._write(
+                    partial(
+                        writing.rate_message, chat_id=chat.id, message_id=key, rating=rating or 0
+                    )
+                )
             case Deleted(message_id=key, deletion=deletion):
                 self._write(
                     partial(
@@ -112,11 +146,15 @@ class Journal:
     def _write(self, work: Work[None]) -> "Future[None]":
         # The tree must not be read by the store's thread; a copy is made only when it is needed.
         missed = self._conversation.as_stored() if self._is_behind else None
+        unkept, chat_id = tuple(self._unkept.items()), self._conversation.id
 
         def write(db: Database) -> None:
             if missed is not None:
                 writing.save_chat(db, missed)
             work(db)
+            for answer_id, records in unkept:
+                token_records.put_tokens(db, chat_id, answer_id, records)
+                self._unkept.pop(answer_id, None)
 
         loop: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):

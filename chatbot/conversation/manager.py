@@ -6,13 +6,21 @@ an edited one, once more, on with the same sentence) is an async generator of th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, suppress
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
+from chatbot.conversation.branching import branch_at
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
@@ -37,8 +45,9 @@ from chatbot.settings import (
     with_values,
 )
 from chatbot.store.chat_store import ChatStore
-from chatbot.store.values import Deletion, StoredChat
+from chatbot.store.values import Deletion, Rating, StoredChat
 from chatbot.terminal_text import clean, clean_line
+from chatbot.tokens import Alternative, TokenRecord
 
 SaveSettings = Callable[[Settings, Collection[str]], None]
 """Keeps the named settings for the next start."""
@@ -88,6 +97,11 @@ class ConversationManager:
         self.tools = tools
         self._save = save
         self._turn: Turn | None = None
+        self._is_idle = asyncio.Event()
+        """No answer is being made."""
+        self._is_idle.set()
+        self._records: dict[str, tuple[TokenRecord, ...]] = {}
+        """Of the last answer, or of all of them where nothing is stored, by the answer's id."""
         self._overrides: dict[str, str] = {}
         """Settings of the running turn alone, as the user would type them."""
         self._last_working: tuple[str, Precision] | None = None
@@ -102,6 +116,7 @@ class ConversationManager:
         if self.tools:
             self.tools.forget_chat()
         self._deleted_chat = self._undoable = None
+        self._records.clear()
         self.written_elsewhere: tuple[str, ...] = ()
         """Ids of answers in this chat that another running program is writing."""
         self._journal: Journal | None = None
@@ -188,8 +203,96 @@ class ConversationManager:
         has_results = any(isinstance(part, ToolResultPart) for part in answer.parts)
         # An answer without a word has no sentence to go on with: it is made once more.
         begun = answer if answer.text.strip() or has_results else None
-        async for event in self._answer(question, is_new=False, begun=begun):
+        records = await self.tokens_of(answer.id) if begun else ()
+        async for event in self._answer(question, is_new=False, begun=begun, records=records):
             yield event
+
+    async def branch_from_token(
+        self, answer_id: str, index: int, choice: Alternative | str
+    ) -> AsyncGenerator[TurnEvent]:
+        """Go another way from a token of an answer: beside it, with another token there.
+
+        A running answer is stopped where it is, and kept.
+
+        Args:
+            answer_id: the answer.
+            index: the token to replace.
+            choice: one of its alternatives, or a text.
+
+        Raises:
+            CommandError: there is no such token, or nothing can go on from it.
+            StoreError: what was recorded of the answer cannot be read.
+        """
+        if self._turn and self._turn.answer_id == answer_id:
+            await self._end_turn()
+        self._require_idle()
+        if answer_id in self.written_elsewhere:
+            raise CommandError("Another running chatbot is writing this answer.")
+        answer = self.conversation[answer_id]
+        branch = branch_at(answer, await self.tokens_of(answer_id), index, choice)
+        self._require_idle()
+        self.conversation.add(branch.begun)
+        question = self.conversation[answer.parent_id or ""]
+        async for event in self._answer(
+            question, is_new=False, begun=branch.begun, records=branch.records
+        ):
+            yield event
+
+    async def _end_turn(self) -> None:
+        """Stop the running answer, and wait until it is kept."""
+        self.stop()
+        await self._is_idle.wait()
+
+    async def tokens_of(self, answer_id: str) -> tuple[TokenRecord, ...]:
+        """What the tokens of an answer were drawn from, as far as it is written.
+
+        Returns:
+            Empty where it was not recorded.
+
+        Raises:
+            StoreError: the records cannot be read.
+        """
+        if self._turn and self._turn.answer_id == answer_id:
+            return self._turn.records
+        if answer_id in self._records:
+            return self._records[answer_id]
+        if self.store is None:
+            return ()
+        return await self.store.load_tokens(self.conversation.id, answer_id)
+
+    def is_writing(self, answer_id: str) -> bool:
+        """Whether this answer is being written now."""
+        return self._turn is not None and self._turn.answer_id == answer_id
+
+    def answer_so_far(self, answer_id: str) -> Message:
+        """An answer, finished or running.
+
+        Raises:
+            KeyError: there is no such answer.
+        """
+        if self._turn and self._turn.answer_id == answer_id:
+            return self._turn.so_far
+        return self.conversation[answer_id]
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        """Hold the running answer after so many more tokens; None lets it go on."""
+        if self._turn:
+            self._turn.hold(num_steps)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the running answer is held, or about to be."""
+        return self._turn is not None and self._turn.is_held
+
+    def rate(self, answer_id: str, rating: Rating | None) -> None:
+        """Note what the user thinks of an answer.
+
+        Raises:
+            CommandError: it is no answer.
+        """
+        if answer_id not in self.conversation or self.conversation[answer_id].role != "assistant":
+            raise CommandError("Only answers that are finished can be rated.")
+        self.conversation.rate(answer_id, rating)
 
     async def _answer(
         self,
@@ -199,6 +302,7 @@ class ConversationManager:
         begun: Message | None = None,
         overrides: Mapping[str, str] = _NO_OVERRIDES,
         schema: str = "",
+        records: Sequence[TokenRecord] = (),
     ) -> AsyncGenerator[TurnEvent]:
         self._require_idle()
         wanted = {find_spec(name).name: text for name, text in overrides.items()}
@@ -214,8 +318,10 @@ class ConversationManager:
             self.knowledge,
             self.tools,
             schema,
+            records,
         )
         self._turn, self._overrides = turn, wanted
+        self._is_idle.clear()
         self._deleted_chat = self._undoable = None
         try:
             if is_new:
@@ -227,6 +333,10 @@ class ConversationManager:
                     yield event
         finally:
             self._turn, self._overrides = None, {}
+            if self.store:
+                self._records.clear()  # they are on the disk, or on their way
+            self._records[turn.answer_id] = turn.records
+            self._is_idle.set()
         self._make_title(conversation)
 
     def _make_title(self, conversation: Conversation) -> None:
@@ -299,7 +409,16 @@ class ConversationManager:
         self._require_idle()
         if not self.conversation.path(message_id):
             raise CommandError("There is nothing to fork yet; ask a question first.")
-        self.open(self.conversation.fork(message_id))
+        old, path = self.conversation, self.conversation.path(message_id)
+        self.open(old.fork(message_id))
+        if self._journal:
+            copies = self.conversation.path()
+            pairs = [
+                (message.id, copy.id)
+                for message, copy in zip(path, copies, strict=True)
+                if message.role == "assistant"
+            ]
+            self._journal.copy_tokens(old.id, pairs)
 
     def rename(self, title: str) -> None:
         """Give the chat a title.

@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 
 from chatbot.messages import Message
-from chatbot.store.values import ChatInfo, Deletion, StoredChat, new_id
+from chatbot.store.values import ChatInfo, Deletion, Rating, StoredChat, new_id
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -44,6 +44,13 @@ class MessagePinned(msgspec.Struct, frozen=True):
     is_pinned: bool
 
 
+class MessageRated(msgspec.Struct, frozen=True):
+    """The user thinks otherwise of an answer."""
+
+    message_id: str
+    rating: Rating | None
+
+
 class Deleted(msgspec.Struct, frozen=True):
     """A branch was taken away."""
 
@@ -58,7 +65,7 @@ class Restored(msgspec.Struct, frozen=True):
     deletion: Deletion
 
 
-Change = Added | Replaced | Shown | Described | MessagePinned | Deleted | Restored
+Change = Added | Replaced | Shown | Described | MessagePinned | MessageRated | Deleted | Restored
 
 
 class Conversation:
@@ -73,6 +80,7 @@ class Conversation:
         self._gone: set[str] = set()
         self._deletions: list[Deletion] = []
         self._pinned: set[str] = set()
+        self._ratings: dict[str, Rating] = {}
         self._watchers: list[Callable[[Change], None]] = []
 
     @classmethod
@@ -90,6 +98,7 @@ class Conversation:
         conversation._deletions = list(chat.deletions)
         conversation._gone = {key for group in chat.deletions for key in group.message_ids}
         conversation._pinned = set(chat.pinned) & set(conversation._messages)
+        conversation._ratings = dict(chat.ratings)
         conversation.show(chat.active_leaf)
         return conversation
 
@@ -101,6 +110,7 @@ class Conversation:
             active_leaf=self.active_leaf,
             pinned=tuple(key for key in self._messages if key in self._pinned),
             deletions=tuple(self._deletions),
+            ratings=dict(self._ratings),
         )
 
     def watch(self, watcher: Callable[[Change], None]) -> None:
@@ -224,6 +234,23 @@ class Conversation:
         (self._pinned.add if is_pinned else self._pinned.discard)(self[message_id].id)
         self._tell(MessagePinned(message_id, is_pinned))
 
+    def rating(self, message_id: str) -> Rating | None:
+        """What the user thinks of an answer; None where they did not say."""
+        return self._ratings.get(message_id)
+
+    def rate(self, message_id: str, rating: Rating | None) -> None:
+        """Note what the user thinks of an answer, or that they take it back.
+
+        Raises:
+            KeyError: there is no such message.
+        """
+        key = self[message_id].id
+        if rating is None:
+            self._ratings.pop(key, None)
+        else:
+            self._ratings[key] = rating
+        self._tell(MessageRated(key, rating))
+
     def delete(self, message_id: str) -> Deletion:
         """Take away a message and all below it; where it is shown, its neighbour is instead.
 
@@ -288,6 +315,7 @@ class Conversation:
             above = copy.id
             if message.id in self.pinned:
                 other.pin_message(copy.id, True)
+            other.rate(copy.id, self.rating(message.id))
         other.rename(self.title, is_given=self.is_title_given)
         return other
 

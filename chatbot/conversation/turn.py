@@ -5,16 +5,18 @@ the turn ended. Knows nothing of who renders the events.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, TypeVar
 
 import msgspec
 
+from chatbot.conversation.branching import begun_tokens
 from chatbot.conversation.draft import AnswerDraft, sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.token_records import cleaned, known_tokens
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_sources import TurnSources
@@ -23,14 +25,17 @@ from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol import (
     Delta,
     Generated,
+    Held,
     SamplingApplied,
     ThinkingDelta,
+    TokensRecorded,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
 )
 from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
+    AnswerHeld,
     PromptBuilt,
     SearchStarted,
     SourcesFound,
@@ -52,12 +57,16 @@ from chatbot.messages import (
 )
 from chatbot.settings import Precision, Sampling, Settings
 from chatbot.terminal_text import clean_line
+from chatbot.tokens import TokenRecord
 
 ResultT = TypeVar("ResultT")
 
 FLUSH_SECONDS: Final = 0.25
 """After this long at most, what was shown of an answer is handed to the disk: half of what is
 promised, so that the writing itself has the other half."""
+
+NUM_ALTERNATIVES: Final = 8
+"""Likeliest tokens to keep with each token: what a screen shows of them."""
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: the user's wish
@@ -78,6 +87,7 @@ class Turn:
         knowledge: Knowledge | None = None,
         tools: Tools | None = None,
         schema: str = "",
+        records: Sequence[TokenRecord] = (),
     ) -> None:
         """Prepare to answer.
 
@@ -91,6 +101,7 @@ class Turn:
             knowledge: the folders to search for sources; None for none.
             tools: what the model may call; None for nothing.
             schema: a JSON schema to hold the whole answer to; then nothing is called.
+            records: what the tokens of ``begun`` were drawn from.
         """
         self._engine = engine
         self._conversation = conversation
@@ -104,11 +115,14 @@ class Turn:
         self._draft = AnswerDraft(question, settings, self._sources, begun)
         self._tools = TurnTools(None if schema else tools, self._context)
         self._schema = schema
+        self._records = known_tokens(begun, records) if begun else []
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
         self._end: tuple[FinishReason, Statistics] | None = None
         """How the engine ended the last message of the answer."""
         self._flush_timer: asyncio.TimerHandle | None = None
+        self.is_held = False
+        """Whether the user holds it between two tokens, or is about to."""
 
     @property
     def found(self) -> SourcesPart | None:
@@ -121,6 +135,27 @@ class Turn:
         self._tools.stop()
         if self._generation:
             self._generation.cancel()
+
+    @property
+    def answer_id(self) -> str:
+        """Of the answer."""
+        return self._draft.id
+
+    @property
+    def records(self) -> tuple[TokenRecord, ...]:
+        """What the tokens of the answer so far were drawn from."""
+        return tuple(self._records)
+
+    @property
+    def so_far(self) -> Message:
+        """The answer as it stands."""
+        return self._draft.as_message("interrupted", "", None)
+
+    def hold(self, num_steps: int | None) -> None:
+        """Hold the answer after so many more tokens; None lets it go on."""
+        self.is_held = num_steps is not None
+        if self._generation:
+            self._generation.hold(num_steps)
 
     def set_sampling(self, sampling: Sampling) -> None:
         """Let the answer go on with these settings from the next token."""
@@ -192,6 +227,8 @@ class Turn:
                 self._conversation.replace(answer)
             else:
                 self._conversation.add(answer)
+            if self._journal and self._records:
+                self._journal.keep_tokens(answer.id, self._records)
         if rest:
             yield TextDelta(rest)
         for result in given_up:
@@ -233,6 +270,10 @@ class Turn:
                     case ToolCallBroken(name=name, raw=raw, reason=why):
                         for noted in self._note(self._tools.broken(name, raw, why)):
                             yield noted
+                    case TokensRecorded(tokens=records):
+                        self._records += map(cleaned, records)
+                    case Held():
+                        yield AnswerHeld(len(self._records))
                     case SamplingApplied(sampling=sampling):
                         for changed in self._draft.note_changes(sampling):
                             yield changed
@@ -292,7 +333,7 @@ class Turn:
         self._flush_timer = None
         if self._journal:
             # What is on the disk of an answer stands for the case that this program dies.
-            self._journal.flush_answer(self._draft.as_message("interrupted", "", None))
+            self._journal.flush_answer(self.so_far, self._records)
 
     async def _begin(self) -> tuple[Generation, PromptBuilt]:
         """Load the model that is set, build the prompt for it, and start the answer.
@@ -307,13 +348,14 @@ class Turn:
                 await self._may_ask.wait()
                 settings = self._settings()
                 tools = self._tools.schemas(info)
+                begun = self._so_far()
                 prompt = await build_prompt(
                     self._engine,
                     self._path(),
                     settings,
                     info,
                     pinned=self._conversation.pinned,
-                    begun=self._so_far(),
+                    begun=begun,
                     found=self._sources.part,
                     tools=tools,
                 )
@@ -336,7 +378,11 @@ class Turn:
             continue_last=prompt.continues,
             tools=tools,
             schema=self._schema,
+            num_alternatives=NUM_ALTERNATIVES,
+            begun_tokens=begun_tokens(begun, self._records) if prompt.continues and begun else (),
         )
+        if self.is_held:  # asked for before there was anything to hold
+            self._generation.hold(0)
         return self._generation, prompt.built
 
     def _is_set(self, model: str, precision: Precision) -> bool:
@@ -354,7 +400,7 @@ class Turn:
         """The answer as it stands, where it is to be gone on with."""
         if not (self._begun or self._draft.has_calls):
             return None
-        return self._draft.as_message("interrupted", "", None)
+        return self.so_far
 
     def _earlier_question(self) -> str:
         """The question before this one on its branch; empty when there is none."""

@@ -15,11 +15,14 @@ from chatbot.engine.protocol import (
     Generated,
     SamplingApplied,
     ThinkingDelta,
+    TokensRecorded,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
 )
-from chatbot.engine.token_loop import write_tokens
+from chatbot.engine.protocol import Held as HeldEvent
+from chatbot.engine.recording import Recorder
+from chatbot.engine.token_loop import Held, write_tokens
 from chatbot.errors import ContextError, ModelError
 from chatbot.messages import FinishReason, Statistics
 
@@ -38,7 +41,7 @@ def answer(
         ModelError: the template or the model fails, or a schema cannot be enforced.
         ContextError: the prompt leaves no room for an answer.
     """
-    clock = _Clock()
+    clock = _Clock(control)
     if request.tools and request.schema:
         raise ModelError("An answer by a schema calls no tools; leave one of the two out.")
     if request.is_completion:
@@ -49,6 +52,9 @@ def answer(
             request.messages, continue_last=request.continue_last, tools=request.tools
         )
     prompt = built.tokens
+    if request.continue_last and request.begun_tokens:
+        exact = loaded.prompts.build_begun(request.messages, request.begun_tokens, request.tools)
+        prompt = exact or prompt
     window = loaded.info.context_length
     if request.context_length > 0:
         window = min(window, request.context_length)
@@ -58,6 +64,9 @@ def answer(
             "shorten the question or the system prompt, or raise the context length."
         )
     reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)
+    recorder: Recorder | None = None
+    if request.num_alternatives > 0:
+        recorder = Recorder(request.num_alternatives, loaded.token_texts)
     num_cached = loaded.cached.rewind(prompt, reproducible=control.sampling.seed is not None)
     tokens = write_tokens(
         loaded.cached,
@@ -67,6 +76,7 @@ def answer(
         context_length=window,
         end_tokens=loaded.end_tokens,
         guide=reader,
+        recorder=recorder,
     )
     reason: FinishReason = "stop"
     num_ready = 0
@@ -76,6 +86,11 @@ def answer(
         except StopIteration as end:
             reason = end.value
             break
+        if isinstance(item, Held):
+            if recorder and (records := recorder.take()):
+                yield TokensRecorded(request_id=request.id, tokens=records)
+            yield HeldEvent(request_id=request.id)
+            continue
         if not isinstance(item, int):
             yield SamplingApplied(request_id=request.id, sampling=item)
             continue
@@ -83,6 +98,10 @@ def answer(
         for piece in reader.push(item):
             num_ready += isinstance(piece, Called)
             yield _event(piece, request.id, clock.num_tokens)
+        if recorder:
+            recorder.complete(reader.last_text, reader.region)
+            if recorder.is_due:
+                yield TokensRecorded(request_id=request.id, tokens=recorder.take())
         if reader.is_over:
             tokens.close()
             break
@@ -91,6 +110,8 @@ def answer(
         yield _event(piece, request.id, clock.num_tokens)
     if num_ready and reason == "stop":
         reason = "tool_calls"
+    if recorder and (records := recorder.take()):
+        yield TokensRecorded(request_id=request.id, tokens=records)
     yield Generated(
         request_id=request.id,
         finish_reason=reason,
@@ -119,15 +140,19 @@ def _event(
 
 
 class _Clock:
-    """When the tokens came."""
+    """When the tokens came; it stands still while the answer is held."""
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._start = self._now()
         self._first = self._last = 0.0
         self.num_tokens = 0
 
+    def _now(self) -> float:
+        return time.perf_counter() - self._control.held_seconds
+
     def note_token(self) -> None:
-        self._last = time.perf_counter()
+        self._last = self._now()
         if self.num_tokens == 0:
             self._first = self._last
         self.num_tokens += 1
@@ -135,7 +160,7 @@ class _Clock:
     def statistics(
         self, num_prompt_tokens: int, num_cached_tokens: int, decoder: str
     ) -> Statistics:
-        first = self._first if self.num_tokens else time.perf_counter()
+        first = self._first if self.num_tokens else self._now()
         return Statistics(
             num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,

@@ -22,6 +22,7 @@ from chatbot.engine.loading import LoadedModel
 from chatbot.engine.protocol import Generate, ToolSchema
 from chatbot.engine.stop_strings import StopStrings
 from chatbot.errors import ModelError
+from chatbot.tokens import Region
 
 
 class AnswerReader:
@@ -55,6 +56,8 @@ class AnswerReader:
         self._call_grammars: dict[str, str] = {}
         self._matcher: Matcher | None = None
         self._whole = ""
+        self.last_text = ""
+        """What became complete with the last token, as the model wrote it."""
         if self._grammars and self._is_masked:
             for form in dialect.forms:
                 self._call_grammars[form.trigger] = call_grammar(
@@ -72,6 +75,17 @@ class AnswerReader:
         return self._parser.num_calls
 
     @property
+    def region(self) -> Region:
+        """What the last token is part of."""
+        match self._parser.region:
+            case "thinking":
+                return "thinking"
+            case "call" | "between":
+                return "call"
+            case _:
+                return "text"
+
+    @property
     def is_over(self) -> bool:
         """Whether the answer has ended, though no token said so."""
         if self._stops.is_stopped or self._parser.is_over:
@@ -81,6 +95,7 @@ class AnswerReader:
 
     def push(self, token: int) -> list[Piece]:
         """Take the next token; returns what is certain by now."""
+        self.last_text = ""
         if token in self._end_tokens:
             return []
         if self._matcher:
@@ -89,7 +104,8 @@ class AnswerReader:
                 self._matcher = None
             else:
                 self._matcher.take(token)
-        pieces = self._stopped(self._parser.push(self._detokenizer.push(token)))
+        self.last_text = self._detokenizer.push(token)
+        pieces = self._stopped(self._parser.push(self.last_text))
         self._follow()
         return pieces
 

@@ -24,6 +24,7 @@ from chatbot.engine.protocol import (
     Counted,
     EngineEvent,
     Generate,
+    Hold,
     Load,
     Loaded,
     LoadProgress,
@@ -77,6 +78,10 @@ class Generation(Protocol):
 
     def set_sampling(self, sampling: Sampling) -> None:
         """Go on with these settings from the next token; ``SamplingApplied`` says when."""
+        ...
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        """Hold it after so many more tokens; ``Held`` says when. None lets it go on."""
         ...
 
 
@@ -147,6 +152,8 @@ class Engine(Protocol):
         tools: Sequence[ToolSchema] = (),
         mask_calls: bool = True,
         schema: str = "",
+        num_alternatives: int = 0,
+        begun_tokens: Sequence[int] = (),
     ) -> Generation:
         """Start an answer, or go on with the one that the messages end with.
 
@@ -158,6 +165,8 @@ class Engine(Protocol):
             tools: what the model may call.
             mask_calls: hold each call to its tool's schema.
             schema: hold the whole answer to this JSON schema; not together with ``tools``.
+            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
+            begun_tokens: with ``continue_last``, the tokens that the answer begins with.
         """
         ...
 
@@ -315,6 +324,8 @@ class EngineClient:
         tools: Sequence[ToolSchema] = (),
         mask_calls: bool = True,
         schema: str = "",
+        num_alternatives: int = 0,
+        begun_tokens: Sequence[int] = (),
     ) -> Generation:
         """See ``Engine``."""
         request = Generate(
@@ -325,6 +336,8 @@ class EngineClient:
             tools=tuple(tools),
             mask_calls=mask_calls,
             schema=schema,
+            num_alternatives=num_alternatives,
+            begun_tokens=tuple(begun_tokens),
         )
         worker = self._running()
         return _RunningGeneration(worker, worker.call(request))
@@ -427,6 +440,10 @@ class _RunningGeneration:
     def set_sampling(self, sampling: Sampling) -> None:
         with contextlib.suppress(WorkerError):
             self._worker.send(SetSampling(target=self._call.request_id, sampling=sampling))
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        with contextlib.suppress(WorkerError):
+            self._worker.send(Hold(target=self._call.request_id, num_steps=num_steps))
 
 
 def _error_of(failed: Failed) -> ModelError | ContextError:

@@ -1,4 +1,4 @@
-"""The requests that wait, and the two that do not: ``Cancel`` and ``SetSampling``.
+"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``Hold``.
 
 A reader thread takes requests from the client at all times, so that a running answer can be
 stopped or changed, and so that the process ends at once when its client does. Imports no
@@ -8,6 +8,7 @@ torch: it is at work before torch is.
 import os
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from chatbot.engine.protocol import (
     Cancel,
     EngineRequest,
     Generate,
+    Hold,
     Load,
     LoadProgress,
     SetSampling,
@@ -29,14 +31,50 @@ from chatbot.worker.server import Channel
 class Control:
     """What the client may change about one answer while it is being written.
 
-    Written by the reader thread and read by the one that generates. Both fields are replaced
-    as a whole, so no lock is needed.
+    Written by the reader thread and read by the one that generates. The fields are replaced
+    as a whole, so no lock is needed but for the one that generates to wait.
     """
 
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
         """Settings for the next token."""
         self.is_cancelled = False
+        self.held_seconds = 0.0
+        """How long the answer has been held so far, altogether."""
+        self._changed = threading.Condition()
+        self._is_paused = False
+        self._num_steps = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the next token has to wait."""
+        return self._is_paused and self._num_steps == 0 and not self.is_cancelled
+
+    def hold(self, num_steps: int | None) -> None:
+        """Let so many more tokens be drawn; None lets the answer go on."""
+        with self._changed:
+            self._is_paused = num_steps is not None
+            self._num_steps = num_steps or 0
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """End the answer, held or not."""
+        with self._changed:
+            self.is_cancelled = True
+            self._changed.notify_all()
+
+    def take_step(self) -> None:
+        """Note that a token was drawn."""
+        if self._num_steps:
+            with self._changed:
+                self._num_steps = max(0, self._num_steps - 1)
+
+    def wait(self) -> None:
+        """Wait until the next token may be drawn, or the answer is cancelled."""
+        start = time.perf_counter()
+        with self._changed:
+            self._changed.wait_for(lambda: not self.is_held)
+        self.held_seconds += time.perf_counter() - start
 
 
 class Inbox:
@@ -92,10 +130,13 @@ class Inbox:
             match request:
                 case Cancel(target=target):
                     if control := self._controls.get(target):
-                        control.is_cancelled = True
+                        control.cancel()
                 case SetSampling(target=target, sampling=sampling):
                     if control := self._controls.get(target):
                         _change(control, sampling)
+                case Hold(target=target, num_steps=num_steps):
+                    if control := self._controls.get(target):
+                        control.hold(num_steps)
                 case _:
                     if isinstance(request, Generate):
                         self._controls[request.id] = Control(request.sampling)

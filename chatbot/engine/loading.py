@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ from chatbot.engine.precisions import quantisation, work_dtype
 from chatbot.engine.progress import Report, progress_bars
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.recording import TokenTexts
 from chatbot.errors import ModelError
 from chatbot.models.shape import LENGTH_FIELDS
 from chatbot.settings import Precision
@@ -54,6 +56,7 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     model: Any
     """The transformers model itself, for what changes it in place: adapters."""
     made_grammars: list[Grammars] = []
+    made_texts: list[TokenTexts] = []
 
     @property
     def has_adapters(self) -> bool:
@@ -80,6 +83,18 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
                 )
             )
         return self.made_grammars[0]
+
+    @property
+    def token_texts(self) -> TokenTexts:
+        """What each token says by itself; made when first asked for."""
+        if not self.made_texts:
+            tokenizer = self.found.tokenizer
+            encode = partial(tokenizer.encode, add_special_tokens=False)
+            decode = self.decode
+            if tokenizer.is_fast:  # the same with a tenth of the trip
+                decode = partial(tokenizer.backend_tokenizer.decode, skip_special_tokens=False)
+            self.made_texts.append(TokenTexts(decode, encode, self.special_tokens))
+        return self.made_texts[0]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of ``tokens``, spaces as they are."""

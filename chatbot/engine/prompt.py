@@ -97,6 +97,48 @@ class PromptBuilder:
                 opens = -1
         return Prompt(text=self._guard.restore(text), tokens=tokens, opens_thinking=opens > closes)
 
+    def build_begun(
+        self,
+        messages: Sequence[ChatMessage],
+        begun: Sequence[int],
+        tools: Sequence[ToolSchema] = (),
+    ) -> list[int] | None:
+        """The prompt to go on with an answer that begins with the very tokens that were drawn.
+
+        Cutting the text of an answer anew may give other tokens than those, and it is those
+        that the cache holds. The text counts all the same.
+
+        Args:
+            messages: the conversation; the last message is the answer so far.
+            begun: the tokens it begins with; what is behind them is cut anew.
+            tools: what the model may call.
+
+        Returns:
+            None where the answer is not what the tokens say; ``build`` makes the prompt then.
+
+        Raises:
+            ModelError: as ``build`` does.
+        """
+        special = self._tokenizer.all_special_ids
+        if not all(0 <= token < len(self._tokenizer) and token not in special for token in begun):
+            return None
+        shown, _ = self._shown(messages, tools)
+        text, content = self._render(shown, tools, True), messages[-1].content
+        written = self._decode(begun)
+        if not content.startswith(written) or self._guard.restore(shown[-1].content) != content:
+            return None
+        opening, _ = self._tokenise(text.removesuffix(shown[-1].content))
+        rest, _ = self._cut(self._guard.protect(content[len(written) :], "assistant"))
+        if self._decode([*begun, *rest]) != content:
+            return None
+        return [*opening, *begun, *rest]
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
     def count_tools(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> int:
         """How many tokens the tools take, which ``count`` counts to the first message.
 
@@ -234,8 +276,12 @@ class PromptBuilder:
 
     def _tokenise(self, text: str) -> tuple[list[int], list[int]]:
         """The tokens of rendered text, and where in it each of them starts."""
-        tokens = list(self._start)
-        starts = [-1] * len(tokens)
+        tokens, starts = self._cut(text)
+        return [*self._start, *tokens], [-1] * len(self._start) + starts
+
+    def _cut(self, text: str) -> tuple[list[int], list[int]]:
+        tokens: list[int] = []
+        starts: list[int] = []
         for position, piece in self._guard.pieces(text):
             ids, offsets = self._encode(piece)
             tokens.extend(ids)

@@ -1,16 +1,17 @@
 """What the engine can be asked, and what it answers. Imports no torch.
 
-Requests are carried out one after the other; ``Cancel`` and ``SetSampling`` alone overtake,
-and reach a running answer between two tokens.
+Requests are carried out one after the other; ``Cancel``, ``SetSampling`` and ``Hold`` alone
+overtake, and reach a running answer between two tokens.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from chatbot.errors import SettingError
 from chatbot.messages import FinishReason, Role, Statistics
 from chatbot.settings import Precision, Sampling
+from chatbot.tokens import TokenRecord
 from chatbot.worker.protocol import Event, Failed, Request
 
 ChatRole = Role | Literal["tool"]
@@ -199,8 +200,8 @@ class Render(Request, frozen=True, kw_only=True):
 class Generate(Request, frozen=True, kw_only=True):
     """Continue a conversation.
 
-    Answered by Delta, ThinkingDelta, SamplingApplied and the events of tool calls, then by
-    Generated.
+    Answered by Delta, ThinkingDelta, TokensRecorded, SamplingApplied and the events of tool calls,
+    then by Generated.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -222,6 +223,11 @@ class Generate(Request, frozen=True, kw_only=True):
     schema: str = ""
     """A JSON schema that the whole answer is held to; what is thought before it is not. Not
     together with ``tools``."""
+    num_alternatives: int = 0
+    """Likeliest tokens to record with each token; with 0 nothing is recorded."""
+    begun_tokens: tuple[int, ...] = ()
+    """With ``continue_last``: the tokens that the last message begins with, as they were drawn.
+    They are used where their text is the message's, so that the cache holds it already."""
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -235,6 +241,17 @@ class SetSampling(Request, frozen=True, kw_only=True):
 
     target: int
     sampling: Sampling
+
+
+class Hold(Request, frozen=True, kw_only=True):
+    """Hold the Generate request with this id between two tokens. Answered there by Held.
+
+    What is held can be cancelled, and given other settings.
+    """
+
+    target: int
+    num_steps: Annotated[int, msgspec.Meta(ge=0)] | None = 0
+    """Tokens to draw before it is held again; None lets it go on."""
 
 
 class Unload(Request, frozen=True, kw_only=True):
@@ -341,6 +358,16 @@ class ToolCallBroken(Event, frozen=True, kw_only=True):
     """One sentence: ``The call was cut off by the longest length of an answer.``"""
 
 
+class TokensRecorded(Event, frozen=True, kw_only=True):
+    """What the last tokens were drawn from. Comes a moment after their text, many at once."""
+
+    tokens: tuple[TokenRecord, ...]
+
+
+class Held(Event, frozen=True, kw_only=True):
+    """The answer waits before its next token, and all that was drawn so far has been told."""
+
+
 class SamplingApplied(Event, frozen=True, kw_only=True):
     """All tokens after this event are drawn with these settings."""
 
@@ -368,12 +395,16 @@ AnswerEvent = (
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
+    | TokensRecorded
+    | Held
     | SamplingApplied
     | Generated
 )
 """What a Generate request is answered by; ``Failed`` aside."""
 
-EngineRequest = Load | Prepare | Adapt | Count | Render | Generate | Cancel | SetSampling | Unload
+EngineRequest = (
+    Load | Prepare | Adapt | Count | Render | Generate | Cancel | SetSampling | Hold | Unload
+)
 EngineEvent = (
     LoadProgress
     | Loaded
@@ -386,6 +417,8 @@ EngineEvent = (
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
+    | TokensRecorded
+    | Held
     | SamplingApplied
     | Generated
     | Unloaded

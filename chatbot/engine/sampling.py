@@ -139,6 +139,9 @@ class Sampler:
         self._generator = torch.Generator(device)
         self._seed: int | None = None
         self._generator.seed()
+        self.drawn_from: tuple[Tensor, Tensor] | None = None
+        """What the last token was drawn from: ids, int64 [n], and their probabilities, float32
+        [n]; None where nothing was drawn and the likeliest was taken."""
 
     def draw(self, logits: Tensor, sampling: Sampling, allowed: Tensor | None = None) -> int:
         """The next token's id.
@@ -162,10 +165,13 @@ class Sampler:
         best, choice = scores.max(0)
         if not best.isfinite():  # NaN anywhere makes the maximum NaN
             raise overflow_error()
+        self.drawn_from = None
         if sampling.temperature > 0:
             self._reseed(sampling.seed)
             ids, kept = candidates(scores, sampling)
-            choice = ids[torch.multinomial(kept.softmax(0), 1, generator=self._generator)[0]]
+            probabilities = kept.softmax(0)
+            choice = ids[torch.multinomial(probabilities, 1, generator=self._generator)[0]]
+            self.drawn_from = ids, probabilities
         return int(choice)
 
     def adjusted(self, logits: Tensor, sampling: Sampling) -> Tensor:

@@ -13,9 +13,14 @@ from chatbot.engine.decode.lookup import PromptLookup
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.recording import Recorder
 from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
 from chatbot.settings import Sampling
+
+
+class Held:
+    """The user holds the answer before its next token."""
 
 
 class Guide(Protocol):
@@ -40,7 +45,8 @@ def write_tokens(
     end_tokens: Collection[int],
     guide: Guide | None = None,
     looks_up: bool = True,
-) -> Generator[int | Sampling, None, FinishReason]:
+    recorder: Recorder | None = None,
+) -> Generator[int | Sampling | Held, None, FinishReason]:
     """Continue ``prompt``.
 
     The cache must have been rewound to the prompt.
@@ -53,9 +59,11 @@ def write_tokens(
         end_tokens: after drawing one of these the answer is over.
         guide: asked before each token is drawn; with none, every token may come.
         looks_up: guess ahead from what stands in the context; see ``PromptLookup``.
+        recorder: is told what each token was drawn from, before it is yielded.
 
     Yields:
-        Each token, and each change of the settings before the first token drawn with it.
+        Each token, each change of the settings before the first token drawn with it, and
+        ``Held`` whenever the answer is about to be held; it goes on when it may.
 
     Returns:
         Why it ended.
@@ -76,10 +84,18 @@ def write_tokens(
             logits = reader.after(unread, most_left) if num_new else reader.start(unread)
         except Interrupted:
             return "cancelled"
+        if control.is_held:
+            yield Held()
+            control.wait()
+        if control.is_cancelled:
+            return "cancelled"
         if control.sampling is not sampling:
             sampling = control.sampling
             yield sampling
         token = _draw(sampler, logits, sampling, guide)
+        if recorder:
+            recorder.note(logits, token, sampler.drawn_from)
+        control.take_step()
         num_new += 1
         yield token
         if token in end_tokens:

@@ -16,12 +16,13 @@ from typing import TypeVar
 
 from chatbot.errors import StoreError
 from chatbot.messages import Message
-from chatbot.store import reading, writing
+from chatbot.store import reading, token_records, writing
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
 from chatbot.store.searching import search
 from chatbot.store.values import BrokenChat, ChatInfo, ImportReport, SearchHit, StoredChat
 from chatbot.terminal_text import clean_line
+from chatbot.tokens import TokenRecord
 
 ResultT = TypeVar("ResultT")
 
@@ -135,6 +136,11 @@ class ChatStore:
     async def load_end(self, chat_id: str, num_messages: int) -> tuple[Message, ...]:
         """The last messages of the branch that is shown, fast however long the chat is."""
         return await self.do(partial(reading.load_end, chat_id=chat_id, num_messages=num_messages))
+
+    async def load_tokens(self, chat_id: str, message_id: str) -> tuple[TokenRecord, ...]:
+        """What the tokens of an answer were drawn from; empty where it was not recorded."""
+        work = partial(token_records.load_tokens, chat_id=chat_id, message_id=message_id)
+        return await self.do(work)
 
     async def change_counter(self) -> int:
         """A number that differs after another program has changed something."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 from chatbot.errors import StoreError
 from chatbot.messages import Message
 from chatbot.store.database import MESSAGE_COLUMNS, Database, message_of
-from chatbot.store.values import ChatInfo, Deletion, StoredChat
+from chatbot.store.values import ChatInfo, Deletion, Rating, StoredChat
 from chatbot.terminal_text import clean_line
 
 INFO_COLUMNS: Final = (
@@ -112,7 +112,17 @@ def load_numbered(db: Database, number: int) -> StoredChat:
         pinned=tuple(pinned),
         deletions=tuple(Deletion(key, tuple(group)) for key, group in deletions.items()),
         written_elsewhere=tuple(written_elsewhere),
+        ratings=_ratings(db, number),
     )
+
+
+def _ratings(db: Database, number: int) -> dict[str, Rating]:
+    rows = db.query(
+        "SELECT messages.id, rating FROM ratings JOIN messages ON messages.number = "
+        "ratings.message WHERE messages.chat = ?",
+        (number,),
+    )
+    return {message_id: 1 if rating > 0 else -1 for message_id, rating in rows}
 
 
 def load_end(db: Database, chat_id: str, num_messages: int) -> tuple[Message, ...]:

@@ -26,6 +26,8 @@ _MESSAGES: Final = (
     "number, chat, id, parent, role, created_at, text, parts, making, owner, is_pinned, "
     "deletion, deleted_at"
 )
+_RECORDS: Final = "number, message, first, num_tokens, records"
+_RATINGS: Final = "message, rating, rated_at"
 _NUM_CHAT_COLUMNS: Final = 10
 _NUM_MESSAGE_COLUMNS: Final = 13
 
@@ -63,6 +65,7 @@ def salvage(damaged: Path, new: sqlite3.Connection) -> tuple[int, int]:
         "WHERE active_leaf IS NULL OR active_leaf NOT IN "
         "(SELECT id FROM messages WHERE chat = chats.number)"
     )
+    _salvage_beside(damaged, new, kept)
     new.execute("COMMIT")
     return len(known), len(kept)
 
@@ -81,6 +84,16 @@ def _read(damaged: Path) -> tuple[dict[int, Row], dict[int, Row]]:
         for found, table, columns in ((chats, "chats", _CHATS), (messages, "messages", _MESSAGES)):
             found.update((row[0], row) for row in _rows(old, table, columns))
     return chats, messages
+
+
+def _salvage_beside(damaged: Path, new: sqlite3.Connection, kept: set[int]) -> None:
+    """Copy what queries can read of the tables that belong to messages which are kept."""
+    with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as old:
+        for table, columns in (("token_records", _RECORDS), ("ratings", _RATINGS)):
+            for row in _rows(old, table, columns):
+                message = row[1] if table == "token_records" else row[0]
+                if message in kept:
+                    _insert(new, table, columns, row)
 
 
 def _is_chat(values: list[Value]) -> bool:
@@ -121,7 +134,8 @@ def _insert(new: sqlite3.Connection, table: str, columns: str, row: Row) -> bool
 
 def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
     """The rows that can be read, by rising number."""
-    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE number >= ? ORDER BY number"
+    key = columns.partition(",")[0]
+    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} >= ? ORDER BY {key}"
     at, step = 0, 1
     for _ in range(_MAX_JUMPS):
         try:

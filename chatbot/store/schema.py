@@ -7,10 +7,29 @@ and an entry in ``MIGRATIONS``; what is here for older versions is never touched
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 """Ranges of the characters of scripts that put no spaces between words."""
+
+_SINCE_2: Final = """
+-- What the tokens of an answer were drawn from. Apart from the messages, so that a chat is read
+-- as fast as without; while an answer is written, pieces are added to the end.
+CREATE TABLE token_records (
+    number INTEGER PRIMARY KEY,
+    message INTEGER NOT NULL REFERENCES messages (number) ON DELETE CASCADE,
+    first INTEGER NOT NULL,       -- tokens of the answer before these
+    num_tokens INTEGER NOT NULL,
+    records BLOB NOT NULL,        -- JSON, compressed
+    UNIQUE (message, first)
+) STRICT;
+
+CREATE TABLE ratings (
+    message INTEGER PRIMARY KEY REFERENCES messages (number) ON DELETE CASCADE,
+    rating INTEGER NOT NULL CHECK (rating IN (-1, 1)),
+    rated_at REAL NOT NULL
+) STRICT;
+"""
 
 SCHEMA: Final = f"""
 CREATE TABLE chats (
@@ -100,7 +119,7 @@ CREATE TRIGGER chat_renamed AFTER UPDATE OF title ON chats WHEN old.title <> new
         VALUES ('delete', old.number, old.title);
     INSERT INTO title_words (rowid, title) VALUES (new.number, new.title);
 END;
-"""
+{_SINCE_2}"""
 
-MIGRATIONS: Final[Mapping[int, str]] = {}
+MIGRATIONS: Final[Mapping[int, str]] = {1: _SINCE_2}
 """SQL that makes the next version out of the version that is the key."""

@@ -2,10 +2,14 @@
 
 import time
 import uuid
+from typing import Literal
 
 import msgspec
 
 from chatbot.messages import Message, Role
+
+Rating = Literal[-1, 1]
+"""What the user thinks of an answer: good or bad."""
 
 
 def new_id() -> str:
@@ -49,6 +53,8 @@ class StoredChat(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of the messages that must stay in the context window."""
     deletions: tuple[Deletion, ...] = ()
     """Oldest first."""
+    ratings: dict[str, Rating] = {}
+    """What the user thinks of answers, by their ids; 1 for good and -1 for bad."""
     written_elsewhere: tuple[str, ...] = ()
     """Ids of answers that another running program is writing at this moment."""
 

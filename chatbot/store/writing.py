@@ -2,11 +2,13 @@
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from chatbot.messages import Message
 from chatbot.store.database import Database, content_of
+from chatbot.store.token_records import append_tokens
 from chatbot.store.values import ChatInfo, StoredChat
+from chatbot.tokens import TokenRecord
 
 
 def put_message(
@@ -16,6 +18,7 @@ def put_message(
     *,
     is_being_written: bool = False,
     shows: bool = True,
+    records: Sequence[TokenRecord] = (),
 ) -> None:
     """Keep a message, or what has become of it since; makes the chat with its first message.
 
@@ -26,10 +29,13 @@ def put_message(
             as its finish reason, which becomes true when this program dies.
         is_being_written: this program goes on writing it.
         shows: the message becomes the end of the branch that is shown.
+        records: what its tokens were drawn from, as far as they are known; all of them.
     """
     with db.writing() as connection:
         number = _make_chat(connection, chat)
         _put(connection, number, message, db.owner if is_being_written else None)
+        if records:
+            append_tokens(connection, chat.id, message.id, records)
         connection.execute(
             "UPDATE chats SET updated_at = ?, deleted_at = NULL WHERE number = ?",
             (time.time(), number),
@@ -57,6 +63,7 @@ def save_chat(db: Database, chat: StoredChat) -> None:
             (number,),
         )
         _set_pinned(connection, number, chat.pinned, True)
+        _set_ratings(connection, number, chat.ratings)
         for deletion in chat.deletions:
             _mark_deleted(connection, number, deletion.message_ids, deletion.id)
 
@@ -98,6 +105,7 @@ def insert_chat(
         )
         numbers[message.id] = cursor.lastrowid
     _set_pinned(connection, number, chat.pinned, True)
+    _set_ratings(connection, number, chat.ratings)
 
 
 def show_branch(db: Database, chat_id: str, leaf_id: str | None) -> None:
@@ -143,6 +151,19 @@ def pin_message(db: Database, chat_id: str, message_id: str, is_pinned: bool) ->
     number = db.chat_number(chat_id)
     with db.writing() as connection:
         _set_pinned(connection, number, (message_id,), is_pinned)
+
+
+def rate_message(db: Database, chat_id: str, message_id: str, rating: int) -> None:
+    """Keep what the user thinks of an answer: 1 for good, -1 for bad, 0 for nothing."""
+    number = db.chat_number(chat_id)
+    with db.writing() as connection:
+        connection.execute(
+            "DELETE FROM ratings WHERE message = "
+            "(SELECT number FROM messages WHERE chat = ? AND id = ?)",
+            (number, message_id),
+        )
+        if rating:
+            _set_ratings(connection, number, {message_id: rating})
 
 
 def delete_chat(db: Database, chat_id: str) -> None:
@@ -272,6 +293,15 @@ def _set_pinned(
     connection.executemany(
         "UPDATE messages SET is_pinned = ? WHERE chat = ? AND id = ?",
         [(is_pinned, chat, message_id) for message_id in message_ids],
+    )
+
+
+def _set_ratings(connection: sqlite3.Connection, chat: int, ratings: Mapping[str, int]) -> None:
+    connection.executemany(
+        "INSERT INTO ratings (message, rating, rated_at) "
+        "SELECT number, ?, ? FROM messages WHERE chat = ? AND id = ? "
+        "ON CONFLICT (message) DO UPDATE SET rating = excluded.rating",
+        [(rating, time.time(), chat, message_id) for message_id, rating in ratings.items()],
     )
 
 

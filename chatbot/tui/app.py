@@ -7,6 +7,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -42,8 +43,10 @@ from chatbot.tui.turn_rendering import render_turn, show_path
 
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
+    from chatbot.tokens import TokenRecord
     from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
     from chatbot.tui.folder_list import FolderList
+    from chatbot.tui.lens_screen import Choice
     from chatbot.tui.tool_list import ToolList
 
 COUNT_DELAY = 0.3
@@ -71,6 +74,8 @@ class ChatApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("stop"),
         bind("interrupt"),
+        bind("hold", priority=True),
+        bind("step", priority=True),
         bind("toggle_sidebar", priority=True),
         bind("new_chat", priority=True),
         bind("chats", priority=True),
@@ -292,6 +297,46 @@ class ChatApp(App[int]):
         else:
             self.notify("Ctrl+Q ends the program.")
 
+    def action_hold(self) -> None:
+        """Hold the answer between two tokens, or let it go on."""
+        self._hold(None if self.manager.is_held else 0)
+
+    def action_step(self) -> None:
+        """Draw one more token, and hold there."""
+        self._hold(1)
+
+    def _hold(self, num_steps: int | None) -> None:
+        if self.manager.is_busy:
+            self.manager.hold(num_steps)
+        else:
+            self.notify("There is no answer being written that could be held.")
+
+    def open_lens(self, answer_id: str) -> None:
+        """Show an answer token by token; what is chosen there, the answer goes on with."""
+        self._look_through_lens(answer_id)
+
+    @work(group="lens", exclusive=True)
+    async def _look_through_lens(self, answer_id: str) -> None:
+        from chatbot.tui.lens_opening import make_lens
+
+        try:
+            screen = await make_lens(self.manager, answer_id)
+        except ChatbotError as error:
+            self.refuse(str(error))
+        else:
+            self.push_screen(screen, partial(self._go_another_way, answer_id))
+
+    def _go_another_way(self, answer_id: str, choice: "Choice | None") -> None:
+        if choice is not None:
+            self._branch(answer_id, choice)
+
+    @work(group="turn")
+    async def _branch(self, answer_id: str, choice: "Choice") -> None:
+        try:
+            await self.run_turn(self.manager.branch_from_token(answer_id, *choice))
+        except ChatbotError as error:
+            self.refuse(str(error))
+
     def action_toggle_sidebar(self) -> None:
         """Show or hide the settings."""
         self._sidebar.display = not self._sidebar.display
@@ -400,7 +445,8 @@ class ChatApp(App[int]):
         """Render a turn as it happens."""
         self._status.is_busy = True
         try:
-            await render_turn(events, self._chat, self._status, self.manager)
+            keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
+            await render_turn(events, self._chat, self._status, self.manager, keys)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
@@ -471,6 +517,10 @@ class ChatApp(App[int]):
     def show_sources(self, found: SourcesPart) -> None:
         """Show all that was found for an answer."""
         self._knowledge.open_sources(found)
+
+    def show_lens(self, answer_id: str, records: "Sequence[TokenRecord]") -> None:
+        """Show an answer token by token."""
+        self._look_through_lens(answer_id)
 
     def open_source(self, found: SourcesPart, index: int) -> None:
         """Show a source of an answer in its document."""

@@ -52,6 +52,7 @@ class ChatView(VerticalScroll, can_focus=False):
         self._variant_of: Callable[[str], str] = lambda _: ""
         self._left_out: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
+        self._rating_of: Callable[[str], int | None] = lambda _: None
         self._is_adding = False
 
     def on_mount(self) -> None:
@@ -63,6 +64,7 @@ class ChatView(VerticalScroll, can_focus=False):
         path: Sequence[Message],
         variant_of: Callable[[str], str],
         pinned: Collection[str] = (),
+        rating_of: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         """Show these messages in place of what is there.
 
@@ -70,11 +72,13 @@ class ChatView(VerticalScroll, can_focus=False):
             path: the messages from first to last.
             variant_of: gives, for a message's id, which variant it is (``2/3``), or nothing.
             pinned: ids of the messages that stay in the window.
+            rating_of: gives, for an answer's id, what the user thinks of it: 1 or -1.
         """
         self._earlier = list(path[:-PAGE])
         self._variant_of = variant_of
         self._left_out = frozenset()
         self._pinned = frozenset(pinned)
+        self._rating_of = rating_of
         views: list[Widget] = [self._view_of(message) for message in path[-PAGE:]]
         if self.query("MessageView:focus"):
             self.post_message(self.FocusLost())
@@ -88,7 +92,7 @@ class ChatView(VerticalScroll, can_focus=False):
         if message.role == "user":
             view: MessageView = QuestionView(message, variant)
         else:
-            view = AnswerView(message.id, message, variant)
+            view = AnswerView(message.id, message, variant, self._rating_of(message.id))
         view.set_class(message.id in self._left_out, "-left-out")
         view.set_class(message.id in self._pinned, "-pinned")
         return view

@@ -9,7 +9,9 @@ from typing import Final, Literal
 import msgspec
 from textual.binding import Binding, Keymap
 
-Place = Literal["everywhere", "prompt", "message", "passage", "knowledge", "models", "chats"]
+Place = Literal[
+    "everywhere", "prompt", "message", "lens", "passage", "knowledge", "models", "chats"
+]
 
 NUM_SOURCE_KEYS: Final = 9
 """Sources of an answer that have a key of their own."""
@@ -35,6 +37,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "editor": Key("ctrl+g", "write the message in your own editor", "prompt"),
     "stop": Key("escape", "stop the answer, keeping what there is", "everywhere"),
     "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
+    "hold": Key("f7", "hold the answer between two tokens, or let it go on", "everywhere"),
+    "step": Key("f8", "draw one more token, and hold there", "everywhere"),
     "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
     "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),
@@ -61,6 +65,9 @@ KEYS: Final[Mapping[str, Key]] = {
     "pin": Key("p", "keep in the window, or no longer", "message"),
     "delete": Key("delete", "delete it with all below; /undo brings it back", "message"),
     "fold": Key("x", "open or close thoughts and tool calls of an answer", "message"),
+    "lens": Key("t", "the answer token by token, with what else might have come", "message"),
+    "rate_good": Key("+", "a good answer, or no longer", "message"),
+    "rate_bad": Key("-", "a bad answer, or no longer", "message"),
     "sources": Key("s", "all that was found for an answer, with scores", "message"),
     **{
         f"source_{number}": Key(
@@ -68,6 +75,18 @@ KEYS: Final[Mapping[str, Key]] = {
         )
         for number in range(1, NUM_SOURCE_KEYS + 1)
     },
+    "lens_left": Key("left,h", "the token before", "lens"),
+    "lens_right": Key("right,l", "the next token", "lens"),
+    "lens_up": Key("up,k", "a line up, or the alternative above", "lens"),
+    "lens_down": Key("down,j", "a line down, or the alternative below", "lens"),
+    "lens_first": Key("home", "the first token", "lens"),
+    "lens_last": Key("end", "the last token", "lens"),
+    "lens_uncertain": Key("n", "the most uncertain token, then the next most", "lens"),
+    "lens_less_uncertain": Key("N", "back to a more uncertain token", "lens"),
+    "lens_branch": Key("enter", "to the alternatives; there: go on with this one", "lens"),
+    "lens_type": Key("i", "type what is to stand here, and go on with it", "lens"),
+    "lens_temperatures": Key("t", "what other temperatures would do at this token", "lens"),
+    "lens_marks": Key("m", "surprise as heights below the text", "lens"),
     "next_source": Key("right,n", "the next source", "passage"),
     "previous_source": Key("left,p", "the source before", "passage"),
     "copy_passage": Key("c", "copy the passage", "passage"),
@@ -107,6 +126,7 @@ PLACES: Final[Mapping[Place, str]] = {
     "everywhere": "Everywhere",
     "prompt": "While writing",
     "message": "On a message",
+    "lens": "In the token lens",
     "passage": "In a passage",
     "knowledge": "On the knowledge screen",
     "models": "On the model screen",

@@ -8,6 +8,7 @@ from typing import Protocol
 from chatbot.conversation.manager import ConversationManager
 from chatbot.errors import CommandError
 from chatbot.messages import SourcesPart
+from chatbot.store.values import Rating
 from chatbot.tui.chat_view import ChatView
 from chatbot.tui.message_views import AnswerView, MessageView
 
@@ -39,6 +40,10 @@ class Actor(Protocol):
 
     def open_source(self, found: SourcesPart, index: int) -> None:
         """Show a source of an answer in its document."""
+        ...
+
+    def open_lens(self, answer_id: str) -> object:
+        """Show an answer token by token."""
         ...
 
     async def draw_conversation(self) -> None:
@@ -86,6 +91,12 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
             app.manager.delete_message(view.message_id)
             await app.draw_conversation()
             app.tell("Deleted. /undo brings it back.")
+        case "lens":
+            app.open_lens(view.message_id)
+        case "rate_good":
+            _rate(app, view, 1)
+        case "rate_bad":
+            _rate(app, view, -1)
         case "sources":
             app.show_sources(_found(view))
         case _ if action.startswith("source_"):
@@ -111,6 +122,15 @@ def _found(view: MessageView) -> SourcesPart:
     if found is None:
         raise CommandError("Nothing was searched for this answer; F4 shows your folders.")
     return found
+
+
+def _rate(app: Actor, view: MessageView, rating: Rating) -> None:
+    """Rate an answer; the same rating once more takes it back."""
+    before = app.manager.conversation.rating(view.message_id)
+    now = None if rating == before else rating
+    app.manager.rate(view.message_id, now)
+    if isinstance(view, AnswerView):
+        view.show_rating(now)
 
 
 def _show_up_to_question(app: Actor, view: MessageView) -> None:

@@ -105,6 +105,9 @@ class AnswerView(MessageView):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("fold"),
+        bind("lens", "act('lens')"),
+        bind("rate_good", "act('rate_good')"),
+        bind("rate_bad", "act('rate_bad')"),
         bind("sources", "act('sources')"),
         *(
             bind(f"source_{number}", f"act('source_{number}')")
@@ -112,17 +115,25 @@ class AnswerView(MessageView):
         ),
     ]
 
-    def __init__(self, message_id: str, message: Message | None = None, variant: str = "") -> None:
+    def __init__(
+        self,
+        message_id: str,
+        message: Message | None = None,
+        variant: str = "",
+        rating: int | None = None,
+    ) -> None:
         """Show an answer.
 
         Args:
             message_id: its id, known before the answer is.
             message: the finished answer; None for one that is about to stream.
             variant: which of several variants it is, ``2/3``; empty when it is the only one.
+            rating: what the user thinks of it: 1, -1 or nothing.
         """
         super().__init__(message_id)
         self._message = message
         self._variant = variant
+        self._rating = rating
         self._changes: list[SettingChange] = []
         self._num_tokens = 0
         self._rest_until = 0.0
@@ -130,6 +141,8 @@ class AnswerView(MessageView):
         """What was found, while the answer is written."""
         self._found_words = ""
         """What the search came to, in the foot while the answer is written."""
+        self._held_words = ""
+        """That the answer is held, while it is."""
         self._sources: SourcesView | None = None
         self._body = AnswerBody(message)
         self._foot = Static("", markup=False, classes="message-foot")
@@ -170,8 +183,20 @@ class AnswerView(MessageView):
         self._found = found
         self._found_words = f"{words} · "
 
+    def show_rating(self, rating: int | None) -> None:
+        """Show what the user thinks of the answer."""
+        self._rating = rating
+        if self._message and self._message.making:
+            self._show_making(self._message.making)
+
+    def say_held(self, words: str) -> None:
+        """Say in the foot, until more of the answer comes, that it is held."""
+        self._held_words = words
+        self.say(words)
+
     def append(self, text: str, num_tokens: int) -> None:
         """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
+        self._held_words = ""
         self._body.append(text)
         self._num_tokens = num_tokens
 
@@ -239,7 +264,8 @@ class AnswerView(MessageView):
             return
         if await self._body.draw(self._changes):
             thinking = "thinking · " if self._body.is_thinking else ""
-            self.say(f"{self._found_words}{thinking}{self._num_tokens} tokens")
+            counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
+            self.say(self._held_words or counted)
             self.call_after_refresh(self._rest, started)
 
     def _rest(self, started: float) -> None:
@@ -267,6 +293,10 @@ class AnswerView(MessageView):
         facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
         if made.num_controls_removed:
             facts.append(f"{made.num_controls_removed} control sequences removed")
+        self.set_class(self._rating == 1, "-good")
+        self.set_class(self._rating == -1, "-bad")
+        if self._rating:
+            facts.insert(0, "✓ good" if self._rating > 0 else "✗ bad")
         line = " · ".join(facts)
         if self._variant:
             line = f"‹ {self._variant} ›  {line}"

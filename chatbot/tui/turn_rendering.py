@@ -9,6 +9,7 @@ from functools import partial
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tree import Conversation
 from chatbot.events import (
+    AnswerHeld,
     PromptBuilt,
     SearchStarted,
     SettingChanged,
@@ -35,8 +36,16 @@ async def render_turn(
     chat: ChatView,
     status: StatusLine,
     manager: ConversationManager,
+    keys_when_held: str = "",
 ) -> None:
     """Show a turn as it happens.
+
+    Args:
+        events: the turn.
+        chat: where the messages are.
+        status: the line that counts tokens.
+        manager: the conversation.
+        keys_when_held: what can be done about an answer that is held.
 
     Raises:
         ChatbotError: the turn could not be begun.
@@ -81,6 +90,8 @@ async def render_turn(
                 view.end_call(result)
             case SettingChanged(change=change) if view:
                 view.mark(change)
+            case AnswerHeld(num_tokens=num_tokens) if view:
+                view.say_held(f"held after {num_tokens:,} tokens · {keys_when_held}")
             case SupportFound() if view:
                 view.say("its sentences were held against the sources")
             case TurnFinished(answer=answer) if view:
@@ -91,7 +102,8 @@ async def render_turn(
 
 async def show_path(chat: ChatView, conversation: Conversation, path: Sequence[Message]) -> None:
     """Show a branch, or the beginning of one, in place of what is there."""
-    await chat.show_path(path, partial(variant_of, conversation), conversation.pinned)
+    variant = partial(variant_of, conversation)
+    await chat.show_path(path, variant, conversation.pinned, conversation.rating)
 
 
 def variant_of(conversation: Conversation, message_id: str) -> str:

@@ -12,10 +12,12 @@ from chatbot.engine.protocol import (
     Counted,
     Delta,
     Generated,
+    Held,
     ModelInfo,
     Rendered,
     SamplingApplied,
     ThinkingDelta,
+    TokensRecorded,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
@@ -31,6 +33,8 @@ Step = (
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
+    | TokensRecorded
+    | Held
     | ChatbotError
     | asyncio.Event
     | Callable[[], None]
@@ -88,6 +92,7 @@ class FakeEngine:
         """Names of the tools that each answer was given."""
         self.schemas: list[str] = []
         self.continued: list[bool] = []
+        self.begun_tokens: list[tuple[int, ...]] = []
         self.context_length = context_length
         self.missing: set[str] = set()
         """Models that cannot be loaded."""
@@ -150,7 +155,10 @@ class FakeEngine:
         tools: Sequence[ToolSchema] = (),
         mask_calls: bool = True,
         schema: str = "",
+        num_alternatives: int = 0,
+        begun_tokens: Sequence[int] = (),
     ) -> "FakeGeneration":
+        self.begun_tokens.append(tuple(begun_tokens))
         self.prompts.append(tuple(messages))
         self.tools.append(tuple(tool.name for tool in tools))
         self.schemas.append(schema)
@@ -179,6 +187,7 @@ class FakeGeneration:
         """Whether it is at a gate."""
         self._script = script
         self._applied: list[Sampling] = []
+        self.holds: list[int | None] = []
         self._wake = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
@@ -203,7 +212,9 @@ class FakeGeneration:
             elif isinstance(step, ToolCallReady):
                 reason = "tool_calls"
                 yield step
-            elif isinstance(step, ThinkingDelta | ToolCallStarted | ToolCallBroken):
+            elif isinstance(
+                step, ThinkingDelta | ToolCallStarted | ToolCallBroken | TokensRecorded | Held
+            ):
                 yield step
         yield Generated(request_id=1, finish_reason=reason, statistics=STATISTICS)
 
@@ -222,3 +233,6 @@ class FakeGeneration:
 
     def set_sampling(self, sampling: Sampling) -> None:
         self._applied.append(sampling)
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        self.holds.append(num_steps)

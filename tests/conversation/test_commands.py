@@ -1,19 +1,22 @@
 """Each slash command, as a face of the program would run it."""
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
 from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.lens import NUM_PLACES, lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
+from chatbot.engine.protocol import TokensRecorded
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent
 from chatbot.messages import SourcesPart
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
+from chatbot.tokens import Alternative, TokenRecord
 from tests.conversation.building import all_of, make_manager, with_settings
 from tests.conversation.fake_engine import FakeEngine
 
@@ -50,6 +53,9 @@ class FakeFace:
 
     def show_settings(self) -> None:
         self.calls.append("show_settings")
+
+    def show_lens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:
+        self.calls.append(f"lens {len(records)}")
 
     def show_sources(self, found: SourcesPart) -> None:
         self.notes.append(sources_table(found))
@@ -283,3 +289,40 @@ async def test_shown_settings_cannot_break_the_list() -> None:
     await run_command(face, "/set")
     assert len(face.notes[0].splitlines()) == 2 + len(SPECS)
     assert is_safe(face.notes[0])
+
+
+async def test_lens_shows_tokens_and_goes_another_way() -> None:
+    others = (Alternative(1, " is|`", 0.5, 0.75), Alternative(2, " was", 0.25, 0.0))
+    records = (
+        TokenRecord(9, "It", "text", 0.9, 1.0, 1, 1, 0.5, 0.0, others),
+        TokenRecord(1, " is|`", "text", 0.5, 0.75, 1, 1, 1.5, 0.8, others),
+    )
+    engine = FakeEngine("It", " is|`", TokensRecorded(request_id=1, tokens=records))
+    face = FakeFace(make_manager(engine))
+    with pytest.raises(CommandError, match="no answer"):
+        await run_command(face, "/lens")
+    await all_of(face.manager.reply("What?"))
+    await run_command(face, "/lens")
+    assert face.calls == ["lens 2"]
+    await run_command(face, "/lens 2")
+    assert "| ● `␣is¦ˋ` | 50.0% | 75.0% | ▲ ×1.50 |" in face.notes[-1]
+    assert "| `␣was` | 25.0% | 0.0% | ✂ cut |" in face.notes[-1]
+    for wrong in ("/lens 0", "/lens 3", "/lens two"):
+        with pytest.raises(CommandError):
+            await run_command(face, wrong)
+    engine.rounds.append((" long ago",))
+    await run_command(face, "/lens 2 was")
+    answer = face.manager.conversation.last("assistant")
+    assert answer is not None
+    assert answer.text == "It was long ago"
+    assert engine.begun_tokens[-1] == (9, 2)
+
+
+def test_the_table_of_a_lens_begins_with_the_most_uncertain_place() -> None:
+    records = [
+        TokenRecord(n, f" w{n}", "text", 0.5, 0.5, 1, 1, float(n), 0.5, ()) for n in range(1, 15)
+    ]
+    lines = lens_table(records).splitlines()
+    assert lines[0].startswith("14 tokens, perplexity 2.00, 7.50 bit a token.")
+    assert lines[4].startswith("| 14 | `␣w14` | 50.0% | 14.00 bit |")
+    assert len(lines) == 4 + NUM_PLACES

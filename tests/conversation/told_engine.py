@@ -12,11 +12,13 @@ from chatbot.engine.protocol import (
     Generated,
     ModelInfo,
     Rendered,
+    TokensRecorded,
     ToolSchema,
 )
 from chatbot.errors import WorkerError
 from chatbot.messages import FinishReason, Statistics
 from chatbot.settings import Precision, Sampling
+from chatbot.tokens import TokenRecord
 
 INFO = ModelInfo(
     name="fake",
@@ -44,6 +46,8 @@ class FakeGeneration:
             if piece == "<dies>":
                 raise WorkerError("The engine died; send your message again.")
             yield Delta(request_id=1, text=piece, num_tokens=number)
+            record = TokenRecord(number, piece, "text", 0.5, 0.75, 1, 1, 1.0, 0.5)
+            yield TokensRecorded(request_id=1, tokens=(record,))
         reason: FinishReason = "cancelled" if self._is_cancelled else self._reason
         statistics = Statistics(
             num_prompt_tokens=10,
@@ -58,6 +62,9 @@ class FakeGeneration:
         self._is_cancelled = True
 
     def set_sampling(self, sampling: Sampling) -> None:
+        pass
+
+    def hold(self, num_steps: int | None = 0) -> None:
         pass
 
 
@@ -110,6 +117,8 @@ class FakeEngine:
         tools: Sequence[ToolSchema] = (),
         mask_calls: bool = True,
         schema: str = "",
+        num_alternatives: int = 0,
+        begun_tokens: Sequence[int] = (),
     ) -> FakeGeneration:
         self.asked.append((tuple(messages), continue_last))
         return FakeGeneration(self._answer(messages), self._seconds, self.reason)

@@ -16,9 +16,12 @@ from chatbot.messages import Message
 from chatbot.store import reading
 from chatbot.store.database import Database
 from chatbot.store.searching import search
+from chatbot.store.token_records import load_tokens
 from tests.store.kill_child import NUM_IMPORTED
 
 REPOSITORY = Path(__file__).parent.parent.parent
+LONGEST_PIECE = 40
+"""Characters of one piece of the answers."""
 LOST_SECONDS = 0.5
 """How much of the end of an answer may be lost."""
 
@@ -68,6 +71,10 @@ class Ledger:
         assert message.making is not None
         assert message.making.finish_reason in ("interrupted", "stop")
         length = len(message.text)
+        # What its tokens were drawn from is there as well, but perhaps for the last one.
+        recorded = "".join(r.text for r in load_tokens(db, chat, key))
+        assert message.text.startswith(recorded)
+        assert length - len(recorded) <= LONGEST_PIECE
         due = max((n for at, n in progress if at <= killed_at - LOST_SECONDS), default=0)
         assert length >= due, f"{length} of {due} characters that were due are there"
         lost = [at for at, n in progress if n > length]

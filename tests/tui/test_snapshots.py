@@ -200,3 +200,11 @@ def test_knowledge_query(compare: Any, told: Any) -> None:
 
 def test_knowledge_map(compare: Any, told: Any) -> None:
     assert compare(in_turn("f4 f5", shows("themes"), shows("# Settings")), **told)
+
+
+def test_lens(compare: Any) -> None:
+    assert compare(in_turn("ask", "ctrl+t t", shows("by the model"), "n n enter"))
+
+
+def test_lens_temperatures(compare: Any) -> None:
+    assert compare(in_turn("ask", "ctrl+t t", shows("by the model"), "n t m"))

@@ -6,7 +6,7 @@ A face of the program (TUI, plain text) passes in what the user typed and itself
 
 from typing import Final
 
-from chatbot.conversation.commands import chats, exchange, knowledge, setting, tools
+from chatbot.conversation.commands import chats, exchange, knowledge, lens, setting, tools
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.setting import use_prompt
@@ -55,6 +55,7 @@ COMMANDS: Final = {
         *knowledge.COMMANDS,
         *tools.COMMANDS,
         *exchange.INSIGHT_COMMANDS,
+        *lens.COMMANDS,
         *chats.FILE_COMMANDS,
         Command("quit", "", "ends the program.", _quit),
     )

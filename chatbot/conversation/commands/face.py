@@ -3,7 +3,7 @@
 Knows no widget and no terminal.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.events import TurnEvent
 from chatbot.messages import SourcesPart
+from chatbot.tokens import TokenRecord
 
 
 class Face(Protocol):
@@ -72,6 +73,10 @@ class Face(Protocol):
 
     def show_sources(self, found: SourcesPart) -> None:
         """Show all that was looked at for an answer, and why each passage ranks as it does."""
+        ...
+
+    def show_lens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:
+        """Show an answer token by token, with what else might have come."""
         ...
 
     def set_theme(self, name: str) -> None:

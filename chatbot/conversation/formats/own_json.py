@@ -9,7 +9,7 @@ import msgspec
 
 from chatbot.conversation.formats.cleaning import checked_chat, content_id
 from chatbot.messages import Message
-from chatbot.store.values import ChatInfo, StoredChat
+from chatbot.store.values import ChatInfo, Rating, StoredChat
 
 FORMAT: Final = "chatbot-conversation"
 
@@ -24,6 +24,7 @@ class _Saved(msgspec.Struct, kw_only=True, tag_field="format", tag=FORMAT, omit_
     is_pinned: bool = False
     active_leaf: str | None
     pinned: tuple[str, ...] = ()
+    ratings: dict[str, Rating] = {}
     messages: tuple[Message, ...]
 
 
@@ -46,6 +47,7 @@ def to_json(chat: StoredChat, *, pretty: bool = False) -> bytes:
         is_pinned=info.is_pinned,
         active_leaf=chat.active_leaf,
         pinned=tuple(key for key in chat.pinned if key not in gone),
+        ratings={key: rating for key, rating in chat.ratings.items() if key not in gone},
         messages=tuple(message for message in chat.messages if message.id not in gone),
     )
     encoded = msgspec.json.encode(saved)
@@ -81,4 +83,9 @@ def chat_of(raw: bytes) -> StoredChat:
         leaf,
         saved.pinned,
     )
-    return chat if leaf is not None else msgspec.structs.replace(chat, active_leaf=None)
+    known = {message.id for message in chat.messages}
+    return msgspec.structs.replace(
+        chat,
+        active_leaf=chat.active_leaf if leaf is not None else None,
+        ratings={key: rating for key, rating in saved.ratings.items() if key in known},
+    )

@@ -1,0 +1,56 @@
+"""What was drawn, token by token, and what else might have been.
+
+Values only: nothing here is computed, stored or shown by this module.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Region = Literal["text", "thinking", "call"]
+"""What a token is part of: what is shown as the answer, what is thought, a call of a tool."""
+
+NO_TOKEN = -1
+"""Stands for text that the user typed in place of a token; how it was cut is not known."""
+
+
+class Alternative(msgspec.Struct, frozen=True, array_like=True):
+    """A token that might have come, whether it did or not."""
+
+    token: int
+    """Its id."""
+    text: str
+    """The token alone, or its name where it has no text; half a character is U+FFFD."""
+    before: float
+    """Its probability by the model alone, 0 to 1."""
+    after: float
+    """Its probability after the sampling settings, as it was drawn; 0: they cut it."""
+    is_special: bool = False
+    """It stands for no text: it ends the answer, or means something to the model alone."""
+
+
+class TokenRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A token of an answer, and what it was drawn from."""
+
+    token: int
+    """Its id, or ``NO_TOKEN``."""
+    text: str
+    """What became complete with it, raw as the model wrote it; empty for a token that ends
+    nothing, as the first half of a character."""
+    region: Region
+    before: float
+    """Its probability by the model alone, 0 to 1."""
+    after: float
+    """Its probability after the sampling settings."""
+    rank_before: int
+    """1: by the model alone nothing was likelier."""
+    rank_after: int
+    """1: after the sampling settings nothing was likelier."""
+    entropy_before: float
+    """How uncertain the model was, in bits, over the whole vocabulary."""
+    entropy_after: float
+    """The same after the sampling settings; 0: they left one token."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The likeliest tokens before and after the settings, and this one; likeliest first."""
+    is_users: bool = False
+    """The user put it there in place of what was drawn."""
