@@ -43,6 +43,7 @@ def test_events_of_an_answer(loaded: LoadedModel) -> None:
     assert statistics.num_prompt_tokens == len(loaded.prompts.build(QUESTION).tokens)
     assert statistics.first_token_seconds > 0
     assert statistics.decode_seconds > 0
+    assert statistics.decoder == "fused"
 
 
 def test_a_cancelled_answer_has_its_statistics(loaded: LoadedModel) -> None:
