@@ -1,0 +1,69 @@
+"""/tools and /tool, on a tool box of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from chatbot.conversation.commands import run_command
+from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.tools import Tools
+from chatbot.errors import CommandError, ToolError
+from chatbot.tools.settings import ToolSettings
+from tests.conversation.building import SavedSettings, with_settings
+from tests.conversation.fake_engine import FakeEngine
+from tests.conversation.test_commands import FakeFace
+from tests.tools.boxes import RecordingBox
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> FakeFace:
+    tools = Tools(lambda: RecordingBox(tmp_path, ToolSettings()))
+    manager = ConversationManager(FakeEngine(), with_settings(), SavedSettings(), tools=tools)
+    return FakeFace(manager)
+
+
+def state_of(face: FakeFace, name: str) -> tuple[bool, str]:
+    assert face.manager.tools is not None
+    info = next(i for i in face.manager.tools.box.tools if i.definition.name == name)
+    return info.is_on, info.policy
+
+
+async def test_tools_are_listed_with_their_state(face: FakeFace) -> None:
+    await run_command(face, "/tools")
+    assert "- ☑ `calculate` Work out an arithmetic expression. *allow*" in face.notes[0]
+    assert "- ☐ `get_weather`" in face.notes[0]
+    assert "network · ask" in face.notes[0]
+    assert "**MCP servers**" in face.notes[0]
+
+
+async def test_tools_are_switched_and_ruled(face: FakeFace) -> None:
+    await run_command(face, "/tools on get_weather")
+    assert state_of(face, "get_weather") == (True, "ask")
+    await run_command(face, "/tools deny get_weather")
+    assert state_of(face, "get_weather") == (True, "deny")
+    await run_command(face, "/tools off get_weather")
+    assert state_of(face, "get_weather") == (False, "deny")
+
+
+async def test_what_tools_does_not_take(face: FakeFace) -> None:
+    for line in ("/tools on", "/tools maybe calculate"):
+        with pytest.raises(CommandError, match="on NAME, off NAME"):
+            await run_command(face, line)
+    with pytest.raises(ToolError, match="There is no tool called nothing"):
+        await run_command(face, "/tools on nothing")
+
+
+async def test_refresh_finds_the_users_own(face: FakeFace) -> None:
+    await run_command(face, "/tools")
+    assert "count_words" not in face.notes[-1]
+    await run_command(face, "/tools refresh")
+    assert "`count_words` Count words." in face.notes[-1]
+
+
+async def test_a_tool_by_hand(face: FakeFace) -> None:
+    await run_command(face, "/tool calculate 2+2")
+    assert "\n4\n" in face.notes[0]
+    with pytest.raises(CommandError, match="Name a tool"):
+        await run_command(face, "/tool")
+    with pytest.raises(ToolError, match="There is no tool called nothing"):
+        await run_command(face, "/tool nothing 1")
