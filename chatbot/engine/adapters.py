@@ -147,7 +147,7 @@ def _find(loaded: LoadedModel, use: AdapterUse) -> _Found:
 
 def _check_base(loaded: LoadedModel, name: str, base: str) -> None:
     """Refuse an adapter that names another model of the hub as its base."""
-    own = _hub_id(loaded.found.name) or str(loaded.found.config._name_or_path or "")
+    own = _hub_id(loaded.found.name) or loaded.found.own_name
     if _is_hub_id(base) and _is_hub_id(own) and base.lower() != own.lower():
         raise ModelError(f"The adapter {name} was made for {base}, not for {own}.")
 

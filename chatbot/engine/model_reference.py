@@ -21,6 +21,7 @@ from chatbot.errors import ChatbotError, ModelError
 from chatbot.models import hub
 from chatbot.models.library_errors import first_sentence
 from chatbot.models.references import resolve
+from chatbot.models.shape import LAYER_FIELDS
 from chatbot.weights import EmbeddedWeights
 
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -36,6 +37,8 @@ class FoundModel(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: Any
     chat_format: ChatFormat | None = None
     """How a conversation is written for it, where its tokenizer brings no template."""
+    own_name: str = ""
+    """What its configuration calls it; a hub id as a rule."""
     allows_code: bool = False
     """Whether the user allowed it to run program code of its own."""
 
@@ -67,6 +70,7 @@ def find_model(reference: str, report: Report, *, allows_code: bool = False) -> 
         config=config,
         tokenizer=tokenizer,
         chat_format=None if tokenizer.chat_template else format_of(reference, own_name),
+        own_name=own_name,
         allows_code=allows_code,
     )
 
@@ -115,6 +119,7 @@ def _check_weights(folder: Path, name: str) -> None:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{name} is not a model: it has no config.json.")
     files = _weight_files(folder, name)
+    num_tensors = 0
     if not files:
         if any(next(folder.glob(pattern), None) for pattern in _PICKLES):
             raise ModelError(
@@ -124,8 +129,8 @@ def _check_weights(folder: Path, name: str) -> None:
         raise ModelError(f"{name} has no weights: there is no .safetensors file in it.")
     for file in files:
         try:
-            with safe_open(file, framework="pt"):
-                pass  # opening checks the header against the file's size
+            with safe_open(file, framework="pt") as opened:  # checks the header's claims
+                num_tensors += len(opened.keys())
         except FileNotFoundError:
             raise ModelError(f"{name} is incomplete: {file.name} is missing.") from None
         except SafetensorError as error:
@@ -133,6 +138,25 @@ def _check_weights(folder: Path, name: str) -> None:
                 f"{name} is damaged: {file.name} cannot be read ({first_sentence(error)}); "
                 "fetch it again."
             ) from error
+
+    _check_layers(folder, name, num_tensors)
+
+
+def _check_layers(folder: Path, name: str, num_tensors: int) -> None:
+    """Refuse a configuration with more layers than there are weights: each would be built.
+
+    Raises:
+        ModelError: the configuration cannot be right.
+    """
+    content = _read_json(folder / "config.json", name)
+    for table in (content, content.get("text_config")):
+        for field in LAYER_FIELDS:
+            value = table.get(field) if isinstance(table, dict) else None
+            if isinstance(value, int) and value > num_tensors:
+                raise ModelError(
+                    f"{name} is damaged: its configuration claims an absurd number of layers, "
+                    f"{value:,}."
+                )
 
 
 def _weight_files(folder: Path, name: str) -> list[Path]:

@@ -20,6 +20,9 @@ LENGTH_FIELDS: Final = (
 )
 """Under one of these names a configuration says how long a sequence may be."""
 
+LAYER_FIELDS: Final = ("num_hidden_layers", "n_layer", "num_layers")
+"""Under one of these names it says how many layers there are."""
+
 _GEMMA3_PATTERN: Final = 6
 """Every so manieth layer of Gemma 3 sees all tokens, where the configuration says nothing."""
 
@@ -63,7 +66,7 @@ class TextConfig:
         self.content: Mapping[str, Any] = inner if isinstance(inner, Mapping) else content
         self.family = str(self.content.get("model_type") or content.get("model_type") or "")
         self.hidden_size = self.number("hidden_size", "n_embd", "d_model")
-        self.num_layers = self.number("num_hidden_layers", "n_layer", "num_layers")
+        self.num_layers = self.number(*LAYER_FIELDS)
         self.num_heads = self.number("num_attention_heads", "n_head", "num_heads")
         self.vocab_size = self.number("vocab_size")
         self.num_kv_heads = self._num_kv_heads()

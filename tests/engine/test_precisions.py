@@ -125,7 +125,8 @@ def test_quantised_weights_are_smaller_and_write_nearly_the_same(
     saved = whole.info.weight_bytes - small.info.weight_bytes
     assert saved == pytest.approx(shape.num_quantised * (16 - bits) / 8, rel=0.15)
     expected, got = whole.cached.read([5, 6, 7]).float(), small.cached.read([5, 6, 7]).float()
-    assert torch.nn.functional.cosine_similarity(expected, got, dim=0) > 0.9
+    likeness = torch.nn.functional.cosine_similarity(expected, got, dim=0)
+    assert likeness > (0.9 if bits == 8 else 0.7)
 
 
 def test_tied_weights_are_measured_once(tmp_path: Path) -> None:
