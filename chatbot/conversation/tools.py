@@ -53,6 +53,10 @@ class Tools:
         if self._box is None:
             self._box = self._make()
             self._box.on_change(self._tell)
+            if self._only is not None:
+                # Those that are built in need not wait until the others are listed.
+                known = {info.definition.name for info in self._box.tools}
+                self._box.use_only(known & set(self._only))
         return self._box
 
     def on_change(self, watcher: Callable[[], None]) -> None:
@@ -81,10 +85,6 @@ class Tools:
             await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
-        if self._only is not None:
-            # Built-in ones need not wait for a server that is slow.
-            known = {info.definition.name for info in self.box.tools}
-            self.box.use_only(known & set(self._only))
         await self.box.refresh()
         if self._only is not None:
             try:

@@ -86,7 +86,8 @@ class TextStretch:
         if self._stream:
             await self._stream.stop()
             self._stream = None
-        await self.markdown.update(marked)
+        if self.markdown.is_attached:
+            await self.markdown.update(marked)
 
     async def close(self, changes: Sequence[SettingChange]) -> None:
         """Nothing is added any more."""
@@ -103,13 +104,13 @@ class AnswerBody(Vertical):
             message: the finished answer; None for one that is about to stream.
         """
         super().__init__()
-        self._message = message
-        self._pieces: list[TextStretch | ThinkingView | ToolCard] = []
+        self._pieces: list[TextStretch | ThinkingView | ToolCard] = (
+            self._make_pieces(message) if message else [TextStretch(0)]
+        )
         self._length = 0
         """Of the text so far, in characters."""
 
     def compose(self) -> ComposeResult:
-        self._pieces = self._make_pieces(self._message) if self._message else [TextStretch(0)]
         yield from map(_widget_of, self._pieces)
 
     def _make_pieces(self, message: Message) -> "list[TextStretch | ThinkingView | ToolCard]":
@@ -203,6 +204,8 @@ class AnswerBody(Vertical):
         for stretch in stretches:
             await stretch.end("")
         self._pieces = self._make_pieces(message)
+        if not self.is_attached:
+            return
         async with self.batch():
             await self.remove_children()
             await self.mount_all(map(_widget_of, self._pieces))
@@ -221,6 +224,8 @@ class AnswerBody(Vertical):
         if isinstance(last, ThinkingView):
             last.end()
         self._pieces.append(piece)
+        if not self.is_attached:
+            return  # the user looks at another chat by now
         mounting = self.mount(_widget_of(piece))
         if isinstance(piece, TextStretch):
             piece.mounting = mounting
