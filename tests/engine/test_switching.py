@@ -74,4 +74,6 @@ def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> Non
         num_tokens = last["statistics"]["num_prompt_tokens"]
         need = memory_need(SHAPE, precision, num_tokens)
         assert need.cache == cache_bytes(SHAPE, precision, num_tokens)
-        assert resident(own_engine) == pytest.approx(need.total, rel=0.10), precision
+        # Weights in bf16 are mapped from their file: they count as shared, and as resident.
+        whole = psutil.Process(own_engine.process.pid).memory_info().rss
+        assert whole == pytest.approx(need.total, rel=0.10), precision
