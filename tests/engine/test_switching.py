@@ -60,6 +60,7 @@ def test_ten_switches_leave_no_memory_behind(own_engine: RunningEngine) -> None:
     assert max(sizes) <= 1.05 * before, (before, sizes)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> None:
     """Tensors are held against weights, and the whole process against the whole estimate."""
     for precision in ("bf16", "fp32"):
