@@ -164,7 +164,7 @@ def _quantised(found: dict[str, Any]) -> Check:
         remedy = f"{Path(sys.executable).name} -m pip install --upgrade bitsandbytes"
         return Check("8-bit and 4-bit", "note", version, remedy)
     failed = {bits: why for bits, why in found.get("quantised", {}).items() if why}
-    on_gpu = any(device["kind"] == "cuda" for device in found["devices"])
+    on_gpu = any(device.get("kind") == "cuda" for device in found["devices"])
     where = "on the GPU" if on_gpu else "on the CPU"
     if failed:
         reason = clean_line(next(iter(failed.values())), 200)

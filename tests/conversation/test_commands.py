@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
@@ -10,7 +11,8 @@ from chatbot.conversation.commands.knowledge import sources_table
 from chatbot.conversation.commands.lens import NUM_PLACES, lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
-from chatbot.engine.protocol import TokensRecorded
+from chatbot.engine.client import EngineStatus
+from chatbot.engine.protocol import AdapterInfo, AdapterUse, ModelInfo, TokensRecorded
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent
 from chatbot.messages import SourcesPart
@@ -122,6 +124,66 @@ async def test_model_loads_another(face: FakeFace) -> None:
     await run_command(face, "/model org/other model")
     assert face.manager.settings.model == "org/other model"
     assert face.calls == ["show_settings", "load_model"]
+
+
+class AdaptingEngine(FakeEngine):
+    """Takes adapters, and remembers what it is made to load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adapters: tuple[AdapterUse, ...] = ()
+        self.forced: list[str] = []
+
+    def force(self, model: str) -> None:
+        self.forced.append(model)
+
+    async def use_adapters(self, adapters: tuple[AdapterUse, ...]) -> ModelInfo:
+        self.adapters = adapters
+        infos = tuple(
+            AdapterInfo(
+                path=use.path,
+                name=use.path.rsplit("/", 1)[-1],
+                weight=use.weight,
+                rank=4,
+                num_parameters=100,
+            )
+            for use in adapters
+        )
+        info = await self.ensure_loaded("smollm2-135m", "fp32")
+        info = msgspec.structs.replace(info, adapters=infos)
+        self.status = EngineStatus(state="ready", info=info)
+        return info
+
+
+async def test_model_is_loaded_by_force(face: FakeFace) -> None:
+    engine = AdaptingEngine()
+    face = FakeFace(make_manager(engine))
+    await run_command(face, "/model org/large --force")
+    assert engine.forced == ["org/large"]
+    assert face.manager.settings.model == "org/large"
+    await run_command(face, "/model org/large --force")
+    assert face.calls[-3:] == ["load_model", "show_settings", "load_model"]
+
+
+async def test_adapters_come_and_go() -> None:
+    engine = AdaptingEngine()
+    face = FakeFace(make_manager(engine))
+    await run_command(face, "/adapter ~/pirate")
+    await run_command(face, "/adapter ~/poet=0.5")
+    assert [(use.path, use.weight) for use in engine.adapters] == [("~/pirate", 1), ("~/poet", 0.5)]
+    assert face.notes[-1] == "Adapters from the next answer on: pirate, poet x0.5."
+    await run_command(face, "/adapter")
+    assert "`~/poet` · weight 0.5 · rank 4" in face.notes[-1]
+    await run_command(face, "/model")
+    assert "adapter pirate · adapter poet x0.5" in face.notes[-1]
+    await run_command(face, "/adapter remove pirate")
+    assert [use.path for use in engine.adapters] == ["~/poet"]
+    with pytest.raises(CommandError, match="no adapter 'pirate'"):
+        await run_command(face, "/adapter remove pirate")
+    with pytest.raises(SettingError, match="must be a number"):
+        await run_command(face, "/adapter ~/poet=much")
+    await run_command(face, "/adapter remove")
+    assert engine.adapters == ()
 
 
 async def test_system(face: FakeFace) -> None:

@@ -60,6 +60,7 @@ def test_ten_switches_leave_no_memory_behind(own_engine: RunningEngine) -> None:
     assert max(sizes) <= 1.05 * before, (before, sizes)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> None:
     """Tensors are held against weights, and the whole process against the whole estimate."""
     for precision in ("bf16", "fp32"):
@@ -74,4 +75,6 @@ def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> Non
         num_tokens = last["statistics"]["num_prompt_tokens"]
         need = memory_need(SHAPE, precision, num_tokens)
         assert need.cache == cache_bytes(SHAPE, precision, num_tokens)
-        assert resident(own_engine) == pytest.approx(need.total, rel=0.10), precision
+        # Weights in bf16 are mapped from their file: they count as shared, and as resident.
+        whole = psutil.Process(own_engine.process.pid).memory_info().rss
+        assert whole == pytest.approx(need.total, rel=0.10), precision

@@ -118,19 +118,19 @@ async def test_a_typed_text_goes_on_too_and_escape_takes_it_back(make_app: MakeA
 async def test_a_running_answer_is_held_stepped_and_branched_from(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 500, delay=0.02)
     async with app.run_test(size=(100, 30)) as pilot:
-        press(app, "f7")
+        press(app, "f8")
         await until(pilot, lambda: "no answer being written" in notices(app))
         await ask(pilot, "go")
         await until(pilot, lambda: bool(answers(app)) and len(answers(app)[0].text) > 20)
-        press(app, "f7")
+        press(app, "f8")
         await until(pilot, lambda: "held after" in foot(answers(app)[0]))
         length = len(answers(app)[0].text)
-        press(app, "f8")
+        press(app, "f9")
         await until(pilot, lambda: len(answers(app)[0].text) == length + 5)
-        await until(pilot, lambda: "F7 goes on" in foot(answers(app)[0]))
+        await until(pilot, lambda: "F8 goes on" in foot(answers(app)[0]))
         screen = await open_lens(pilot, app)
         num_tokens = len(screen._records)
-        press(app, "end", "f8")
+        press(app, "end", "f9")
         await until(pilot, lambda: len(screen._records) == num_tokens + 1)
         assert screen.cursor == num_tokens  # at the end it follows
         press(app, "i")
@@ -150,9 +150,9 @@ async def test_a_held_answer_goes_on(make_app: MakeApp) -> None:
     async with app.run_test() as pilot:
         await ask(pilot, "go")
         await until(pilot, lambda: bool(answers(app)) and len(answers(app)[0].text) > 20)
-        press(app, "f7")
+        press(app, "f8")
         await until(pilot, lambda: "held after" in foot(answers(app)[0]))
-        press(app, "f7")
+        press(app, "f8")
         await until(pilot, lambda: not app.manager.is_busy)
         assert last_answer(app).text == "word " * 30
 
