@@ -7,6 +7,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -387,7 +388,8 @@ class ChatApp(App[int]):
         """Render a turn as it happens."""
         self._status.is_busy = True
         try:
-            await render_turn(events, self._chat, self._status, self.manager)
+            async with aclosing(events):  # whatever becomes of the drawing, the turn ends
+                await render_turn(events, self._chat, self._status, self.manager)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
