@@ -223,7 +223,9 @@ async def _report(client: "RetrievalClient", status: "FolderStatus") -> dict[str
         "embedded": status.num_embedded,
         "bytes": status.num_bytes,
         "problems": problems,
+        "ignored": status.num_ignored,
         "error": status.error,
+        "notice": status.notice,
     }
 
 
@@ -237,6 +239,10 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     )
     if report["error"]:
         yield f"  {report['error']}"
+    if report["notice"]:
+        yield f"  {clean_line(report['notice'], 500)}"
+    if report["ignored"]:
+        yield f"  left out by .chatbotignore: {report['ignored']:,}"
     if report["problems"]:
         yield f"  not in the index ({len(report['problems']):,}):"
     for problem in report["problems"]:
@@ -257,8 +263,8 @@ async def _search(
     try:
         statuses = await _bring_up_to_date(client, paths, options)
         for status in statuses:
-            if status.error:
-                print(status.error, file=sys.stderr)
+            for sentence in filter(None, (status.error, status.notice)):
+                print(clean_line(sentence, 500), file=sys.stderr)
         if not statuses or any(status.stage == "cancelled" for status in statuses):
             return INTERRUPTED
         if all(status.stage == "failed" for status in statuses):

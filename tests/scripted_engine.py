@@ -2,10 +2,11 @@
 
 Started by tests in place of ``python -m chatbot.engine``. The environment is its script:
 ``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
-between two words. A question of the form ``exit N`` ends the process with that status,
-``kill`` kills it after three words. Models called ``missing…`` cannot be loaded. A line ``think
-…`` is thought before the answer, and one ``call NAME JSON`` calls a tool if there are any; what
-the tools said is then the answer. ``SCRIPT_DIALECT`` is the model's way to call.
+between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of the form ``exit N``
+ends the process with that status, ``kill`` kills it after three words. Models called
+``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, and one ``call NAME
+JSON`` calls a tool if there are any; what the tools said is then the answer. ``SCRIPT_DIALECT`` is
+the model's way to call.
 """
 
 import os
@@ -46,6 +47,7 @@ from chatbot.worker.server import Channel
 DELAY = float(os.environ.get("SCRIPT_DELAY", "0.01"))
 LOAD_SECONDS = float(os.environ.get("SCRIPT_LOAD_SECONDS", "0"))
 WINDOW = int(os.environ.get("SCRIPT_WINDOW", "8192"))
+NUM_PARAMETERS = int(os.environ.get("SCRIPT_PARAMETERS", "134515008"))
 
 
 def tokens_of(text: str) -> int:
@@ -165,7 +167,7 @@ def main() -> None:
                     precision="bf16" if request.precision == "auto" else request.precision,
                     device="cpu",
                     context_length=WINDOW,
-                    num_parameters=134_515_008,
+                    num_parameters=NUM_PARAMETERS,
                     load_seconds=LOAD_SECONDS,
                     tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
                 )

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("accelerate", "bitsandbytes", "sentence_transformers", "sklearn", "torch", "transformers")
+AFTER_THE_FIRST_FRAME = ("chatbot.conversation.citations", "chatbot.conversation.sentences")
+"""Rules about sentences that only a finished answer needs."""
 
 
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("chatbot.tui.app", HEAVY),
+        ("chatbot.tui.app", (*HEAVY, *AFTER_THE_FIRST_FRAME)),
         ("chatbot.cli", (*HEAVY, "textual")),
         ("chatbot.plain", (*HEAVY, "textual")),
         ("chatbot.chats", (*HEAVY, "textual", "asyncio", "sqlite3")),

@@ -55,7 +55,9 @@ def test_index_says_what_is_there_and_what_is_not(folder: Path) -> None:
                 "embedded": 2,
                 "bytes": 1000,
                 "problems": [{"file": "broken.txt", "reason": "It is broken."}],
+                "ignored": 0,
                 "error": "",
+                "notice": "",
             }
         ]
     }

@@ -117,10 +117,10 @@ def test_every_setting_has_a_paragraph_of_its_own(spec: Spec) -> None:
     page = MANUAL / PAGE_OF_SETTING.get(spec.name, "settings.md")
     # By parts between headings: each must say all of it, because it is found by itself.
     parts = [part.strip() for part in re.split(r"^#+ .+$", read(page), flags=re.MULTILINE)]
-    starts = [part for part in parts if part.startswith(f"`{spec.name}` (")]
-    assert len(starts) == 1, f"{page.name} has one part that begins with `{spec.name}` (range"
-    text = " ".join(starts[0].split())
-    bracket = text[: text.index(")")]
+    about = [part for part in parts if f"`{spec.name}` (" in part]
+    assert len(about) == 1, f"{page.name} has one part with `{spec.name}` (range"
+    text = " ".join(about[0].split())
+    bracket = text[text.index(f"`{spec.name}` (") :].partition(")")[0]
     for value in shown_range(spec):
         assert value in bracket
     assert f"default {shown_default(spec)}" in bracket

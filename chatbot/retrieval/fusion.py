@@ -13,9 +13,12 @@ Floats = NDArray[np.float32]
 
 LEXICAL_SHARE: Final = 0.5
 """What the best BM25 score adds to a cosine, which is between -1 and 1."""
+LEXICAL_POWER: Final = 1.5
+"""Of a BM25 score as a share of the best one: what has half of it shares the commoner half of the
+words, and is worth less than half."""
 NUM_FEEDBACK: Final = 3
 """Passages that the query's vector is drawn to."""
-FEEDBACK_SHARE: Final = 0.7
+FEEDBACK_SHARE: Final = 0.8
 """How far: 0 not at all, 1 as much as the query itself counts."""
 NUM_NEIGHBOURS: Final = 10
 NEIGHBOUR_SHARE: Final = 0.4
@@ -25,7 +28,7 @@ NEIGHBOUR_SHARPNESS: Final = 2
 
 
 def fuse(cosines: Floats, lexical: Floats) -> Floats:
-    """One score of both: the cosine, and BM25 as a share of the best one.
+    """One score of both: the cosine, and BM25 as a share of the best one, raised to a power.
 
     The best BM25 score of a query that hardly matches anything does not count as full.
 
@@ -34,7 +37,7 @@ def fuse(cosines: Floats, lexical: Floats) -> Floats:
         lexical: float32 [n], BM25; 0 where no word is in the passage.
     """
     best = max(1.0, float(lexical.max(initial=0.0)))
-    fused: Floats = cosines + LEXICAL_SHARE * lexical / best
+    fused: Floats = cosines + LEXICAL_SHARE * (lexical / best) ** LEXICAL_POWER
     return fused
 
 

@@ -5,6 +5,7 @@ embeddings.
 """
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ CONTEXT_WEIGHT: Final = 0.3
 MAX_QUERY_TERMS: Final = 200
 """Different terms of a query that count: a whole document pasted in must not take seconds."""
 
+_TERMS_AT_ONCE: Final = 20
+"""The sum of so many powers of two is exact in a score, which is float32."""
 _HEAP_BYTES: Final = 64_000_000
 _ANALYSER: Final = "words"
 
@@ -125,13 +128,13 @@ class LexicalIndex:
         """Which of the terms each of these passages has, in its text or above it."""
         found: dict[int, set[str]] = {identity: set() for identity in ids}
         among = self._among(ids)
-        for term in terms if ids else ():
-            either = [
-                (tantivy.Occur.Should, self._term(field, term)) for field in ("text", "context")
-            ]
-            query = _both(among, tantivy.Query.boolean_query(either))
-            for identity, _ in self._run(query, len(ids)):
-                found[identity].add(term)
+        for some in _in_batches(terms, _TERMS_AT_ONCE) if ids else ():
+            # Each term that is there adds a power of two of its own, so that one search finds all.
+            parts = [self._anywhere(term, float(1 << bit)) for bit, term in enumerate(some)]
+            any_of_them = tantivy.Query.boolean_query([(tantivy.Occur.Should, p) for p in parts])
+            for identity, sum_of_powers in self._run(_both(among, any_of_them), len(ids)):
+                bits = int(sum_of_powers)
+                found[identity].update(t for bit, t in enumerate(some) if bits >> bit & 1)
         return found
 
     @property
@@ -162,6 +165,8 @@ class LexicalIndex:
         for term, count in counts:
             weight = count * (weights.get(term, 1.0) if weights else 1.0)
             for field, share in (("text", 1.0), ("context", CONTEXT_WEIGHT)):
+                if not self._searcher.doc_freq(field, term):
+                    continue  # it would only make every search slower
                 boosted = tantivy.Query.boost_query(self._term(field, term), weight * share)
                 parts.append((tantivy.Occur.Should, boosted))
         return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.empty_query()
@@ -169,20 +174,31 @@ class LexicalIndex:
     def _term(self, field: str, term: str) -> tantivy.Query:
         return tantivy.Query.term_query(self._schema, field, term, index_option="freq")
 
+    def _anywhere(self, term: str, score: float) -> tantivy.Query:
+        """The term in the text or above it, or in both: adds ``score`` once."""
+        places = [(tantivy.Occur.Should, self._term(field, term)) for field in ("text", "context")]
+        return tantivy.Query.const_score_query(tantivy.Query.boolean_query(places), score)
+
     def _among(self, ids: Sequence[int]) -> tantivy.Query:
         """Just these passages; adds nothing to a score.
 
         One query for each id: a set of terms would go through all passages first.
         """
         wanted = [tantivy.Query.term_query(self._schema, "id", identity) for identity in ids]
-        unscored = [tantivy.Query.const_score_query(one, 0.0) for one in wanted]
-        return tantivy.Query.boolean_query([(tantivy.Occur.Should, one) for one in unscored])
+        any_of_them = tantivy.Query.boolean_query([(tantivy.Occur.Should, one) for one in wanted])
+        return tantivy.Query.const_score_query(any_of_them, 0.0)
 
     def _run(self, query: tantivy.Query, num: int) -> list[tuple[int, float]]:
         with _explained(self._folder):
             hits = self._searcher.search(query, limit=max(num, 1), count=False).hits
             ids = self._searcher.fast_field_values("id", [address for _, address in hits])
         return [(int(i), score) for i, (score, _) in zip(ids, hits, strict=True) if i is not None]
+
+
+def _in_batches(terms: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = iter(dict.fromkeys(terms))
+    while some := list(itertools.islice(rest, size)):
+        yield some
 
 
 def _both(first: tantivy.Query, second: tantivy.Query) -> tantivy.Query:

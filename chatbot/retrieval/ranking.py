@@ -49,7 +49,8 @@ class SearchedFolder(Protocol):
     def search_words(
         self, query: str, num: int, weights: Mapping[str, float]
     ) -> list[tuple[int, float]]:
-        """See ``LexicalIndex.search``. Called from another thread than the rest, which goes on."""
+        """See ``LexicalIndex.search``. As all that concerns words, this may be called from another
+        thread than what concerns vectors and passages, and at the same time."""
         ...
 
     def score_words(
@@ -130,6 +131,8 @@ def search(
     scores = score_candidates(found.cosines, found.lexical, found.vectors, vector)
     num_read = max(num_hits + _SPARE, NUM_RERANKED if reranker else 0)
     order = np.lexsort((found.ids, found.folders, -scores))[:num_read]
+    importance = _importance(terms, counts, nums)
+    looking = _helper().submit(_find_terms_in, folders, found, order.tolist(), importance)
     passages = _read(folders, found, order)
     order = np.array([row for row in order if row in passages], np.int64)
     reranked: dict[int, float] = {}
@@ -138,8 +141,7 @@ def search(
         reranked = dict(zip(order.tolist(), again, strict=True))
         order = order[np.argsort([-reranked[row] for row in order], kind="stable")]
     chosen = _choose(order, passages, found, num_hits)
-    importance = _importance(terms, counts, nums)
-    present = _find_terms_in(folders, found, [row for row, _ in chosen], importance)
+    present = looking.result()
     return [
         Hit(
             passage=passages[row],
@@ -224,20 +226,19 @@ def _find_in(
         near = [] if vector is None else folder.search_vectors(vector, NUM_BY_MEANING)[0].tolist()
     finally:
         words = dict(searching.result())
-    ids = list(words)
-    known: dict[int, NDArray[np.float32]] = {}
-    if vector is not None:
-        others = [identity for identity in near if identity not in words]
-        words.update(folder.score_words(query, others, weights))
-        ids += others
-        known = folder.read_vectors(ids)
+    others = [identity for identity in near if identity not in words]
+    ids = [*words, *others]
     dimensions = 0 if vector is None else len(vector)
     vectors = np.zeros((len(ids), dimensions), np.float32)
     cosines = np.full(len(ids), np.nan, np.float32)
-    rows = [row for row, identity in enumerate(ids) if identity in known]
-    if vector is not None and rows:
-        vectors[rows] = np.stack([known[ids[row]] for row in rows])
-        cosines[rows] = vectors[rows] @ vector
+    scoring = _helper().submit(folder.score_words, query, others, weights)
+    try:
+        if vector is not None and (known := folder.read_vectors(ids)):
+            rows = [row for row, identity in enumerate(ids) if identity in known]
+            vectors[rows] = np.stack([known[ids[row]] for row in rows])
+            cosines[rows] = vectors[rows] @ vector
+    finally:
+        words.update(scoring.result())
     return _Candidates(
         folders=np.full(len(ids), index, np.int64),
         ids=np.array(ids, np.int64),

@@ -121,9 +121,13 @@ def _counts(state: FolderState, width: int) -> list[Content]:
     if status.seconds_left is not None and is_working(status):
         stage += f" · {duration(status.seconds_left)} left"
     first = Content.assemble(f"  {'':<2}", (bar, colour), (stage, colour))
+    notice: list[Content] = []
+    if status.notice:
+        text = fitted(f"    ▲ {clean_line(status.notice, 300)}", width)
+        notice = [Content.styled(text, "$text-warning")]
     if status.error:
         text = fitted(f"    ✗ {clean_line(status.error, 300)}", width)
-        return [first, Content.styled(text, "$text-error")]
+        return [first, Content.styled(text, "$text-error"), *notice]
     facts = [counted(status.num_files, "file"), counted(status.num_passages, "passage")]
     if status.num_passages:
         facts.append(f"{status.num_embedded / status.num_passages:.0%} embedded")
@@ -131,7 +135,9 @@ def _counts(state: FolderState, width: int) -> list[Content]:
     second: list[str | tuple[str, str]] = [(f"    {' · '.join(facts)}", "dim")]
     if status.num_problems:
         second.append((f" · ▲ {counted(status.num_problems, 'problem')}", "$text-warning"))
-    return [first, Content.assemble(*second)]
+    if status.num_ignored:
+        second.append((f" · {status.num_ignored:,} left out", "dim"))
+    return [first, Content.assemble(*second), *notice]
 
 
 def counted(count: int, name: str) -> str:

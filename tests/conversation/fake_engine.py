@@ -63,7 +63,7 @@ def info_of(model: str, precision: Precision = "auto", context_length: int = 100
         precision="fp32" if precision == "auto" else precision,
         device="cpu",
         context_length=context_length,
-        num_parameters=1_000_000,
+        num_parameters=1_000_000_000,
         load_seconds=0.5,
     )
 

@@ -100,7 +100,7 @@ async def test_new(chat: FakeFace) -> None:
 
 async def test_model_shows_what_is_loaded(chat: FakeFace) -> None:
     await run_command(chat, "/model")
-    assert "`smollm2-135m` · 1 million parameters · fp32 on cpu · window 100" in chat.notes[0]
+    assert "`smollm2-135m` · 1,000 million parameters · fp32 on cpu · window 100" in chat.notes[0]
 
 
 async def test_model_before_there_is_one(face: FakeFace) -> None:

@@ -72,6 +72,10 @@ async def test_folders_are_listed_with_their_state(face: KnowingFace) -> None:
             "ready · 1,200 files · 0 passages · 2 with problems (`/knowledge problems`)",
         ),
         (FolderStatus(folder="/x", stage="failed", error="The disk is full."), "The disk is full."),
+        (
+            FolderStatus(folder="/x", stage="ready", num_ignored=3, notice="It was damaged."),
+            "ready · 0 files · 0 passages · 3 left out by `.chatbotignore` · It was damaged.",
+        ),
     ],
 )
 def test_how_a_folder_stands(status: FolderStatus | None, expected: str) -> None:

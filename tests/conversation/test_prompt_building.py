@@ -1,8 +1,9 @@
+import msgspec
 import pytest
 
-from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.prompt_building import SMALL_MODEL, build_prompt
 from chatbot.errors import ContextError
-from chatbot.messages import Message, Role, TextPart
+from chatbot.messages import Message, Role, Source, SourcesPart, TextPart
 from chatbot.settings import Settings
 from tests.conversation.building import with_settings
 from tests.conversation.fake_engine import TEMPLATE_TOKENS, FakeEngine, info_of
@@ -101,3 +102,22 @@ async def test_two_questions_in_a_row_leave_the_unanswered_one_out() -> None:
 async def test_a_question_that_does_not_fit_alone_is_an_error() -> None:
     with pytest.raises(ContextError, match="does not fit"):
         await built(chat("short", "answer", words(90)))
+
+
+@pytest.mark.parametrize(("num_parameters", "num_given"), [(SMALL_MODEL - 1, 1), (SMALL_MODEL, 2)])
+async def test_a_small_model_is_given_the_best_source_alone(
+    num_parameters: int, num_given: int
+) -> None:
+    found = SourcesPart(
+        sources=tuple(
+            Source(title=name, location=f"{name}.md:1", text=f"Text of {name}.", verdict="used")
+            for name in ("first", "second")
+        )
+    )
+    info = msgspec.structs.replace(info_of("m", context_length=400), num_parameters=num_parameters)
+    engine = FakeEngine(context_length=400)
+    prompt = await build_prompt(engine, chat("Why?"), Settings(), info, found=found)
+    assert prompt.found is not None
+    assert [source.title for source in prompt.found.sources] == ["first", "second"][:num_given]
+    assert len(prompt.found.candidates) == 2 - num_given
+    assert ("> Text of second." in prompt.messages[-1].content) is (num_given == 2)

@@ -23,7 +23,7 @@ INFO = ModelInfo(
     precision="fp32",
     device="cpu",
     context_length=100_000,
-    num_parameters=1,
+    num_parameters=1_000_000_000,
     load_seconds=0.0,
 )
 

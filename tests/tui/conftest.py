@@ -46,6 +46,8 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
         monkeypatch.setenv("SCRIPT_DELAY", str(delay))
         monkeypatch.setenv("SCRIPT_LOAD_SECONDS", str(load_seconds))
         monkeypatch.setenv("SCRIPT_WINDOW", str(window))
+        if retrieval is not None:  # a model that is given more than one source
+            monkeypatch.setenv("SCRIPT_PARAMETERS", "500000000")
         config = load_config(config_file())
         in_force = settings or config.settings
         if retrieval is None:

@@ -82,6 +82,17 @@ async def test_a_failure_is_told_once(app: ChatApp, told: ToldFolders) -> None:
         await until(pilot, lambda: notices(app) == "The disk is full.")
 
 
+async def test_a_notice_on_a_folder_is_on_its_screen(app: ChatApp, told: ToldFolders) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await knowledge_screen(pilot, app)
+        notice = "The index was damaged and is made anew."
+        told.report(
+            msgspec.structs.replace(embedding(str(told.folder)), notice=notice, num_ignored=7)
+        )
+        await until(pilot, lambda: f"▲ {notice}" in screen_text(app))
+        assert "7 left out" in screen_text(app)
+
+
 async def test_a_folder_is_switched_in_the_sidebar(app: ChatApp, told: ToldFolders) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
         await filled(pilot)

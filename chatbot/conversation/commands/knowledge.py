@@ -84,12 +84,16 @@ def describe_folder(state: FolderState) -> str:
     if status is None:
         return "on · not looked at yet"
     if status.stage == "failed":
-        return status.error or "failed"
+        return " ".join(filter(None, (status.error or "failed", status.notice)))
     parts = [status.stage, f"{status.num_files:,} files", f"{status.num_passages:,} passages"]
     if status.num_embedded < status.num_passages:
         parts.append(f"{status.num_embedded / status.num_passages:.0%} embedded")
     if status.num_problems:
         parts.append(f"{status.num_problems:,} with problems (`/knowledge problems`)")
+    if status.num_ignored:
+        parts.append(f"{status.num_ignored:,} left out by `.chatbotignore`")
+    if status.notice:
+        parts.append(clean_line(status.notice, 500))
     return " · ".join(parts)
 
 

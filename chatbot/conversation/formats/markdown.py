@@ -1,6 +1,5 @@
 """A branch of a chat as a Markdown document, to be read by people."""
 
-from chatbot.conversation.citations import source_lines, with_citations
 from chatbot.conversation.source_block import sources_of
 from chatbot.messages import (
     ImagePart,
@@ -35,7 +34,10 @@ def _in_order(message: Message) -> list[Part]:
         return list(message.parts)
     rest = [part for part in message.parts if not isinstance(part, SourcesPart)]
     texts = [part for part in rest if isinstance(part, TextPart)]
-    if len(texts) == 1:  # what is supported is counted in the text as a whole
+    if len(texts) == 1:
+        # Not before something is exported: the first frame has no use for it.
+        from chatbot.conversation.citations import with_citations
+
         marked = TextPart(with_citations(texts[0].text, found))
         rest = [marked if part is texts[0] else part for part in rest]
     return [*rest, found]
@@ -48,6 +50,8 @@ def _as_markdown(part: Part) -> str:
         case ThinkingPart(text=text):
             return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
         case SourcesPart(notice=notice):
+            from chatbot.conversation.citations import source_lines
+
             lines = [f"- \\{line}" for line in source_lines(part)]
             if lines:
                 lines = ["Sources:", "", *lines]

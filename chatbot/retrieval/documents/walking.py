@@ -1,4 +1,5 @@
-"""Finds the files of a folder. Opens none of them; knows nothing of what is in them.
+"""Finds the files of a folder. Opens none of them but the one that names what to leave out;
+knows nothing of what is in them.
 
 Links are followed only to what lies inside the folder. Most of what lies there is found under
 its own name anyway; what remains is a link into a hidden or left-out place, which is followed
@@ -15,6 +16,7 @@ from typing import Final
 import msgspec
 
 from chatbot.errors import KnowledgeError
+from chatbot.retrieval.documents.ignoring import IGNORE_FILE, Ignores, read_ignores
 from chatbot.retrieval.documents.limits import megabytes
 from chatbot.retrieval.documents.names import format_of, is_left_out, max_bytes_of, problem_of
 from chatbot.terminal_text import clean_line, is_safe
@@ -44,13 +46,16 @@ class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     """Nanoseconds since 1970, UTC."""
     problem: str = ""
     """Why it cannot be read, in one sentence; else empty."""
+    is_ignored: bool = False
+    """Whether the user leaves it out, by ``.chatbotignore``; of a folder nothing else is said."""
 
 
 def walk(folder: Path) -> Iterator[FoundFile]:
     """Yield what is in the folder and below it, always in the same order.
 
     Hidden files and folders, backups and what programs fill (``node_modules``) are left out
-    without a word.
+    without a word. What the folder's own ``.chatbotignore`` names is yielded as ignored, a folder
+    as one.
 
     Raises:
         KnowledgeError: there is no such folder, or it cannot be read.
@@ -65,18 +70,21 @@ def walk(folder: Path) -> Iterator[FoundFile]:
             f"The folder {clean_line(str(folder), 300)} cannot be read ({reason}); "
             "check its name and its permissions."
         ) from error
-    return _Walk(root).run()
+    return _Walk(root, read_ignores(root)).run()
 
 
 class _Walk:
     """One walk through a folder."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, ignores: Ignores) -> None:
         self._root = root
+        self._ignores = ignores
         self._followed: set[str] = set()
         """Real paths of what links led to."""
 
     def run(self) -> Iterator[FoundFile]:
+        if self._ignores.problem:
+            yield _problem(IGNORE_FILE, self._ignores.problem)
         # A stack instead of recursion: a path may be two thousand folders deep.
         waiting = [""]
         while waiting:
@@ -117,6 +125,8 @@ class _Walk:
                     taken.add(shown)
                     return _problem(inside + shown, _NAME_PROBLEM, entry)
             file = inside + name
+            if self._ignores.is_ignored(file, is_folder=is_folder):
+                return FoundFile(file=file, num_bytes=0, modified_ns=0, is_ignored=True)
             if is_folder:
                 return file + "/"
             if entry.is_symlink():

@@ -70,6 +70,7 @@ class Tally:
         self.num_passages = 0
         self.num_embedded = 0
         self.num_problems = 0
+        self.num_ignored = 0
         self.error = ""
         self.notice = ""
         self.pace: Pace | None = None
@@ -97,6 +98,7 @@ class Tally:
             num_passages=self.num_passages,
             num_embedded=self.num_embedded,
             num_problems=self.num_problems,
+            num_ignored=self.num_ignored,
             seconds_left=self.pace.seconds_left if self.pace else None,
             error=self.error,
             notice=self.notice,

@@ -101,6 +101,7 @@ class FolderUpdate:
             Cancelled: it was broken off.
         """
         self._scanned_ns = time.time_ns()
+        self._tally.num_ignored = 0
         changes = compare(self._walk(), self._writer.stored_files())
         self._tally.num_files = changes.num_files
         self._tally.num_files_done = changes.num_files - len(changes.to_read)
@@ -119,7 +120,9 @@ class FolderUpdate:
             if number % 256 == 0 and self._is_cancelled():
                 raise Cancelled
             # Our own files, where the folder holds them, change whenever we write.
-            if not found.file.startswith(own):
+            if found.is_ignored:
+                self._tally.num_ignored += 1
+            elif not found.file.startswith(own):
                 yield found
 
     def _begin_reading(self, changes: Changes) -> None:

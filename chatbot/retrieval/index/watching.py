@@ -11,6 +11,7 @@ from typing import Any, Final
 import watchfiles
 
 from chatbot.paths import data_dir
+from chatbot.retrieval.documents.ignoring import IGNORE_FILE, read_ignores
 from chatbot.retrieval.documents.names import is_left_out
 
 _DEBOUNCE_MS: Final = 500
@@ -43,6 +44,7 @@ class FolderWatcher:
         self._on_change = on_change
         self._watch = watch
         self._own = str(data_dir().resolve()) + os.sep
+        self._ignores = read_ignores(folder)
         self._stop = threading.Event()
         self.notice = ""
         """One sentence, where the folder cannot be watched and is looked through instead."""
@@ -110,10 +112,20 @@ class FolderWatcher:
         return status.st_dev, status.st_ino
 
     def _matters(self, path: str) -> bool:
-        """Whether a change can concern a document: none in hidden folders or our own files."""
+        """Whether a change can concern a document: none in hidden folders, in what the user
+        leaves out, or of our own files."""
         if path.startswith(self._own):
             return False
-        *above, name = os.path.relpath(path, self._folder).split(os.sep)
+        file = os.path.relpath(path, self._folder)
+        if file == IGNORE_FILE:
+            self._ignores = read_ignores(self._folder)
+            return True
+        *above, name = file.split(os.sep)
+        places = ["/".join(above[:depth]) for depth in range(1, len(above) + 1)]
+        if any(self._ignores.is_ignored(place, is_folder=True) for place in places):
+            return False
+        if name != "." and self._ignores.is_ignored("/".join((*above, name)), is_folder=False):
+            return False
         # What has gone may have been a folder or a file.
         is_out = is_left_out(name, True) and is_left_out(name, False)
         return name == "." or not (is_out or any(is_left_out(part, True) for part in above))

@@ -192,3 +192,55 @@ def test_an_error_in_mid_walk_is_listed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(walking.os, "scandir", scandir)
     assert files(tmp_path) == ["b/y.md"]
     assert problems(tmp_path) == {"a": "It cannot be read (no such file or directory)."}
+
+
+def test_what_the_user_leaves_out_is_ignored_as_git_would(tmp_path: Path) -> None:
+    put(tmp_path, "a.log", "sub/b.log", "kept.log", "drafts/x.md", "sub/drafts/y.md", "top.md")
+    put(tmp_path, "sub/top.md", "café.md")
+    (tmp_path / ".chatbotignore").write_text(
+        "# what nobody asks about\n*.log\n!kept.log\n/drafts/\n/top.md\n\ncafé.md\n"
+    )
+    assert files_in_force(tmp_path) == ["kept.log", "sub/drafts/y.md", "sub/top.md"]
+    ignored = sorted(found.file for found in walk(tmp_path) if found.is_ignored)
+    assert ignored == ["a.log", "café.md", "drafts", "sub/b.log", "top.md"]
+    assert problems(tmp_path) == {}
+
+
+def test_a_link_does_not_bring_in_what_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "drafts/x.md", "a.md")
+    (tmp_path / "link.md").symlink_to(tmp_path / "drafts" / "x.md")
+    (tmp_path / ".chatbotignore").write_text("drafts/\n")
+    assert files_in_force(tmp_path) == ["a.md"]
+
+
+def test_a_pattern_that_cannot_be_used_is_told_of_and_the_others_hold(tmp_path: Path) -> None:
+    name = "a" * 200 + ".md"
+    put(tmp_path, name, "b.log")
+    (tmp_path / ".chatbotignore").write_text("*.log\n" + "*a" * 40 + "b\n!\n")
+    began = time.perf_counter()
+    assert files_in_force(tmp_path) == [name]
+    assert time.perf_counter() - began < 1
+    assert problems(tmp_path)[".chatbotignore"].startswith("Line 2 is no pattern")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "huge"])
+def test_what_is_no_file_of_patterns_is_told_of_and_leaves_nothing_out(
+    tmp_path: Path, kind: str
+) -> None:
+    put(tmp_path, "a.md", "other/patterns")
+    place = tmp_path / ".chatbotignore"
+    match kind:
+        case "folder":
+            place.mkdir()
+        case "pipe":
+            os.mkfifo(place)
+        case "link":
+            place.symlink_to(tmp_path / "other" / "patterns")
+        case "huge":
+            place.write_text("a.md\n" * 100_000)
+    assert "a.md" in files_in_force(tmp_path)
+    assert "nothing is left out" in problems(tmp_path)[".chatbotignore"]
+
+
+def files_in_force(folder: Path) -> list[str]:
+    return sorted(f.file for f in walk(folder) if not f.problem and not f.is_ignored)

@@ -363,3 +363,16 @@ def test_hidden_folders_and_own_files_are_not_changes(
     assert [matters(f) for f in ("a.md", "sub/a.md", "", "data2/a.md")] == [True] * 4
     hidden = (".git/index", "sub/.cache/x/y", "data/indexes/x/index.db", ".a.md.swp")
     assert [matters(f) for f in hidden] == [False] * 4
+
+
+def test_what_the_user_leaves_out_is_no_change(tmp_path: Path) -> None:
+    patterns = tmp_path / ".chatbotignore"
+    patterns.write_text("*.log\n/drafts/\n")
+    watcher = FolderWatcher(tmp_path, lambda: None)
+    watcher.stop()
+    matters: Callable[[str], bool] = lambda file: watcher._matters(str(tmp_path / file))  # noqa: E731
+    assert [matters(f) for f in ("x.log", "sub/x.log", "drafts/x.md")] == [False] * 3
+    assert [matters(f) for f in ("x.md", "sub/drafts/x.md", "")] == [True] * 3
+    patterns.write_text("x.md\n")
+    assert matters(".chatbotignore")
+    assert [matters(f) for f in ("x.log", "x.md")] == [True, False]

@@ -200,3 +200,16 @@ async def test_two_folders_one_in_the_other_and_one_twice(
     assert statuses[0].num_files == statuses[2].num_files == 15
     check_whole(folder)
     check_whole(inner)
+
+
+async def test_what_the_user_leaves_out_goes_and_comes_back(folder: Path, tmp_path: Path) -> None:
+    whole = await index_once(folder, tmp_path)
+    (folder / "mine.log").write_text("A line of a log.\n")
+    (folder / ".chatbotignore").write_text("*.md\n*.log\n")
+    less = await index_once(folder, tmp_path)
+    assert (less.num_files, less.num_passages) == (0, 0)
+    assert less.num_ignored == whole.num_files + 1
+    (folder / ".chatbotignore").write_text("*.log\n")
+    again = await index_once(folder, tmp_path)
+    assert (again.num_passages, again.num_ignored) == (whole.num_passages, 1)
+    check_whole(folder)

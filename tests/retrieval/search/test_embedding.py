@@ -79,6 +79,11 @@ def test_blocks_hold_every_text_once(embedder: Embedder) -> None:
     assert embedder.encode_query("still there").shape == (384,)
 
 
+def test_long_texts_go_few_at_once_and_short_ones_many(embedder: Embedder) -> None:
+    sizes = [embedder._batch_size(num) for num in (100_000, 1_000, 400, 100, 0)]
+    assert sizes == [8, 8, 20, 64, 64]
+
+
 def test_queries_from_another_thread_come_in_between(embedder: Embedder) -> None:
     texts = ["some words of a passage " * 20] * 96
     blocks = embedder.encode_blocks(texts)

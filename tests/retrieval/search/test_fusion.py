@@ -24,12 +24,12 @@ def floats(*values: float) -> NDArray[np.float32]:
 
 
 def test_fusing_adds_a_share_of_the_best_bm25() -> None:
-    fused = fuse(floats(0.5, 0.2, 0.1), floats(0.0, 8.0, 4.0))
-    assert fused == pytest.approx([0.5, 0.2 + LEXICAL_SHARE, 0.1 + LEXICAL_SHARE / 2])
+    fused = fuse(floats(0.5, 0.2, 0.1), floats(0.0, 8.0, 2.0))
+    assert fused == pytest.approx([0.5, 0.2 + LEXICAL_SHARE, 0.1 + LEXICAL_SHARE / 8])
 
 
 def test_a_bm25_near_zero_does_not_count_as_full() -> None:
-    assert fuse(floats(0.1), floats(0.25)) == pytest.approx([0.1 + LEXICAL_SHARE / 4])
+    assert fuse(floats(0.1), floats(0.25)) == pytest.approx([0.1 + LEXICAL_SHARE / 8])
     assert fuse(floats(0.1), floats(0.0)) == pytest.approx([0.1])
 
 

@@ -36,3 +36,24 @@ def test_nothing_to_score(embedder: Embedder) -> None:
     assert score_support(embedder, ["A."], []) == ((),)
     ((score,),) = score_support(embedder, ["A."], [""])
     assert 0 <= score <= 1
+
+
+def test_a_denial_is_not_supported_by_what_it_denies(embedder: Embedder) -> None:
+    passage = (
+        "## What does top-p do?\n\nTop-p keeps the fewest likeliest tokens whose probabilities add "
+        "up to this share. Lower it when answers stray."
+    )
+    scores = score_support(
+        embedder,
+        ["The top-p does not do anything.", "Top-p keeps the likeliest tokens."],
+        [passage],
+    )
+    assert scores[0][0] < SUPPORT_THRESHOLD <= scores[1][0]
+
+
+def test_a_question_and_a_heading_claim_nothing(embedder: Embedder) -> None:
+    passage = "# The ferry leaves at seven\n\nDoes the ferry leave at seven? Bread costs a pound."
+    ((score,),) = score_support(embedder, ["Bread costs a pound."], [passage])
+    assert score == pytest.approx(1, abs=1e-4)
+    ((score,),) = score_support(embedder, ["The ferry leaves at seven."], [passage])
+    assert score < 0.99
