@@ -3,6 +3,7 @@
 Grows while the answer streams. Knows nothing of how the answer came about.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class TextStretch:
         self._num_written = 0
         """Characters of the marked text that are on the screen."""
         self._stream: MarkdownStream | None = None
+        self._is_over = False
         self.mounting: AwaitMount | None = None
         """To be awaited before the widget is told anything: its first update and another one
         would wait for each other for ever."""
@@ -73,14 +75,22 @@ class TextStretch:
         marked = self._marked(changes, is_complete=False)
         if len(marked) <= self._num_written or not self.markdown.is_mounted:
             return False
-        new, self._num_written = marked[self._num_written :], len(marked)
         if self._stream is None:
-            self._stream = widgets.Markdown.get_stream(self.markdown)
+            stream = widgets.Markdown.get_stream(self.markdown)
+            # Its task must have begun before anybody stops it: a task that is cancelled before
+            # its first step cancels whoever waits for it, which is the turn.
+            await asyncio.sleep(0)
+            if self._is_over:
+                await stream.stop()
+                return False
+            self._stream = stream
+        new, self._num_written = marked[self._num_written :], len(marked)
         await self._stream.write(new)
         return True
 
     async def end(self, marked: str) -> None:
         """Show it whole: a stream leaves a long code block with stale highlighting."""
+        self._is_over = True
         if self.mounting:
             await self.mounting
         if self._stream:

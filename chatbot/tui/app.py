@@ -7,6 +7,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -446,7 +447,8 @@ class ChatApp(App[int]):
         self._status.is_busy = True
         try:
             keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
-            await render_turn(events, self._chat, self._status, self.manager, keys)
+            async with aclosing(events):  # whatever becomes of the drawing, the turn ends
+                await render_turn(events, self._chat, self._status, self.manager, keys)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
