@@ -244,7 +244,7 @@ def test_a_branch_equals_generating_from_the_same_prefix_afresh(loaded: LoadedMo
         cold = run(loaded, sampling, messages=begun, continue_last=True, begun_tokens=tokens)
         assert text_of(cold) == text_of(warm)
         num_compared += 1
-    assert num_compared > 2
+    assert num_compared >= 2
 
 
 def test_tokens_that_do_not_say_the_text_are_not_used(loaded: LoadedModel) -> None:
