@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from chatbot.tools.approvals import Approver
     from chatbot.tools.toolbox import ToolBox
     from chatbot.tools.turn import ToolTurn
-    from chatbot.tools.values import ToolOutcome
 
 OWN_PROTOCOL = "compact"
 """The dialect of models that were not trained to call tools."""
@@ -129,16 +128,9 @@ class Tools:
         )
 
     @property
-    def max_result_bytes(self) -> int:
-        """Longest result, in UTF-8."""
-        from chatbot.tools.values import MAX_RESULT_BYTES
-
-        return MAX_RESULT_BYTES
-
-    @property
     def are_chosen(self) -> bool:
         """Whether the user switched one on, rather than that the program has it on by itself."""
-        return self._only not in (None, ()) or self.box.has_chosen
+        return bool(self._only) or self.box.has_chosen
 
     def begin_turn(self, path: Iterable[Message], *, is_tainted: bool) -> "ToolTurn":
         """The tools' side of one turn.
@@ -151,10 +143,6 @@ class Tools:
         from chatbot.tools.turn import taints
 
         return self.box.begin_turn(is_tainted=is_tainted or taints(path), approver=self.approver)
-
-    async def run_by_hand(self, name: str, text: str) -> "ToolOutcome":
-        """Run a tool because the user typed it; see ``ToolBox.run_by_hand``."""
-        return await self.box.run_by_hand(name, text)
 
     def forget_chat(self) -> None:
         """Another chat begins: what was allowed for the chat is allowed no more."""

@@ -91,7 +91,7 @@ class TurnTools:
             is_tainted: sources are in the context.
             num_tokens_left: of the window, for the results and the rest of the answer.
         """
-        from chatbot.tools.values import ToolCall
+        from chatbot.tools.values import MAX_RESULT_BYTES, ToolCall
 
         if self._tools is None:
             raise RuntimeError("a model without tools cannot have called one")
@@ -111,7 +111,7 @@ class TurnTools:
         room = max(0, num_tokens_left - MIN_ROOM) * 3 // 4  # the rest is for the answer
         self._turn.max_result_bytes = max(
             _MIN_RESULT_BYTES,
-            min(self._tools.max_result_bytes, room * _BYTES_PER_TOKEN // max(len(whole), 1)),
+            min(MAX_RESULT_BYTES, room * _BYTES_PER_TOKEN // max(len(whole), 1)),
         )
         happened: asyncio.Queue[ToolRunning | ToolFinished | None] = asyncio.Queue()
         self._work = work = asyncio.create_task(

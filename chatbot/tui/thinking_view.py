@@ -1,16 +1,14 @@
 """What a model thought before it answered: folded to one line, until the user wants to read it."""
 
-from textual import events
 from textual.content import Content
-from textual.geometry import Size
 from textual.reactive import reactive
-from textual.widget import Widget
+
+from chatbot.tui.folded import Folded
 
 
-class ThinkingView(Widget):
+class ThinkingView(Folded):
     """One stretch of thinking. A click opens and closes it."""
 
-    is_open: reactive[bool] = reactive(False, layout=True)
     _num_words: reactive[int] = reactive(0)
 
     def __init__(self, text: str = "", *, is_over: bool = True) -> None:
@@ -50,21 +48,7 @@ class ThinkingView(Widget):
         self.draw()
         self.refresh()
 
-    def toggle(self) -> None:
-        """Open it, or close it."""
-        self.is_open = not self.is_open
-
-    def on_click(self, event: events.Click) -> None:
-        event.stop()
-        self.toggle()
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(max(width, 1)))
-
-    def render(self) -> Content:
-        return Content("\n").join(self._lines(max(self.size.width, 1)))
-
-    def _lines(self, width: int) -> list[Content]:
+    def lines(self, width: int) -> list[Content]:
         mark = "▾" if self.is_open else "▸"
         verb = "thought" if self._is_over else "thinking"
         words = f"{self._num_words:,} word{'s' if self._num_words != 1 else ''}"

@@ -8,15 +8,13 @@ from time import monotonic
 from typing import Final
 
 from rich.cells import cell_len
-from textual import events
 from textual.content import Content
-from textual.geometry import Size
 from textual.reactive import reactive
 from textual.timer import Timer
-from textual.widget import Widget
 
 from chatbot.messages import ToolCallPart, ToolResultPart
 from chatbot.terminal_text import clean, clean_line
+from chatbot.tui.folded import Folded
 from chatbot.tui.source_lines import fitted
 
 FOLDED_LINES: Final = 4
@@ -35,11 +33,10 @@ _APPROVED: Final = {
 """By the words of ``chatbot.tools.values.ApprovedBy``; those that need no word are not here."""
 
 
-class ToolCard(Widget):
+class ToolCard(Folded):
     """One call. A click opens and closes a long result."""
 
     result: reactive[ToolResultPart | None] = reactive(None, layout=True)
-    is_open: reactive[bool] = reactive(False, layout=True)
     _seconds: reactive[float | None] = reactive(None)
     """Since it began to run; None before that."""
 
@@ -70,21 +67,7 @@ class ToolCard(Widget):
         if self._timer:
             self._timer.stop()
 
-    def toggle(self) -> None:
-        """Open the card, or close it."""
-        self.is_open = not self.is_open
-
-    def on_click(self, event: events.Click) -> None:
-        event.stop()
-        self.toggle()
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(max(width, 1)))
-
-    def render(self) -> Content:
-        return Content("\n").join(self._lines(max(self.size.width, 1)))
-
-    def _lines(self, width: int) -> list[Content]:
+    def lines(self, width: int) -> list[Content]:
         state, colour = self._state()
         name = f"⚙ {self.call.name} "
         room = max(width - cell_len(name) - cell_len(state) - 1, 0)

@@ -384,6 +384,11 @@ async def test_the_program_does_not_decline_where_tools_were_wanted(tmp_path: Pa
     assert any(isinstance(event, SourcesFound) for event in events)
 
 
+def test_no_tool_at_all_is_no_choice_of_one(tmp_path: Path) -> None:
+    assert not Tools(lambda: recording_box(tmp_path), only=[]).are_chosen
+    assert Tools(lambda: recording_box(tmp_path), only=["calculate"]).are_chosen
+
+
 class Obedient(FakeEngine):
     """A model that calls every tool it has, whenever the text that it reads says so."""
 

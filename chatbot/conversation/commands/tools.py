@@ -94,7 +94,7 @@ async def _tool(face: Face, arguments: str) -> None:
     name, _, text = arguments.partition(" ")
     if not name:
         raise CommandError("Name a tool and its arguments: /tool calculate 2+2")
-    outcome = await _tools_of(face).run_by_hand(name, text)
+    outcome = await _tools_of(face).box.run_by_hand(name, text)
     face.show_note(_outcome(outcome))
 
 
