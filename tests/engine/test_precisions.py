@@ -123,7 +123,9 @@ def test_quantised_weights_are_smaller_and_write_nearly_the_same(
     assert shape is not None
     assert small.info.precision == precision
     saved = whole.info.weight_bytes - small.info.weight_bytes
-    assert saved == pytest.approx(shape.num_quantised * (16 - bits) / 8, rel=0.15)
+    # The head is packed too on a CPU, in 8 bits whatever the layers have.
+    in_head = shape.vocab_size * shape.hidden_size
+    assert saved == pytest.approx(shape.num_quantised * (16 - bits) / 8 + in_head, rel=0.15)
     expected, got = whole.cached.read([5, 6, 7]).float(), small.cached.read([5, 6, 7]).float()
     likeness = torch.nn.functional.cosine_similarity(expected, got, dim=0)
     assert likeness > (0.9 if bits == 8 else 0.7)
