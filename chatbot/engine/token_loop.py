@@ -169,9 +169,12 @@ def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | N
         return sampler.draw(logits, sampling)
     allowed = guide.allowed(logits.shape[0])
     if allowed is not None:
-        return sampler.draw(logits, sampling, allowed.to(logits.device))
-    while guide.refuses(token := sampler.draw(logits, sampling)):
-        logits = forbid(logits, [token])
+        allowed = allowed.to(logits.device)
+    while guide.refuses(token := sampler.draw(logits, sampling, allowed)):
+        if allowed is None:
+            logits = forbid(logits, [token])
+        else:
+            allowed[token] = False
     return token
 
 
