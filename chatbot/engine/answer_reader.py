@@ -76,6 +76,16 @@ class AnswerReader:
         return self._parser.num_calls
 
     @property
+    def is_in_call(self) -> bool:
+        """See ``Guide``."""
+        return self._parser.region == "call"
+
+    @property
+    def ends_with_call(self) -> bool:
+        """Whether the last thing so far is a complete call."""
+        return self._parser.region == "between"
+
+    @property
     def region(self) -> Region:
         """What the last token is part of."""
         match self._parser.region:
