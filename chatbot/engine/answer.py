@@ -27,7 +27,7 @@ from chatbot.errors import ContextError, ModelError
 from chatbot.messages import FinishReason, Statistics
 
 _CUTS: Final[dict[FinishReason, str]] = {
-    "length": "The call was cut off by the longest length of an answer.",
+    "length": "The call was cut off by the longest length of an answer; raise max_tokens.",
     "cancelled": "The call was cut off because the answer was stopped.",
 }
 
@@ -105,6 +105,8 @@ def answer(
         if reader.is_over:
             tokens.close()
             break
+    if reason == "length" and reader.ends_with_call:
+        reason = "stop"  # all that was begun is there
     for piece in reader.finish(_CUTS.get(reason, "")):
         num_ready += isinstance(piece, Called)
         yield _event(piece, request.id, clock.num_tokens)

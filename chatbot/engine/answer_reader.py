@@ -56,6 +56,7 @@ class AnswerReader:
         self._call_grammars: dict[str, str] = {}
         self._matcher: Matcher | None = None
         self._whole = ""
+        self._think_token: int | None = None
         self.last_text = ""
         """What became complete with the last token, as the model wrote it."""
         if self._grammars and self._is_masked:
@@ -73,6 +74,16 @@ class AnswerReader:
     def num_calls(self) -> int:
         """Calls so far."""
         return self._parser.num_calls
+
+    @property
+    def is_in_call(self) -> bool:
+        """See ``Guide``."""
+        return self._parser.region == "call"
+
+    @property
+    def ends_with_call(self) -> bool:
+        """Whether the last thing so far is a complete call."""
+        return self._parser.region == "between"
 
     @property
     def region(self) -> Region:
@@ -135,9 +146,13 @@ class AnswerReader:
         """See ``Guide``.
 
         A token may hold the end of a trigger and the beginning of what follows it, which was
-        not masked yet.
+        not masked yet. Of what is masked, only halves of tokens are refused.
         """
-        if self._matcher or not (self._call_grammars or self._whole) or token in self._end_tokens:
+        if token in self._end_tokens:
+            return False
+        if self._matcher:
+            return token != self._think_token and self._matcher.splits(token)
+        if not (self._call_grammars or self._whole):
             return False
         text = self._detokenizer.peek(token)
         if not text:

@@ -53,6 +53,25 @@ class Matcher:
         if not self._matcher.consume_token(token):
             raise self._failure()
 
+    def splits(self, token: int) -> bool:
+        """Whether an allowed token is the mere beginning of one that is allowed, too, because
+        the grammar leaves no other way on: a blank, say, before a bracket that must follow it.
+
+        No model was trained on text that is cut so. What it writes after such a half is noise:
+        a small one draws the lone blank because it has a number in mind, where only a string
+        may stand.
+        """
+        trial = self._matcher.deep_copy()
+        if not trial.consume_token(token):
+            return False
+        forced = trial.compute_ff_bytes()
+        if not forced:
+            return False
+        begun = self._tokenizer.decode_bytes([token])
+        whole = self._tokenizer.tokenize_bytes(begun + forced)[0]
+        is_longer = len(self._tokenizer.decode_bytes([whole])) > len(begun)
+        return is_longer and bool(self._mask[0, whole // 32] >> (whole % 32) & 1)
+
     def take_text(self, text: str) -> bool:
         """Go on by text, however it is cut into tokens; returns whether it is allowed."""
         tokens = self._tokenizer.tokenize_str(text)

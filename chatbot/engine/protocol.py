@@ -355,7 +355,7 @@ class ToolCallBroken(Event, frozen=True, kw_only=True):
     """Empty where it never came to it."""
     raw: str
     reason: str
-    """One sentence: ``The call was cut off by the longest length of an answer.``"""
+    """One sentence: ``The call was not finished.``"""
 
 
 class TokensRecorded(Event, frozen=True, kw_only=True):

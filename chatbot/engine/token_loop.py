@@ -4,7 +4,7 @@ Knows the model, the cache and the sampling rules; nothing of text, templates or
 """
 
 from collections.abc import Collection, Generator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from torch import Tensor
 
@@ -17,6 +17,10 @@ from chatbot.engine.recording import Recorder
 from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
 from chatbot.settings import Sampling
+
+MAX_OVERTIME: Final = 1024
+"""Tokens that a call may go on beyond the longest answer: cut off it would be worth nothing, but
+a model that repeats itself in it has to end some time."""
 
 
 class Held:
@@ -32,6 +36,11 @@ class Guide(Protocol):
 
     def refuses(self, token: int) -> bool:
         """Whether another token is to be drawn in place of this one, which was allowed."""
+        ...
+
+    @property
+    def is_in_call(self) -> bool:
+        """Whether a tool call has begun and is not complete."""
         ...
 
 
@@ -55,7 +64,8 @@ def write_tokens(
         prompt: fewer tokens than ``context_length``.
         control: settings are asked for before each token, and whether to stop many times more.
         sampling: what the client believes to be in use.
-        context_length: longest prompt and answer together, in tokens.
+        context_length: longest prompt and answer together, in tokens; a tool call that has begun
+            may go beyond the longest answer, but not beyond this.
         end_tokens: after drawing one of these the answer is over.
         guide: asked before each token is drawn; with none, every token may come.
         looks_up: guess ahead from what stands in the context; see ``PromptLookup``.
@@ -79,7 +89,7 @@ def write_tokens(
     reader = _Reader(model, control, PromptLookup(prompt, model.row_cost) if looks_up else None)
     unread: Sequence[int] = prompt[model.num_tokens :]
     while True:
-        most_left = min(room, control.sampling.max_tokens) - num_new - 1
+        most_left = _limit(room, control, guide) - num_new - 1
         try:
             logits = reader.after(unread, most_left) if num_new else reader.start(unread)
         except Interrupted:
@@ -100,10 +110,16 @@ def write_tokens(
         yield token
         if token in end_tokens:
             return "stop"
-        if num_new >= min(room, control.sampling.max_tokens):
+        if num_new >= _limit(room, control, guide):
             return "length"
         history.append(token)
         unread = [token]
+
+
+def _limit(room: int, control: Control, guide: Guide | None) -> int:
+    """How many tokens there may be, as it stands."""
+    overtime = MAX_OVERTIME if guide and guide.is_in_call else 0
+    return min(room, control.sampling.max_tokens + overtime)
 
 
 class _Reader:
@@ -169,9 +185,12 @@ def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | N
         return sampler.draw(logits, sampling)
     allowed = guide.allowed(logits.shape[0])
     if allowed is not None:
-        return sampler.draw(logits, sampling, allowed.to(logits.device))
-    while guide.refuses(token := sampler.draw(logits, sampling)):
-        logits = forbid(logits, [token])
+        allowed = allowed.to(logits.device)
+    while guide.refuses(token := sampler.draw(logits, sampling, allowed)):
+        if allowed is None:
+            logits = forbid(logits, [token])
+        else:
+            allowed[token] = False
     return token
 
 

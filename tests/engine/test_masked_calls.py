@@ -262,12 +262,38 @@ def test_without_the_mask_random_weights_write_no_call(hermes: LoadedModel) -> N
     assert broken.raw.startswith("<tool_call>")
 
 
-def test_a_call_cut_by_the_longest_length_is_broken(hermes: LoadedModel) -> None:
-    *_, broken, last = run(hermes, Sampling(temperature=0, max_tokens=14))
+def test_a_call_that_has_begun_is_finished_beyond_the_longest_length(hermes: LoadedModel) -> None:
+    short = msgspec.structs.replace(HOT, max_tokens=14, seed=2)
+    events = list(run(hermes, short))
+    assert check(events, TOOLS) == 1
+    last = events[-1]
+    assert isinstance(last, Generated)
+    assert last.statistics.num_new_tokens > short.max_tokens
+    assert last.finish_reason == "tool_calls"
+
+
+def test_a_call_that_does_not_end_is_cut(
+    hermes: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatbot.engine.token_loop.MAX_OVERTIME", 5)
+    begins = len(tokens_of(hermes, "<tool_call>"))
+    *_, broken, last = run(hermes, Sampling(temperature=0, max_tokens=begins))
     assert isinstance(broken, ToolCallBroken)
     assert "longest length" in broken.reason
     assert isinstance(last, Generated)
     assert last.finish_reason == "length"
+    assert last.statistics.num_new_tokens == begins + 5
+
+
+def test_a_call_does_not_go_beyond_the_window(hermes: LoadedModel) -> None:
+    begins = len(tokens_of(hermes, "<tool_call>"))
+    size = len(hermes.prompts.build(QUESTION, tools=TOOLS).tokens)
+    *_, broken, last = run(
+        hermes, Sampling(temperature=0, max_tokens=14), context_length=size + begins + 4
+    )
+    assert isinstance(broken, ToolCallBroken)
+    assert isinstance(last, Generated)
+    assert last.statistics.num_new_tokens == begins + 4
 
 
 def test_a_call_can_be_cancelled(hermes: LoadedModel) -> None:

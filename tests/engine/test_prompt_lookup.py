@@ -135,6 +135,8 @@ def test_seeded_answers_are_the_same_with_and_without(model: Any, seed: int) -> 
 class Alternating:
     """A grammar of two tokens by turns, from the third token on."""
 
+    is_in_call = False
+
     def __init__(self) -> None:
         self.num_drawn = 0
 
