@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from chatbot.config import Config
+from chatbot.engine.protocol import ChatMessage
 from chatbot.events import TurnFinished
 from chatbot.models.catalogue import catalogue
 from chatbot.models.hardware import look
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.timeout(400)
 
 NAME = "smollm2-135m"
 SHAPE = catalogue()[NAME].shape
+QUESTION = (ChatMessage("user", "What is the capital of France?"),)
 ROUND: Sequence[Precision] = ("fp32", "bf16", "8-bit", "4-bit")
 
 
@@ -51,7 +53,7 @@ def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> Non
         )
         last = own_engine.rest()[-1]
         assert last["type"] == "Generated", last
-        own_engine.ask("Count", messages=[])  # after which the answer's own memory is back
+        own_engine.ask("Count", messages=[{"role": "user", "content": "x"}])  # after which the answer's own memory is back
         need = memory_need(SHAPE, precision, last["statistics"]["num_prompt_tokens"], layout)
         whole = psutil.Process(own_engine.process.pid).memory_info().rss
         assert whole == pytest.approx(need.total, rel=0.10), precision
@@ -76,7 +78,7 @@ async def switch_rounds(count: int) -> float:
     settings = msgspec.structs.replace(settings, folders=())
     async with Session(Config(settings=settings), settings, keeps_chats=False) as session:
         manager = session.manager
-        texts = [await answer(session, "What is the capital of France?")]
+        texts = [await answer(session, QUESTION[0].content)]
         sizes = []
         for _ in range(count + 1):  # the first one is the one that the others are held against
             for precision in (*ROUND[1:], "fp32"):
@@ -89,8 +91,10 @@ async def switch_rounds(count: int) -> float:
                 assert texts[-1]
             path = manager.conversation.path()
             assert [m.text for m in path if m.role == "assistant"] == texts
+            await session.engine.count(QUESTION)  # after which the answer's own memory is back
             assert session.engine.pid is not None
             sizes.append(resident(session.engine.pid))
+    print("MiB after each round:", [size >> 20 for size in sizes])
     return max(sizes[1:]) / sizes[0] - 1
 
 
