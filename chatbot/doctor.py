@@ -19,6 +19,7 @@ import msgspec
 from chatbot.config import load_config
 from chatbot.conversation.folders import path_of, problem_of
 from chatbot.errors import ChatbotError
+from chatbot.models.hardware import look
 from chatbot.paths import cache_dir, config_dir, config_file, data_dir, log_dir, shipped_dir
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.retrieval.values import IndexOptions
@@ -39,6 +40,8 @@ PACKAGES: Final = (
     "numpy",
     "scikit-learn",
 )
+
+_AMD_DRIVER: Final = Path("/sys/module/amdgpu")
 
 PROBE_SECONDS: Final = 120
 ROOM_BYTES: Final = 2 * 2**30
@@ -130,7 +133,7 @@ def _devices() -> list[Check]:
             Check(
                 "accelerator",
                 "note",
-                f"none; the CPU is used, {threads} threads",
+                f"none; the CPU is used, {threads} threads{_instructions(found)}",
                 _driver_remedy(found.get("cuda_build", "")),
             )
         )
@@ -139,14 +142,26 @@ def _devices() -> list[Check]:
     return checks
 
 
+def _instructions(found: dict[str, Any]) -> str:
+    """What the processor can do for a model, to stand behind its threads."""
+    names = clean_line(str(found.get("instructions", "")), 40)
+    words = [names] if names and names != "DEFAULT" else []
+    if look().ram.multiplies_bf16:
+        words.append("products in bf16")
+    return ", " + ", ".join(words) if words else ""
+
+
 def _driver(found: dict[str, Any]) -> Check:
-    """The NVIDIA driver, and what torch was built for."""
+    """The driver of NVIDIA or AMD, and what torch was built for."""
     build = found.get("cuda_build", "")
     name = "ROCm" if found.get("is_rocm") else "CUDA"
     torch_build = f"torch is built for {name} {build}" if build else "torch is built for the CPU"
     program = shutil.which("nvidia-smi")
     if program is None:
-        return Check("GPU driver", "ok", f"no NVIDIA driver; {torch_build}")
+        if _AMD_DRIVER.exists():
+            version = _read_line(_AMD_DRIVER / "version") or "of the kernel"
+            return Check("GPU driver", "ok", f"amdgpu {version}; {torch_build}")
+        return Check("GPU driver", "ok", f"no NVIDIA or AMD driver; {torch_build}")
     query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
@@ -160,28 +175,47 @@ def _driver(found: dict[str, Any]) -> Check:
 def _quantised(found: dict[str, Any]) -> Check:
     """What bitsandbytes can do here, tried out."""
     version = clean_line(found["bitsandbytes"])
+    if "packed" in found:
+        return _packed(found["packed"], version)
     if version.startswith("cannot"):
         remedy = f"{Path(sys.executable).name} -m pip install --upgrade bitsandbytes"
         return Check("8-bit and 4-bit", "note", version, remedy)
     failed = {bits: why for bits, why in found.get("quantised", {}).items() if why}
-    on_gpu = any(device.get("kind") == "cuda" for device in found["devices"])
-    where = "on the GPU" if on_gpu else "on the CPU"
     if failed:
         reason = clean_line(next(iter(failed.values())), 200)
         remedy = "install a bitsandbytes that fits torch's CUDA version, or use bf16"
-        words = f"bitsandbytes {version}: {', '.join(failed)} fail {where} ({reason})"
+        words = f"bitsandbytes {version}: {', '.join(failed)} fail on the GPU ({reason})"
         return Check("8-bit and 4-bit", "note", words, remedy)
-    words = f"both work {where} by bitsandbytes {version}"
+    return Check("8-bit and 4-bit", "ok", f"both work on the GPU by bitsandbytes {version}")
+
+
+def _packed(tried: dict[str, str], bitsandbytes: str) -> Check:
+    """What there is without a GPU, where bitsandbytes would be slow."""
+    failed = {bits: why for bits, why in tried.items() if why}
+    if failed:
+        reason = clean_line(next(iter(failed.values())), 200)
+        words = f"{', '.join(failed)} fail on this processor ({reason})"
+        return Check("8-bit and 4-bit", "note", words, "use bf16, or another version of torch")
+    words = f"both work on the CPU by kernels of torch; bitsandbytes {bitsandbytes} is for GPUs"
     return Check("8-bit and 4-bit", "ok", words)
 
 
 def _driver_remedy(cuda_build: str) -> str:
-    """What to do when there is an NVIDIA card that torch does not see; else nothing."""
+    """What to do when there is a card that torch does not see; else nothing."""
     if shutil.which("nvidia-smi") is None:
+        if any(gpu.kind == "rocm" for gpu in look().gpus):
+            return "install the ROCm build of torch: pytorch.org says how"
         return ""
     if not cuda_build:
         return "this torch is a CPU build; reinstall torch from the package index"
     return f"the driver is too old for CUDA {cuda_build}; update the NVIDIA driver"
+
+
+def _read_line(file: Path) -> str:
+    try:
+        return clean_line(file.read_text("utf-8", "replace"), 40)
+    except OSError:
+        return ""
 
 
 def _probe() -> dict[str, Any]:

@@ -20,7 +20,12 @@ import time
 import zlib
 from pathlib import Path
 
+import msgspec
+
 from chatbot.engine.protocol import (
+    Adapt,
+    Adapted,
+    AdapterInfo,
     Cancel,
     Count,
     Counted,
@@ -221,6 +226,22 @@ def main() -> None:
                     tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
+            case Adapt(adapters=adapters) if any("missing" in a.path for a in adapters):
+                message = "There is no adapter of that name; give the folder that peft wrote."
+                channel.send(Failed(request_id=request.id, message=message, kind="ModelError"))
+            case Adapt(adapters=adapters):
+                used = tuple(
+                    AdapterInfo(
+                        path=a.path,
+                        name=Path(a.path).name,
+                        weight=a.weight,
+                        rank=4,
+                        num_parameters=1000,
+                    )
+                    for a in adapters
+                )
+                info = msgspec.structs.replace(info, adapters=used)
+                channel.send(Adapted(request_id=request.id, info=info))
             case Count(messages=messages, continue_last=continues):
                 sizes = tuple(tokens_of(m.content) for m in messages)
                 opening = 0 if continues else 3

@@ -1,11 +1,15 @@
 """What the doctor says of accelerators and of bitsandbytes, by what torch found."""
 
+import json
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatbot import doctor
+from chatbot.models.hardware import Device, Hardware
 
 CARD = {
     "name": "NVIDIA H100",
@@ -63,10 +67,45 @@ def test_a_card_that_torch_was_not_built_for(monkeypatch: pytest.MonkeyPatch, dr
 
 
 def test_no_card(monkeypatch: pytest.MonkeyPatch, no_driver: None) -> None:
-    found = checks(monkeypatch, devices=[], cuda_build="", num_threads=2)
-    assert found["accelerator"].found == "none; the CPU is used, 2 threads"
+    here = {"num_threads": 2, "instructions": "AVX2", "packed": {"8-bit": "", "4-bit": ""}}
+    found = checks(monkeypatch, devices=[], cuda_build="", **here)
+    assert found["accelerator"].found.startswith("none; the CPU is used, 2 threads, AVX2")
     assert found["accelerator"].remedy == ""
-    assert "both work on the CPU" in found["8-bit and 4-bit"].found
+    assert "both work on the CPU by kernels of torch" in found["8-bit and 4-bit"].found
+    here["packed"] = {"8-bit": "", "4-bit": "RuntimeError: no kernel"}
+    check = checks(monkeypatch, devices=[], **here)["8-bit and 4-bit"]
+    assert (check.state, check.found) == (
+        "note",
+        "4-bit fail on this processor (RuntimeError: no kernel)",
+    )
+
+
+def test_an_amd_card_that_torch_was_not_built_for(
+    monkeypatch: pytest.MonkeyPatch, no_driver: None, tmp_path: Path
+) -> None:
+    ram = Device(kind="cpu", name="RAM", free_bytes=1, total_bytes=1)
+    card = Device(kind="rocm", name="AMD GPU", free_bytes=1, total_bytes=1)
+    monkeypatch.setattr(doctor, "look", lambda: Hardware(gpus=(card,), ram=ram))
+    monkeypatch.setattr(doctor, "_AMD_DRIVER", tmp_path)
+    (tmp_path / "version").write_text("6.12.12\n")
+    found = checks(monkeypatch, devices=[], cuda_build="")
+    assert "ROCm build of torch" in found["accelerator"].remedy
+    assert found["GPU driver"].found == "amdgpu 6.12.12; torch is built for the CPU"
+
+
+def test_the_probe_says_one_thing_and_nothing_else() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "chatbot.engine.probe"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found["error"] == ""
+    assert set(found["quantised"].values()) == {""}
+    assert set(found.get("packed", {"": ""}).values()) == {""}
 
 
 @pytest.mark.parametrize(

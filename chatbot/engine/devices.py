@@ -1,5 +1,6 @@
 """What torch may compute on here, how much memory is free there, and how much a model takes."""
 
+import contextlib
 import ctypes
 import gc
 import sys
@@ -13,6 +14,14 @@ from chatbot.models import hardware
 from chatbot.models.hardware import Device, Hardware
 
 CPU: Final = torch.device("cpu")
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+"""Numbers that glibc's ``mallopt`` knows its settings by."""
+
+_MAPPED_BYTES: Final = 128 * 2**10
+_USUAL_BYTES: Final = 32 * 2**20
+"""What glibc begins with, and what it comes to by itself once large pieces were freed."""
 
 
 def pick_device() -> torch.device:
@@ -72,10 +81,38 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
-    if sys.platform == "linux":  # glibc keeps small pieces for itself until it is told
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Give the system what was freed; takes some milliseconds."""
+    trim = _of_glibc("malloc_trim")  # which keeps small pieces for itself until it is told
+    if trim is not None:
+        trim(0)
+
+
+@contextlib.contextmanager
+def mapped_pieces() -> Iterator[None]:
+    """Have each large piece of memory in a map of its own for as long as this lasts.
+
+    Weights that are allocated so leave no gaps behind when they go, and take no more than they
+    fill. For what comes and goes with every token it would be slow.
+    """
+    set_option = _of_glibc("mallopt")
+    if set_option is None:
+        yield
+        return
+    set_option(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+    try:
+        yield
+    finally:
+        set_option(_M_MMAP_THRESHOLD, _USUAL_BYTES)
+        set_option(_M_TRIM_THRESHOLD, 2 * _USUAL_BYTES)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library; None where that has it not."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def _tensors(model: Any) -> Iterator[Tensor]:

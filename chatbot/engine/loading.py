@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from chatbot.engine.decode.packing import packed_bytes
 from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.detokenizer import REPLACEMENT
-from chatbot.engine.devices import bytes_by_device
+from chatbot.engine.devices import bytes_by_device, mapped_pieces
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.grammar import Grammars
 from chatbot.engine.kv_cache import CachedModel
@@ -128,10 +128,10 @@ def load(
     stage = f"Loading {found.name}"
     report(stage, None)
     try:
-        with progress_bars(stage, report):
+        with progress_bars(stage, report), mapped_pieces():
             model = _load_weights(found, precision, device, placement or Placement(device=device))
-        num_parameters = model.num_parameters()
-        prepare_for_cpu(model, precision)
+            num_parameters = model.num_parameters()
+            prepare_for_cpu(model, precision)
         cached = CachedModel(model)
         prompts = PromptBuilder(found.tokenizer, found.chat_format)
         places = bytes_by_device(model)

@@ -17,9 +17,10 @@ import torch
 
 from chatbot import paths
 from chatbot.engine.protocol import DeviceShare
+from chatbot.errors import ModelError
 from chatbot.models.fitting import fit
 from chatbot.models.hardware import Hardware
-from chatbot.models.memory import memory_need
+from chatbot.models.memory import RUNTIME_BYTES, memory_need
 from chatbot.models.shape import ModelShape
 from chatbot.settings import Precision
 
@@ -65,6 +66,9 @@ def place(
         hardware: what is free, with nothing loaded.
         context_length: the window that there must be room for; see ``memory_need``.
         limits: what each place may take, in place of what is free.
+
+    Raises:
+        ModelError: it would have to be split, and cannot be.
     """
     if limits is not None:
         return Placement(device=None, limits=dict(limits))
@@ -73,9 +77,10 @@ def place(
     one = msgspec.structs.replace(hardware, gpus=())
     if device.type == "cuda":
         one = msgspec.structs.replace(hardware, gpus=(hardware.gpus[device.index or 0],))
-    if fit(shape, precision, one, context_length).verdict == "fits":
+    # The libraries are in memory already.
+    if fit(shape, precision, one, context_length, RUNTIME_BYTES).verdict == "fits":
         return Placement(device=device)
-    need = memory_need(shape, precision, context_length)
+    need = memory_need(shape, precision, context_length, one.layout)
     reserved = need.cache + need.overhead
     room: dict[int | str, int] = {
         index: max(gpu.free_bytes - reserved // len(hardware.gpus), 0)
@@ -84,6 +89,11 @@ def place(
     room["cpu"] = int(RAM_SHARE * max(hardware.ram.free_bytes - need.overhead, 0))
     if device.type == "cpu" and need.weights <= room["cpu"]:
         return Placement(device=device)  # the window is too long, not the model too large
+    if device.type == "cpu" and precision in ("8-bit", "4-bit"):
+        raise ModelError(
+            f"In {precision} a model has to fit into RAM whole; in bf16 it can be split between "
+            "RAM and the disk, which is very slow."
+        )
     return Placement(device=None, limits=room)
 
 

@@ -5,6 +5,7 @@ the reason is in the object.
 """
 
 import json
+import logging
 from typing import Any
 
 
@@ -18,6 +19,7 @@ def probe() -> dict[str, Any]:
         found["cuda_build"] = torch.version.cuda or torch.version.hip or ""
         found["is_rocm"] = bool(torch.version.hip)
         found["num_threads"] = torch.get_num_threads()
+        found["instructions"] = torch.backends.cpu.get_cpu_capability()
         for index in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(index)
             found["devices"].append(
@@ -35,7 +37,11 @@ def probe() -> dict[str, Any]:
     except Exception as error:
         found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         return found
+    if not torch.cuda.is_available():
+        found["packed"] = {bits: _try_packed(bits) for bits in ("8-bit", "4-bit")}
     try:
+        # Of kernels that it would fetch from the hub, and does without.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         import bitsandbytes
 
         found["bitsandbytes"] = bitsandbytes.__version__
@@ -47,6 +53,28 @@ def probe() -> dict[str, Any]:
         for bits in ("8-bit", "4-bit")
     }
     return found
+
+
+def _try_packed(bits: str) -> str:
+    """Multiply once by what the engine uses on a CPU; returns why it does not work, or nothing."""
+    import torch
+
+    from chatbot.engine.decode.projections import (
+        Int4Projection,
+        Int8Projection,
+        NarrowInt8Projection,
+    )
+
+    try:
+        make: Any = Int4Projection
+        if bits == "8-bit":
+            make = Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
+        output = make(torch.ones(64, 64, dtype=torch.bfloat16), None)(torch.ones(1, 64))
+        return (
+            "" if torch.allclose(output, torch.tensor(64.0), rtol=0.05) else "its result is wrong"
+        )
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
 def _try_quantised(bits: str, device: str) -> str:

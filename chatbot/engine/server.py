@@ -9,7 +9,7 @@ import msgspec
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.answer import answer
-from chatbot.engine.devices import look, pick_device, release_memory
+from chatbot.engine.devices import look, pick_device, release_memory, trim_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
 from chatbot.engine.inbox import Inbox, check_sampling
 from chatbot.engine.loading import LoadedModel, load
@@ -93,6 +93,7 @@ class Engine:
                 check_sampling(request.sampling)
                 for event in answer(self._model(), request, self._inbox.control_of(request)):
                     self._channel.send(event)
+                trim_memory()  # what reading the prompt took beside the cache
             case Count():
                 prompts = self._model().prompts
                 sizes, rest = prompts.count(
@@ -216,7 +217,9 @@ class Engine:
             look(self._device),
             context_length,
         )
-        return load(found, precision, self._device, report, placement)
+        loaded = load(found, precision, self._device, report, placement)
+        release_memory()  # what the weights went through on their way
+        return loaded
 
     def _adapt(self, wanted: tuple[AdapterUse, ...]) -> None:
         """Have the present model use these adapters alone.

@@ -49,6 +49,9 @@ _FAMILIES: Final[Mapping[str, _Family]] = {
 }
 """By ``model_type``; all others are taken for relatives of Llama, and said to be estimated."""
 
+OWN_STEP: Final = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
+"""Families that ``engine.decode.architecture`` reads."""
+
 
 def shape_of(content: Mapping[str, Any]) -> ModelShape:
     """The sizes that a configuration stands for.
@@ -83,6 +86,8 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
         context_length=config.context_length,
         sliding_window=window,
         num_sliding_layers=num_sliding,
+        is_tied=config.is_tied,
+        has_own_step=config.family in OWN_STEP and not num_sliding,
         is_exact=config.family in _FAMILIES,
     )
 

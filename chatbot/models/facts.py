@@ -15,7 +15,7 @@ import msgspec
 from chatbot import paths
 from chatbot.errors import ModelError
 from chatbot.models.catalogue import CatalogueEntry
-from chatbot.models.counting import shape_of
+from chatbot.models.counting import OWN_STEP, shape_of
 from chatbot.models.gguf_header import GgufHeader, read_header
 from chatbot.models.hub_cache import cached_folder, size_of
 from chatbot.models.references import Kind, Reference
@@ -234,6 +234,8 @@ def _gguf_shape(header: GgufHeader) -> ModelShape | None:
         hidden_size=hidden,
         vocab_size=sizes.get("vocab_size", 0),
         context_length=sizes.get("context_length", 0),
+        is_tied=not header.has_head,
+        has_own_step=header.architecture in OWN_STEP,
     )
 
 

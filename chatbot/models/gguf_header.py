@@ -43,6 +43,8 @@ class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
     """The format that most weights are in: ``Q4_1``, ``F16``."""
     num_unquantised: int = 0
     """Weights that are no matrices, or embed tokens."""
+    has_head: bool = True
+    """Whether the output head has weights of its own."""
     sizes: dict[str, int] = {}
     """Whole numbers that the architecture says of itself: ``block_count``, ``head_count``."""
 
@@ -127,6 +129,7 @@ class _Reader:
         block_sizes, type_names = _tensor_types()
         values: Counter[str] = Counter()
         last_byte = num_kept = 0
+        has_head = False
         for _ in range(count):
             name = self._string()
             num_dimensions = self._number("<I")
@@ -135,6 +138,7 @@ class _Reader:
             num_values = math.prod(self._number("<Q") for _ in range(num_dimensions))
             if num_dimensions != 2 or name in ("token_embd.weight", "output.weight"):
                 num_kept += num_values
+            has_head = has_head or name == "output.weight"
             kind, offset = self._number("<I"), self._number("<Q")
             if kind not in block_sizes:
                 raise _DamagedError(f"its tensors are in an unknown format, {kind}")
@@ -153,6 +157,7 @@ class _Reader:
             num_values=values.total(),
             main_type=values.most_common(1)[0][0],
             num_unquantised=num_kept,
+            has_head=has_head,
         )
 
     def _take(self, count: int) -> bytes:

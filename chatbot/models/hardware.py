@@ -3,6 +3,7 @@
 What a container may use counts, not what its machine has.
 """
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 import psutil
 
+from chatbot.models.memory import Layout
 from chatbot.terminal_text import clean_line
 
 SMI_SECONDS: Final = 5.0
@@ -19,6 +21,9 @@ SMI_SECONDS: Final = 5.0
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _DRM: Final = Path("/sys/class/drm")
+_CPU: Final = Path("/proc/cpuinfo")
+_BF16_FLAGS: Final = ({"avx512f", "avx512bw", "avx512dq", "avx512vl"}, {"asimd", "bf16"})
+"""Instructions with which oneDNN multiplies bf16: of x86 processors, and of Arm's."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +33,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     free_bytes: int
     total_bytes: int
+    multiplies_bf16: bool = False
+    """Of RAM: whether its processor has products in bf16."""
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +47,13 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
     def main(self) -> Device:
         """Where a model is loaded that fits: the GPU with most room, else RAM."""
         return max(self.gpus, key=lambda gpu: gpu.free_bytes, default=self.ram)
+
+    @property
+    def layout(self) -> Layout:
+        """In what form weights are held here."""
+        if self.gpus:
+            return "gpu"
+        return "bf16-cpu" if self.ram.multiplies_bf16 else "cpu"
 
     @property
     def free_bytes(self) -> int:
@@ -118,7 +132,25 @@ def _ram() -> Device:
         # Of what counts as used, the cache of files is given back when it is needed.
         reclaimable = _stat("inactive_file")
         total, free = limit, min(free, max(limit - used + reclaimable, 0))
-    return Device(kind="cpu", name="RAM", free_bytes=free, total_bytes=total)
+    return Device(
+        kind="cpu",
+        name="RAM",
+        free_bytes=free,
+        total_bytes=total,
+        multiplies_bf16=_multiplies_bf16(),
+    )
+
+
+@functools.cache
+def _multiplies_bf16() -> bool:
+    try:
+        lines = _CPU.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return False
+    flags = next(
+        (set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set()
+    )
+    return any(wanted <= flags for wanted in _BF16_FLAGS)
 
 
 def _number(file: Path) -> int | None:

@@ -4,7 +4,7 @@ Pure arithmetic on shapes. Knows no file, no device and no torch.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,16 +19,24 @@ made for a million tokens takes their memory only when so many are there."""
 BITS: Final[Mapping[str, float]] = {"fp32": 32, "bf16": 16, "fp16": 16, "8-bit": 8, "4-bit": 4}
 """Of one weight, in each precision, the finest first."""
 
+Layout = Literal["gpu", "cpu", "bf16-cpu"]
+"""In what form weights are held: as transformers and bitsandbytes have them, or in our own forms
+for a processor, of which some multiply bf16; see ``engine.decode.packing``."""
+
 _NF4_BLOCK: Final = 64
 _NF4_SCALES_BLOCK: Final = 256
 """Double quantisation: one byte for so many weights, and one fp32 for so many of those."""
 
+_INT4_GROUP_BYTES: Final = 4
+_INT4_GROUP: Final = 32
+"""On a CPU: two numbers in bf16 for so many weights in 4 bits."""
+
 READ_TOKENS: Final = 512
 """Tokens of a prompt that are read at a time on a GPU."""
 
-RUNTIME_BYTES: Final = 430 * 2**20
+RUNTIME_BYTES: Final = 460 * 2**20
 """What torch and transformers take in the engine process, model aside (measured on a CPU: 420
-MiB after a short prompt, 470 after 4,000 tokens); on a GPU its context is about as large."""
+MiB before the first answer, 470 after it); on a GPU its context is about as large."""
 
 
 class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +46,7 @@ class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
     nominal_weights: int
     """Every parameter at the precision's own size: the figure that is quoted of models."""
     weights: int
-    """As they are loaded: in 8-bit and 4-bit, embeddings, head and norms stay in 16 bits."""
+    """As they are loaded: in 8-bit and 4-bit, embeddings and norms stay in 16 bits."""
     cache: int
     """Keys and values of all tokens of the window."""
     overhead: int
@@ -61,7 +69,9 @@ def window_of(shape: ModelShape, context_length: int) -> int:
     return min(context_length or DEFAULT_CONTEXT, longest)
 
 
-def memory_need(shape: ModelShape, precision: str, context_length: int = 0) -> MemoryNeed:
+def memory_need(
+    shape: ModelShape, precision: str, context_length: int = 0, layout: Layout = "gpu"
+) -> MemoryNeed:
     """What a model takes.
 
     Args:
@@ -69,12 +79,13 @@ def memory_need(shape: ModelShape, precision: str, context_length: int = 0) -> M
         precision: a key of ``BITS``.
         context_length: window in tokens; 0 for ``DEFAULT_CONTEXT``, or the model's own where
             that is shorter.
+        layout: how its weights are held.
     """
     return MemoryNeed(
         precision=precision,
         nominal_weights=nominal_bytes(shape.num_parameters, precision),
-        weights=weight_bytes(shape, precision),
-        cache=cache_bytes(shape, precision, window_of(shape, context_length)),
+        weights=weight_bytes(shape, precision, layout),
+        cache=cache_bytes(shape, precision, window_of(shape, context_length), layout),
         overhead=RUNTIME_BYTES + _work_bytes(shape),
     )
 
@@ -84,8 +95,10 @@ def nominal_bytes(num_parameters: int, precision: str) -> int:
     return round(num_parameters * BITS[precision] / 8)
 
 
-def weight_bytes(shape: ModelShape, precision: str) -> int:
+def weight_bytes(shape: ModelShape, precision: str, layout: Layout = "gpu") -> int:
     """The weights as they are loaded."""
+    if layout != "gpu":
+        return _cpu_bytes(shape, precision, layout)
     if precision == "8-bit":  # one byte each, and an fp32 scale for each row
         per_weight = 1 + 4 / shape.hidden_size
     elif precision == "4-bit":
@@ -95,9 +108,27 @@ def weight_bytes(shape: ModelShape, precision: str) -> int:
     return round(2 * shape.num_unquantised + per_weight * shape.num_quantised)
 
 
-def cache_bytes(shape: ModelShape, precision: str, num_tokens: int) -> int:
+def _cpu_bytes(shape: ModelShape, precision: str, layout: Layout) -> int:
+    """The weights in our own forms; a head that is the embedding as well is there twice."""
+    head = shape.num_head
+    kept = shape.num_unquantised - (0 if shape.is_tied else head)
+    in_8_bits = 1 + 4 / shape.hidden_size
+    in_4_bits = 0.5 + _INT4_GROUP_BYTES / _INT4_GROUP
+    if precision == "8-bit" or (precision == "4-bit" and shape.hidden_size % _INT4_GROUP):
+        return round(2 * kept + in_8_bits * (shape.num_quantised + head))
+    if precision == "4-bit":
+        return round(2 * kept + in_4_bits * shape.num_quantised + in_8_bits * head)
+    nominal = nominal_bytes(shape.num_parameters, precision)
+    is_reordered = precision == "bf16" and layout == "bf16-cpu"
+    return nominal + (2 * head if is_reordered and shape.is_tied else 0)
+
+
+def cache_bytes(shape: ModelShape, precision: str, num_tokens: int, layout: Layout = "gpu") -> int:
     """Keys and values of ``num_tokens``; layers with a window keep no more than that."""
-    bytes_per_value = 4 if precision == "fp32" else 2
+    is_wide = precision == "fp32"
+    if layout != "gpu" and shape.has_own_step:  # whose rounded weights meet fp32 activations
+        is_wide = precision in ("fp32", "8-bit", "4-bit")
+    bytes_per_value = 4 if is_wide else 2
     num_full = shape.num_layers - shape.num_sliding_layers
     num_kept = num_full * num_tokens
     num_kept += shape.num_sliding_layers * min(num_tokens, shape.sliding_window)

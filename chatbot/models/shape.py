@@ -44,8 +44,17 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     sliding_window: int = 0
     """Tokens that ``num_sliding_layers`` of its layers see; 0: all layers see all."""
     num_sliding_layers: int = 0
+    is_tied: bool = False
+    """Whether its output head is its embedding too."""
+    has_own_step: bool = False
+    """Whether it is of Llama's build, which the engine computes by itself on a CPU."""
     is_exact: bool = True
     """Whether the parameters were counted by what is known of the family, or in the files."""
+
+    @property
+    def num_head(self) -> int:
+        """Parameters of the output head."""
+        return self.vocab_size * self.hidden_size
 
     @property
     def num_quantised(self) -> int:

@@ -6,7 +6,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -27,6 +27,7 @@ from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.settings import Settings
+from chatbot.tui.adapters_watch import AdaptersWatch
 from chatbot.tui.chat_view import ChatView
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
     from chatbot.tokens import TokenRecord
     from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
+    from chatbot.tui.adapter_list import AdapterList, AdapterPanel, AdapterRow
     from chatbot.tui.folder_list import FolderList
     from chatbot.tui.lens_screen import Choice
     from chatbot.tui.tool_list import ToolList
@@ -110,6 +112,7 @@ class ChatApp(App[int]):
         self._sidebar = Sidebar(self.manager.settings, self._theme_names)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, session.tools)
+        self._adapters = AdaptersWatch(self, lambda: session.engine)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -258,6 +261,19 @@ class ChatApp(App[int]):
     # By their names, because the classes are not there before the first frame.
     def on_folder_list_switched(self, event: "FolderList.Switched") -> None:
         self._knowledge.switch(event.path, is_on=event.is_on)
+
+    def on_adapter_list_changed(self, event: "AdapterList.Changed") -> None:
+        self._change_adapters(self._adapters.change(event.row))
+
+    def on_adapter_list_removed(self, event: "AdapterList.Removed") -> None:
+        self._change_adapters(self._adapters.remove(event.path))
+
+    def on_adapter_panel_added(self, event: "AdapterPanel.Added") -> None:
+        self._change_adapters(self._adapters.add(event.text))
+
+    @work(group="adapters")
+    async def _change_adapters(self, change: Awaitable[None]) -> None:
+        await change
 
     def on_tool_list_switched(self, event: "ToolList.Switched") -> None:
         self._tools.switch(event.name, is_on=event.is_on)
@@ -558,6 +574,7 @@ class ChatApp(App[int]):
     def _show_status(self, status: EngineStatus) -> None:
         self._status.status = status
         self._sidebar.show_status(status)
+        self._adapters.follow(status)
         if status.info:
             self.count_context()
             window = self.manager.settings.context_length or status.info.context_length
@@ -571,6 +588,10 @@ class ChatApp(App[int]):
         """Show the knowledge folders in the sidebar, and what is being done to them."""
         self._sidebar.show_folders(knowledge.folders)
         self._status.knowledge = work
+
+    def show_adapters(self, rows: "Sequence[AdapterRow]") -> None:
+        """Show the model's adapters in the sidebar."""
+        self._sidebar.show_adapters(rows)
 
     def show_tools(
         self,

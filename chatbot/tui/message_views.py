@@ -275,7 +275,7 @@ class AnswerView(MessageView):
 
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")
-        facts = [made.model, made.precision]
+        facts = [" + ".join((made.model, *made.adapters)), made.precision]
         if made.is_by_program:
             facts = ["the program's own words: no model was asked"]
         if made.statistics:

@@ -14,6 +14,7 @@ from chatbot.tui.setting_controls import ChoiceControl, TextControl, control_for
 if TYPE_CHECKING:
     from chatbot.conversation.folders import FolderState
     from chatbot.tools.values import ServerInfo, ToolInfo
+    from chatbot.tui.adapter_list import AdapterPanel, AdapterRow
     from chatbot.tui.folder_list import FolderList
     from chatbot.tui.tool_list import ToolList
 
@@ -33,6 +34,8 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._folders: FolderList | None = None
         self._states: tuple[FolderState, ...] = ()
         self._tools: ToolList | None = None
+        self._adapters: AdapterPanel | None = None
+        self._adapter_rows: tuple[AdapterRow, ...] = ()
         self._controls = {spec.name: control_for(spec) for spec in SPECS}
         self._theme = ChoiceControl(
             Spec(
@@ -50,21 +53,27 @@ class Sidebar(VerticalScroll, can_focus=False):
         sampling = [spec.name for spec in SPECS if spec.is_sampling]
         grouped = (*model, *sampling, *KNOWLEDGE)
         rest = [spec.name for spec in SPECS if spec.name not in grouped]
+        from chatbot.tui.adapter_list import AdapterPanel
         from chatbot.tui.folder_list import FolderList
         from chatbot.tui.tool_list import ToolList
 
+        self._adapters = AdapterPanel()
+        self._adapters.show_rows(self._adapter_rows)
         self._tools = ToolList(id="tools-in-force")
         self._folders = FolderList(id="folders-in-force")
         self._folders.show_folders(self._states)
         widgets: list[Widget] = []
         for title, names in (
             ("Model", model),
+            ("Adapters · from the next answer on", ()),
             ("Sampling · acts at the next token", sampling),
             ("Knowledge", KNOWLEDGE),
             ("Tools", ()),
             ("Conversation", rest),
         ):
             widgets.append(Label(title, classes="group-title"))
+            if title.startswith("Adapters"):
+                widgets.append(self._adapters)
             if title == "Knowledge":
                 widgets.append(self._folders)
             if title == "Tools":
@@ -85,6 +94,12 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._states = tuple(states)
         if self._folders:
             self._folders.show_folders(states)
+
+    def show_adapters(self, rows: "Sequence[AdapterRow]") -> None:
+        """Show the model's adapters, and which are on."""
+        self._adapter_rows = tuple(rows)
+        if self._adapters:
+            self._adapters.show_rows(rows)
 
     def show_tools(
         self,

@@ -11,15 +11,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from chatbot.engine.adapters import use_adapters
+from chatbot.engine.decode.packing import PackedLinear
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol import AdapterUse
+from chatbot.settings import Precision
 from tests.engine.running_engine import RunningEngine
 from tests.engine.tiny_models import make_llama, make_tokenizer
 
 CPU = torch.device("cpu")
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
-GREEDY = {"temperature": 0, "max_tokens": 8}
+ONE_TOKEN = {"temperature": 0, "max_tokens": 1}
 
 
 def write_adapter(folder: Path, seed: int, **changes: Any) -> Path:
@@ -48,11 +50,15 @@ def tiny(engine: RunningEngine, tiny_folder: Path) -> RunningEngine:
     return engine
 
 
-def text_of(engine: RunningEngine) -> str:
-    engine.send("Generate", messages=QUESTION, sampling=GREEDY)
+def certainty(engine: RunningEngine) -> tuple[int, float]:
+    """The likeliest first token of an answer, and its probability: random weights write no text
+    that could be relied on to change."""
+    engine.send("Generate", messages=QUESTION, sampling=ONE_TOKEN, num_alternatives=1)
     events = engine.rest()
     assert events[-1]["type"] == "Generated", events[-1]
-    return "".join(event["text"] for event in events if event["type"] == "Delta")
+    (records,) = (event["tokens"] for event in events if event["type"] == "TokensRecorded")
+    token, _, _, probability, *_ = records[0]
+    return token, probability
 
 
 def use(engine: RunningEngine, *wanted: tuple[Path, float]) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def merged(folder: Path, weight: float) -> Any:
 
 def logits_of(loaded: LoadedModel) -> Tensor:
     loaded.cached.clear()
-    return loaded.cached.read([5, 6, 7, 8])
+    return loaded.cached.read([5, 6, 7, 8]).float()
 
 
 def test_adapters_compute_what_merged_weights_do_and_leave_no_trace(
@@ -100,17 +106,45 @@ def test_adapters_compute_what_merged_weights_do_and_leave_no_trace(
     assert {name: type(module) for name, module in loaded.model.named_modules()} == layers
 
 
+@pytest.mark.parametrize(("precision", "likeness"), [("8-bit", 0.99), ("4-bit", 0.9)])
+def test_adapters_work_over_rounded_weights(
+    tmp_path: Path, precision: Precision, likeness: float
+) -> None:
+    """What an adapter adds is the same whether the base below it is packed or not."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128}
+    folder, pirate = tmp_path / "model", write_adapter(tmp_path / "pirate", 1, **sizes)
+    make_llama(**sizes).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    found = find_model(str(folder), lambda *_: None)
+    changes = []
+    for name in ("fp32", precision):
+        loaded = load(found, name, CPU, lambda *_: None)
+        layer: Any = loaded.model.model.layers[0].self_attn
+        assert isinstance(layer.v_proj, PackedLinear) == (name == precision)
+        bare = layer.v_proj(inputs := torch.ones(1, 3, 64, dtype=loaded.model.dtype)).float()
+        bare_logits = logits_of(loaded)
+        use_adapters(loaded, [AdapterUse(path=str(pirate), weight=0.5)])
+        changes.append(layer.v_proj(inputs).float() - bare)
+        assert not torch.allclose(logits_of(loaded), bare_logits, rtol=0.1)
+        assert use_adapters(loaded, []) == ()
+        assert torch.equal(logits_of(loaded), bare_logits)
+        assert isinstance(layer.v_proj, PackedLinear) == (name == precision)
+    exact, rounded = (change.flatten() for change in changes)
+    assert torch.nn.functional.cosine_similarity(exact, rounded, dim=0) > likeness
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
+
+
 def test_an_adapter_is_used_between_two_answers(
     tiny: RunningEngine, adapters: tuple[Path, Path]
 ) -> None:
-    bare = text_of(tiny)
+    bare = certainty(tiny)
     info = use(tiny, (adapters[0], 1))["info"]
     assert [(a["name"], a["weight"], a["rank"]) for a in info["adapters"]] == [("pirate", 1.0, 4)]
     # Two layers, q and v: 4 x 32 down, and 32 or 16 x 4 up.
     assert info["adapters"][0]["num_parameters"] == 2 * (2 * 4 * 32 + 4 * 32 + 4 * 16)
-    assert text_of(tiny) != bare
+    assert certainty(tiny) != pytest.approx(bare)
     assert use(tiny)["info"]["adapters"] == []
-    assert text_of(tiny) == bare
+    assert certainty(tiny) == pytest.approx(bare)
 
 
 def test_an_adapter_can_come_with_the_model(
@@ -122,7 +156,7 @@ def test_an_adapter_can_come_with_the_model(
     info = engine.ask("Load", model=str(tiny_folder), precision="bf16", adapters=wanted)["info"]
     assert info["precision"] == "bf16"
     assert info["adapters"][0]["name"] == "pirate"
-    text_of(engine)
+    certainty(engine)
     assert engine.ask("Load", model=str(tiny_folder), precision="bf16")["info"]["adapters"] == []
 
 
@@ -137,12 +171,12 @@ def test_an_adapter_for_another_model_is_refused_and_nothing_changes(
     tiny: RunningEngine, adapters: tuple[Path, Path], tmp_path: Path
 ) -> None:
     use(tiny, (adapters[0], 1))
-    before = text_of(tiny)
+    before = certainty(tiny)
     wider = write_adapter(tmp_path / "wider", 3, hidden_size=64)
     assert "made for another model" in refused(tiny, (adapters[0], 1), (wider, 1))
     deeper = write_adapter(tmp_path / "deeper", 3, num_hidden_layers=3)
     assert "made for another model" in refused(tiny, (deeper, 1))
-    assert text_of(tiny) == before
+    assert certainty(tiny) == pytest.approx(before)
     use(tiny)
 
 

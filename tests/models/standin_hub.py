@@ -1,5 +1,6 @@
 """A model hub on this machine: the few pages that a download asks for, over real HTTP."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -99,13 +100,14 @@ class _Handler(BaseHTTPRequestHandler):
             hub.num_breaks -= 1
             rest = rest[: hub.break_off_at]
         half = len(rest) // 2
-        self.wfile.write(rest[:half])
-        self.wfile.flush()
-        if name.endswith(".safetensors"):
-            hub.is_sending.set()
-            hub.gate.wait(60)
-        self.wfile.write(rest[half:])
         self.close_connection = True
+        with contextlib.suppress(ConnectionError):  # whoever asked may have gone meanwhile
+            self.wfile.write(rest[:half])
+            self.wfile.flush()
+            if name.endswith(".safetensors"):
+                hub.is_sending.set()
+                hub.gate.wait(60)
+            self.wfile.write(rest[half:])
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from chatbot.engine.cpu_precision import widen_products
-from chatbot.engine.decode.architecture import refusal
-from chatbot.engine.decode.packing import pack_linears
+from chatbot.engine.decode.architecture import read_architecture, refusal
+from chatbot.engine.decode.packing import PackedLinear, pack_linears
 from chatbot.settings import Precision
 
 
@@ -20,4 +20,21 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
     if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
         return
     widen_products(model)
-    pack_linears(model, precision, is_fused=not refusal(model))
+    is_fused = not refusal(model)
+    pack_linears(model, precision, is_fused=is_fused)
+    if is_fused:
+        read_architecture(model)  # joins what was not packed
+    if is_fused or any(isinstance(module, PackedLinear) for module in model.modules()):
+        _leave_file(model)
+
+
+def _leave_file(model: Any) -> None:
+    """Copy the weights that are as the file has them, since most were copied already.
+
+    They lie in a map of the whole file, all of which stays in memory as long as one of them
+    does.
+    """
+    for parameter in model.parameters():
+        is_part = parameter.untyped_storage().nbytes() != parameter.nbytes
+        if parameter.numel() and not is_part:  # a part of what was joined is a copy
+            parameter.data = parameter.data.clone()
