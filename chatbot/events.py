@@ -48,6 +48,8 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     """What tells the model of its tools."""
     num_result_tokens: int = 0
     """The answer so far: its calls and what the tools said."""
+    num_left_out_thinking_tokens: int = 0
+    """What was thought before and the model is not shown again, as its family wants it."""
     context_length: int
     room: int
     """Left for the answer."""
@@ -69,6 +71,14 @@ class ThoughtDelta(msgspec.Struct, frozen=True):
     text: str
     num_tokens: int = 0
     """Tokens generated so far."""
+    num_thinking_tokens: int = 0
+    """Tokens of this thought so far."""
+    seconds: float = 0.0
+    """What they took."""
+
+
+class ThoughtCut(msgspec.Struct, frozen=True):
+    """The thought ends here because the user wants the answer."""
 
 
 class ToolCallBegun(msgspec.Struct, frozen=True):
@@ -126,6 +136,7 @@ TurnEvent = (
     | SourcesFound
     | PromptBuilt
     | ThoughtDelta
+    | ThoughtCut
     | TextDelta
     | ToolCallBegun
     | ToolCalled

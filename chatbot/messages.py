@@ -84,6 +84,12 @@ class ThinkingPart(msgspec.Struct, frozen=True, tag="thinking"):
     """What the model wrote for itself before or between the parts of its answer."""
 
     text: str
+    num_tokens: int = 0
+    """0 where they were not counted, as in a chat from elsewhere."""
+    seconds: float = 0.0
+    """What it took, without the time that the answer was held."""
+    is_cut: bool = False
+    """The user wanted the answer before the model was done."""
 
 
 class SourceScores(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtCut,
     ThoughtDelta,
     ToolCallBegun,
     ToolCalled,
@@ -139,6 +140,10 @@ class PlainFace:
         self.has_failed = False
         self._is_interactive = is_interactive
         self._is_leaving = False
+        self._is_thinking = False
+        """The model thinks."""
+        self._has_cut = False
+        """It was told to think no longer in this turn."""
         self._work: asyncio.Task[None] | None = None
         self._proposed = ""
         self._prepare = prepare
@@ -198,8 +203,10 @@ class PlainFace:
         return True
 
     async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
-        asides = AsidePrinter()
+        self._has_cut = False
+        asides = AsidePrinter("Ctrl+C answers now" if self._is_interactive else "")
         async for event in events:
+            self._is_thinking = isinstance(event, ThoughtDelta)
             match event:
                 case TurnStarted() if is_stopped:
                     self.manager.stop()  # it is kept, and can be asked again
@@ -231,6 +238,8 @@ class PlainFace:
                     pass  # the call itself follows, or is shown already
                 case AnswerHeld():
                     pass  # nothing here holds an answer
+                case ThoughtCut():
+                    pass  # who has it end here knows
                 case SupportFound():
                     pass  # said with the list of sources
 
@@ -344,9 +353,15 @@ class PlainFace:
         self._is_leaving = True
 
     def _interrupt(self) -> None:
-        """Ctrl+C: stops an answer; with none running it leaves a pipe and spares a person."""
+        """Ctrl+C: has a thought end, and stops an answer; with none running it leaves a pipe and
+        spares a person.
+        """
         if self._preparing:
             self._preparing.cancel()
+        elif self._is_thinking and self._is_interactive and not self._has_cut:
+            self._has_cut = True
+            self.tell("\n[the thinking ends here; Ctrl+C stops]")
+            self.manager.answer_now()
         elif self.manager.is_busy:
             self.manager.stop()
         elif self._is_interactive:

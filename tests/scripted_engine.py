@@ -4,9 +4,9 @@ Started by tests in place of ``python -m chatbot.engine``. The environment is it
 ``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
 between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of the form ``exit N``
 ends the process with that status, ``kill`` kills it after three words. Models called
-``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, and one ``call NAME
-JSON`` calls a tool if there are any; what the tools said is then the answer. ``SCRIPT_DIALECT`` is
-the model's way to call.
+``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, a word at a time,
+and one ``call NAME JSON`` calls a tool if there are any; what the tools said is then the answer.
+``SCRIPT_DIALECT`` is the model's way to call.
 """
 
 import math
@@ -18,9 +18,13 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from chatbot.engine.protocol import (
+    AnswerNow,
     Cancel,
     Count,
     Counted,
@@ -38,6 +42,7 @@ from chatbot.engine.protocol import (
     Rendered,
     SamplingApplied,
     SetSampling,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallReady,
@@ -104,16 +109,43 @@ def record_of(piece: str) -> TokenRecord:
     )
 
 
+def think(
+    channel: Channel[EngineRequest],
+    request: Generate,
+    words: Sequence[str],
+    inbox: "queue.Queue[EngineRequest]",
+) -> None:
+    """Think these words, unless the user wants the answer."""
+    wanted = AnswerNow(target=request.id)
+    for number, word in enumerate(words, 1):
+        with inbox.mutex:
+            is_wanted = any(msgspec.structs.replace(m, id=0) == wanted for m in inbox.queue)
+            is_stopped = any(isinstance(m, Cancel) for m in inbox.queue)
+        if is_stopped:
+            return
+        if is_wanted:
+            channel.send(ThinkingCut(request_id=request.id))
+            return
+        channel.send(
+            ThinkingDelta(
+                request_id=request.id,
+                text=f"{word} ",
+                num_tokens=number,
+                num_thinking_tokens=number,
+                # The same in every run, so that pictures of the screen are.
+                thinking_seconds=number / 50,
+            )
+        )
+        time.sleep(DELAY)
+
+
 def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Queue") -> None:
     question = request.messages[-1].content
     sampling = request.sampling
     reason = "stop"
     for line in question.splitlines() if request.messages[-1].role == "user" else ():
         if line.startswith("think "):
-            for number, word in enumerate(line[6:].split(), 1):
-                thought = ThinkingDelta(request_id=request.id, text=f"{word} ", num_tokens=number)
-                channel.send(thought)
-                time.sleep(DELAY)
+            think(channel, request, line[6:].split(), inbox)
         elif line.startswith("call ") and request.tools:
             name, _, arguments = line[5:].partition(" ")
             index = question.splitlines().index(line)
@@ -154,6 +186,8 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
                 channel.send(SamplingApplied(request_id=request.id, sampling=sampling))
             elif isinstance(message, Hold) and message.target == request.id:
                 steps = message.num_steps
+            elif isinstance(message, AnswerNow):
+                pass
             else:
                 later.append(message)
         if reason == "cancelled":
@@ -219,6 +253,7 @@ def main() -> None:
                     num_parameters=NUM_PARAMETERS,
                     load_seconds=LOAD_SECONDS,
                     tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
+                    thinks=True,
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
             case Count(messages=messages, continue_last=continues):
@@ -229,6 +264,7 @@ def main() -> None:
                         request_id=request.id,
                         message_tokens=sizes,
                         generation_prompt_tokens=opening,
+                        thinking_tokens=sum(len(m.thinking.split()) for m in messages),
                     )
                 )
             case Render(messages=messages, continue_last=continues):

@@ -279,6 +279,19 @@ class ConversationManager:
         if self._turn:
             self._turn.hold(num_steps)
 
+    def answer_now(self) -> None:
+        """Have the running answer think no longer, and come.
+
+        Raises:
+            CommandError: no answer is being written, or not by a model that thinks.
+        """
+        if self._turn is None:
+            raise CommandError("There is no answer being written; ask a question first.")
+        info = self.engine.status.info
+        if info is not None and not info.thinks:
+            raise CommandError(f"{info.name} does not think before it answers.")
+        self._turn.answer_now()
+
     @property
     def is_held(self) -> bool:
         """Whether the running answer is held, or about to be."""

@@ -27,6 +27,7 @@ from chatbot.engine.protocol import (
     Generated,
     Held,
     SamplingApplied,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
@@ -41,6 +42,7 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtCut,
     ThoughtDelta,
     ToolCallBegun,
     ToolFinished,
@@ -123,6 +125,7 @@ class Turn:
         self._flush_timer: asyncio.TimerHandle | None = None
         self.is_held = False
         """Whether the user holds it between two tokens, or is about to."""
+        self._wants_answer = False
 
     @property
     def found(self) -> SourcesPart | None:
@@ -156,6 +159,12 @@ class Turn:
         self.is_held = num_steps is not None
         if self._generation:
             self._generation.hold(num_steps)
+
+    def answer_now(self) -> None:
+        """Have the model think no longer in this turn, and answer."""
+        self._wants_answer = True
+        if self._generation:
+            self._generation.answer_now()
 
     def set_sampling(self, sampling: Sampling) -> None:
         """Let the answer go on with these settings from the next token."""
@@ -258,10 +267,13 @@ class Turn:
                         if text := self._draft.feed(raw):
                             self._flush_soon()
                             yield TextDelta(text, num_tokens)
-                    case ThinkingDelta(text=raw, num_tokens=num_tokens):
-                        if text := self._draft.feed_thinking(raw):
+                    case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
+                        if text := self._draft.feed_thinking(event.text, size, seconds):
                             self._flush_soon()
-                            yield ThoughtDelta(text, num_tokens)
+                            yield ThoughtDelta(text, event.num_tokens, size, seconds)
+                    case ThinkingCut():
+                        self._draft.cut_thought()
+                        yield ThoughtCut()
                     case ToolCallStarted(name=name):
                         yield ToolCallBegun(clean_line(name, 64))
                     case ToolCallReady(name=name, arguments=arguments, raw=raw):
@@ -383,6 +395,8 @@ class Turn:
         )
         if self.is_held:  # asked for before there was anything to hold
             self._generation.hold(0)
+        if self._wants_answer:
+            self._generation.answer_now()
         return self._generation, prompt.built
 
     def _is_set(self, model: str, precision: Precision) -> bool:

@@ -18,6 +18,7 @@ from chatbot.engine.protocol import (
     Adapted,
     AdapterUse,
     AnswerEvent,
+    AnswerNow,
     Cancel,
     ChatMessage,
     Count,
@@ -82,6 +83,10 @@ class Generation(Protocol):
 
     def hold(self, num_steps: int | None = 0) -> None:
         """Hold it after so many more tokens; ``Held`` says when. None lets it go on."""
+        ...
+
+    def answer_now(self) -> None:
+        """Have it think no longer, and answer; ``ThinkingCut`` says when."""
         ...
 
 
@@ -444,6 +449,10 @@ class _RunningGeneration:
     def hold(self, num_steps: int | None = 0) -> None:
         with contextlib.suppress(WorkerError):
             self._worker.send(Hold(target=self._call.request_id, num_steps=num_steps))
+
+    def answer_now(self) -> None:
+        with contextlib.suppress(WorkerError):
+            self._worker.send(AnswerNow(target=self._call.request_id))
 
 
 def _error_of(failed: Failed) -> ModelError | ContextError:

@@ -1,4 +1,5 @@
-"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``Hold``.
+"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``Hold`` and
+``AnswerNow``.
 
 A reader thread takes requests from the client at all times, so that a running answer can be
 stopped or changed, and so that the process ends at once when its client does. Imports no
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chatbot.engine.protocol import (
+    AnswerNow,
     Cancel,
     EngineRequest,
     Generate,
@@ -39,6 +41,8 @@ class Control:
         self.sampling = sampling
         """Settings for the next token."""
         self.is_cancelled = False
+        self.wants_answer = False
+        """Whatever is thought is to end."""
         self.held_seconds = 0.0
         """How long the answer has been held so far, altogether."""
         self._changed = threading.Condition()
@@ -137,6 +141,9 @@ class Inbox:
                 case Hold(target=target, num_steps=num_steps):
                     if control := self._controls.get(target):
                         control.hold(num_steps)
+                case AnswerNow(target=target):
+                    if control := self._controls.get(target):
+                        control.wants_answer = True
                 case _:
                     if isinstance(request, Generate):
                         self._controls[request.id] = Control(request.sampling)

@@ -1,7 +1,7 @@
 """What the engine can be asked, and what it answers. Imports no torch.
 
-Requests are carried out one after the other; ``Cancel``, ``SetSampling`` and ``Hold`` alone
-overtake, and reach a running answer between two tokens.
+Requests are carried out one after the other; ``Cancel``, ``SetSampling``, ``Hold`` and
+``AnswerNow`` alone overtake, and reach a running answer between two tokens.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -200,8 +200,8 @@ class Render(Request, frozen=True, kw_only=True):
 class Generate(Request, frozen=True, kw_only=True):
     """Continue a conversation.
 
-    Answered by Delta, ThinkingDelta, TokensRecorded, SamplingApplied and the events of tool calls,
-    then by Generated.
+    Answered by Delta, ThinkingDelta, ThinkingCut, TokensRecorded, SamplingApplied and the events of
+    tool calls, then by Generated.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -254,6 +254,14 @@ class Hold(Request, frozen=True, kw_only=True):
     """Tokens to draw before it is held again; None lets it go on."""
 
 
+class AnswerNow(Request, frozen=True, kw_only=True):
+    """Have the Generate request with this id think no longer, and answer. Answered there by
+    ThinkingCut where it thinks; what it has not begun to think is cut as soon as it does.
+    """
+
+    target: int
+
+
 class Unload(Request, frozen=True, kw_only=True):
     """Give back the model's memory. Answered by Unloaded."""
 
@@ -301,6 +309,10 @@ class Counted(Event, frozen=True, kw_only=True):
     """What the template puts after the last message to make the model answer."""
     tool_tokens: int = 0
     """How many of the first message's tokens tell the model of its tools."""
+    thinking_tokens: int = 0
+    """What was thought in all the messages; by most templates little or none of it is shown."""
+    shown_thinking_tokens: int = 0
+    """How many tokens the prompt has more than it would have without that, marks included."""
 
 
 class Rendered(Event, frozen=True, kw_only=True):
@@ -326,6 +338,14 @@ class ThinkingDelta(Event, frozen=True, kw_only=True):
     text: str
     num_tokens: int
     """Tokens generated so far, this piece included."""
+    num_thinking_tokens: int = 0
+    """Tokens of this stretch of thinking so far, without the marks around it."""
+    thinking_seconds: float = 0.0
+    """What they took, without the time that the answer was held."""
+
+
+class ThinkingCut(Event, frozen=True, kw_only=True):
+    """The user wants the answer: what follows up to it is not drawn, but put there."""
 
 
 class ToolCallStarted(Event, frozen=True, kw_only=True):
@@ -392,6 +412,7 @@ class Unloaded(Event, frozen=True, kw_only=True):
 AnswerEvent = (
     Delta
     | ThinkingDelta
+    | ThinkingCut
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
@@ -403,7 +424,17 @@ AnswerEvent = (
 """What a Generate request is answered by; ``Failed`` aside."""
 
 EngineRequest = (
-    Load | Prepare | Adapt | Count | Render | Generate | Cancel | SetSampling | Hold | Unload
+    Load
+    | Prepare
+    | Adapt
+    | Count
+    | Render
+    | Generate
+    | Cancel
+    | SetSampling
+    | Hold
+    | AnswerNow
+    | Unload
 )
 EngineEvent = (
     LoadProgress
@@ -414,6 +445,7 @@ EngineEvent = (
     | Rendered
     | Delta
     | ThinkingDelta
+    | ThinkingCut
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken

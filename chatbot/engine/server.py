@@ -98,12 +98,17 @@ class Engine:
                 sizes, rest = prompts.count(
                     request.messages, continue_last=request.continue_last, tools=request.tools
                 )
+                thinking, shown = prompts.count_thinking(
+                    request.messages, continue_last=request.continue_last, tools=request.tools
+                )
                 self._channel.send(
                     Counted(
                         request_id=request.id,
                         message_tokens=sizes,
                         generation_prompt_tokens=rest,
                         tool_tokens=prompts.count_tools(request.messages, request.tools),
+                        thinking_tokens=thinking,
+                        shown_thinking_tokens=shown,
                     )
                 )
             case Render():

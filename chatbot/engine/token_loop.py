@@ -3,6 +3,7 @@
 Knows the model, the cache and the sampling rules; nothing of text, templates or clients.
 """
 
+from collections import deque
 from collections.abc import Collection, Generator, Sequence
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Held:
     """The user holds the answer before its next token."""
 
 
+class Cut:
+    """The user wants the answer: the next tokens, which end the thinking, are not drawn."""
+
+
 class Guide(Protocol):
     """What may come next, by whoever reads the tokens that were yielded."""
 
@@ -32,6 +37,10 @@ class Guide(Protocol):
 
     def refuses(self, token: int) -> bool:
         """Whether another token is to be drawn in place of this one, which was allowed."""
+        ...
+
+    def closing(self) -> Sequence[int]:
+        """The tokens that end what is being thought; none where nothing is."""
         ...
 
 
@@ -46,7 +55,7 @@ def write_tokens(
     guide: Guide | None = None,
     looks_up: bool = True,
     recorder: Recorder | None = None,
-) -> Generator[int | Sampling | Held, None, FinishReason]:
+) -> Generator[int | Sampling | Held | Cut, None, FinishReason]:
     """Continue ``prompt``.
 
     The cache must have been rewound to the prompt.
@@ -62,8 +71,9 @@ def write_tokens(
         recorder: is told what each token was drawn from, before it is yielded.
 
     Yields:
-        Each token, each change of the settings before the first token drawn with it, and
-        ``Held`` whenever the answer is about to be held; it goes on when it may.
+        Each token, each change of the settings before the first token drawn with it, ``Cut``
+        before the tokens that end the thinking because the user wants the answer, and ``Held``
+        whenever the answer is about to be held; it goes on when it may.
 
     Returns:
         Why it ended.
@@ -76,6 +86,7 @@ def write_tokens(
     sampler = Sampler(history, model.device)
     room = context_length - len(prompt)
     num_new = 0
+    forced: deque[int] = deque()
     reader = _Reader(model, control, PromptLookup(prompt, model.row_cost) if looks_up else None)
     unread: Sequence[int] = prompt[model.num_tokens :]
     while True:
@@ -92,9 +103,15 @@ def write_tokens(
         if control.sampling is not sampling:
             sampling = control.sampling
             yield sampling
-        token = _draw(sampler, logits, sampling, guide)
+        if control.wants_answer and guide and not forced and (closing := guide.closing()):
+            forced.extend(closing)
+            yield Cut()
+        is_forced = bool(forced)
+        token = forced.popleft() if forced else _draw(sampler, logits, sampling, guide)
         if recorder:
-            recorder.note(logits, token, sampler.drawn_from)
+            recorder.note(
+                logits, token, None if is_forced else sampler.drawn_from, is_users=is_forced
+            )
         control.take_step()
         num_new += 1
         yield token

@@ -77,6 +77,7 @@ class ChatApp(App[int]):
         bind("interrupt"),
         bind("hold", priority=True),
         bind("step", priority=True),
+        bind("answer_now"),
         bind("toggle_sidebar", priority=True),
         bind("new_chat", priority=True),
         bind("chats", priority=True),
@@ -306,6 +307,13 @@ class ChatApp(App[int]):
         """Draw one more token, and hold there."""
         self._hold(1)
 
+    def action_answer_now(self) -> None:
+        """End the thinking, so that the answer comes now."""
+        try:
+            self.manager.answer_now()
+        except ChatbotError as error:
+            self.refuse(str(error))
+
     def _hold(self, num_steps: int | None) -> None:
         if self.manager.is_busy:
             self.manager.hold(num_steps)
@@ -448,7 +456,8 @@ class ChatApp(App[int]):
         try:
             keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
             async with aclosing(events):  # whatever becomes of the drawing, the turn ends
-                await render_turn(events, self._chat, self._status, self.manager, keys)
+                answer_key = f"{self.key_of('answer_now')} answers now"
+                await render_turn(events, self._chat, self._status, self.manager, keys, answer_key)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title

@@ -39,6 +39,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
     "hold": Key("f8", "hold the answer between two tokens, or let it go on", "everywhere"),
     "step": Key("f9", "draw one more token, and hold there", "everywhere"),
+    "answer_now": Key("f5", "end the thinking, so that the answer comes now", "everywhere"),
     "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
     "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),

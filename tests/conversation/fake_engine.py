@@ -16,6 +16,7 @@ from chatbot.engine.protocol import (
     ModelInfo,
     Rendered,
     SamplingApplied,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
@@ -30,6 +31,7 @@ from chatbot.settings import Precision, Sampling
 Step = (
     str
     | ThinkingDelta
+    | ThinkingCut
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
@@ -86,6 +88,9 @@ class FakeEngine:
         self.rounds: list[Sequence[Step]] = []
         """Scripts of the next answers, one each; ``script`` follows."""
         self.dialect = "hermes"
+        self.thinks = True
+        self.num_thinking_tokens = (0, 0)
+        """What it counts: all that was thought, and what of it the prompt shows."""
         self.reason: FinishReason = "stop"
         """Why its answers end, where nothing else ends them."""
         self.tools: list[tuple[str, ...]] = []
@@ -114,7 +119,7 @@ class FakeEngine:
         if model in self.missing:
             raise ModelError(f"There is no model {model}.")
         info = info_of(model, precision, self.context_length)
-        info = msgspec.structs.replace(info, tool_dialect=self.dialect)
+        info = msgspec.structs.replace(info, tool_dialect=self.dialect, thinks=self.thinks)
         self.status = EngineStatus(state="ready", info=info)
         return info
 
@@ -133,6 +138,8 @@ class FakeEngine:
             request_id=1,
             message_tokens=tuple(map(tokens_of, messages)),
             generation_prompt_tokens=TEMPLATE_TOKENS,
+            thinking_tokens=self.num_thinking_tokens[0],
+            shown_thinking_tokens=self.num_thinking_tokens[1],
         )
 
     async def render(
@@ -188,6 +195,8 @@ class FakeGeneration:
         self._script = script
         self._applied: list[Sampling] = []
         self.holds: list[int | None] = []
+        self.num_answers_wanted = 0
+        """How often it was told to think no longer."""
         self._wake = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
@@ -213,7 +222,13 @@ class FakeGeneration:
                 reason = "tool_calls"
                 yield step
             elif isinstance(
-                step, ThinkingDelta | ToolCallStarted | ToolCallBroken | TokensRecorded | Held
+                step,
+                ThinkingDelta
+                | ThinkingCut
+                | ToolCallStarted
+                | ToolCallBroken
+                | TokensRecorded
+                | Held,
             ):
                 yield step
         yield Generated(request_id=1, finish_reason=reason, statistics=STATISTICS)
@@ -236,3 +251,6 @@ class FakeGeneration:
 
     def hold(self, num_steps: int | None = 0) -> None:
         self.holds.append(num_steps)
+
+    def answer_now(self) -> None:
+        self.num_answers_wanted += 1
