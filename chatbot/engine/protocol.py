@@ -4,15 +4,18 @@ Requests are carried out one after the other; ``Cancel``, ``SetSampling``, ``Hol
 ``AnswerNow`` alone overtake, and reach a running answer between two tokens.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 
 from chatbot.errors import SettingError
 from chatbot.messages import FinishReason, Role, Statistics
 from chatbot.settings import Precision, Sampling
-from chatbot.tokens import TokenRecord
+from chatbot.tokens import Beam, TokenRecord
 from chatbot.worker.protocol import Event, Failed, Request
+
+MAX_VARIANTS: Final = 16
+"""Most answers, and most beams, that are computed in one batch."""
 
 ChatRole = Role | Literal["tool"]
 """A tool's result is a message of its own for the model, though not for the user."""
@@ -230,8 +233,47 @@ class Generate(Request, frozen=True, kw_only=True):
     They are used where their text is the message's, so that the cache holds it already."""
 
 
+class GenerateVariants(Request, frozen=True, kw_only=True):
+    """Answer one prompt several times, in one batch: the prompt is read once.
+
+    Answered by VariantDelta, VariantTokens and VariantDone of each, in any order, then by
+    VariantsGenerated. Can be cancelled as a whole.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    samplings: tuple[Sampling, ...]
+    """One for each answer, from 1 to ``MAX_VARIANTS``."""
+    context_length: int = 0
+    """See ``Generate``; and so for the others."""
+    is_completion: bool = False
+    stop: tuple[str, ...] = ()
+    schema: str = ""
+    num_alternatives: int = 0
+
+
+class SearchBeams(Request, frozen=True, kw_only=True):
+    """Look for the likeliest answers as wholes, by beam search.
+
+    Answered by BeamsMoved at each step, then by VariantDelta and VariantDone of each answer
+    that was found, the best first, and by VariantsGenerated. Can be cancelled.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    """Of it, the longest answer and the rules against repetition count; nothing is drawn."""
+    num_beams: int
+    """From 2 to ``MAX_VARIANTS``; so many answers are found."""
+    length_penalty: float = 1.0
+    """Power of the length by which the sum of logarithms is divided: above 0 for longer answers,
+    below 0 for shorter ones."""
+    context_length: int = 0
+    """See ``Generate``; and so for the others."""
+    is_completion: bool = False
+    stop: tuple[str, ...] = ()
+
+
 class Cancel(Request, frozen=True, kw_only=True):
-    """Stop the Generate request with this id. Has no answer of its own."""
+    """Stop the request with this id, which makes answers. Has no answer of its own."""
 
     target: int
 
@@ -403,6 +445,62 @@ class Generated(Event, frozen=True, kw_only=True):
     statistics: Statistics
 
 
+class VariantDelta(Event, frozen=True, kw_only=True):
+    """The next piece of one of several answers; see ``Delta``."""
+
+    variant: int
+    """Its index."""
+    text: str
+    num_tokens: int
+    is_thinking: bool = False
+    """It is thought before the answer; see ``ThinkingDelta``."""
+
+
+class VariantTokens(Event, frozen=True, kw_only=True):
+    """What the last tokens of one of several answers were drawn from."""
+
+    variant: int
+    tokens: tuple[TokenRecord, ...]
+
+
+class BeamsMoved(Event, frozen=True, kw_only=True):
+    """A beam search took a step."""
+
+    num_tokens: int
+    """Steps so far: what each live beam is long."""
+    live: tuple[Beam, ...]
+    """Those that are gone on with, the likeliest first."""
+    finished: tuple[Beam, ...] = ()
+    """The best that came to their end so far, the best first."""
+
+
+class VariantDone(Event, frozen=True, kw_only=True):
+    """One of several answers is over; the others go on."""
+
+    variant: int
+    finish_reason: FinishReason
+    statistics: Statistics
+    """What of the prompt was read is counted for the first answer alone: for the others all of
+    it was in the cache."""
+    log_probability: float | None = None
+    """Of a beam; see ``Beam``."""
+    score: float | None = None
+
+
+class VariantsGenerated(Event, frozen=True, kw_only=True):
+    """All answers are over."""
+
+    is_last: ClassVar[bool] = True
+
+    num_prompt_tokens: int
+    num_read_tokens: int
+    """Those of them that were not in the cache, and were read once for all."""
+    num_new_tokens: int
+    """Of all answers together."""
+    seconds: float
+    """From taking up the request to the last token."""
+
+
 class Unloaded(Event, frozen=True, kw_only=True):
     """The model's memory was given back."""
 
@@ -423,6 +521,9 @@ AnswerEvent = (
 )
 """What a Generate request is answered by; ``Failed`` aside."""
 
+VariantEvent = VariantDelta | VariantTokens | BeamsMoved | VariantDone | VariantsGenerated
+"""What GenerateVariants and SearchBeams are answered by; ``Failed`` aside."""
+
 EngineRequest = (
     Load
     | Prepare
@@ -430,6 +531,8 @@ EngineRequest = (
     | Count
     | Render
     | Generate
+    | GenerateVariants
+    | SearchBeams
     | Cancel
     | SetSampling
     | Hold
@@ -453,6 +556,11 @@ EngineEvent = (
     | Held
     | SamplingApplied
     | Generated
+    | VariantDelta
+    | VariantTokens
+    | BeamsMoved
+    | VariantDone
+    | VariantsGenerated
     | Unloaded
     | Failed
 )
