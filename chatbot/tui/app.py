@@ -22,7 +22,7 @@ from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
-from chatbot.events import TurnEvent
+from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
@@ -462,6 +462,16 @@ class ChatApp(App[int]):
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
             self.count_context()
+
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        """Show several answers to one question as they come."""
+        from chatbot.tui.variants_rendering import show_variants
+
+        self._status.is_busy = True
+        try:
+            await show_variants(self, events)
+        finally:
+            self._status.is_busy = self.manager.is_busy
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""
