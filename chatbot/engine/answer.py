@@ -57,14 +57,7 @@ def answer(
     if request.continue_last and request.begun_tokens:
         exact = loaded.prompts.build_begun(request.messages, request.begun_tokens, request.tools)
         prompt = exact or prompt
-    window = loaded.info.context_length
-    if request.context_length > 0:
-        window = min(window, request.context_length)
-    if len(prompt) >= window:
-        raise ContextError(
-            f"The prompt takes {len(prompt)} tokens, but the context window holds {window}; "
-            "shorten the question or the system prompt, or raise the context length."
-        )
+    window = window_for(loaded, len(prompt), request.context_length)
     reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)
     thought = _Thought(is_begun=built.opens_thinking)
     recorder: Recorder | None = None
@@ -125,6 +118,28 @@ def answer(
         finish_reason=reason,
         statistics=clock.statistics(len(prompt), num_cached, loaded.cached.decoder_name),
     )
+
+
+def window_for(loaded: LoadedModel, num_prompt_tokens: int, context_length: int) -> int:
+    """The longest sequence, in tokens, for a prompt that leaves room for an answer.
+
+    Args:
+        loaded: the model.
+        num_prompt_tokens: length of the prompt.
+        context_length: what was asked for; 0 for what the model was made for.
+
+    Raises:
+        ContextError: the prompt leaves no room.
+    """
+    window = loaded.info.context_length
+    if context_length > 0:
+        window = min(window, context_length)
+    if num_prompt_tokens >= window:
+        raise ContextError(
+            f"The prompt takes {num_prompt_tokens} tokens, but the context window holds {window}; "
+            "shorten the question or the system prompt, or raise the context length."
+        )
+    return window
 
 
 def _event(

@@ -20,9 +20,11 @@ from chatbot.engine.protocol import (
     Cancel,
     EngineRequest,
     Generate,
+    GenerateVariants,
     Hold,
     Load,
     LoadProgress,
+    SearchBeams,
     SetSampling,
 )
 from chatbot.errors import SettingError
@@ -112,10 +114,10 @@ class Inbox:
             with self._changed:
                 self._controls.pop(request.id, None)
 
-    def control_of(self, request: Generate) -> Control:
+    def control_of(self, request: Generate | GenerateVariants | SearchBeams) -> Control:
         """The control of a request that ``take`` yielded and that is not done."""
         with self._changed:
-            return self._controls.setdefault(request.id, Control(request.sampling))
+            return self._controls.setdefault(request.id, _control_for(request))
 
     def _read(self) -> None:
         status = 1
@@ -145,8 +147,8 @@ class Inbox:
                     if control := self._controls.get(target):
                         control.wants_answer = True
                 case _:
-                    if isinstance(request, Generate):
-                        self._controls[request.id] = Control(request.sampling)
+                    if isinstance(request, Generate | GenerateVariants | SearchBeams):
+                        self._controls[request.id] = _control_for(request)
                     self._queue.append(request)
                     self._tell(request)
                     self._changed.notify()
@@ -154,6 +156,13 @@ class Inbox:
     def _tell(self, request: EngineRequest) -> None:
         if self._stage is not None and isinstance(request, Load):
             self._channel.send(LoadProgress(request_id=request.id, stage=self._stage))
+
+
+def _control_for(request: Generate | GenerateVariants | SearchBeams) -> Control:
+    """A control; the settings of several answers at once are fixed."""
+    if isinstance(request, GenerateVariants):
+        return Control(Sampling())
+    return Control(request.sampling)
 
 
 _SAMPLING_SPECS: Final = tuple(spec for spec in SPECS if spec.is_sampling)

@@ -107,7 +107,7 @@ def write_tokens(
             forced.extend(closing)
             yield Cut()
         is_forced = bool(forced)
-        token = forced.popleft() if forced else _draw(sampler, logits, sampling, guide)
+        token = forced.popleft() if forced else draw_token(sampler, logits, sampling, guide)
         if recorder:
             recorder.note(
                 logits, token, None if is_forced else sampler.drawn_from, is_users=is_forced
@@ -146,7 +146,7 @@ class _Reader:
         Raises:
             Interrupted: the answer was cancelled.
         """
-        return _read(self._model, prompt, self._control)
+        return read_prompt(self._model, prompt, self._control)
 
     def after(self, drawn: Sequence[int], most: int) -> Tensor:
         """Logits after the one token ``drawn``.
@@ -159,7 +159,7 @@ class _Reader:
             Interrupted: the answer was cancelled.
         """
         if self._lookup is None:
-            return _read(self._model, drawn, self._control)
+            return read_prompt(self._model, drawn, self._control)
         self._lookup.append(drawn[0])
         if self._ahead and self._ahead[0] == drawn[0]:
             if self._control.is_cancelled:
@@ -175,13 +175,18 @@ class _Reader:
             self._ahead = ()
         guess = self._lookup.guess(most)
         if not guess or not self._model.can_go_back:
-            return _read(self._model, drawn, self._control)
+            return read_prompt(self._model, drawn, self._control)
         rows = self._model.read_each([*drawn, *guess], lambda: self._control.is_cancelled)
         self._ahead, self._rows, self._num_guessed = guess, rows[1:].unbind(), len(guess)
         return rows[0]
 
 
-def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:
+def draw_token(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:
+    """The next token, drawn from ``logits`` [vocab], of those that ``guide`` lets come.
+
+    Raises:
+        ModelError: the logits are not numbers.
+    """
     if guide is None:
         return sampler.draw(logits, sampling)
     allowed = guide.allowed(logits.shape[0])
@@ -192,7 +197,7 @@ def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | N
     return token
 
 
-def _read(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
+def read_prompt(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
     """Logits [vocab] after ``tokens``, which are read in blocks.
 
     Raises:
