@@ -22,7 +22,13 @@ from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
-from chatbot.events import TurnEvent
+from chatbot.events import (
+    TurnEvent,
+    VariantPlan,
+    VariantsEvent,
+    VariantsFinished,
+    VariantsStarted,
+)
 from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
@@ -452,6 +458,25 @@ class ChatApp(App[int]):
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
+            self.count_context()
+
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        """Have one question answered several times; the first answer is shown then."""
+        from chatbot.plain_variants import summary_lines
+
+        plans: Sequence[VariantPlan] = ()
+        self._status.is_busy = True
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, VariantsStarted):
+                        plans = event.plans
+                        await self.draw_conversation()
+                    elif isinstance(event, VariantsFinished):
+                        await self.draw_conversation()
+                        self.show_note("\n".join(f"- {x}" for x in summary_lines(event, plans)))
+        finally:
+            self._status.is_busy = self.manager.is_busy
             self.count_context()
 
     def show_note(self, markdown: str) -> None:
