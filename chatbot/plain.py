@@ -44,11 +44,14 @@ from chatbot.events import (
     TurnEvent,
     TurnFinished,
     TurnStarted,
+    VariantsEvent,
+    VariantsStarted,
 )
 from chatbot.index_progress import IndexPrinter
 from chatbot.line_input import read_line
 from chatbot.messages import Message, SourcesPart
 from chatbot.plain_asides import AsidePrinter, TerminalApprover
+from chatbot.plain_variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tokens import TokenRecord
@@ -185,6 +188,16 @@ class PlainFace:
         async with aclosing(events):
             is_stopped = not await self._prepared()
             await self._show_turn(events, is_stopped=is_stopped)
+
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        """See ``Face``. The answers are printed one after the other."""
+        async with aclosing(events):
+            is_stopped = not await self._prepared()
+            printer = VariantsPrinter()
+            async for event in events:
+                if is_stopped and isinstance(event, VariantsStarted):
+                    self.manager.stop()
+                printer.show(event)
 
     async def _prepared(self) -> bool:
         """Do what comes before the first question; False when the user broke it off."""

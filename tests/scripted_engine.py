@@ -25,6 +25,7 @@ import msgspec
 
 from chatbot.engine.protocol import (
     AnswerNow,
+    BeamsMoved,
     Cancel,
     Count,
     Counted,
@@ -32,6 +33,7 @@ from chatbot.engine.protocol import (
     EngineRequest,
     Generate,
     Generated,
+    GenerateVariants,
     Held,
     Hold,
     Load,
@@ -41,6 +43,7 @@ from chatbot.engine.protocol import (
     Render,
     Rendered,
     SamplingApplied,
+    SearchBeams,
     SetSampling,
     ThinkingCut,
     ThinkingDelta,
@@ -49,9 +52,14 @@ from chatbot.engine.protocol import (
     ToolCallStarted,
     Unload,
     Unloaded,
+    VariantDelta,
+    VariantDone,
+    VariantsGenerated,
+    VariantTokens,
 )
 from chatbot.messages import Statistics
-from chatbot.tokens import Alternative, TokenRecord
+from chatbot.settings import Sampling
+from chatbot.tokens import Alternative, Beam, TokenRecord
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
 
@@ -59,6 +67,9 @@ DELAY = float(os.environ.get("SCRIPT_DELAY", "0.01"))
 LOAD_SECONDS = float(os.environ.get("SCRIPT_LOAD_SECONDS", "0"))
 WINDOW = int(os.environ.get("SCRIPT_WINDOW", "8192"))
 NUM_PARAMETERS = int(os.environ.get("SCRIPT_PARAMETERS", "134515008"))
+
+
+SAMPLING = Sampling()
 
 
 def tokens_of(text: str) -> int:
@@ -223,6 +234,99 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     )
 
 
+def generate_variants(
+    channel: Channel[EngineRequest],
+    request: GenerateVariants | SearchBeams,
+    inbox: "queue.Queue",
+) -> None:
+    """Each answer is the one that there would be alone, and which it is; all word by word.
+
+    The first is the shortest. A search shows at each step what each beam says so far.
+    """
+    question = request.messages[-1].content
+    is_search = isinstance(request, SearchBeams)
+    number = request.num_beams if is_search else len(request.samplings)
+    whole = answer_to(Generate(id=0, messages=request.messages, sampling=SAMPLING))
+    words = [re.findall(r"\S+\s*|\s+", f"{whole} Answer {n + 1}.") for n in range(number)]
+    words = [w if n else w[2:] for n, w in enumerate(words)]
+    ended: dict[int, str] = {}
+    later = []
+    num_new = 0
+    while len(ended) < number:
+        while not inbox.empty():
+            message = inbox.get()
+            if isinstance(message, Cancel) and message.target == request.id:
+                ended |= {n: "cancelled" for n in range(number) if n not in ended}
+            else:
+                later.append(message)
+        if num_new == 3 and question == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        num_new += 1
+        if is_search:
+            live = tuple(
+                Beam("".join(w[:num_new]), -0.3 * num_new - n, -0.3 - n / num_new, num_new, n)
+                for n, w in enumerate(words)
+            )
+            channel.send(BeamsMoved(request_id=request.id, num_tokens=num_new, live=live))
+        for n, own in enumerate(words):
+            if n in ended:
+                continue
+            if num_new > len(own):
+                ended[n] = "stop"
+                if is_search:
+                    told = VariantDelta(
+                        request_id=request.id, variant=n, text="".join(own), num_tokens=num_new
+                    )
+                    channel.send(told)
+                tell_end(channel, request.id, n, "stop", len(own), is_search)
+                continue
+            if is_search:
+                continue
+            piece = own[num_new - 1]
+            told = VariantDelta(request_id=request.id, variant=n, text=piece, num_tokens=num_new)
+            channel.send(told)
+            if request.num_alternatives:
+                record = record_of(piece)
+                channel.send(VariantTokens(request_id=request.id, variant=n, tokens=(record,)))
+        time.sleep(DELAY)
+    for n, reason in ended.items():
+        if reason == "cancelled":
+            tell_end(channel, request.id, n, reason, num_new, is_search)
+    for message in later:
+        inbox.put(message)
+    num_prompt = sum(tokens_of(m.content) for m in request.messages) + 3
+    channel.send(
+        VariantsGenerated(
+            request_id=request.id,
+            num_prompt_tokens=num_prompt,
+            num_read_tokens=num_prompt,
+            num_new_tokens=sum(map(len, words)),
+            seconds=num_new / 50,
+        )
+    )
+
+
+def tell_end(
+    channel: Channel[EngineRequest], key: int, variant: int, reason: str, size: int, scored: bool
+) -> None:
+    statistics = Statistics(
+        num_prompt_tokens=20,
+        num_cached_tokens=20 if variant else 0,
+        num_new_tokens=size,
+        first_token_seconds=0.01,
+        decode_seconds=size / 50,
+    )
+    channel.send(
+        VariantDone(
+            request_id=key,
+            variant=variant,
+            finish_reason=reason,  # type: ignore[arg-type]
+            statistics=statistics,
+            score=-0.3 - variant if scored else None,
+        )
+    )
+
+
 def main() -> None:
     channel: Channel[EngineRequest] = Channel(EngineRequest)
     inbox: queue.Queue[EngineRequest] = queue.Queue()
@@ -271,6 +375,8 @@ def main() -> None:
                 text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages)
                 text = text[:-1] if continues else text + "<|assistant|>\n"
                 channel.send(Rendered(request_id=request.id, text=text, num_tokens=len(text)))
+            case GenerateVariants() | SearchBeams():
+                generate_variants(channel, request, inbox)
             case Generate():
                 generate(channel, request, inbox)
             case Unload():

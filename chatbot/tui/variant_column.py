@@ -38,6 +38,7 @@ class VariantColumn(Vertical):
         self._num_tokens = 0
         self._num_thinking_tokens = 0
         self._started_at: float | None = None
+        self._is_broken = False
         self._state = "waiting"
         self._facts = ""
         self._parting = ""
@@ -103,6 +104,11 @@ class VariantColumn(Vertical):
             self._num_thinking_tokens = sizes
         self.is_stale = True
 
+    def break_off(self) -> None:
+        """Nothing is added any more, though it is not complete."""
+        self._is_broken = True
+        self.is_stale = True
+
     def draw(self, places: tuple[int, ...], *, is_chosen: bool) -> None:
         """Show what there is.
 
@@ -135,6 +141,8 @@ class VariantColumn(Vertical):
         )
 
     def _progress(self) -> str:
+        if self._is_broken:
+            return f"✗ broken off · {self._num_tokens:,} tokens"
         if self._started_at is None:
             return f"… {self._state}"
         seconds = monotonic() - self._started_at

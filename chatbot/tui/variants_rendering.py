@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from chatbot.conversation.tree import Conversation
 from chatbot.errors import ChatbotError
 from chatbot.events import (
     BeamsShown,
@@ -37,8 +38,8 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
 
     def keep(answer_id: str | None) -> None:
         if answer_id is not None:
-            app.manager.keep(answer_id)
-        app.show_conversation()
+            keep_answer(app.manager.conversation, answer_id)
+            app.show_conversation()
 
     async def open_screen(started: VariantsStarted) -> VariantsScreen:
         nonlocal screen
@@ -56,6 +57,12 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         screen.fail(str(error))
     finally:
         await app.draw_conversation()
+
+
+def keep_answer(conversation: Conversation, answer_id: str) -> None:
+    """Have the conversation go on from an answer, where it is one of its answers."""
+    if answer_id in conversation:  # one that was stopped before its first word is not
+        conversation.show(conversation.newest_leaf(answer_id))
 
 
 async def render_variants(

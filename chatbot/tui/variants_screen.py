@@ -95,7 +95,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self._say_keys()
-        self.set_interval(1 / UPDATES_PER_SECOND, self.draw)
+        self.set_interval(1 / UPDATES_PER_SECOND, self._draw_running)
         self.call_after_refresh(self._show_page)
 
     def on_resize(self) -> None:
@@ -156,12 +156,17 @@ class VariantsScreen(ModalScreen[str | None]):
         """It broke off; what there is of the answers stays."""
         self.is_over = True
         self.say(f"✗ {sentence}")
+        for column in self._columns:
+            column.break_off()
+        self.draw()
         self._say_keys()
+
+    def _draw_running(self) -> None:
+        if not self.is_over:
+            self.draw()
 
     def draw(self) -> None:
         """Show what is new."""
-        if not any(c.is_stale for c in self._columns) and self.is_over:
-            return
         texts = [column.text for column in self._columns]
         are_over = [column.answer is not None for column in self._columns]
         for index, places in enumerate(partings(texts, are_over) if texts else ()):

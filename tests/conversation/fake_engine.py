@@ -7,7 +7,9 @@ import msgspec
 
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import (
+    AdapterUse,
     AnswerEvent,
+    BeamsMoved,
     ChatMessage,
     Counted,
     Delta,
@@ -23,10 +25,16 @@ from chatbot.engine.protocol import (
     ToolCallReady,
     ToolCallStarted,
     ToolSchema,
+    VariantDelta,
+    VariantDone,
+    VariantEvent,
+    VariantsGenerated,
+    VariantTokens,
 )
 from chatbot.errors import ChatbotError, ModelError
 from chatbot.messages import FinishReason, Statistics
 from chatbot.settings import Precision, Sampling
+from chatbot.tokens import Beam, TokenRecord
 
 Step = (
     str
@@ -108,6 +116,11 @@ class FakeEngine:
         self.loads: list[tuple[str, str]] = []
         self.prompts: list[tuple[ChatMessage, ...]] = []
         self.generations: list[FakeGeneration] = []
+        self.adapters: tuple[AdapterUse, ...] = ()
+        self.samplings: list[tuple[Sampling, ...]] = []
+        """Of each batch."""
+        self.variants: FakeVariants | None = None
+        """The last batch."""
 
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
         raise NotImplementedError
@@ -174,6 +187,102 @@ class FakeEngine:
         generation = FakeGeneration(script, sampling, context_length, self.reason)
         self.generations.append(generation)
         return generation
+
+    def generate_variants(
+        self,
+        messages: Sequence[ChatMessage],
+        samplings: Sequence[Sampling],
+        context_length: int = 0,
+        *,
+        schema: str = "",
+        num_alternatives: int = 0,
+    ) -> "FakeVariants":
+        return self._several(messages, tuple(samplings))
+
+    def search_beams(
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        num_beams: int,
+        context_length: int = 0,
+    ) -> "FakeVariants":
+        variants = self._several(messages, (sampling,) * num_beams)
+        variants.is_search = True
+        return variants
+
+    def _several(
+        self, messages: Sequence[ChatMessage], samplings: tuple[Sampling, ...]
+    ) -> "FakeVariants":
+        self.prompts.append(tuple(messages))
+        self.samplings.append(samplings)
+        script = self.rounds.pop(0) if self.rounds else self.script
+        self.variants = FakeVariants(script, len(samplings))
+        return self.variants
+
+    async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
+        self.adapters = tuple(adapters)
+        return info_of("adapted")
+
+
+class FakeVariants:
+    """Several answers out of the script; all but the first piece of it has the answer's index."""
+
+    def __init__(self, script: Sequence[Step], number: int) -> None:
+        self.is_cancelled = False
+        self.is_waiting = False
+        self.is_search = False
+        self._script = script
+        self._number = number
+        self._wake = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[VariantEvent]:
+        num_tokens = 0
+        reason: FinishReason = "stop"
+        for step in self._script:
+            if isinstance(step, asyncio.Event):
+                waits = [asyncio.ensure_future(e.wait()) for e in (step, self._wake)]
+                self.is_waiting = True
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                self.is_waiting = False
+            elif callable(step):
+                step()
+            if self.is_cancelled:
+                reason = "cancelled"
+                break
+            if isinstance(step, ChatbotError):
+                raise step
+            if isinstance(step, str):
+                num_tokens += 1
+                if self.is_search:
+                    beam = Beam(step, -1.0, -0.5, num_tokens, 0)
+                    yield BeamsMoved(request_id=1, num_tokens=num_tokens, live=(beam,))
+                for variant in range(self._number):
+                    text = f"{step}{variant}" if num_tokens > 1 else step
+                    yield VariantDelta(
+                        request_id=1, variant=variant, text=text, num_tokens=num_tokens
+                    )
+                    record = TokenRecord(num_tokens, text, "text", 0.5, 0.5, 1, 1, 1.0, 1.0)
+                    yield VariantTokens(request_id=1, variant=variant, tokens=(record,))
+        # They end in another order than they began.
+        for variant in reversed(range(self._number)):
+            yield VariantDone(
+                request_id=1,
+                variant=variant,
+                finish_reason=reason,
+                statistics=STATISTICS,
+                score=-0.5 - variant if self.is_search else None,
+            )
+        yield VariantsGenerated(
+            request_id=1,
+            num_prompt_tokens=9,
+            num_read_tokens=5,
+            num_new_tokens=3 * self._number,
+            seconds=0.5,
+        )
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self._wake.set()
 
 
 class FakeGeneration:

@@ -4,13 +4,24 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+from textual.pilot import Pilot
 
 from chatbot.errors import CommandError, WorkerError
 from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
+from chatbot.tui import variants_rendering
 from chatbot.tui.app import ChatApp
 from chatbot.tui.variants_drawing import parted, partings, same_length, shared_start
 from chatbot.tui.variants_screen import VariantsScreen
-from tests.tui.helpers import MakeApp, notices, press, screen_text, until
+from tests.tui.helpers import (
+    MakeApp,
+    ask,
+    ask_and_wait,
+    last_answer,
+    notices,
+    press,
+    screen_text,
+    until,
+)
 from tests.tui.told_variants import TEXTS, answer, plans, told, told_beams
 
 pytestmark = pytest.mark.timeout(60)
@@ -22,7 +33,11 @@ def app(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> ChatApp:
     app = make_app()
     app.kept = []  # type: ignore[attr-defined]
     app.stops = []  # type: ignore[attr-defined]
-    monkeypatch.setattr(app.manager, "keep", app.kept.append, raising=False)  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        variants_rendering,
+        "keep_answer",
+        lambda conversation, answer_id: app.kept.append(answer_id),  # type: ignore[attr-defined]
+    )
     monkeypatch.setattr(app.manager, "stop", lambda: app.stops.append(True))  # type: ignore[attr-defined]
     return app
 
@@ -225,6 +240,7 @@ async def test_what_breaks_off_leaves_what_there_is(app: ChatApp) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         show(app, broken())
         await until(pilot, lambda: "✗ The engine was killed" in screen_text(app))
+        await until(pilot, lambda: screen_text(app).count("✗ broken off · 1") == 2)
         assert TEXTS[0][:16] in screen_text(app)
         press(app, "escape")
         await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
@@ -243,3 +259,56 @@ async def test_what_cannot_be_begun_opens_nothing(app: ChatApp) -> None:
 
 def test_told_answers_are_those_of_the_plans() -> None:
     assert [plan.answer_id for plan in plans("ab")] == [answer(0, "").id, answer(1, "").id]
+
+
+# On the scripted engine, by the commands
+
+
+async def until_over(pilot: Pilot[int], app: ChatApp) -> None:
+    await until(pilot, lambda: "Esc goes back" in screen_text(app))
+
+
+async def test_seeds_are_siblings_of_which_one_is_kept(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, "/variants 3 hello")
+        await until_over(pilot, app)
+        assert "3 answers from one prompt · hello" in screen_text(app)
+        assert "◆" in screen_text(app)
+        press(app, "3")
+        await until(pilot, lambda: "‹ 3/3 ›" in screen_text(app))
+        assert "Answer 3." in last_answer(app).text
+        assert "Answer 3." in screen_text(app)
+        await ask_and_wait(pilot, app, "and then?")  # it goes on from there
+        assert [m.role for m in app.manager.conversation.path()] == ["user", "assistant"] * 2
+
+
+async def test_a_sweep_and_beams_and_a_comparison(make_app: MakeApp) -> None:
+    app = make_app(delay=0.002)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        for command, words in (
+            ("/sweep temperature 0.3 1.5", "temperature 1.5"),
+            ("/beam 3", "■ ended"),
+            ("/compare precision fp32 8-bit", "8-bit · cpu"),
+        ):
+            await ask(pilot, command)
+            await until_over(pilot, app)
+            assert words in screen_text(app)
+            press(app, "right", "enter")
+            await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+            await until(pilot, lambda: not app.manager.is_busy)
+        # One by itself, two of the sweep, three beams, and two of the comparison; the last is kept.
+        await until(pilot, lambda: "‹ 8/8 ›" in screen_text(app))
+
+
+async def test_escape_keeps_what_there_is_of_each(make_app: MakeApp) -> None:
+    app = make_app(delay=0.1)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, "/variants 2 hello")
+        await until(pilot, lambda: "▶ writing · 3 tokens" in screen_text(app))
+        press(app, "escape")
+        await until_over(pilot, app)
+        assert screen_text(app).count("■ stopped") == 2
+        press(app, "escape")
+        await until(pilot, lambda: "‹ 1/2 ›" in screen_text(app))
