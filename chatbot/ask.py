@@ -188,7 +188,7 @@ def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
     """The JSON object for an answer.
 
     ``error`` is there only when something went wrong, ``notice`` only where the search was not
-    what it should be, ``thinking`` only where the model thought.
+    what it should be, ``thinking`` and its size only where the model thought.
     """
     made = answer.making
     if made is None:
@@ -213,8 +213,10 @@ def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
     }
     report |= _report_of_sources(sources_of(answer) or SourcesPart(()))
     report["tool_calls"] = _report_of_calls(answer)
-    if thinking := "".join(p.text for p in answer.parts if isinstance(p, ThinkingPart)):
-        report["thinking"] = thinking
+    if thoughts := [part for part in answer.parts if isinstance(part, ThinkingPart)]:
+        report["thinking"] = "".join(part.text for part in thoughts)
+        report["thinking_tokens"] = sum(part.num_tokens for part in thoughts)
+        report["thinking_seconds"] = round(sum(part.seconds for part in thoughts), 3)
     if made.error:
         report["error"] = made.error
     return report

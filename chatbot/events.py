@@ -4,9 +4,13 @@ The conversation manager yields these; the TUI, the plain mode and ``chatbot ask
 render them with one ``match``. Knows nothing of who yields or renders them.
 """
 
+from typing import Literal
+
 import msgspec
 
 from chatbot.messages import Message, SettingChange, SourcesPart, ToolCallPart, ToolResultPart
+from chatbot.settings import Sampling
+from chatbot.tokens import Beam
 
 
 class TurnStarted(msgspec.Struct, frozen=True):
@@ -48,6 +52,8 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     """What tells the model of its tools."""
     num_result_tokens: int = 0
     """The answer so far: its calls and what the tools said."""
+    num_left_out_thinking_tokens: int = 0
+    """What was thought before and the model is not shown again, as its family wants it."""
     context_length: int
     room: int
     """Left for the answer."""
@@ -69,6 +75,14 @@ class ThoughtDelta(msgspec.Struct, frozen=True):
     text: str
     num_tokens: int = 0
     """Tokens generated so far."""
+    num_thinking_tokens: int = 0
+    """Tokens of this thought so far."""
+    seconds: float = 0.0
+    """What they took."""
+
+
+class ThoughtCut(msgspec.Struct, frozen=True):
+    """The thought ends here because the user wants the answer."""
 
 
 class ToolCallBegun(msgspec.Struct, frozen=True):
@@ -126,6 +140,7 @@ TurnEvent = (
     | SourcesFound
     | PromptBuilt
     | ThoughtDelta
+    | ThoughtCut
     | TextDelta
     | ToolCallBegun
     | ToolCalled
@@ -136,3 +151,124 @@ TurnEvent = (
     | SupportFound
     | TurnFinished
 )
+
+VariantsKind = Literal["variants", "sweep", "beams", "comparison"]
+"""Why several answers are made at once: other seeds, other values of one setting, the beams of a
+beam search; or one after the other, by several models or precisions."""
+
+
+class VariantPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several answers that are to be made to one question."""
+
+    answer_id: str
+    number: int
+    """Its place among all answers to the question, from 1: what ``/keep`` calls it."""
+    label: str
+    """What sets it apart from the others: ``seed 7``, ``temperature 0.3``, ``8-bit``."""
+    sampling: Sampling
+    model: str = ""
+    """As it is to be loaded; empty outside a comparison, and so is the precision."""
+    precision: str = ""
+
+
+class VariantsStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Several answers are to be made to one question. Always the first event."""
+
+    question: Message
+    kind: VariantsKind
+    plans: tuple[VariantPlan, ...]
+    """The other events name each by its index in here."""
+
+
+class VariantLoading(msgspec.Struct, frozen=True):
+    """The model of a variant is being loaded; how far it is, the engine's status says."""
+
+    index: int
+
+
+class VariantLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of a variant is there, and is asked next."""
+
+    index: int
+    model: str
+    precision: str
+    device: str
+    weight_bytes: int
+    load_seconds: float
+
+
+class VariantTextDelta(msgspec.Struct, frozen=True):
+    """A piece of one of the answers; see ``TextDelta``."""
+
+    index: int
+    text: str
+    num_tokens: int = 0
+
+
+class VariantThoughtDelta(msgspec.Struct, frozen=True):
+    """A piece of what is thought before one of the answers; see ``ThoughtDelta``."""
+
+    index: int
+    text: str
+    num_tokens: int = 0
+
+
+class BeamsShown(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a beam search stands; all texts are cleaned for the terminal."""
+
+    num_tokens: int
+    live: tuple[Beam, ...]
+    """Those that are gone on with, the likeliest first."""
+    finished: tuple[Beam, ...] = ()
+    """The best that came to their end so far, the best first."""
+
+
+class VariantFinished(msgspec.Struct, frozen=True):
+    """One of the answers is complete and kept, however it ended; the others go on."""
+
+    index: int
+    answer: Message
+
+
+class Parting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer leaves the words of the first one."""
+
+    index: int
+    character: int | None
+    """Characters that are the same; None where both answers are the same throughout."""
+    token: int | None = None
+    """Tokens that are the same; None where they were not recorded, or never part."""
+
+
+class VariantsFinished(msgspec.Struct, frozen=True, kw_only=True):
+    """All answers are siblings in the tree, and one is shown. Always the last event."""
+
+    answers: tuple[Message, ...]
+    """One for each plan; but one alone where none was begun, or the program gave it itself."""
+    kept_id: str
+    """The one that is shown; ``ConversationManager.keep`` shows another."""
+    partings: tuple[Parting, ...] = ()
+    """Of each answer but the first, where both have text."""
+    num_prompt_tokens: int = 0
+    num_read_tokens: int = 0
+    """Tokens of the prompt that were read, once for all answers."""
+    num_new_tokens: int = 0
+    """Of all answers together."""
+    seconds: float = 0.0
+    """What they took together, the loading of models left out."""
+
+
+VariantsEvent = (
+    VariantsStarted
+    | SearchStarted
+    | SourcesFound
+    | PromptBuilt
+    | VariantLoading
+    | VariantLoaded
+    | VariantTextDelta
+    | VariantThoughtDelta
+    | BeamsShown
+    | VariantFinished
+    | VariantsFinished
+)
+"""What happens while one question is answered several times."""

@@ -72,6 +72,12 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """The LoRA adapters that were in use, by name, and by weight where that is not 1."""
     is_by_program: bool = False
     """The program gave the answer itself: no model was asked."""
+    num_beams: int = 0
+    """Of the beam search that found it; 0: its tokens were drawn one by one."""
+    score: float | None = None
+    """What a beam search ranked it by; see ``chatbot.tokens.Beam``."""
+    weight_bytes: int = 0
+    """Memory of the model's weights, where models or precisions were compared."""
 
 
 class TextPart(msgspec.Struct, frozen=True, tag="text"):
@@ -84,6 +90,12 @@ class ThinkingPart(msgspec.Struct, frozen=True, tag="thinking"):
     """What the model wrote for itself before or between the parts of its answer."""
 
     text: str
+    num_tokens: int = 0
+    """0 where they were not counted, as in a chat from elsewhere."""
+    seconds: float = 0.0
+    """What it took, without the time that the answer was held."""
+    is_cut: bool = False
+    """The user wanted the answer before the model was done."""
 
 
 class SourceScores(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtCut,
     ThoughtDelta,
     ToolCallBegun,
     ToolCalled,
@@ -43,11 +44,14 @@ from chatbot.events import (
     TurnEvent,
     TurnFinished,
     TurnStarted,
+    VariantsEvent,
+    VariantsStarted,
 )
 from chatbot.index_progress import IndexPrinter
 from chatbot.line_input import read_line
 from chatbot.messages import Message, SourcesPart
 from chatbot.plain_asides import AsidePrinter, TerminalApprover
+from chatbot.plain_variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tokens import TokenRecord
@@ -139,6 +143,10 @@ class PlainFace:
         self.has_failed = False
         self._is_interactive = is_interactive
         self._is_leaving = False
+        self._is_thinking = False
+        """The model thinks."""
+        self._has_cut = False
+        """It was told to think no longer in this turn."""
         self._work: asyncio.Task[None] | None = None
         self._proposed = ""
         self._prepare = prepare
@@ -181,6 +189,16 @@ class PlainFace:
             is_stopped = not await self._prepared()
             await self._show_turn(events, is_stopped=is_stopped)
 
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        """See ``Face``. The answers are printed one after the other."""
+        async with aclosing(events):
+            is_stopped = not await self._prepared()
+            printer = VariantsPrinter()
+            async for event in events:
+                if is_stopped and isinstance(event, VariantsStarted):
+                    self.manager.stop()
+                printer.show(event)
+
     async def _prepared(self) -> bool:
         """Do what comes before the first question; False when the user broke it off."""
         if self._prepare is None:
@@ -198,8 +216,10 @@ class PlainFace:
         return True
 
     async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
-        asides = AsidePrinter()
+        self._has_cut = False
+        asides = AsidePrinter("Ctrl+C answers now" if self._is_interactive else "")
         async for event in events:
+            self._is_thinking = isinstance(event, ThoughtDelta)
             match event:
                 case TurnStarted() if is_stopped:
                     self.manager.stop()  # it is kept, and can be asked again
@@ -231,6 +251,8 @@ class PlainFace:
                     pass  # the call itself follows, or is shown already
                 case AnswerHeld():
                     pass  # nothing here holds an answer
+                case ThoughtCut():
+                    pass  # who has it end here knows
                 case SupportFound():
                     pass  # said with the list of sources
 
@@ -344,9 +366,15 @@ class PlainFace:
         self._is_leaving = True
 
     def _interrupt(self) -> None:
-        """Ctrl+C: stops an answer; with none running it leaves a pipe and spares a person."""
+        """Ctrl+C: has a thought end, and stops an answer; with none running it leaves a pipe and
+        spares a person.
+        """
         if self._preparing:
             self._preparing.cancel()
+        elif self._is_thinking and self._is_interactive and not self._has_cut:
+            self._has_cut = True
+            self.tell("\n[the thinking ends here; Ctrl+C stops]")
+            self.manager.answer_now()
         elif self.manager.is_busy:
             self.manager.stop()
         elif self._is_interactive:

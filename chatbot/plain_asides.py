@@ -42,8 +42,15 @@ def result_line(result: ToolResultPart) -> str:
 class AsidePrinter:
     """Tells of thoughts and calls as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, thinking_hint: str = "") -> None:
+        """Make the printer.
+
+        Args:
+            thinking_hint: what the user can do about a thought.
+        """
+        self._thinking_hint = thinking_hint
         self._is_thinking = False
+        self._thought_facts = ""
         self._is_in_line = False
         """The answer, or a thought, has begun a line that is not ended."""
 
@@ -55,7 +62,11 @@ class AsidePrinter:
                 self._is_in_line = sys.stdout.isatty() and not text.endswith("\n")
             case ThoughtDelta(text=text):
                 if not self._is_thinking:
-                    self._print("[thinking]")
+                    hint = f"; {self._thinking_hint}" if self._thinking_hint else ""
+                    self._print(f"[thinking{hint}]")
+                if event.num_thinking_tokens:
+                    size, seconds = event.num_thinking_tokens, event.seconds
+                    self._thought_facts = f", after {size:,} tokens of thinking in {seconds:.1f} s"
                 self._is_thinking = True
                 sys.stderr.write(text)
                 sys.stderr.flush()
@@ -69,7 +80,8 @@ class AsidePrinter:
     def _end_thought(self) -> None:
         if self._is_thinking:
             self._is_thinking = False
-            self._print("[answer]")
+            self._print(f"[answer{self._thought_facts}]")
+            self._thought_facts = ""
 
     def _print(self, line: str) -> None:
         start = "\n" if self._is_in_line else ""

@@ -54,3 +54,17 @@ class TokenRecord(msgspec.Struct, frozen=True, array_like=True):
     """The likeliest tokens before and after the settings, and this one; likeliest first."""
     is_users: bool = False
     """The user put it there in place of what was drawn."""
+
+
+class Beam(msgspec.Struct, frozen=True, array_like=True):
+    """A way to go on that a beam search holds."""
+
+    text: str
+    """All of it so far."""
+    log_probability: float
+    """Natural logarithm of its probability by the model, after the rules against repetition."""
+    score: float
+    """What beams are ranked by: ``log_probability`` over the length, to the length penalty."""
+    num_tokens: int
+    parent: int
+    """Index among the live beams of the step before that it goes on from."""

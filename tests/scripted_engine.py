@@ -4,9 +4,9 @@ Started by tests in place of ``python -m chatbot.engine``. The environment is it
 ``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
 between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of the form ``exit N``
 ends the process with that status, ``kill`` kills it after three words. Models called
-``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, and one ``call NAME
-JSON`` calls a tool if there are any; what the tools said is then the answer. ``SCRIPT_DIALECT`` is
-the model's way to call.
+``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, a word at a time,
+and one ``call NAME JSON`` calls a tool if there are any; what the tools said is then the answer.
+``SCRIPT_DIALECT`` is the model's way to call.
 """
 
 import math
@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,8 @@ from chatbot.engine.protocol import (
     Adapt,
     Adapted,
     AdapterInfo,
+    AnswerNow,
+    BeamsMoved,
     Cancel,
     Count,
     Counted,
@@ -33,6 +36,7 @@ from chatbot.engine.protocol import (
     EngineRequest,
     Generate,
     Generated,
+    GenerateVariants,
     Held,
     Hold,
     Load,
@@ -42,16 +46,23 @@ from chatbot.engine.protocol import (
     Render,
     Rendered,
     SamplingApplied,
+    SearchBeams,
     SetSampling,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallReady,
     ToolCallStarted,
     Unload,
     Unloaded,
+    VariantDelta,
+    VariantDone,
+    VariantsGenerated,
+    VariantTokens,
 )
 from chatbot.messages import Statistics
-from chatbot.tokens import Alternative, TokenRecord
+from chatbot.settings import Sampling
+from chatbot.tokens import Alternative, Beam, TokenRecord
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
 
@@ -59,6 +70,9 @@ DELAY = float(os.environ.get("SCRIPT_DELAY", "0.01"))
 LOAD_SECONDS = float(os.environ.get("SCRIPT_LOAD_SECONDS", "0"))
 WINDOW = int(os.environ.get("SCRIPT_WINDOW", "8192"))
 NUM_PARAMETERS = int(os.environ.get("SCRIPT_PARAMETERS", "134515008"))
+
+
+SAMPLING = Sampling()
 
 
 def tokens_of(text: str) -> int:
@@ -109,16 +123,43 @@ def record_of(piece: str) -> TokenRecord:
     )
 
 
+def think(
+    channel: Channel[EngineRequest],
+    request: Generate,
+    words: Sequence[str],
+    inbox: "queue.Queue[EngineRequest]",
+) -> None:
+    """Think these words, unless the user wants the answer."""
+    wanted = AnswerNow(target=request.id)
+    for number, word in enumerate(words, 1):
+        with inbox.mutex:
+            is_wanted = any(msgspec.structs.replace(m, id=0) == wanted for m in inbox.queue)
+            is_stopped = any(isinstance(m, Cancel) for m in inbox.queue)
+        if is_stopped:
+            return
+        if is_wanted:
+            channel.send(ThinkingCut(request_id=request.id))
+            return
+        channel.send(
+            ThinkingDelta(
+                request_id=request.id,
+                text=f"{word} ",
+                num_tokens=number,
+                num_thinking_tokens=number,
+                # The same in every run, so that pictures of the screen are.
+                thinking_seconds=number / 50,
+            )
+        )
+        time.sleep(DELAY)
+
+
 def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Queue") -> None:
     question = request.messages[-1].content
     sampling = request.sampling
     reason = "stop"
     for line in question.splitlines() if request.messages[-1].role == "user" else ():
         if line.startswith("think "):
-            for number, word in enumerate(line[6:].split(), 1):
-                thought = ThinkingDelta(request_id=request.id, text=f"{word} ", num_tokens=number)
-                channel.send(thought)
-                time.sleep(DELAY)
+            think(channel, request, line[6:].split(), inbox)
         elif line.startswith("call ") and request.tools:
             name, _, arguments = line[5:].partition(" ")
             index = question.splitlines().index(line)
@@ -159,6 +200,8 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
                 channel.send(SamplingApplied(request_id=request.id, sampling=sampling))
             elif isinstance(message, Hold) and message.target == request.id:
                 steps = message.num_steps
+            elif isinstance(message, AnswerNow):
+                pass
             else:
                 later.append(message)
         if reason == "cancelled":
@@ -194,6 +237,99 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     )
 
 
+def generate_variants(
+    channel: Channel[EngineRequest],
+    request: GenerateVariants | SearchBeams,
+    inbox: "queue.Queue",
+) -> None:
+    """Each answer is the one that there would be alone, and which it is; all word by word.
+
+    The first is the shortest. A search shows at each step what each beam says so far.
+    """
+    question = request.messages[-1].content
+    is_search = isinstance(request, SearchBeams)
+    number = request.num_beams if is_search else len(request.samplings)
+    whole = answer_to(Generate(id=0, messages=request.messages, sampling=SAMPLING))
+    words = [re.findall(r"\S+\s*|\s+", f"{whole} Answer {n + 1}.") for n in range(number)]
+    words = [w if n else w[2:] for n, w in enumerate(words)]
+    ended: dict[int, str] = {}
+    later = []
+    num_new = 0
+    while len(ended) < number:
+        while not inbox.empty():
+            message = inbox.get()
+            if isinstance(message, Cancel) and message.target == request.id:
+                ended |= {n: "cancelled" for n in range(number) if n not in ended}
+            else:
+                later.append(message)
+        if num_new == 3 and question == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        num_new += 1
+        if is_search:
+            live = tuple(
+                Beam("".join(w[:num_new]), -0.3 * num_new - n, -0.3 - n / num_new, num_new, n)
+                for n, w in enumerate(words)
+            )
+            channel.send(BeamsMoved(request_id=request.id, num_tokens=num_new, live=live))
+        for n, own in enumerate(words):
+            if n in ended:
+                continue
+            if num_new > len(own):
+                ended[n] = "stop"
+                if is_search:
+                    told = VariantDelta(
+                        request_id=request.id, variant=n, text="".join(own), num_tokens=num_new
+                    )
+                    channel.send(told)
+                tell_end(channel, request.id, n, "stop", len(own), is_search)
+                continue
+            if is_search:
+                continue
+            piece = own[num_new - 1]
+            told = VariantDelta(request_id=request.id, variant=n, text=piece, num_tokens=num_new)
+            channel.send(told)
+            if request.num_alternatives:
+                record = record_of(piece)
+                channel.send(VariantTokens(request_id=request.id, variant=n, tokens=(record,)))
+        time.sleep(DELAY)
+    for n, reason in ended.items():
+        if reason == "cancelled":
+            tell_end(channel, request.id, n, reason, num_new, is_search)
+    for message in later:
+        inbox.put(message)
+    num_prompt = sum(tokens_of(m.content) for m in request.messages) + 3
+    channel.send(
+        VariantsGenerated(
+            request_id=request.id,
+            num_prompt_tokens=num_prompt,
+            num_read_tokens=num_prompt,
+            num_new_tokens=sum(map(len, words)),
+            seconds=num_new / 50,
+        )
+    )
+
+
+def tell_end(
+    channel: Channel[EngineRequest], key: int, variant: int, reason: str, size: int, scored: bool
+) -> None:
+    statistics = Statistics(
+        num_prompt_tokens=20,
+        num_cached_tokens=20 if variant else 0,
+        num_new_tokens=size,
+        first_token_seconds=0.01,
+        decode_seconds=size / 50,
+    )
+    channel.send(
+        VariantDone(
+            request_id=key,
+            variant=variant,
+            finish_reason=reason,  # type: ignore[arg-type]
+            statistics=statistics,
+            score=-0.3 - variant if scored else None,
+        )
+    )
+
+
 def main() -> None:
     channel: Channel[EngineRequest] = Channel(EngineRequest)
     inbox: queue.Queue[EngineRequest] = queue.Queue()
@@ -224,6 +360,7 @@ def main() -> None:
                     num_parameters=NUM_PARAMETERS,
                     load_seconds=LOAD_SECONDS,
                     tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
+                    thinks=True,
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
             case Adapt(adapters=adapters) if any("missing" in a.path for a in adapters):
@@ -250,12 +387,15 @@ def main() -> None:
                         request_id=request.id,
                         message_tokens=sizes,
                         generation_prompt_tokens=opening,
+                        thinking_tokens=sum(len(m.thinking.split()) for m in messages),
                     )
                 )
             case Render(messages=messages, continue_last=continues):
                 text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages)
                 text = text[:-1] if continues else text + "<|assistant|>\n"
                 channel.send(Rendered(request_id=request.id, text=text, num_tokens=len(text)))
+            case GenerateVariants() | SearchBeams():
+                generate_variants(channel, request, inbox)
             case Generate():
                 generate(channel, request, inbox)
             case Unload():

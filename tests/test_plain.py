@@ -280,3 +280,25 @@ def test_with_the_output_in_a_pipe_the_prompt_is_not_in_it() -> None:
         assert terminal.end() == 0
         assert (answer + terminal.process.stdout.read()).decode() == said("hello")
         terminal.process.stdout.close()
+
+
+def test_ctrl_c_at_a_terminal_ends_the_thinking_and_the_second_time_stops(
+    long_answer: None,
+) -> None:
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        terminal.type(f"think {'hm ' * 3000}\n")
+        terminal.until(r"\[thinking; Ctrl\+C answers now\]\s+hm hm")
+        terminal.type("\x03")
+        terminal.until(
+            r"the thinking ends here; Ctrl\+C stops.*\[answer, after .* tokens.*word word"
+        )
+        terminal.type("\x03")
+        terminal.until(r"\[stopped\].*> $")
+        terminal.type("bye\n")
+        assert terminal.end() == 0
+
+
+def test_without_an_answer_there_is_no_thinking_to_end() -> None:
+    done = run_chatbot("--plain", stdin=b"/answer\n")
+    assert "There is no answer being written" in done.stderr

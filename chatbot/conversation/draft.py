@@ -60,6 +60,8 @@ class AnswerDraft:
         """By the cleaners of the parts that are closed."""
         self._parts: list[Part] = list(begun.parts) if begun else []
         self._is_thinking = False
+        self._thought = ThinkingPart("")
+        """The size of the thought that is being written; its text is open."""
         self._open: list[str] = []
         """The pieces of the part that is being written, which is text or thinking."""
         self._length = len(begun.text) if begun else 0
@@ -113,13 +115,27 @@ class AnswerDraft:
         self.add(text)
         return text
 
-    def feed_thinking(self, raw: str) -> str:
-        """Add what the model thinks; returns the part of it that can be shown now."""
+    def feed_thinking(self, raw: str, num_tokens: int = 0, seconds: float = 0.0) -> str:
+        """Add what the model thinks; returns the part of it that can be shown now.
+
+        Args:
+            raw: the next piece.
+            num_tokens: of this thought, with the piece.
+            seconds: what they took.
+        """
         self._turn_to(is_thinking=True)
+        self._thought = msgspec.structs.replace(
+            self._thought, num_tokens=num_tokens, seconds=seconds
+        )
         text = self._cleaner.feed(raw)
         if text:
             self._open.append(text)
         return text
+
+    def cut_thought(self) -> None:
+        """Note that the user has the thought end here."""
+        self._turn_to(is_thinking=True)
+        self._thought = msgspec.structs.replace(self._thought, is_cut=True)
 
     def add(self, text: str) -> None:
         """Add text of the answer that is clean already."""
@@ -157,12 +173,15 @@ class AnswerDraft:
         self._num_removed += self._cleaner.num_removed
         self._cleaner = Cleaner()
         self._is_thinking = False
+        self._thought = ThinkingPart("")
 
     def _open_part(self) -> list[Part]:
         text = "".join(self._open)
         if not text:
             return []
-        return [ThinkingPart(text) if self._is_thinking else TextPart(text)]
+        if self._is_thinking:
+            return [msgspec.structs.replace(self._thought, text=text)]
+        return [TextPart(text)]
 
     @property
     def parts(self) -> tuple[Part, ...]:

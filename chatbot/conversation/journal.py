@@ -57,7 +57,7 @@ class Journal:
         self._is_behind = not is_stored
         """The store lacks something of the conversation."""
         self._has_failed = False
-        self._flushed: tuple[Message, Sequence[TokenRecord]] | None = None
+        self._flushed: tuple[tuple[Message, Sequence[TokenRecord]], ...] = ()
         self._unkept: dict[str, Sequence[TokenRecord]] = {}
         """Records of finished answers that are not on the disk yet."""
         self._flush: Future[None] | None = None
@@ -76,7 +76,13 @@ class Journal:
             answer: as far as it is written.
             records: what its tokens so far were drawn from.
         """
-        self._flushed = answer, tuple(records)
+        self.flush_answers(((answer, records),))
+
+    def flush_answers(self, answers: Sequence[tuple[Message, Sequence[TokenRecord]]]) -> None:
+        """Keep what there is of siblings that are being written, each with its records; on the
+        disk the first is the leaf.
+        """
+        self._flushed = tuple((answer, tuple(records)) for answer, records in answers)
         if self._flush is None or self._flush.done():
             self._flush = self._write(self._write_flushed)
 
@@ -102,10 +108,14 @@ class Journal:
         await self._store.settled()
 
     def _write_flushed(self, db: Database) -> None:
-        if self._flushed is not None:
-            answer, records = self._flushed
+        for index, (answer, records) in enumerate(self._flushed):
             writing.put_message(
-                db, self._conversation.info, answer, is_being_written=True, records=records
+                db,
+                self._conversation.info,
+                answer,
+                is_being_written=True,
+                shows=index == 0,
+                records=records,
             )
 
     def _note(self, change: Change) -> None:

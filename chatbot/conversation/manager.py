@@ -29,10 +29,14 @@ from chatbot.conversation.titles import title_of
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn import Turn
+from chatbot.conversation.variants.batch_turn import BatchTurn
+from chatbot.conversation.variants.comparison_turn import ComparisonTurn
+from chatbot.conversation.variants.turn import VariantsTurn
+from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoreError
-from chatbot.events import PromptBuilt, TurnEvent
+from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import Message, TextPart, ToolResultPart
 from chatbot.retrieval.client import Retrieval
 from chatbot.settings import (
@@ -97,6 +101,8 @@ class ConversationManager:
         self.tools = tools
         self._save = save
         self._turn: Turn | None = None
+        self._variants: VariantsTurn | None = None
+        """Several answers that are being made at once; never beside another turn."""
         self._is_idle = asyncio.Event()
         """No answer is being made."""
         self._is_idle.set()
@@ -136,7 +142,7 @@ class ConversationManager:
     @property
     def is_busy(self) -> bool:
         """Whether an answer is being made."""
-        return self._turn is not None
+        return self._turn is not None or self._variants is not None
 
     async def reply(
         self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES, *, schema: str = ""
@@ -184,6 +190,72 @@ class ConversationManager:
         async with aclosing(self._answer(_question(text, old.parent_id), is_new=True)) as events:
             async for event in events:
                 yield event
+
+    async def answer_variously(
+        self, wish: Wish, text: str = "", *, schema: str = ""
+    ) -> AsyncGenerator[VariantsEvent]:
+        """Answer one question several times; all answers are siblings, and the first is shown.
+
+        Args:
+            wish: the answers that are wanted.
+            text: a new question; empty for the last one, whose answers so far stay.
+            schema: a JSON schema to hold each answer to.
+
+        Raises:
+            CommandError: an answer is being written, or nothing was asked yet.
+        """
+        self._require_idle()
+        conversation = self.conversation
+        question = conversation.last("user")
+        if text:
+            question = _question(text, conversation.active_leaf)
+        if question is None:
+            raise CommandError("There is no question to answer yet; ask one first.")
+        turn_type = ComparisonTurn if wish.kind == "comparison" else BatchTurn
+        if text:
+            if not conversation.title:
+                conversation.rename(title_of(question.text), is_given=False)
+            conversation.add(question)
+        self._variants = turn = turn_type(
+            self.engine,
+            conversation,
+            question,
+            wish,
+            self._journal,
+            self.knowledge,
+            schema,
+            self.settings,
+        )
+        self._is_idle.clear()
+        self._deleted_chat = self._undoable = None
+        try:
+            async with aclosing(turn.run()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._variants = None
+            if self.store:
+                self._records.clear()
+            self._records.update(turn.records)
+            self._is_idle.set()
+        self._make_title(conversation)
+
+    def keep(self, number: int) -> Message:
+        """Show another answer to the last question, by its number among them from 1.
+
+        Raises:
+            CommandError: there is no such answer, or one is being written.
+        """
+        self._require_idle()
+        answer = self.conversation.last("assistant")
+        if answer is None:
+            raise CommandError("There is no answer to keep yet; ask a question first.")
+        answers = self.conversation.variants(answer.id)
+        if not 1 <= number <= len(answers):
+            raise CommandError(f"There are answers 1 to {len(answers)}; name one of them.")
+        chosen = answers[number - 1]
+        self.conversation.show(self.conversation.newest_leaf(chosen))
+        return self.conversation[chosen]
 
     async def continue_answer(self) -> AsyncGenerator[TurnEvent]:
         """Go on with the last answer in the same sentence, where it did not come to its end.
@@ -279,6 +351,19 @@ class ConversationManager:
         if self._turn:
             self._turn.hold(num_steps)
 
+    def answer_now(self) -> None:
+        """Have the running answer think no longer, and come.
+
+        Raises:
+            CommandError: no answer is being written, or not by a model that thinks.
+        """
+        if self._turn is None:
+            raise CommandError("There is no answer being written; ask a question first.")
+        info = self.engine.status.info
+        if info is not None and not info.thinks:
+            raise CommandError(f"{info.name} does not think before it answers.")
+        self._turn.answer_now()
+
     @property
     def is_held(self) -> bool:
         """Whether the running answer is held, or about to be."""
@@ -359,8 +444,8 @@ class ConversationManager:
 
     def stop(self) -> None:
         """End the running answer, if there is one, at its next token."""
-        if self._turn:
-            self._turn.stop()
+        if running := self._turn or self._variants:
+            running.stop()
 
     def new_chat(self) -> None:
         """Begin an empty conversation."""
@@ -500,7 +585,7 @@ class ConversationManager:
         return question
 
     def _require_idle(self) -> None:
-        if self._turn is not None:
+        if self.is_busy:
             raise CommandError("An answer is being written; stop it first (Esc).")
 
     def change_setting(self, name: str, text: str) -> Any:

@@ -138,6 +138,9 @@ async def build_prompt(
             - (num_tools if is_in_question else 0),
             num_source_tokens=num_question - num_plain,
             num_result_tokens=sum(sizes[num_before + 1 :]),
+            num_left_out_thinking_tokens=max(
+                0, counted.thinking_tokens - counted.shown_thinking_tokens
+            ),
             context_length=window,
             room=min(settings.sampling.max_tokens, window - num_prompt),
             left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),

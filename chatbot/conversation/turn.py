@@ -16,6 +16,7 @@ from chatbot.conversation.draft import AnswerDraft, sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.token_records import cleaned, known_tokens
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
@@ -27,6 +28,7 @@ from chatbot.engine.protocol import (
     Generated,
     Held,
     SamplingApplied,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
@@ -41,6 +43,7 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtCut,
     ThoughtDelta,
     ToolCallBegun,
     ToolFinished,
@@ -67,10 +70,6 @@ promised, so that the writing itself has the other half."""
 
 NUM_ALTERNATIVES: Final = 8
 """Likeliest tokens to keep with each token: what a screen shows of them."""
-
-
-class _Stopped(Exception):  # noqa: N818 - not an error: the user's wish
-    """The user stopped the turn before the first token."""
 
 
 class Turn:
@@ -123,6 +122,7 @@ class Turn:
         self._flush_timer: asyncio.TimerHandle | None = None
         self.is_held = False
         """Whether the user holds it between two tokens, or is about to."""
+        self._wants_answer = False
 
     @property
     def found(self) -> SourcesPart | None:
@@ -156,6 +156,12 @@ class Turn:
         self.is_held = num_steps is not None
         if self._generation:
             self._generation.hold(num_steps)
+
+    def answer_now(self) -> None:
+        """Have the model think no longer in this turn, and answer."""
+        self._wants_answer = True
+        if self._generation:
+            self._generation.answer_now()
 
     def set_sampling(self, sampling: Sampling) -> None:
         """Let the answer go on with these settings from the next token."""
@@ -209,7 +215,7 @@ class Turn:
                         begin = asyncio.ensure_future(self._begin())
             finally:
                 _give_up(begin)
-        except _Stopped:
+        except Stopped:
             pass
         except ChatbotError as failure:
             reason, error = "error", str(failure)
@@ -258,10 +264,13 @@ class Turn:
                         if text := self._draft.feed(raw):
                             self._flush_soon()
                             yield TextDelta(text, num_tokens)
-                    case ThinkingDelta(text=raw, num_tokens=num_tokens):
-                        if text := self._draft.feed_thinking(raw):
+                    case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
+                        if text := self._draft.feed_thinking(event.text, size, seconds):
                             self._flush_soon()
-                            yield ThoughtDelta(text, num_tokens)
+                            yield ThoughtDelta(text, event.num_tokens, size, seconds)
+                    case ThinkingCut():
+                        self._draft.cut_thought()
+                        yield ThoughtCut()
                     case ToolCallStarted(name=name):
                         yield ToolCallBegun(clean_line(name, 64))
                     case ToolCallReady(name=name, arguments=arguments, raw=raw):
@@ -292,10 +301,10 @@ class Turn:
         """Carry out the calls that the model has just made.
 
         Raises:
-            _Stopped: the user would rather not wait.
+            Stopped: the user would rather not wait.
         """
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped
         taken = built.num_prompt_tokens + cost.num_new_tokens
         part = self._sources.part
         events = self._tools.run_round(
@@ -309,7 +318,7 @@ class Turn:
                     self._flush_soon()
                 yield event
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped
 
     async def _support(self, answer: Message) -> SourcesPart | None:
         """What each sentence rests on; None when there is nothing to hold it against, or the
@@ -320,7 +329,7 @@ class Turn:
         self._stop.clear()  # an answer that was stopped has a map of what there is of it
         try:
             return await self._until_stopped(self._sources.support(answer))
-        except _Stopped:
+        except Stopped:
             return None
 
     def _flush_soon(self) -> None:
@@ -383,6 +392,8 @@ class Turn:
         )
         if self.is_held:  # asked for before there was anything to hold
             self._generation.hold(0)
+        if self._wants_answer:
+            self._generation.answer_now()
         return self._generation, prompt.built
 
     def _is_set(self, model: str, precision: Precision) -> bool:
@@ -411,18 +422,9 @@ class Turn:
         """Await ``work``, unless the user stops the turn first.
 
         Raises:
-            _Stopped: the user did.
+            Stopped: the user did.
         """
-        task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise _Stopped
-            return task.result()
-        finally:
-            stop.cancel()
-            task.cancel()
+        return await until_stopped(work, self._stop)
 
 
 def _give_up(work: "asyncio.Future[ResultT]") -> None:

@@ -14,6 +14,7 @@ from chatbot.engine.protocol import (
     Generate,
     Generated,
     SamplingApplied,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
@@ -22,9 +23,10 @@ from chatbot.engine.protocol import (
 )
 from chatbot.engine.protocol import Held as HeldEvent
 from chatbot.engine.recording import Recorder
-from chatbot.engine.token_loop import Held, write_tokens
+from chatbot.engine.token_loop import Cut, Held, write_tokens
 from chatbot.errors import ContextError, ModelError
 from chatbot.messages import FinishReason, Statistics
+from chatbot.tokens import Region
 
 _CUTS: Final[dict[FinishReason, str]] = {
     "length": "The call was cut off by the longest length of an answer; raise max_tokens.",
@@ -55,15 +57,9 @@ def answer(
     if request.continue_last and request.begun_tokens:
         exact = loaded.prompts.build_begun(request.messages, request.begun_tokens, request.tools)
         prompt = exact or prompt
-    window = loaded.info.context_length
-    if request.context_length > 0:
-        window = min(window, request.context_length)
-    if len(prompt) >= window:
-        raise ContextError(
-            f"The prompt takes {len(prompt)} tokens, but the context window holds {window}; "
-            "shorten the question or the system prompt, or raise the context length."
-        )
+    window = window_for(loaded, len(prompt), request.context_length)
     reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)
+    thought = _Thought(is_begun=built.opens_thinking)
     recorder: Recorder | None = None
     if request.num_alternatives > 0:
         recorder = Recorder(request.num_alternatives, loaded.token_texts)
@@ -91,13 +87,18 @@ def answer(
                 yield TokensRecorded(request_id=request.id, tokens=records)
             yield HeldEvent(request_id=request.id)
             continue
+        if isinstance(item, Cut):
+            yield ThinkingCut(request_id=request.id)
+            continue
         if not isinstance(item, int):
             yield SamplingApplied(request_id=request.id, sampling=item)
             continue
         clock.note_token()
-        for piece in reader.push(item):
+        pieces = reader.push(item)
+        thought.note(reader.region, clock.last)
+        for piece in pieces:
             num_ready += isinstance(piece, Called)
-            yield _event(piece, request.id, clock.num_tokens)
+            yield _event(piece, request.id, clock.num_tokens, thought)
         if recorder:
             recorder.complete(reader.last_text, reader.region)
             if recorder.is_due:
@@ -109,7 +110,7 @@ def answer(
         reason = "stop"  # all that was begun is there
     for piece in reader.finish(_CUTS.get(reason, "")):
         num_ready += isinstance(piece, Called)
-        yield _event(piece, request.id, clock.num_tokens)
+        yield _event(piece, request.id, clock.num_tokens, thought)
     if num_ready and reason == "stop":
         reason = "tool_calls"
     if recorder and (records := recorder.take()):
@@ -121,14 +122,42 @@ def answer(
     )
 
 
+def window_for(loaded: LoadedModel, num_prompt_tokens: int, context_length: int) -> int:
+    """The longest sequence, in tokens, for a prompt that leaves room for an answer.
+
+    Args:
+        loaded: the model.
+        num_prompt_tokens: length of the prompt.
+        context_length: what was asked for; 0 for what the model was made for.
+
+    Raises:
+        ContextError: the prompt leaves no room.
+    """
+    window = loaded.info.context_length
+    if context_length > 0:
+        window = min(window, context_length)
+    if num_prompt_tokens >= window:
+        raise ContextError(
+            f"The prompt takes {num_prompt_tokens} tokens, but the context window holds {window}; "
+            "shorten the question or the system prompt, or raise the context length."
+        )
+    return window
+
+
 def _event(
-    piece: Piece, request_id: int, num_tokens: int
+    piece: Piece, request_id: int, num_tokens: int, thought: "_Thought"
 ) -> Delta | ThinkingDelta | ToolCallStarted | ToolCallReady | ToolCallBroken:
     match piece:
         case Text(text):
             return Delta(request_id=request_id, text=text, num_tokens=num_tokens)
         case Thinking(text):
-            return ThinkingDelta(request_id=request_id, text=text, num_tokens=num_tokens)
+            return ThinkingDelta(
+                request_id=request_id,
+                text=text,
+                num_tokens=num_tokens,
+                num_thinking_tokens=thought.num_tokens,
+                thinking_seconds=thought.seconds,
+            )
         case Begun(index, name):
             return ToolCallStarted(request_id=request_id, index=index, name=name)
         case Called(index, name, arguments, raw):
@@ -141,22 +170,45 @@ def _event(
             )
 
 
+class _Thought:
+    """How long the last stretch of thinking is."""
+
+    def __init__(self, *, is_begun: bool) -> None:
+        self.num_tokens = 0
+        self.seconds = 0.0
+        self._is_begun = is_begun
+        """The prompt has opened it: the first token is part of it, and no mark."""
+        self._start: float | None = None
+
+    def note(self, region: Region, now: float) -> None:
+        """Take note of a token after which the answer stands in ``region``."""
+        if region != "thinking":
+            self._start, self._is_begun = None, False
+            return
+        if self._start is None:
+            self._start = now
+            self.num_tokens = 0 if not self._is_begun else 1
+        else:
+            self.num_tokens += 1
+        self.seconds = now - self._start
+
+
 class _Clock:
     """When the tokens came; it stands still while the answer is held."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
         self._start = self._now()
-        self._first = self._last = 0.0
+        self._first = self.last = 0.0
         self.num_tokens = 0
 
     def _now(self) -> float:
         return time.perf_counter() - self._control.held_seconds
 
     def note_token(self) -> None:
-        self._last = self._now()
+        self.last = self._now()
         if self.num_tokens == 0:
-            self._first = self._last
+            self._first = self.last
         self.num_tokens += 1
 
     def statistics(
@@ -168,6 +220,6 @@ class _Clock:
             num_cached_tokens=num_cached_tokens,
             num_new_tokens=self.num_tokens,
             first_token_seconds=first - self._start,
-            decode_seconds=self._last - self._first,
+            decode_seconds=self.last - self._first,
             decoder=decoder,
         )

@@ -8,6 +8,7 @@ schema the answer itself is.
 import copy
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,6 +40,10 @@ class AnswerReader:
         self._end_tokens = loaded.end_tokens
         added = loaded.found.tokenizer.added_tokens_encoder
         marks = {added[mark] for mark in dialect.markers if mark in added}
+        self._closing = dialect.closing
+        self._encode = partial(loaded.found.tokenizer.encode, add_special_tokens=False)
+        self._is_at_line_start = is_thinking
+        """Whether a thought has just begun a line; what opened it in the prompt did."""
         self._detokenizer = Detokenizer(loaded.decode, loaded.special_tokens - marks)
         self._stops = StopStrings(
             (*request.stop, *(() if request.is_completion else loaded.prompts.stops))
@@ -116,6 +121,8 @@ class AnswerReader:
             else:
                 self._matcher.take(token)
         self.last_text = self._detokenizer.push(token)
+        if self.last_text:
+            self._is_at_line_start = self.last_text.endswith("\n")
         pieces = self._stopped(self._parser.push(self.last_text))
         self._follow()
         return pieces
@@ -165,6 +172,14 @@ class AnswerReader:
             return not self._matcher_of(trial.form).take_text(trial.body)
         # One token that is a whole call, or the end of one and more, is never right.
         return trial.num_calls > self._parser.num_calls
+
+    def closing(self) -> Sequence[int]:
+        """See ``Guide``."""
+        if self._parser.region != "thinking":
+            return ()
+        text = self._closing.lstrip("\n") if self._is_at_line_start else self._closing
+        tokens: list[int] = self._encode(text)
+        return tokens
 
     def _follow(self) -> None:
         """Start or end the mask where the parser has come to."""

@@ -18,12 +18,14 @@ from chatbot.engine.protocol import (
     Adapted,
     AdapterUse,
     AnswerEvent,
+    AnswerNow,
     Cancel,
     ChatMessage,
     Count,
     Counted,
     EngineEvent,
     Generate,
+    GenerateVariants,
     Hold,
     Load,
     Loaded,
@@ -33,8 +35,10 @@ from chatbot.engine.protocol import (
     Prepared,
     Render,
     Rendered,
+    SearchBeams,
     SetSampling,
     ToolSchema,
+    VariantEvent,
 )
 from chatbot.errors import ContextError, ModelError, ModelFitError, WorkerError
 from chatbot.settings import Precision, Sampling
@@ -82,6 +86,22 @@ class Generation(Protocol):
 
     def hold(self, num_steps: int | None = 0) -> None:
         """Hold it after so many more tokens; ``Held`` says when. None lets it go on."""
+        ...
+
+    def answer_now(self) -> None:
+        """Have it think no longer, and answer; ``ThinkingCut`` says when."""
+        ...
+
+
+class VariantsGeneration(Protocol):
+    """Several running answers to one prompt."""
+
+    def __aiter__(self) -> AsyncIterator[VariantEvent]:
+        """Yield them; ends after VariantsGenerated, or by raising a ChatbotError."""
+        ...
+
+    def cancel(self) -> None:
+        """End all of them at the next token; their ends still follow."""
         ...
 
 
@@ -167,6 +187,43 @@ class Engine(Protocol):
             schema: hold the whole answer to this JSON schema; not together with ``tools``.
             num_alternatives: likeliest tokens to record with each token; 0 records nothing.
             begun_tokens: with ``continue_last``, the tokens that the answer begins with.
+        """
+        ...
+
+    def generate_variants(
+        self,
+        messages: Sequence[ChatMessage],
+        samplings: Sequence[Sampling],
+        context_length: int = 0,
+        *,
+        schema: str = "",
+        num_alternatives: int = 0,
+    ) -> VariantsGeneration:
+        """Start several answers to one prompt, which is read once.
+
+        Args:
+            messages: the conversation.
+            samplings: how to draw the tokens of each answer, from 1 to ``MAX_VARIANTS``.
+            context_length: window in tokens; 0 means the model's own.
+            schema: hold each answer to this JSON schema.
+            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
+        """
+        ...
+
+    def search_beams(
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        num_beams: int,
+        context_length: int = 0,
+    ) -> VariantsGeneration:
+        """Start a beam search, which finds as many answers as it has beams.
+
+        Args:
+            messages: the conversation.
+            sampling: the longest answer, and the rules against repetition.
+            num_beams: from 2 to ``MAX_VARIANTS``.
+            context_length: window in tokens; 0 means the model's own.
         """
         ...
 
@@ -342,6 +399,60 @@ class EngineClient:
         worker = self._running()
         return _RunningGeneration(worker, worker.call(request))
 
+    def generate_variants(
+        self,
+        messages: Sequence[ChatMessage],
+        samplings: Sequence[Sampling],
+        context_length: int = 0,
+        *,
+        schema: str = "",
+        num_alternatives: int = 0,
+    ) -> VariantsGeneration:
+        """See ``Engine``."""
+        return self._several(
+            GenerateVariants(
+                messages=tuple(messages),
+                samplings=tuple(samplings),
+                context_length=context_length,
+                schema=schema,
+                num_alternatives=num_alternatives,
+            )
+        )
+
+    def search_beams(
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        num_beams: int,
+        context_length: int = 0,
+    ) -> VariantsGeneration:
+        """See ``Engine``."""
+        return self._several(
+            SearchBeams(
+                messages=tuple(messages),
+                sampling=sampling,
+                num_beams=num_beams,
+                context_length=context_length,
+            )
+        )
+
+    def complete_variants(
+        self, text: str, samplings: Sequence[Sampling], context_length: int = 0
+    ) -> VariantsGeneration:
+        """Start several continuations of ``text`` as it is; see ``complete``."""
+        return self._several(
+            GenerateVariants(
+                messages=(ChatMessage("user", text),),
+                samplings=tuple(samplings),
+                context_length=context_length,
+                is_completion=True,
+            )
+        )
+
+    def _several(self, request: GenerateVariants | SearchBeams) -> VariantsGeneration:
+        worker = self._running()
+        return _RunningVariants(worker, worker.call(request))
+
     def complete(self, text: str, sampling: Sampling, context_length: int = 0) -> Generation:
         """Start a continuation of ``text`` as it is, without a conversation's form.
 
@@ -444,6 +555,35 @@ class _RunningGeneration:
     def hold(self, num_steps: int | None = 0) -> None:
         with contextlib.suppress(WorkerError):
             self._worker.send(Hold(target=self._call.request_id, num_steps=num_steps))
+
+    def answer_now(self) -> None:
+        with contextlib.suppress(WorkerError):
+            self._worker.send(AnswerNow(target=self._call.request_id))
+
+
+class _RunningVariants:
+    """Several answers on their way, over the pipe."""
+
+    def __init__(self, worker: WorkerProcess[EngineEvent], call: Call[EngineEvent]) -> None:
+        self._worker = worker
+        self._call = call
+
+    async def __aiter__(self) -> AsyncIterator[VariantEvent]:
+        is_over = False
+        try:
+            async for event in self._call:
+                is_over = event.is_last
+                if isinstance(event, Failed):
+                    raise _error_of(event)
+                if isinstance(event, VariantEvent):
+                    yield event
+        finally:
+            if not is_over:
+                self.cancel()
+
+    def cancel(self) -> None:
+        with contextlib.suppress(WorkerError):
+            self._worker.send(Cancel(target=self._call.request_id))
 
 
 def _error_of(failed: Failed) -> ModelError | ContextError:

@@ -1,4 +1,5 @@
-"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``Hold``.
+"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``Hold`` and
+``AnswerNow``.
 
 A reader thread takes requests from the client at all times, so that a running answer can be
 stopped or changed, and so that the process ends at once when its client does. Imports no
@@ -15,12 +16,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from chatbot.engine.protocol import (
+    AnswerNow,
     Cancel,
     EngineRequest,
     Generate,
+    GenerateVariants,
     Hold,
     Load,
     LoadProgress,
+    SearchBeams,
     SetSampling,
 )
 from chatbot.errors import SettingError
@@ -39,6 +43,8 @@ class Control:
         self.sampling = sampling
         """Settings for the next token."""
         self.is_cancelled = False
+        self.wants_answer = False
+        """Whatever is thought is to end."""
         self.held_seconds = 0.0
         """How long the answer has been held so far, altogether."""
         self._changed = threading.Condition()
@@ -108,10 +114,10 @@ class Inbox:
             with self._changed:
                 self._controls.pop(request.id, None)
 
-    def control_of(self, request: Generate) -> Control:
+    def control_of(self, request: Generate | GenerateVariants | SearchBeams) -> Control:
         """The control of a request that ``take`` yielded and that is not done."""
         with self._changed:
-            return self._controls.setdefault(request.id, Control(request.sampling))
+            return self._controls.setdefault(request.id, _control_for(request))
 
     def _read(self) -> None:
         status = 1
@@ -137,9 +143,12 @@ class Inbox:
                 case Hold(target=target, num_steps=num_steps):
                     if control := self._controls.get(target):
                         control.hold(num_steps)
+                case AnswerNow(target=target):
+                    if control := self._controls.get(target):
+                        control.wants_answer = True
                 case _:
-                    if isinstance(request, Generate):
-                        self._controls[request.id] = Control(request.sampling)
+                    if isinstance(request, Generate | GenerateVariants | SearchBeams):
+                        self._controls[request.id] = _control_for(request)
                     self._queue.append(request)
                     self._tell(request)
                     self._changed.notify()
@@ -147,6 +156,13 @@ class Inbox:
     def _tell(self, request: EngineRequest) -> None:
         if self._stage is not None and isinstance(request, Load):
             self._channel.send(LoadProgress(request_id=request.id, stage=self._stage))
+
+
+def _control_for(request: Generate | GenerateVariants | SearchBeams) -> Control:
+    """A control; the settings of several answers at once are fixed."""
+    if isinstance(request, GenerateVariants):
+        return Control(Sampling())
+    return Control(request.sampling)
 
 
 _SAMPLING_SPECS: Final = tuple(spec for spec in SPECS if spec.is_sampling)

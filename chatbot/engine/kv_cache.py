@@ -17,9 +17,12 @@ import torch
 from torch import Tensor
 
 from chatbot.engine.decode.architecture import read_architecture, refusal
+from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.decoder import Decoder, Interrupted
 from chatbot.engine.decode.fused import FusedDecoder
+from chatbot.engine.decode.fused_batch import FusedBatch
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
+from chatbot.engine.decode.plain_batch import TransformersBatch
 
 CPU_BLOCK: Final = 128
 GPU_BLOCK: Final = 512
@@ -133,6 +136,18 @@ class CachedModel:
     def read_each(self, tokens: Sequence[int], is_cancelled: Callable[[], bool] = _never) -> Tensor:
         """As ``read``, with logits after each of the tokens: [tokens, vocab]."""
         return self._read(tokens, is_cancelled, wants_each=True)
+
+    def branch(self, num_rows: int) -> Batch:
+        """Several sequences that begin with what was read so far, which stays as it is."""
+        decoder = self._decoder
+        if isinstance(decoder, FusedDecoder):
+            cache = decoder.cache.branch(num_rows, self.num_tokens)
+            return FusedBatch(decoder.architecture, cache, self.num_tokens)
+        if not isinstance(decoder, TransformersDecoder):  # its cache is not known here
+            decoder = TransformersDecoder(self._model, self._brake)
+            for start in range(0, self.num_tokens, self.block_size):
+                decoder.read(self._tokens[start : start + self.block_size], start, _never)
+        return TransformersBatch(self._model, self._brake, decoder.past, num_rows)
 
     def _read(
         self,

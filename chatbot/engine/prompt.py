@@ -152,6 +152,29 @@ class PromptBuilder:
             first = (first[0], ChatMessage("user", "a"))
         return len(self.build(first, tools=tools).tokens) - len(self.build(first).tokens)
 
+    def count_thinking(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        continue_last: bool = False,
+        tools: Sequence[ToolSchema] = (),
+    ) -> tuple[int, int]:
+        """How many tokens of thinking the messages hold, and how many the prompt has for it.
+
+        Raises:
+            ModelError: as ``build`` does.
+        """
+        thoughts = [message.thinking for message in messages if message.thinking]
+        if not thoughts:
+            return 0, 0
+        without = [msgspec.structs.replace(message, thinking="") for message in messages]
+        given, rest = (
+            len(self.build(each, continue_last=continue_last, tools=tools).tokens)
+            for each in (messages, without)
+        )
+        total = sum(len(self._encode(self._guard.protect(t, "assistant"))[0]) for t in thoughts)
+        return total, max(0, given - rest)
+
     def count(
         self,
         messages: Sequence[ChatMessage],

@@ -1,18 +1,21 @@
 """What the engine can be asked, and what it answers. Imports no torch.
 
-Requests are carried out one after the other; ``Cancel``, ``SetSampling`` and ``Hold`` alone
-overtake, and reach a running answer between two tokens.
+Requests are carried out one after the other; ``Cancel``, ``SetSampling``, ``Hold`` and
+``AnswerNow`` alone overtake, and reach a running answer between two tokens.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 
 from chatbot.errors import SettingError
 from chatbot.messages import FinishReason, Role, Statistics
 from chatbot.settings import Precision, Sampling
-from chatbot.tokens import TokenRecord
+from chatbot.tokens import Beam, TokenRecord
 from chatbot.worker.protocol import Event, Failed, Request
+
+MAX_VARIANTS: Final = 16
+"""Most answers, and most beams, that are computed in one batch."""
 
 ChatRole = Role | Literal["tool"]
 """A tool's result is a message of its own for the model, though not for the user."""
@@ -200,8 +203,8 @@ class Render(Request, frozen=True, kw_only=True):
 class Generate(Request, frozen=True, kw_only=True):
     """Continue a conversation.
 
-    Answered by Delta, ThinkingDelta, TokensRecorded, SamplingApplied and the events of tool calls,
-    then by Generated.
+    Answered by Delta, ThinkingDelta, ThinkingCut, TokensRecorded, SamplingApplied and the events of
+    tool calls, then by Generated.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -230,8 +233,47 @@ class Generate(Request, frozen=True, kw_only=True):
     They are used where their text is the message's, so that the cache holds it already."""
 
 
+class GenerateVariants(Request, frozen=True, kw_only=True):
+    """Answer one prompt several times, in one batch: the prompt is read once.
+
+    Answered by VariantDelta, VariantTokens and VariantDone of each, in any order, then by
+    VariantsGenerated. Can be cancelled as a whole.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    samplings: tuple[Sampling, ...]
+    """One for each answer, from 1 to ``MAX_VARIANTS``."""
+    context_length: int = 0
+    """See ``Generate``; and so for the others."""
+    is_completion: bool = False
+    stop: tuple[str, ...] = ()
+    schema: str = ""
+    num_alternatives: int = 0
+
+
+class SearchBeams(Request, frozen=True, kw_only=True):
+    """Look for the likeliest answers as wholes, by beam search.
+
+    Answered by BeamsMoved at each step, then by VariantDelta and VariantDone of each answer
+    that was found, the best first, and by VariantsGenerated. Can be cancelled.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    """Of it, the longest answer and the rules against repetition count; nothing is drawn."""
+    num_beams: int
+    """From 2 to ``MAX_VARIANTS``; so many answers are found."""
+    length_penalty: float = 1.0
+    """Power of the length by which the sum of logarithms is divided: above 0 for longer answers,
+    below 0 for shorter ones."""
+    context_length: int = 0
+    """See ``Generate``; and so for the others."""
+    is_completion: bool = False
+    stop: tuple[str, ...] = ()
+
+
 class Cancel(Request, frozen=True, kw_only=True):
-    """Stop the Generate request with this id. Has no answer of its own."""
+    """Stop the request with this id, which makes answers. Has no answer of its own."""
 
     target: int
 
@@ -252,6 +294,14 @@ class Hold(Request, frozen=True, kw_only=True):
     target: int
     num_steps: Annotated[int, msgspec.Meta(ge=0)] | None = 0
     """Tokens to draw before it is held again; None lets it go on."""
+
+
+class AnswerNow(Request, frozen=True, kw_only=True):
+    """Have the Generate request with this id think no longer, and answer. Answered there by
+    ThinkingCut where it thinks; what it has not begun to think is cut as soon as it does.
+    """
+
+    target: int
 
 
 class Unload(Request, frozen=True, kw_only=True):
@@ -301,6 +351,10 @@ class Counted(Event, frozen=True, kw_only=True):
     """What the template puts after the last message to make the model answer."""
     tool_tokens: int = 0
     """How many of the first message's tokens tell the model of its tools."""
+    thinking_tokens: int = 0
+    """What was thought in all the messages; by most templates little or none of it is shown."""
+    shown_thinking_tokens: int = 0
+    """How many tokens the prompt has more than it would have without that, marks included."""
 
 
 class Rendered(Event, frozen=True, kw_only=True):
@@ -326,6 +380,14 @@ class ThinkingDelta(Event, frozen=True, kw_only=True):
     text: str
     num_tokens: int
     """Tokens generated so far, this piece included."""
+    num_thinking_tokens: int = 0
+    """Tokens of this stretch of thinking so far, without the marks around it."""
+    thinking_seconds: float = 0.0
+    """What they took, without the time that the answer was held."""
+
+
+class ThinkingCut(Event, frozen=True, kw_only=True):
+    """The user wants the answer: what follows up to it is not drawn, but put there."""
 
 
 class ToolCallStarted(Event, frozen=True, kw_only=True):
@@ -383,6 +445,62 @@ class Generated(Event, frozen=True, kw_only=True):
     statistics: Statistics
 
 
+class VariantDelta(Event, frozen=True, kw_only=True):
+    """The next piece of one of several answers; see ``Delta``."""
+
+    variant: int
+    """Its index."""
+    text: str
+    num_tokens: int
+    is_thinking: bool = False
+    """It is thought before the answer; see ``ThinkingDelta``."""
+
+
+class VariantTokens(Event, frozen=True, kw_only=True):
+    """What the last tokens of one of several answers were drawn from."""
+
+    variant: int
+    tokens: tuple[TokenRecord, ...]
+
+
+class BeamsMoved(Event, frozen=True, kw_only=True):
+    """A beam search took a step."""
+
+    num_tokens: int
+    """Steps so far: what each live beam is long."""
+    live: tuple[Beam, ...]
+    """Those that are gone on with, the likeliest first."""
+    finished: tuple[Beam, ...] = ()
+    """The best that came to their end so far, the best first."""
+
+
+class VariantDone(Event, frozen=True, kw_only=True):
+    """One of several answers is over; the others go on."""
+
+    variant: int
+    finish_reason: FinishReason
+    statistics: Statistics
+    """What of the prompt was read is counted for the first answer alone: for the others all of
+    it was in the cache."""
+    log_probability: float | None = None
+    """Of a beam; see ``Beam``."""
+    score: float | None = None
+
+
+class VariantsGenerated(Event, frozen=True, kw_only=True):
+    """All answers are over."""
+
+    is_last: ClassVar[bool] = True
+
+    num_prompt_tokens: int
+    num_read_tokens: int
+    """Those of them that were not in the cache, and were read once for all."""
+    num_new_tokens: int
+    """Of all answers together."""
+    seconds: float
+    """From taking up the request to the last token."""
+
+
 class Unloaded(Event, frozen=True, kw_only=True):
     """The model's memory was given back."""
 
@@ -392,6 +510,7 @@ class Unloaded(Event, frozen=True, kw_only=True):
 AnswerEvent = (
     Delta
     | ThinkingDelta
+    | ThinkingCut
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
@@ -402,8 +521,23 @@ AnswerEvent = (
 )
 """What a Generate request is answered by; ``Failed`` aside."""
 
+VariantEvent = VariantDelta | VariantTokens | BeamsMoved | VariantDone | VariantsGenerated
+"""What GenerateVariants and SearchBeams are answered by; ``Failed`` aside."""
+
 EngineRequest = (
-    Load | Prepare | Adapt | Count | Render | Generate | Cancel | SetSampling | Hold | Unload
+    Load
+    | Prepare
+    | Adapt
+    | Count
+    | Render
+    | Generate
+    | GenerateVariants
+    | SearchBeams
+    | Cancel
+    | SetSampling
+    | Hold
+    | AnswerNow
+    | Unload
 )
 EngineEvent = (
     LoadProgress
@@ -414,6 +548,7 @@ EngineEvent = (
     | Rendered
     | Delta
     | ThinkingDelta
+    | ThinkingCut
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
@@ -421,6 +556,11 @@ EngineEvent = (
     | Held
     | SamplingApplied
     | Generated
+    | VariantDelta
+    | VariantTokens
+    | BeamsMoved
+    | VariantDone
+    | VariantsGenerated
     | Unloaded
     | Failed
 )

@@ -74,13 +74,21 @@ class Recorder:
         self._noted: TokenRecord | None = None
         self._handed_on_at = time.perf_counter()
 
-    def note(self, logits: Tensor, token: int, drawn_from: tuple[Tensor, Tensor] | None) -> None:
+    def note(
+        self,
+        logits: Tensor,
+        token: int,
+        drawn_from: tuple[Tensor, Tensor] | None,
+        *,
+        is_users: bool = False,
+    ) -> None:
         """Take note of a token that was just drawn.
 
         Args:
             logits: float [vocab], as the model gave them.
             token: its id.
             drawn_from: see ``Sampler.drawn_from``.
+            is_users: it was not drawn, but put there for the user.
         """
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
@@ -105,9 +113,9 @@ class Recorder:
         # Doubles hold every id exactly, so that all of it comes off the device at once.
         everything = (facts.double(), ids.double(), before.double(), after.double())
         numbers: list[float] = torch.cat(everything).tolist()
-        self._noted = self._record(token, numbers)
+        self._noted = self._record(token, numbers, is_users=is_users)
 
-    def _record(self, token: int, numbers: Sequence[float]) -> TokenRecord:
+    def _record(self, token: int, numbers: Sequence[float], *, is_users: bool) -> TokenRecord:
         num_ids = (len(numbers) - 4) // 3
         ids = [int(number) for number in numbers[4 : 4 + num_ids]]
         before = numbers[4 + num_ids : 4 + 2 * num_ids]
@@ -129,6 +137,7 @@ class Recorder:
                 )
                 for key, (b, a) in sorted(by_id.items(), key=lambda item: item[1], reverse=True)
             ),
+            is_users=is_users,
         )
 
     def complete(self, text: str, region: Region) -> None:
@@ -148,6 +157,7 @@ class Recorder:
                     noted.entropy_before,
                     noted.entropy_after,
                     noted.alternatives,
+                    noted.is_users,
                 )
             )
 

@@ -18,6 +18,7 @@ from chatbot.engine.placement import place
 from chatbot.engine.precisions import pick_precision
 from chatbot.engine.progress import Report
 from chatbot.engine.protocol import (
+    MAX_VARIANTS,
     Adapt,
     Adapted,
     AdapterUse,
@@ -25,6 +26,7 @@ from chatbot.engine.protocol import (
     Counted,
     EngineRequest,
     Generate,
+    GenerateVariants,
     Load,
     Loaded,
     LoadProgress,
@@ -32,10 +34,13 @@ from chatbot.engine.protocol import (
     Prepared,
     Render,
     Rendered,
+    SearchBeams,
     Unload,
     Unloaded,
 )
-from chatbot.errors import ModelError
+from chatbot.engine.variants.answers import answer_variants
+from chatbot.engine.variants.beams import search_beams
+from chatbot.errors import ModelError, SettingError
 from chatbot.models.facts import shape_of_folder
 from chatbot.models.fitting import check_fit
 from chatbot.models.memory import RUNTIME_BYTES
@@ -94,9 +99,25 @@ class Engine:
                 for event in answer(self._model(), request, self._inbox.control_of(request)):
                     self._channel.send(event)
                 trim_memory()  # what reading the prompt took beside the cache
+            case GenerateVariants():
+                self._check_number(len(request.samplings))
+                for sampling in request.samplings:
+                    check_sampling(sampling)
+                control = self._inbox.control_of(request)
+                for told in answer_variants(self._model(), request, control):
+                    self._channel.send(told)
+            case SearchBeams():
+                self._check_number(request.num_beams)
+                check_sampling(request.sampling)
+                control = self._inbox.control_of(request)
+                for told in search_beams(self._model(), request, control):
+                    self._channel.send(told)
             case Count():
                 prompts = self._model().prompts
                 sizes, rest = prompts.count(
+                    request.messages, continue_last=request.continue_last, tools=request.tools
+                )
+                thinking, shown = prompts.count_thinking(
                     request.messages, continue_last=request.continue_last, tools=request.tools
                 )
                 self._channel.send(
@@ -105,6 +126,8 @@ class Engine:
                         message_tokens=sizes,
                         generation_prompt_tokens=rest,
                         tool_tokens=prompts.count_tools(request.messages, request.tools),
+                        thinking_tokens=thinking,
+                        shown_thinking_tokens=shown,
                     )
                 )
             case Render():
@@ -122,6 +145,12 @@ class Engine:
                 self._loaded = None
                 release_memory()
                 self._channel.send(Unloaded(request_id=request.id))
+
+    @staticmethod
+    def _check_number(number: int) -> None:
+        """Refuse batches that the client should never have asked for."""
+        if not 1 <= number <= MAX_VARIANTS:
+            raise SettingError(f"From 1 to {MAX_VARIANTS} answers can be made at once.")
 
     def _model(self) -> LoadedModel:
         if self._loaded is None:

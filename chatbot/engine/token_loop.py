@@ -3,6 +3,7 @@
 Knows the model, the cache and the sampling rules; nothing of text, templates or clients.
 """
 
+from collections import deque
 from collections.abc import Collection, Generator, Sequence
 from typing import Final, Protocol
 
@@ -27,6 +28,10 @@ class Held:
     """The user holds the answer before its next token."""
 
 
+class Cut:
+    """The user wants the answer: the next tokens, which end the thinking, are not drawn."""
+
+
 class Guide(Protocol):
     """What may come next, by whoever reads the tokens that were yielded."""
 
@@ -43,6 +48,10 @@ class Guide(Protocol):
         """Whether a tool call has begun and is not complete."""
         ...
 
+    def closing(self) -> Sequence[int]:
+        """The tokens that end what is being thought; none where nothing is."""
+        ...
+
 
 def write_tokens(
     model: CachedModel,
@@ -55,7 +64,7 @@ def write_tokens(
     guide: Guide | None = None,
     looks_up: bool = True,
     recorder: Recorder | None = None,
-) -> Generator[int | Sampling | Held, None, FinishReason]:
+) -> Generator[int | Sampling | Held | Cut, None, FinishReason]:
     """Continue ``prompt``.
 
     The cache must have been rewound to the prompt.
@@ -72,8 +81,9 @@ def write_tokens(
         recorder: is told what each token was drawn from, before it is yielded.
 
     Yields:
-        Each token, each change of the settings before the first token drawn with it, and
-        ``Held`` whenever the answer is about to be held; it goes on when it may.
+        Each token, each change of the settings before the first token drawn with it, ``Cut``
+        before the tokens that end the thinking because the user wants the answer, and ``Held``
+        whenever the answer is about to be held; it goes on when it may.
 
     Returns:
         Why it ended.
@@ -86,6 +96,7 @@ def write_tokens(
     sampler = Sampler(history, model.device)
     room = context_length - len(prompt)
     num_new = 0
+    forced: deque[int] = deque()
     reader = _Reader(model, control, PromptLookup(prompt, model.row_cost) if looks_up else None)
     unread: Sequence[int] = prompt[model.num_tokens :]
     while True:
@@ -102,9 +113,15 @@ def write_tokens(
         if control.sampling is not sampling:
             sampling = control.sampling
             yield sampling
-        token = _draw(sampler, logits, sampling, guide)
+        if control.wants_answer and guide and not forced and (closing := guide.closing()):
+            forced.extend(closing)
+            yield Cut()
+        is_forced = bool(forced)
+        token = forced.popleft() if forced else draw_token(sampler, logits, sampling, guide)
         if recorder:
-            recorder.note(logits, token, sampler.drawn_from)
+            recorder.note(
+                logits, token, None if is_forced else sampler.drawn_from, is_users=is_forced
+            )
         control.take_step()
         num_new += 1
         yield token
@@ -145,7 +162,7 @@ class _Reader:
         Raises:
             Interrupted: the answer was cancelled.
         """
-        return _read(self._model, prompt, self._control)
+        return read_prompt(self._model, prompt, self._control)
 
     def after(self, drawn: Sequence[int], most: int) -> Tensor:
         """Logits after the one token ``drawn``.
@@ -158,7 +175,7 @@ class _Reader:
             Interrupted: the answer was cancelled.
         """
         if self._lookup is None:
-            return _read(self._model, drawn, self._control)
+            return read_prompt(self._model, drawn, self._control)
         self._lookup.append(drawn[0])
         if self._ahead and self._ahead[0] == drawn[0]:
             if self._control.is_cancelled:
@@ -174,13 +191,18 @@ class _Reader:
             self._ahead = ()
         guess = self._lookup.guess(most)
         if not guess or not self._model.can_go_back:
-            return _read(self._model, drawn, self._control)
+            return read_prompt(self._model, drawn, self._control)
         rows = self._model.read_each([*drawn, *guess], lambda: self._control.is_cancelled)
         self._ahead, self._rows, self._num_guessed = guess, rows[1:].unbind(), len(guess)
         return rows[0]
 
 
-def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:
+def draw_token(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:
+    """The next token, drawn from ``logits`` [vocab], of those that ``guide`` lets come.
+
+    Raises:
+        ModelError: the logits are not numbers.
+    """
     if guide is None:
         return sampler.draw(logits, sampling)
     allowed = guide.allowed(logits.shape[0])
@@ -194,7 +216,7 @@ def _draw(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | N
     return token
 
 
-def _read(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
+def read_prompt(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
     """Logits [vocab] after ``tokens``, which are read in blocks.
 
     Raises:

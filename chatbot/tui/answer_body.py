@@ -131,8 +131,8 @@ class AnswerBody(Vertical):
             match part:
                 case TextPart():
                     pieces.append(TextStretch(0, next(texts)))
-                case ThinkingPart(text=text):
-                    pieces.append(_make_thought(text, is_over=True))
+                case ThinkingPart():
+                    pieces.append(_make_thought(part))
                 case ToolCallPart(id=call_id):
                     pieces.append(_make_card(part, results.get(call_id)))
         return pieces or [TextStretch(0)]
@@ -153,15 +153,22 @@ class AnswerBody(Vertical):
         last.append(text)
         self._length += len(text)
 
-    def think(self, text: str) -> None:
-        """Add a piece of a thought."""
+    def think(self, text: str, num_tokens: int = 0, seconds: float = 0.0) -> None:
+        """Add a piece of a thought, which has so many tokens with it and took so long."""
         from chatbot.tui.thinking_view import ThinkingView
 
         last = self._pieces[-1] if self._pieces else None
         if not isinstance(last, ThinkingView):
-            last = _make_thought("", is_over=False)
+            last = _make_thought()
             self._put(last)
-        last.append(text)
+        last.append(text, num_tokens, seconds)
+
+    def cut_thought(self) -> None:
+        """The thought ends because the user wants the answer."""
+        from chatbot.tui.thinking_view import ThinkingView
+
+        if self._pieces and isinstance(last := self._pieces[-1], ThinkingView):
+            last.cut()
 
     async def add_call(self, call: ToolCallPart, changes: Sequence[SettingChange]) -> None:
         """Add a call, after the text before it is drawn whole."""
@@ -254,10 +261,10 @@ def _widget_of(piece: "TextStretch | ThinkingView | ToolCard") -> Widget:
 # Only where there are any: the first frame has no use for them.
 
 
-def _make_thought(text: str, *, is_over: bool) -> "ThinkingView":
+def _make_thought(part: ThinkingPart | None = None) -> "ThinkingView":
     from chatbot.tui.thinking_view import ThinkingView
 
-    return ThinkingView(text, is_over=is_over)
+    return ThinkingView(part)
 
 
 def _make_card(call: ToolCallPart, result: ToolResultPart | None) -> "ToolCard":

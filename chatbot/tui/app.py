@@ -22,7 +22,7 @@ from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
-from chatbot.events import TurnEvent
+from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
@@ -79,6 +79,7 @@ class ChatApp(App[int]):
         bind("interrupt"),
         bind("hold", priority=True),
         bind("step", priority=True),
+        bind("answer_now"),
         bind("toggle_sidebar", priority=True),
         bind("new_chat", priority=True),
         bind("chats", priority=True),
@@ -322,6 +323,13 @@ class ChatApp(App[int]):
         """Draw one more token, and hold there."""
         self._hold(1)
 
+    def action_answer_now(self) -> None:
+        """End the thinking, so that the answer comes now."""
+        try:
+            self.manager.answer_now()
+        except ChatbotError as error:
+            self.refuse(str(error))
+
     def _hold(self, num_steps: int | None) -> None:
         if self.manager.is_busy:
             self.manager.hold(num_steps)
@@ -464,11 +472,22 @@ class ChatApp(App[int]):
         try:
             keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
             async with aclosing(events):  # whatever becomes of the drawing, the turn ends
-                await render_turn(events, self._chat, self._status, self.manager, keys)
+                answer_key = f"{self.key_of('answer_now')} answers now"
+                await render_turn(events, self._chat, self._status, self.manager, keys, answer_key)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
             self.count_context()
+
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        """Show several answers to one question as they come."""
+        from chatbot.tui.variants_rendering import show_variants
+
+        self._status.is_busy = True
+        try:
+            await show_variants(self, events)
+        finally:
+            self._status.is_busy = self.manager.is_busy
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""

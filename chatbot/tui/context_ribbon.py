@@ -84,13 +84,14 @@ class ContextRibbon(Widget):
         self.is_open = not self.is_open
 
     def _line(self, parts: Sequence[Share]) -> Content:
-        left_out = self._left_out()
-        if self.size.width < 100 and self.built and self.built.left_out:
-            left_out = Content.from_markup(f"  [$warning]✂ {len(self.built.left_out)}[/]")
+        left_out = Content.assemble(*self._left_out(is_brief=self.size.width < 100))
         words = [f"{p.name.split()[0]} {p.num_tokens:,}" for p in parts if p.num_tokens]
         room = self.size.width - BAR_WIDTH - 1 - left_out.cell_length
-        if len("  ".join(words)) > room:  # the two that say least go where there is no room
-            words = [word for word in words if not word.startswith(("template", "free"))]
+        dropped: tuple[str, ...] = ()
+        for names in (("template", "free"), ("room",), ("system",)):  # what says least goes first
+            if len("  ".join(words)) > room:
+                dropped += names
+                words = [word for word in words if not word.startswith(dropped)]
         bar = self._bar(parts, BAR_WIDTH)
         return Content.assemble(bar, " ", ("  ".join(words), "dim"), left_out)
 
@@ -105,14 +106,23 @@ class ContextRibbon(Widget):
             )
             for p in parts
         ]
-        if left_out := self._left_out():
-            rows.append(left_out)
+        rows += self._left_out()
         return Content("\n").join(rows)
 
     def _bar(self, parts: Sequence[Share], width: int) -> Content:
         drawn = zip(parts, cells(parts, width), strict=True)
         return Content.assemble(*((part.shade * count, part.colour) for part, count in drawn))
 
-    def _left_out(self) -> Content:
+    def _left_out(self, *, is_brief: bool = False) -> list[Content]:
+        """What the model is not given: messages without room, thoughts that it had before."""
         count = len(self.built.left_out) if self.built else 0
-        return Content.from_markup(f"  [$warning]✂ {count} messages left out[/]" if count else "")
+        num_thought = self.built.num_left_out_thinking_tokens if self.built else 0
+        shown = []
+        if count:
+            words = f"{count}" if is_brief else f"{count} messages left out"
+            shown.append(Content.from_markup(f"  [$warning]✂ {words}[/]"))
+        if num_thought:
+            words = "thinking " if is_brief else "thinking, left out: "
+            unit = "" if is_brief else " tokens"
+            shown.append(Content.from_markup(f"  [dim]✂ {words}{num_thought:,}{unit}[/]"))
+        return shown

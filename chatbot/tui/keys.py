@@ -10,11 +10,22 @@ import msgspec
 from textual.binding import Binding, Keymap
 
 Place = Literal[
-    "everywhere", "prompt", "message", "lens", "passage", "knowledge", "models", "chats"
+    "everywhere",
+    "prompt",
+    "message",
+    "lens",
+    "variants",
+    "passage",
+    "knowledge",
+    "models",
+    "chats",
 ]
 
 NUM_SOURCE_KEYS: Final = 9
 """Sources of an answer that have a key of their own."""
+
+NUM_VARIANT_KEYS: Final = 9
+"""Answers beside one another that have a key of their own."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -39,6 +50,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
     "hold": Key("f8", "hold the answer between two tokens, or let it go on", "everywhere"),
     "step": Key("f9", "draw one more token, and hold there", "everywhere"),
+    "answer_now": Key("f5", "end the thinking, so that the answer comes now", "everywhere"),
     "toggle_sidebar": Key("ctrl+b", "show or hide the settings", "everywhere"),
     "new_chat": Key("ctrl+n", "begin a new chat", "everywhere"),
     "chats": Key("ctrl+k", "all chats, and a search through them", "everywhere"),
@@ -87,6 +99,15 @@ KEYS: Final[Mapping[str, Key]] = {
     "lens_type": Key("i", "type what is to stand here, and go on with it", "lens"),
     "lens_temperatures": Key("t", "what other temperatures would do at this token", "lens"),
     "lens_marks": Key("m", "surprise as heights below the text", "lens"),
+    "variants_left": Key("left,h", "the answer on the left", "variants"),
+    "variants_right": Key("right,l", "the answer on the right", "variants"),
+    "variants_keep": Key("enter", "keep the answer; the others stay beside it", "variants"),
+    **{
+        f"variants_keep_{number}": Key(
+            str(number), f"keep answer {number}", "variants", is_listed=number == 1
+        )
+        for number in range(1, NUM_VARIANT_KEYS + 1)
+    },
     "next_source": Key("right,n", "the next source", "passage"),
     "previous_source": Key("left,p", "the source before", "passage"),
     "copy_passage": Key("c", "copy the passage", "passage"),
@@ -127,6 +148,7 @@ PLACES: Final[Mapping[Place, str]] = {
     "prompt": "While writing",
     "message": "On a message",
     "lens": "In the token lens",
+    "variants": "With several answers side by side",
     "passage": "In a passage",
     "knowledge": "On the knowledge screen",
     "models": "On the model screen",

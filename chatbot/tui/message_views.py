@@ -12,6 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from chatbot.conversation.source_block import sources_of
+from chatbot.events import ThoughtDelta
 from chatbot.messages import (
     Making,
     Message,
@@ -143,6 +144,8 @@ class AnswerView(MessageView):
         """What the search came to, in the foot while the answer is written."""
         self._held_words = ""
         """That the answer is held, while it is."""
+        self._thinking_words = ""
+        """That the model thinks, and what can be done about it."""
         self._sources: SourcesView | None = None
         self._body = AnswerBody(message)
         self._foot = Static("", markup=False, classes="message-foot")
@@ -200,10 +203,16 @@ class AnswerView(MessageView):
         self._body.append(text)
         self._num_tokens = num_tokens
 
-    def think(self, text: str, num_tokens: int) -> None:
-        """Add a piece of what the model thinks."""
-        self._body.think(text)
-        self._num_tokens = num_tokens
+    def think(self, thought: ThoughtDelta, keys: str = "") -> None:
+        """Add a piece of what the model thinks; ``keys`` says what can be done about it."""
+        self._held_words = ""
+        self._body.think(thought.text, thought.num_thinking_tokens, thought.seconds)
+        self._num_tokens = thought.num_tokens
+        self._thinking_words = f"thinking · {keys} · " if keys else "thinking · "
+
+    def cut_thought(self) -> None:
+        """The thought ends because the user wants the answer."""
+        self._body.cut_thought()
 
     async def add_call(self, call: ToolCallPart) -> None:
         """Show a call of a tool, behind the text so far."""
@@ -263,7 +272,7 @@ class AnswerView(MessageView):
         if started < self._rest_until:
             return
         if await self._body.draw(self._changes):
-            thinking = "thinking · " if self._body.is_thinking else ""
+            thinking = self._thinking_words if self._body.is_thinking else ""
             counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
             self.say(self._held_words or counted)
             self.call_after_refresh(self._rest, started)

@@ -16,6 +16,7 @@ from chatbot.events import (
     SourcesFound,
     SupportFound,
     TextDelta,
+    ThoughtCut,
     ThoughtDelta,
     ToolCallBegun,
     ToolCalled,
@@ -37,6 +38,7 @@ async def render_turn(
     status: StatusLine,
     manager: ConversationManager,
     keys_when_held: str = "",
+    keys_when_thinking: str = "",
 ) -> None:
     """Show a turn as it happens.
 
@@ -46,6 +48,7 @@ async def render_turn(
         status: the line that counts tokens.
         manager: the conversation.
         keys_when_held: what can be done about an answer that is held.
+        keys_when_thinking: what can be done about a thought.
 
     Raises:
         ChatbotError: the turn could not be begun.
@@ -77,9 +80,11 @@ async def render_turn(
             case TextDelta(text=text, num_tokens=num_tokens) if view:
                 view.append(text, num_tokens)
                 status.show_progress(num_prompt_tokens, num_tokens)
-            case ThoughtDelta(text=text, num_tokens=num_tokens) if view:
-                view.think(text, num_tokens)
+            case ThoughtDelta(num_tokens=num_tokens) if view:
+                view.think(event, keys_when_thinking)
                 status.show_progress(num_prompt_tokens, num_tokens)
+            case ThoughtCut() if view:
+                view.cut_thought()
             case ToolCallBegun(name=name) if view:
                 view.say(f"calling {name or 'a tool'}")
             case ToolCalled(call=call) if view:

@@ -7,7 +7,9 @@ import msgspec
 
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import (
+    AdapterUse,
     AnswerEvent,
+    BeamsMoved,
     ChatMessage,
     Counted,
     Delta,
@@ -16,20 +18,28 @@ from chatbot.engine.protocol import (
     ModelInfo,
     Rendered,
     SamplingApplied,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
     ToolSchema,
+    VariantDelta,
+    VariantDone,
+    VariantEvent,
+    VariantsGenerated,
+    VariantTokens,
 )
 from chatbot.errors import ChatbotError, ModelError
 from chatbot.messages import FinishReason, Statistics
 from chatbot.settings import Precision, Sampling
+from chatbot.tokens import Beam, TokenRecord
 
 Step = (
     str
     | ThinkingDelta
+    | ThinkingCut
     | ToolCallStarted
     | ToolCallReady
     | ToolCallBroken
@@ -86,6 +96,9 @@ class FakeEngine:
         self.rounds: list[Sequence[Step]] = []
         """Scripts of the next answers, one each; ``script`` follows."""
         self.dialect = "hermes"
+        self.thinks = True
+        self.num_thinking_tokens = (0, 0)
+        """What it counts: all that was thought, and what of it the prompt shows."""
         self.reason: FinishReason = "stop"
         """Why its answers end, where nothing else ends them."""
         self.tools: list[tuple[str, ...]] = []
@@ -103,6 +116,11 @@ class FakeEngine:
         self.loads: list[tuple[str, str]] = []
         self.prompts: list[tuple[ChatMessage, ...]] = []
         self.generations: list[FakeGeneration] = []
+        self.adapters: tuple[AdapterUse, ...] = ()
+        self.samplings: list[tuple[Sampling, ...]] = []
+        """Of each batch."""
+        self.variants: FakeVariants | None = None
+        """The last batch."""
 
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
         raise NotImplementedError
@@ -114,7 +132,7 @@ class FakeEngine:
         if model in self.missing:
             raise ModelError(f"There is no model {model}.")
         info = info_of(model, precision, self.context_length)
-        info = msgspec.structs.replace(info, tool_dialect=self.dialect)
+        info = msgspec.structs.replace(info, tool_dialect=self.dialect, thinks=self.thinks)
         self.status = EngineStatus(state="ready", info=info)
         return info
 
@@ -133,6 +151,8 @@ class FakeEngine:
             request_id=1,
             message_tokens=tuple(map(tokens_of, messages)),
             generation_prompt_tokens=TEMPLATE_TOKENS,
+            thinking_tokens=self.num_thinking_tokens[0],
+            shown_thinking_tokens=self.num_thinking_tokens[1],
         )
 
     async def render(
@@ -168,6 +188,102 @@ class FakeEngine:
         self.generations.append(generation)
         return generation
 
+    def generate_variants(
+        self,
+        messages: Sequence[ChatMessage],
+        samplings: Sequence[Sampling],
+        context_length: int = 0,
+        *,
+        schema: str = "",
+        num_alternatives: int = 0,
+    ) -> "FakeVariants":
+        return self._several(messages, tuple(samplings))
+
+    def search_beams(
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        num_beams: int,
+        context_length: int = 0,
+    ) -> "FakeVariants":
+        variants = self._several(messages, (sampling,) * num_beams)
+        variants.is_search = True
+        return variants
+
+    def _several(
+        self, messages: Sequence[ChatMessage], samplings: tuple[Sampling, ...]
+    ) -> "FakeVariants":
+        self.prompts.append(tuple(messages))
+        self.samplings.append(samplings)
+        script = self.rounds.pop(0) if self.rounds else self.script
+        self.variants = FakeVariants(script, len(samplings))
+        return self.variants
+
+    async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
+        self.adapters = tuple(adapters)
+        return info_of("adapted")
+
+
+class FakeVariants:
+    """Several answers out of the script; all but the first piece of it has the answer's index."""
+
+    def __init__(self, script: Sequence[Step], number: int) -> None:
+        self.is_cancelled = False
+        self.is_waiting = False
+        self.is_search = False
+        self._script = script
+        self._number = number
+        self._wake = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[VariantEvent]:
+        num_tokens = 0
+        reason: FinishReason = "stop"
+        for step in self._script:
+            if isinstance(step, asyncio.Event):
+                waits = [asyncio.ensure_future(e.wait()) for e in (step, self._wake)]
+                self.is_waiting = True
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                self.is_waiting = False
+            elif callable(step):
+                step()
+            if self.is_cancelled:
+                reason = "cancelled"
+                break
+            if isinstance(step, ChatbotError):
+                raise step
+            if isinstance(step, str):
+                num_tokens += 1
+                if self.is_search:
+                    beam = Beam(step, -1.0, -0.5, num_tokens, 0)
+                    yield BeamsMoved(request_id=1, num_tokens=num_tokens, live=(beam,))
+                for variant in range(self._number):
+                    text = f"{step}{variant}" if num_tokens > 1 else step
+                    yield VariantDelta(
+                        request_id=1, variant=variant, text=text, num_tokens=num_tokens
+                    )
+                    record = TokenRecord(num_tokens, text, "text", 0.5, 0.5, 1, 1, 1.0, 1.0)
+                    yield VariantTokens(request_id=1, variant=variant, tokens=(record,))
+        # They end in another order than they began.
+        for variant in reversed(range(self._number)):
+            yield VariantDone(
+                request_id=1,
+                variant=variant,
+                finish_reason=reason,
+                statistics=STATISTICS,
+                score=-0.5 - variant if self.is_search else None,
+            )
+        yield VariantsGenerated(
+            request_id=1,
+            num_prompt_tokens=9,
+            num_read_tokens=5,
+            num_new_tokens=3 * self._number,
+            seconds=0.5,
+        )
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self._wake.set()
+
 
 class FakeGeneration:
     """One answer out of the script."""
@@ -188,6 +304,8 @@ class FakeGeneration:
         self._script = script
         self._applied: list[Sampling] = []
         self.holds: list[int | None] = []
+        self.num_answers_wanted = 0
+        """How often it was told to think no longer."""
         self._wake = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
@@ -213,7 +331,13 @@ class FakeGeneration:
                 reason = "tool_calls"
                 yield step
             elif isinstance(
-                step, ThinkingDelta | ToolCallStarted | ToolCallBroken | TokensRecorded | Held
+                step,
+                ThinkingDelta
+                | ThinkingCut
+                | ToolCallStarted
+                | ToolCallBroken
+                | TokensRecorded
+                | Held,
             ):
                 yield step
         yield Generated(request_id=1, finish_reason=reason, statistics=STATISTICS)
@@ -236,3 +360,6 @@ class FakeGeneration:
 
     def hold(self, num_steps: int | None = 0) -> None:
         self.holds.append(num_steps)
+
+    def answer_now(self) -> None:
+        self.num_answers_wanted += 1

@@ -14,7 +14,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import AdapterInfo, AdapterUse, ModelInfo, TokensRecorded
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
-from chatbot.events import TurnEvent
+from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import SourcesPart
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
@@ -30,6 +30,7 @@ class FakeFace:
         self.manager = manager or make_manager(FakeEngine("An answer."))
         self.notes: list[str] = []
         self.calls: list[str] = []
+        self.told: list[VariantsEvent] = []
 
     def show_note(self, markdown: str) -> None:
         self.notes.append(markdown)
@@ -40,6 +41,10 @@ class FakeFace:
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         await all_of(events)
         self.calls.append("run_turn")
+
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        self.told = [event async for event in events]
+        self.calls.append("run_variants")
 
     def propose(self, text: str) -> None:
         self.calls.append(f"propose {text}")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -11,7 +12,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.protocol import ChatMessage
 from chatbot.errors import CommandError, StoreError
 from chatbot.events import TextDelta, TurnEvent, TurnFinished, TurnStarted
-from chatbot.messages import Message
+from chatbot.messages import Message, ThinkingPart
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.database import Database
@@ -76,6 +77,15 @@ async def test_all_variants_are_there_after_a_restart(store: ChatStore) -> None:
     assert shape(other) == shape(manager)
     assert len(other.conversation.variants(first.id)) == 4
     assert len(other.conversation.variants(first.parent_id or "")) == 2
+
+
+async def test_the_size_of_a_thought_is_there_after_a_restart(store: ChatStore) -> None:
+    manager = manager_of(store)
+    answer = await run(manager.reply("first"))
+    thought = ThinkingPart("Hm.", num_tokens=412, seconds=6.25, is_cut=True)
+    manager.conversation.replace(msgspec.structs.replace(answer, parts=(thought, *answer.parts)))
+    other = await reopened(manager, store)
+    assert other.conversation[answer.id].parts == (thought, *answer.parts)
 
 
 async def test_the_question_is_kept_before_the_engine_is_asked(

@@ -3,7 +3,7 @@ import pytest
 
 from chatbot.conversation.prompt_building import SMALL_MODEL, build_prompt
 from chatbot.errors import ContextError
-from chatbot.messages import Message, Role, Source, SourcesPart, TextPart
+from chatbot.messages import Message, Role, Source, SourcesPart, TextPart, ThinkingPart
 from chatbot.settings import Settings
 from tests.conversation.building import with_settings
 from tests.conversation.fake_engine import TEMPLATE_TOKENS, FakeEngine, info_of
@@ -121,3 +121,17 @@ async def test_a_small_model_is_given_the_best_source_alone(
     assert [source.title for source in prompt.found.sources] == ["first", "second"][:num_given]
     assert len(prompt.found.candidates) == 2 - num_given
     assert ("> Text of second." in prompt.messages[-1].content) is (num_given == 2)
+
+
+@pytest.mark.parametrize(("counted", "left_out"), [((412, 0), 412), ((412, 415), 0), ((0, 0), 0)])
+async def test_thoughts_go_to_the_engine_which_says_what_its_template_leaves_out(
+    counted: tuple[int, int], left_out: int
+) -> None:
+    path = chat("one", "two", "three")
+    path[1] = msgspec.structs.replace(path[1], parts=(ThinkingPart("hm"), TextPart("two")))
+    engine = FakeEngine()
+    engine.num_thinking_tokens = counted
+    prompt = await build_prompt(engine, path, Settings(), info_of("m"))
+    assert [message.thinking for message in prompt.messages] == ["", "", "hm", ""]
+    assert prompt.messages[2].content == "two"
+    assert prompt.built.num_left_out_thinking_tokens == left_out

@@ -5,9 +5,18 @@ from contextlib import aclosing
 
 import pytest
 
-from chatbot.errors import ContextError, WorkerError
-from chatbot.events import PromptBuilt, SettingChanged, TextDelta, TurnFinished, TurnStarted
-from chatbot.messages import SettingChange
+from chatbot.engine.protocol import ThinkingCut, ThinkingDelta
+from chatbot.errors import CommandError, ContextError, WorkerError
+from chatbot.events import (
+    PromptBuilt,
+    SettingChanged,
+    TextDelta,
+    ThoughtCut,
+    ThoughtDelta,
+    TurnFinished,
+    TurnStarted,
+)
+from chatbot.messages import SettingChange, TextPart, ThinkingPart
 from chatbot.settings import Settings
 from tests.conversation.building import (
     all_of,
@@ -297,3 +306,71 @@ async def test_the_question_is_cleaned() -> None:
     manager = make_manager(engine)
     await all_of(manager.reply("hi \x1b]0;title\x07there\x9b"))
     assert engine.prompts[0][-1].content == "hi there"
+
+
+def thought(text: str, size: int) -> ThinkingDelta:
+    return ThinkingDelta(
+        request_id=1,
+        text=text,
+        num_tokens=size,
+        num_thinking_tokens=size,
+        thinking_seconds=size / 4,
+    )
+
+
+async def test_a_thought_is_kept_with_its_size_and_that_it_was_cut() -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine(
+        thought("Hm, ", 2),
+        thought("so", 3),
+        gate,
+        ThinkingCut(request_id=1),
+        thought("\n", 4),
+        "Yes.",
+    )
+    manager = make_manager(engine)
+    seen = []
+    async with aclosing(manager.reply("Really?")) as events:
+        async for event in events:
+            seen.append(event)
+            if event == ThoughtDelta("so", 3, 3, 0.75):
+                manager.answer_now()
+                assert engine.generations[0].num_answers_wanted == 1
+                gate.set()
+    assert seen[2:-2] == [
+        ThoughtDelta("Hm, ", 2, 2, 0.5),
+        ThoughtDelta("so", 3, 3, 0.75),
+        ThoughtCut(),
+        ThoughtDelta("\n", 4, 4, 1.0),
+    ]
+    answer = manager.conversation.last("assistant")
+    assert answer is not None
+    assert answer.parts == (
+        ThinkingPart("Hm, so\n", num_tokens=4, seconds=1.0, is_cut=True),
+        TextPart("Yes."),
+    )
+
+
+async def test_the_answer_can_be_asked_for_before_the_model_is_there() -> None:
+    engine = FakeEngine("Yes.")
+    gate = engine.load_gates["smollm2-135m"] = asyncio.Event()
+    manager = make_manager(engine)
+    turn = asyncio.ensure_future(all_of(manager.reply("Really?")))
+    await until(lambda: bool(engine.loads))
+    manager.answer_now()
+    gate.set()
+    await turn
+    assert engine.generations[0].num_answers_wanted == 1
+
+
+async def test_there_has_to_be_an_answer_and_a_model_that_thinks() -> None:
+    engine = FakeEngine("Yes.")
+    manager = make_manager(engine)
+    with pytest.raises(CommandError, match="no answer being written"):
+        manager.answer_now()
+    engine.thinks = False
+    async with aclosing(manager.reply("Really?")) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                with pytest.raises(CommandError, match="smollm2-135m does not think"):
+                    manager.answer_now()

@@ -67,6 +67,9 @@ class FakeGeneration:
     def hold(self, num_steps: int | None = 0) -> None:
         pass
 
+    def answer_now(self) -> None:
+        pass
+
 
 class FakeEngine:
     def __init__(

@@ -151,6 +151,9 @@ class Alternating:
     def refuses(self, token: int) -> bool:
         return False
 
+    def closing(self) -> tuple[int, ...]:
+        return ()
+
 
 def test_a_grammar_decides_over_guesses_too(model: Any) -> None:
     cached = Counted(model)

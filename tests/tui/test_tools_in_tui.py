@@ -73,7 +73,7 @@ async def test_thoughts_are_folded_until_they_are_opened(make_app: MakeApp) -> N
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await ask_and_wait(pilot, app, "think nobody should see this at once")
-        await until(pilot, lambda: "▸ thought · 6 words" in screen_text(app))
+        await until(pilot, lambda: "▸ thought · 6 tokens · 0.1 s" in screen_text(app))
         assert "┊" not in screen_text(app)
         answers(app)[-1].focus()
         press(app, "x")

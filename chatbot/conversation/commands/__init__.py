@@ -6,7 +6,15 @@ A face of the program (TUI, plain text) passes in what the user typed and itself
 
 from typing import Final
 
-from chatbot.conversation.commands import chats, exchange, knowledge, lens, setting, tools
+from chatbot.conversation.commands import (
+    chats,
+    exchange,
+    knowledge,
+    lens,
+    setting,
+    tools,
+    variants,
+)
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.setting import use_prompt
@@ -51,6 +59,7 @@ COMMANDS: Final = {
         Command("new", "", "begins an empty chat.", _new),
         *setting.COMMANDS,
         *exchange.COMMANDS,
+        *variants.COMMANDS,
         *chats.COMMANDS,
         *knowledge.COMMANDS,
         *tools.COMMANDS,

@@ -32,6 +32,10 @@ async def _continue(face: Face, arguments: str) -> None:
     await face.run_turn(face.manager.continue_answer())
 
 
+async def _answer(face: Face, arguments: str) -> None:
+    face.manager.answer_now()
+
+
 async def _tokens(face: Face, arguments: str) -> None:
     answer = face.manager.conversation.last("assistant")
     statistics = answer.making.statistics if answer and answer.making else None
@@ -70,6 +74,7 @@ COMMANDS = (
     Command("regen", "", "answers the last question once more.", _regen),
     Command("edit", "[TEXT]", "asks the last question in other words.", _edit),
     Command("continue", "", "goes on with an answer that was cut off.", _continue),
+    Command("answer", "", "ends the thinking, so that the answer comes now.", _answer),
     Command("undo", "", "brings a deletion back, else takes the last exchange back.", _undo),
 )
 

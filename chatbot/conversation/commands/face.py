@@ -11,7 +11,7 @@ import msgspec
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
-from chatbot.events import TurnEvent
+from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import SourcesPart
 from chatbot.tokens import TokenRecord
 
@@ -31,6 +31,10 @@ class Face(Protocol):
 
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Show an answer as it comes."""
+        ...
+
+    async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
+        """Show several answers to one question as they come."""
         ...
 
     def propose(self, text: str) -> None:

@@ -154,7 +154,7 @@ def _cleaned_part(part: Part) -> Part:
         case TextPart(text=text):
             return TextPart(clean(text))
         case ThinkingPart(text=text):
-            return ThinkingPart(clean(text))
+            return msgspec.structs.replace(part, text=clean(text))
         case SourcesPart():
             return _cleaned_sources(part)
         case ToolCallPart(id=call_id, name=name, arguments=arguments):

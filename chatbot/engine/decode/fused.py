@@ -36,9 +36,18 @@ class FusedDecoder(Decoder):
             architecture.dtype,
         )
         self._rotations = torch.empty(0, architecture.head_size // 2, dtype=torch.complex64)
-        self._num_rotated = architecture.num_heads + architecture.num_kv_heads
         self._scale = architecture.head_size**-0.5
         self._root = architecture.embedding.shape[1] ** 0.5
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it reads by."""
+        return self._parts
+
+    @property
+    def cache(self) -> KeyValues:
+        """Keys and values of what was read."""
+        return self._cache
 
     @property
     def num_cache_bytes(self) -> int:
@@ -76,12 +85,12 @@ class FusedDecoder(Decoder):
                 raise Interrupted
             attended = self._attend(layer, index, hidden, start, rotations, mask)
             hidden = layer.output.add_to(hidden, attended)
-            gated = layer.gate_up(_normalised(hidden, layer.mlp_norm))
+            gated = layer.gate_up(normalised(hidden, layer.mlp_norm))
             gate, up = gated.chunk(2, dim=1)
             hidden = layer.down.add_to(hidden, functional.silu(gate).mul_(up))
         if not wants_each:
             hidden = hidden[-1:]
-        logits = parts.head(_normalised(hidden, parts.final_norm))
+        logits = parts.head(normalised(hidden, parts.final_norm))
         return logits if wants_each else logits[0]
 
     def _attend(
@@ -97,25 +106,10 @@ class FusedDecoder(Decoder):
         parts = self._parts
         num_new = hidden.shape[0]
         end = start + num_new
-        projected = layer.qkv(_normalised(hidden, layer.input_norm))
-        heads = projected.view(num_new, -1, parts.head_size)
-        asked, new_values = heads.tensor_split((self._num_rotated,), dim=1)
-        if layer.query_norm and layer.key_norm:
-            asked = torch.cat(
-                (
-                    _normalised(asked[:, : parts.num_heads], layer.query_norm),
-                    _normalised(asked[:, parts.num_heads :], layer.key_norm),
-                ),
-                dim=1,
-            )
-        if layer.is_rotated:
-            asked = _rotated(asked, rotations)
+        queries, new_keys, new_values = projected_heads(layer, parts, hidden, rotations)
         keys, values = self._cache.keys[index], self._cache.values[index]
-        queries, new_keys = asked.tensor_split((parts.num_heads,), dim=1)
         keys.narrow(2, start, num_new).copy_(new_keys.transpose(0, 1))
         values.narrow(2, start, num_new).copy_(new_values.transpose(0, 1))
-        if queries.dtype != parts.dtype:
-            queries = queries.to(parts.dtype)
         keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
         if num_new <= MAX_GROUPED:
             return self._grouped(queries, keys, values, mask)
@@ -171,15 +165,54 @@ class FusedDecoder(Decoder):
         """Have the rotation of each position, rounded as transformers rounds it."""
         if num_tokens <= self._rotations.shape[0]:
             return
-        parts = self._parts
-        positions = torch.arange(max(2 * self._rotations.shape[0], num_tokens, 1024))
-        angles = positions[:, None].float() * parts.frequencies
-        real = (angles.cos() * parts.rotation_scale).to(parts.dtype).float()
-        imaginary = (angles.sin() * parts.rotation_scale).to(parts.dtype).float()
-        self._rotations = torch.complex(real, imaginary)
+        length = max(2 * self._rotations.shape[0], num_tokens)
+        self._rotations = rotations_until(length, self._parts)
 
 
-def _normalised(rows: Tensor, norm: Norm) -> Tensor:
+def projected_heads(
+    layer: Layer, parts: Architecture, hidden: Tensor, rotations: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of new tokens, at their positions.
+
+    Args:
+        layer: of ``parts``.
+        parts: the model.
+        hidden: [n, hidden size].
+        rotations: complex [n or 1, 1, head size / 2].
+
+    Returns:
+        Queries [n, heads, size] in the dtype of the cache, keys and values [n, kv heads, size].
+    """
+    projected = layer.qkv(normalised(hidden, layer.input_norm))
+    heads = projected.view(hidden.shape[0], -1, parts.head_size)
+    num_rotated = parts.num_heads + parts.num_kv_heads
+    asked, values = heads.tensor_split((num_rotated,), dim=1)
+    if layer.query_norm and layer.key_norm:
+        asked = torch.cat(
+            (
+                normalised(asked[:, : parts.num_heads], layer.query_norm),
+                normalised(asked[:, parts.num_heads :], layer.key_norm),
+            ),
+            dim=1,
+        )
+    if layer.is_rotated:
+        asked = _rotated(asked, rotations)
+    queries, keys = asked.tensor_split((parts.num_heads,), dim=1)
+    if queries.dtype != parts.dtype:
+        queries = queries.to(parts.dtype)
+    return queries, keys, values
+
+
+def rotations_until(num_tokens: int, parts: Architecture) -> Tensor:
+    """The rotation of each position, rounded as transformers rounds it: complex [n, size / 2]."""
+    positions = torch.arange(max(num_tokens, 1024))
+    angles = positions[:, None].float() * parts.frequencies
+    real = (angles.cos() * parts.rotation_scale).to(parts.dtype).float()
+    imaginary = (angles.sin() * parts.rotation_scale).to(parts.dtype).float()
+    return torch.complex(real, imaginary)
+
+
+def normalised(rows: Tensor, norm: Norm) -> Tensor:
     """``rows`` [..., size], each divided by its root mean square."""
     if rows.dim() == 2 and rows.shape[0] == 1:
         wide = rows[0] if rows.dtype == torch.float32 else rows[0].float()

@@ -3,7 +3,8 @@
 Knows sizes and tensors; nothing of models and tokens.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Self
 
 import torch
 from torch import Tensor
@@ -17,15 +18,22 @@ class KeyValues:
     """One tensor for each layer, in which a token has its fixed place."""
 
     def __init__(
-        self, num_layers: int, num_kv_heads: int, head_size: int, dtype: torch.dtype
+        self,
+        num_layers: int,
+        num_kv_heads: int,
+        head_size: int,
+        dtype: torch.dtype,
+        num_rows: int = 1,
     ) -> None:
-        self._shape = (2, 1, num_kv_heads, 0, head_size)
+        self.num_rows = num_rows
+        """Sequences of one length, each with keys and values of its own."""
+        self._shape = (num_kv_heads, head_size)
         self._dtype = dtype
         self._num_layers = num_layers
         self.capacity = 0
         """Tokens that there is room for."""
         self.keys: list[Tensor] = []
-        """For each layer [1, kv heads, capacity, head size]."""
+        """For each layer [rows, kv heads, capacity, head size]."""
         self.values: list[Tensor] = []
         """As ``keys``."""
         self.clear()
@@ -38,7 +46,7 @@ class KeyValues:
     def clear(self) -> None:
         """Give the memory back."""
         self.capacity = 0
-        empty = torch.empty(self._shape, dtype=self._dtype)
+        empty = self._empty(0)
         self.keys = [empty[0]] * self._num_layers
         self.values = [empty[1]] * self._num_layers
 
@@ -48,10 +56,47 @@ class KeyValues:
             return
         wanted = max(num_tokens, self.capacity + self.capacity // 2)
         capacity = -(-wanted // BUCKET) * BUCKET
-        shape = (*self._shape[:3], capacity, self._shape[4])
         for index in range(self._num_layers):
-            both = torch.empty(shape, dtype=self._dtype)
+            both = self._empty(capacity)
             both[0, :, :, :num_kept] = self.keys[index][:, :, :num_kept]
             both[1, :, :, :num_kept] = self.values[index][:, :, :num_kept]
             self.keys[index], self.values[index] = both[0], both[1]
         self.capacity = capacity
+
+    def branch(self, num_rows: int, num_tokens: int) -> Self:
+        """A copy with so many rows, each beginning with the first ``num_tokens`` of the only row
+        here.
+        """
+        num_kv_heads, head_size = self._shape
+        other = type(self)(self._num_layers, num_kv_heads, head_size, self._dtype, num_rows)
+        other.capacity = -(-(num_tokens + 1) // BUCKET) * BUCKET
+        for index in range(self._num_layers):
+            both = other._empty(other.capacity)
+            both[0, :, :, :num_tokens] = self.keys[index][:, :, :num_tokens]
+            both[1, :, :, :num_tokens] = self.values[index][:, :, :num_tokens]
+            other.keys[index], other.values[index] = both[0], both[1]
+        return other
+
+    def select(self, rows: Sequence[int], num_shared: int, num_tokens: int) -> None:
+        """Keep these rows, in this order.
+
+        Args:
+            rows: indices, not more than there are rows.
+            num_shared: tokens that all rows begin with, which stay where they are.
+            num_tokens: tokens of each row.
+        """
+        if list(rows) != list(range(len(rows))):
+            chosen = torch.tensor(rows)
+            for tensor in (*self.keys, *self.values):
+                own = tensor.narrow(2, num_shared, num_tokens - num_shared)
+                own[: len(rows)].copy_(own.index_select(0, chosen))
+        if len(rows) < self.num_rows:
+            self.num_rows = len(rows)
+            self.keys = [keys[: len(rows)] for keys in self.keys]
+            self.values = [values[: len(rows)] for values in self.values]
+
+    def _empty(self, capacity: int) -> Tensor:
+        """Keys and values of a layer, without content."""
+        num_kv_heads, head_size = self._shape
+        shape = (2, self.num_rows, num_kv_heads, capacity, head_size)
+        return torch.empty(shape, dtype=self._dtype)

@@ -57,6 +57,11 @@ class TransformersDecoder(Decoder):
         return all(type(layer) is DynamicLayer for layer in self._past.layers)
 
     @property
+    def past(self) -> DynamicCache:
+        """Keys and values of what was read, and whatever else the layers keep."""
+        return self._past
+
+    @property
     def num_cache_bytes(self) -> int:
         """See ``Decoder``."""
         tensors = [getattr(layer, name, None) for layer in self._past.layers for name in _NAMES]

@@ -117,6 +117,9 @@ class Dialect:
     """The first is the one that the family's template teaches."""
     think: tuple[str, str] | None = None
     """What opens and closes thinking."""
+    closing: str = ""
+    """What ends thinking before the model does, up to the answer's first word. It need not begin
+    a line that has begun already."""
     more_markers: tuple[str, ...] = ()
     """Tokens besides triggers, ends and ``think`` that are read as text though they have none."""
     separators: str = " \n\r\t;,"

@@ -199,5 +199,6 @@ GEMMA4: Final = Dialect(
     name="gemma",
     forms=(GemmaCall("<|tool_call>", "<tool_call|>", '<|"|>'),),
     think=("<|channel>thought\n", "<channel|>"),
+    closing="<channel|>",
     more_markers=('<|"|>', "<|channel>"),
 )

@@ -69,6 +69,7 @@ HARMONY: Final = Dialect(
     name="harmony",
     forms=(ChannelCall(),),
     more_markers=(CHANNEL, MESSAGE, START, CONSTRAIN, *ENDS),
+    closing=f"<|end|>{START}assistant{CHANNEL}final{MESSAGE}",
     writes_raw=False,
     not_ends=frozenset({"<|end|>"}),
     has_channels=True,

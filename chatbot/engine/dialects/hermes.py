@@ -11,4 +11,9 @@ from chatbot.engine.dialects.json_calls import JsonCall
 TAGGED: Final = JsonCall(trigger="<tool_call>", end="</tool_call>")
 
 HERMES: Final = Dialect(name="hermes", forms=(TAGGED,))
-SMOLLM3: Final = Dialect(name="smollm3", forms=(TAGGED,), think=("<think>", "</think>"))
+SMOLLM3: Final = Dialect(
+    name="smollm3",
+    forms=(TAGGED,),
+    think=("<think>", "</think>"),
+    closing="\n</think>\n\n",
+)

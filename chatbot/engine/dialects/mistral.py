@@ -52,6 +52,7 @@ MISTRAL: Final = Dialect(
     name="mistral",
     forms=(NamedCall(),),
     think=("[THINK]", "[/THINK]"),
+    closing="[/THINK]",
     more_markers=("[ARGS]", "[CALL_ID]"),
     call_id_length=9,
 )

@@ -5,6 +5,7 @@ The template is what the model was trained with, so its marks say more than any 
 
 import dataclasses
 from collections.abc import Collection
+from typing import Final
 
 from chatbot.engine.dialects.compact import COMPACT
 from chatbot.engine.dialects.dialect import Dialect
@@ -14,6 +15,12 @@ from chatbot.engine.dialects.hermes import HERMES, SMOLLM3
 from chatbot.engine.dialects.llama3 import LLAMA3
 from chatbot.engine.dialects.mistral import MISTRAL, MISTRAL_LIST, TRIGGER
 from chatbot.engine.dialects.qwen_coder import QWEN_CODER
+
+_THINKING: Final = (
+    (("<think>", "</think>"), "\n</think>\n\n"),
+    (("[THINK]", "[/THINK]"), "[/THINK]"),
+)
+"""Marks of thinking that families of several dialects share, and what cuts it short."""
 
 
 def recognise(template: str, added_tokens: Collection[str] = ()) -> Dialect:
@@ -25,9 +32,9 @@ def recognise(template: str, added_tokens: Collection[str] = ()) -> Dialect:
     """
     dialect = _of_calls(template)
     if dialect.think is None and not dialect.has_channels:
-        for marks in (("<think>", "</think>"), ("[THINK]", "[/THINK]")):
-            if marks[1] in template or all(mark in added_tokens for mark in marks):
-                return dataclasses.replace(dialect, think=marks)
+        for think, closing in _THINKING:
+            if think[1] in template or all(mark in added_tokens for mark in think):
+                return dataclasses.replace(dialect, think=think, closing=closing)
     return dialect
 
 

@@ -1,0 +1,84 @@
+"""Slash commands that answer one question several times, and take one of the answers."""
+
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.variants.wishes import (
+    DEFAULT_NUMBER,
+    parse_number,
+    wish_for_beams,
+    wish_for_models,
+    wish_for_seeds,
+    wish_for_values,
+)
+from chatbot.errors import CommandError
+from chatbot.strategies import DEFAULT_BEAMS
+
+
+async def _variants(face: Face, arguments: str) -> None:
+    number, question = _number_and_question(arguments, DEFAULT_NUMBER)
+    wish = wish_for_seeds(face.manager.settings, number)
+    await face.run_variants(face.manager.answer_variously(wish, question))
+
+
+async def _beam(face: Face, arguments: str) -> None:
+    number, question = _number_and_question(arguments, DEFAULT_BEAMS)
+    wish = wish_for_beams(face.manager.settings, number)
+    await face.run_variants(face.manager.answer_variously(wish, question))
+
+
+async def _sweep(face: Face, arguments: str) -> None:
+    name, *values = arguments.split() or [""]
+    if not name:
+        raise CommandError("Name a setting and its values: /sweep temperature 0.3 0.7 1.0")
+    wish = wish_for_values(face.manager.settings, name, values)
+    await face.run_variants(face.manager.answer_variously(wish))
+
+
+async def _compare(face: Face, arguments: str) -> None:
+    name, *values = arguments.split() or [""]
+    wish = wish_for_models(face.manager.settings, name, values)
+    await face.run_variants(face.manager.answer_variously(wish))
+
+
+async def _keep(face: Face, arguments: str) -> None:
+    if not arguments.isdecimal() or len(arguments) > 4:
+        raise CommandError("Name an answer by its number: /keep 2")
+    face.manager.keep(int(arguments))
+    face.show_conversation()
+    face.show_note(f"Answer {arguments} is the one that the chat goes on from.")
+
+
+def _number_and_question(arguments: str, default: int) -> tuple[int, str]:
+    """What ``4 Why is the sky blue?`` says; either may be left out."""
+    first, _, rest = arguments.partition(" ")
+    if first.isdecimal():
+        return parse_number(first, default), rest.strip()
+    return default, arguments
+
+
+COMMANDS = (
+    Command(
+        "variants",
+        "[N] [QUESTION]",
+        "answers the last question, or a new one, N times at once (4).",
+        _variants,
+    ),
+    Command(
+        "sweep",
+        "SETTING VALUES",
+        "answers once for each value: temperature 0.3 0.7 1.0, strategy greedy top-k top-p.",
+        _sweep,
+    ),
+    Command(
+        "beam",
+        "[N] [QUESTION]",
+        "finds the likeliest answers by a beam search with N beams (5), which it shows.",
+        _beam,
+    ),
+    Command(
+        "compare",
+        "WHAT VALUES",
+        "answers with one after the other: precision fp32 8-bit, or model A B.",
+        _compare,
+    ),
+    Command("keep", "N", "takes answer N to the question as the one to go on from.", _keep),
+)

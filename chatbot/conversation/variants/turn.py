@@ -1,0 +1,315 @@
+"""A turn that answers one question several times, all answers becoming siblings.
+
+Whatever goes wrong on the way, what was written so far stays, and the last event says which
+answer is shown. Knows nothing of who renders the events, nor how the answers are made.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+import msgspec
+
+from chatbot.conversation.draft import AnswerDraft, with_found
+from chatbot.conversation.journal import Journal
+from chatbot.conversation.knowledge import Knowledge
+from chatbot.conversation.prompt_building import Prompt, build_prompt
+from chatbot.conversation.stopping import Stopped, until_stopped
+from chatbot.conversation.tree import Conversation
+from chatbot.conversation.turn import FLUSH_SECONDS
+from chatbot.conversation.turn_sources import TurnSources
+from chatbot.conversation.variants.parting import partings_of
+from chatbot.conversation.variants.wishes import Wish
+from chatbot.engine.client import Engine
+from chatbot.engine.protocol import ModelInfo
+from chatbot.errors import ChatbotError
+from chatbot.events import (
+    SearchStarted,
+    SourcesFound,
+    VariantFinished,
+    VariantPlan,
+    VariantsEvent,
+    VariantsFinished,
+    VariantsStarted,
+    VariantTextDelta,
+    VariantThoughtDelta,
+)
+from chatbot.messages import FinishReason, Message, Statistics, TextPart
+from chatbot.settings import Settings
+from chatbot.tokens import TokenRecord
+
+ResultT = TypeVar("ResultT")
+
+
+class Sibling:
+    """One of the answers, while it is being made."""
+
+    def __init__(self, index: int, draft: AnswerDraft) -> None:
+        self.index = index
+        self.draft = draft
+        self.records: list[TokenRecord] = []
+        """What its tokens were drawn from."""
+        self.reason: FinishReason | None = None
+        """How it ended; None while it is written."""
+        self.error = ""
+        self.statistics: Statistics | None = None
+        self.num_beams = 0
+        self.score: float | None = None
+        self.weight_bytes = 0
+
+    @property
+    def message(self) -> Message:
+        """The answer as it stands."""
+        made = self.draft.as_message(self.reason or "interrupted", self.error, self.statistics)
+        if made.making is None:
+            return made
+        making = msgspec.structs.replace(
+            made.making,
+            num_beams=self.num_beams,
+            score=self.score,
+            weight_bytes=self.weight_bytes,
+        )
+        return msgspec.structs.replace(made, making=making)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it says something, or came to its end with nothing to say."""
+        has_words = any(not isinstance(p, TextPart) or p.text for p in self.draft.parts)
+        return has_words or self.reason not in (None, "cancelled", "error")
+
+    def feed(
+        self, raw: str, num_tokens: int, *, is_thinking: bool
+    ) -> VariantTextDelta | VariantThoughtDelta | None:
+        """Add what the model wrote; returns what can be shown of it now."""
+        if is_thinking:
+            text = self.draft.feed_thinking(raw)
+            return VariantThoughtDelta(self.index, text, num_tokens) if text else None
+        text = self.draft.feed(raw)
+        return VariantTextDelta(self.index, text, num_tokens) if text else None
+
+    def end(
+        self, reason: FinishReason, statistics: Statistics | None, error: str = ""
+    ) -> Iterator[VariantTextDelta | VariantFinished]:
+        """It is over; yields what is still to be shown of it."""
+        num_tokens = statistics.num_new_tokens if statistics else 0
+        if rest := self.draft.finish():
+            yield VariantTextDelta(self.index, rest, num_tokens)
+        self.reason, self.statistics, self.error = reason, statistics, error
+        yield VariantFinished(self.index, self.message)
+
+
+class VariantsTurn(ABC):
+    """Several answers to one question, while they are being made."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        conversation: Conversation,
+        question: Message,
+        wish: Wish,
+        journal: Journal | None = None,
+        knowledge: Knowledge | None = None,
+        schema: str = "",
+        present: Settings | None = None,
+    ) -> None:
+        """Prepare to answer.
+
+        Args:
+            engine: makes the answers.
+            conversation: where the question is, and the answers will be.
+            question: the message to answer.
+            wish: the answers that are wanted.
+            journal: keeps the answers on the disk while they are being made.
+            knowledge: the folders to search for sources; None for none.
+            schema: a JSON schema to hold each answer to.
+            present: the settings in force, where the wish is for other models.
+        """
+        self.engine = engine
+        self.question = question
+        self.wish = wish
+        self.schema = schema
+        self.present = present or wish.choices[0].settings
+        self.stopping = asyncio.Event()
+        """Set when the user has had enough."""
+        self.num_prompt_tokens = self.num_read_tokens = 0
+        self.seconds = 0.0
+        self._conversation = conversation
+        self._journal = journal
+        above = conversation.path(question.parent_id) if question.parent_id else ()
+        earlier = next((m.text for m in reversed(above) if m.role == "user"), "")
+        self._sources = TurnSources(knowledge, question.text, earlier, None)
+        self._num_before = sum(
+            1 for message in conversation.messages() if message.parent_id == question.id
+        )
+        self.siblings = [
+            Sibling(index, AnswerDraft(question, _always(choice.settings), self._sources))
+            for index, choice in enumerate(wish.choices)
+        ]
+        self._flush_timer: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        """End all answers at the next token; what there is of them is kept."""
+        self.stopping.set()
+
+    @property
+    def records(self) -> dict[str, tuple[TokenRecord, ...]]:
+        """What the tokens of the answers were drawn from, by the answer's id."""
+        return {one.draft.id: tuple(one.records) for one in self.siblings}
+
+    @abstractmethod
+    def answers(self) -> AsyncGenerator[VariantsEvent]:
+        """Make the answers.
+
+        Raises:
+            Stopped: the user had enough before they began.
+            ChatbotError: those that are not over yet cannot be made.
+        """
+
+    async def run(self) -> AsyncGenerator[VariantsEvent]:
+        """Make the answers; by the last event they are in the tree."""
+        reason: FinishReason = "cancelled"  # also when whoever listens goes away
+        error = ""
+        ended: list[VariantsEvent] = []
+        self._flush()
+        try:
+            yield VariantsStarted(
+                question=self.question, kind=self.wish.kind, plans=tuple(self._plans())
+            )
+            if self._journal:
+                await self.until_stopped(self._journal.settled())
+            if self._sources.has_to_search:
+                yield SearchStarted(self._sources.folders)
+                await self.until_stopped(self._sources.search())
+            if declining := self._sources.decline():
+                for told in self._declined(declining):
+                    yield told
+            else:
+                async with aclosing(self.answers()) as events:
+                    async for event in events:
+                        yield event
+        except Stopped:
+            pass
+        except ChatbotError as failure:
+            reason, error = "error", str(failure)
+        finally:
+            if self._flush_timer:
+                self._flush_timer.cancel()
+            for one in self.siblings:
+                if one.reason is None:
+                    ended += one.end(reason, None, error)
+            kept = self._begun()
+            self._keep(kept)
+        for told in ended:
+            yield told
+        answers = [await self._supported(one.message) for one in kept]
+        yield VariantsFinished(
+            answers=tuple(answers),
+            kept_id=answers[0].id,
+            partings=partings_of(answers, [one.records for one in kept]),
+            num_prompt_tokens=self.num_prompt_tokens,
+            num_read_tokens=self.num_read_tokens,
+            num_new_tokens=sum(
+                one.statistics.num_new_tokens for one in kept if one.statistics is not None
+            ),
+            seconds=self.seconds,
+        )
+
+    def _plans(self) -> Iterator[VariantPlan]:
+        is_comparison = self.wish.kind == "comparison"
+        for one, choice in zip(self.siblings, self.wish.choices, strict=True):
+            yield VariantPlan(
+                answer_id=one.draft.id,
+                number=self._num_before + one.index + 1,
+                label=choice.label,
+                sampling=choice.settings.sampling,
+                model=choice.settings.model if is_comparison else "",
+                precision=choice.settings.precision if is_comparison else "",
+            )
+
+    def _declined(self, declining: str) -> Iterator[VariantsEvent]:
+        """The program's own answer, which is always the same: it is given once."""
+        if self._sources.part:
+            yield SourcesFound(self._sources.part)
+        first = self.siblings[0]
+        del self.siblings[1:]
+        first.draft.is_by_program = True
+        first.draft.add(declining)
+        yield VariantTextDelta(first.index, declining)
+        yield from first.end("stop", None)
+
+    async def prompt_for(self, index: int, info: ModelInfo) -> Prompt:
+        """The prompt of one of the answers, for a model that is loaded.
+
+        Raises:
+            Stopped: the user had enough.
+            ChatbotError: it cannot be made.
+        """
+        prompt = await self.until_stopped(
+            build_prompt(
+                self.engine,
+                self._conversation.path(self.question.id),
+                self.wish.choices[index].settings,
+                info,
+                pinned=self._conversation.pinned,
+                found=self._sources.part,
+            )
+        )
+        self._sources.part = prompt.found
+        return prompt
+
+    @property
+    def sources(self) -> TurnSources:
+        """What all answers may rest on."""
+        return self._sources
+
+    async def until_stopped(self, work: Awaitable[ResultT]) -> ResultT:
+        """Await ``work``, unless the user stops the turn first.
+
+        Raises:
+            Stopped: the user did.
+        """
+        return await until_stopped(work, self.stopping)
+
+    def _begun(self) -> Sequence[Sibling]:
+        """The answers there are: all, once one has begun, so that none changes its number."""
+        return self.siblings if any(one.has_begun for one in self.siblings) else self.siblings[:1]
+
+    def _keep(self, kept: Sequence[Sibling]) -> None:
+        """Have the answers in the tree, the first one shown."""
+        for one in kept:
+            self._conversation.add(one.message)
+            if self._journal and one.records:
+                self._journal.keep_tokens(one.draft.id, one.records)
+        if len(kept) > 1:
+            self._conversation.show(kept[0].draft.id)
+
+    async def _supported(self, answer: Message) -> Message:
+        """The answer with what each of its sentences rests on, where that can be said."""
+        if not self._sources.is_to_be_supported(answer) or self.stopping.is_set():
+            return answer
+        try:
+            found = await self.until_stopped(self._sources.support(answer))
+        except Stopped:
+            return answer
+        if found is None:
+            return answer
+        answer = msgspec.structs.replace(answer, parts=with_found(answer.parts, found))
+        self._conversation.replace(answer)
+        return answer
+
+    def flush_soon(self) -> None:
+        """Have what is being shown on the disk soon."""
+        if self._journal and self._flush_timer is None:
+            loop = asyncio.get_running_loop()
+            self._flush_timer = loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        if self._journal:
+            self._journal.flush_answers([(one.message, one.records) for one in self._begun()])
+
+
+def _always(settings: Settings) -> Callable[[], Settings]:
+    return lambda: settings

@@ -1,0 +1,119 @@
+"""What a batch saves: several answers to one prompt at once, against one after the other.
+
+No test: ``python tests/measure_variants.py [--precision bf16] [--number 4] [--tokens 128]
+[--rounds 3]`` alternates between both ways, from an empty cache each time, and prints the medians
+of the seconds and their ratio; then what the batch takes where transformers computes it.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+
+import torch
+
+from chatbot.engine.answer import answer
+from chatbot.engine.decode.plain_batch import TransformersBatch
+from chatbot.engine.inbox import Control
+from chatbot.engine.loading import LoadedModel, load
+from chatbot.engine.model_reference import find_model
+from chatbot.engine.protocol import (
+    ChatMessage,
+    Generate,
+    Generated,
+    GenerateVariants,
+    VariantsGenerated,
+)
+from chatbot.engine.variants.answers import answer_variants
+from chatbot.settings import Sampling
+
+QUESTION = (
+    ChatMessage("system", "You are a helpful assistant. Give short, correct answers."),
+    ChatMessage("user", "Tell me a long story about a lighthouse, its keeper and the sea. " * 8),
+)
+
+
+def seconds_one_by_one(loaded: LoadedModel, samplings: Sequence[Sampling]) -> tuple[float, int]:
+    """Seconds and tokens of the answers one after the other; the prompt stays in the cache."""
+    loaded.cached.clear()
+    start = time.perf_counter()
+    num_tokens = 0
+    for sampling in samplings:
+        request = Generate(messages=QUESTION, sampling=sampling)
+        *_, last = answer(loaded, request, Control(sampling))
+        if isinstance(last, Generated):
+            num_tokens += last.statistics.num_new_tokens
+    return time.perf_counter() - start, num_tokens
+
+
+def seconds_at_once(loaded: LoadedModel, samplings: Sequence[Sampling]) -> tuple[float, int]:
+    """The same in one batch."""
+    loaded.cached.clear()
+    start = time.perf_counter()
+    request = GenerateVariants(messages=QUESTION, samplings=tuple(samplings))
+    *_, last = answer_variants(loaded, request, Control(samplings[0]))
+    num_tokens = last.num_new_tokens if isinstance(last, VariantsGenerated) else 0
+    return time.perf_counter() - start, num_tokens
+
+
+def step_seconds(loaded: LoadedModel, number: int, *, is_plain: bool) -> float:
+    """Median of a step of the batch by our own step, or by transformers' forward."""
+    cached = loaded.cached
+    prompt = loaded.prompts.build(QUESTION).tokens
+    cached.rewind(prompt, reproducible=False)
+    cached.read(prompt[cached.num_tokens :])
+    batch = cached.branch(number)
+    if is_plain and not isinstance(batch, TransformersBatch):
+        from chatbot.engine.decode.plain import TransformersDecoder
+
+        decoder = TransformersDecoder(cached._model, cached._brake)
+        decoder.read(prompt, 0, lambda: False)
+        batch = TransformersBatch(cached._model, cached._brake, decoder.past, number)
+    seconds = []
+    for token in range(40):
+        start = time.perf_counter()
+        batch.read([100 + token] * number, lambda: False)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[4:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--precision", nargs="+", default=["bf16"])
+    parser.add_argument("--number", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for precision in options.precision:
+        loaded = load(
+            find_model(options.model, lambda *_: None), precision, device, lambda *_: None
+        )
+        samplings = [
+            Sampling(temperature=0.8, seed=seed, max_tokens=options.tokens)
+            for seed in range(options.number)
+        ]
+        ways = (seconds_one_by_one, seconds_at_once)
+        rates: tuple[list[float], list[float]] = ([], [])
+        for _ in range(options.rounds):
+            for way, found in zip(ways, rates, strict=True):
+                seconds, num_tokens = way(loaded, samplings)
+                found.append(num_tokens / seconds)
+        one, all_at_once = (statistics.median(found) for found in rates)
+        print(
+            f"{precision}: {options.number} answers of {options.tokens} tokens: {one:.1f} tokens "
+            f"a second one by one, {all_at_once:.1f} at once: {all_at_once / one:.2f} times as fast"
+        )
+        single = step_seconds(loaded, 1, is_plain=False)
+        own = step_seconds(loaded, options.number, is_plain=False)
+        plain = step_seconds(loaded, options.number, is_plain=True)
+        print(
+            f"{precision}: a step of one row takes {single * 1000:.1f} ms, of {options.number} "
+            f"{own * 1000:.1f} ms, by transformers {plain * 1000:.1f} ms",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

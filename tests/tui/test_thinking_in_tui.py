@@ -1,0 +1,84 @@
+"""Thinking in the TUI: its size, its end by a key, and what the ribbon says of it."""
+
+import pytest
+
+from chatbot.messages import ThinkingPart
+from chatbot.tui.thinking_view import ThinkingView
+from tests.tui.helpers import (
+    MakeApp,
+    answers,
+    ask,
+    ask_and_wait,
+    foot,
+    last_answer,
+    notices,
+    press,
+    screen_text,
+    until,
+)
+
+pytestmark = pytest.mark.timeout(60)
+
+LONG_THOUGHT = "think " + "hm " * 2000
+
+
+@pytest.mark.parametrize("command", ["", "/answer"])
+async def test_a_thought_is_counted_and_cut_short(make_app: MakeApp, command: str) -> None:
+    app = make_app(answer="Yes.", delay=0.002)
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.take(LONG_THOUGHT)
+        await until(pilot, lambda: "▸ thinking · 1" in screen_text(app))
+        await until(pilot, lambda: "thinking · F5 answers now · " in foot(answers(app)[0]))
+        if command:
+            app.take(command)
+        else:
+            press(app, "f5")
+        await until(pilot, lambda: not app._status.is_busy)
+        thought, _ = last_answer(app).parts
+        assert isinstance(thought, ThinkingPart)
+        assert thought.is_cut
+        assert 0 < thought.num_tokens < 2000
+        line = f"▸ thought · {thought.num_tokens:,} tokens · {thought.seconds:.1f} s · cut short"
+        await until(pilot, lambda: line in screen_text(app))
+        await app.draw_conversation()
+        await until(pilot, lambda: line in screen_text(app))  # as it is kept
+
+
+async def test_a_thought_grows_while_it_is_open(make_app: MakeApp) -> None:
+    app = make_app(answer="Yes.", delay=0.01)
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.take("think " + " ".join(f"word{n}" for n in range(400)))
+        await until(pilot, lambda: bool(app.query(ThinkingView)))
+        view = app.query_one(ThinkingView)
+        view.toggle()
+        await until(pilot, lambda: "┊ word0 word1" in screen_text(app))
+        first = screen_text(app).count("┊")
+        await until(pilot, lambda: screen_text(app).count("┊") > first + 1)
+        assert not view._is_over
+        press(app, "escape")
+        await until(pilot, lambda: not app._status.is_busy)
+        await until(pilot, lambda: "▾ thought · " in screen_text(app))
+
+
+async def test_the_ribbon_says_what_thinking_is_left_out(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 30)) as pilot:
+        app._sidebar.display = False
+        await ask_and_wait(pilot, app, "think one two three four five")
+        await until(pilot, lambda: "✂ thinking, left out: 5 tokens" in screen_text(app))
+        press(app, "f3")
+        await until(pilot, lambda: "room for the answer" in screen_text(app))
+        assert "✂ thinking, left out: 5 tokens" in screen_text(app)
+        press(app, "f3")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "✂ thinking 5" in screen_text(app))
+
+
+async def test_with_nothing_to_end_that_is_said(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: app.session.engine.status.state == "ready")
+        press(app, "f5")
+        await until(pilot, lambda: "no answer being written" in notices(app))
+        await ask(pilot, "hello")
+        await until(pilot, lambda: not app._status.is_busy)

@@ -1,0 +1,314 @@
+"""Several answers side by side: columns, where they part, beams, and keeping one."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+from textual.pilot import Pilot
+
+from chatbot.errors import CommandError, WorkerError
+from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
+from chatbot.tui import variants_rendering
+from chatbot.tui.app import ChatApp
+from chatbot.tui.variants_drawing import parted, partings, same_length, shared_start
+from chatbot.tui.variants_screen import VariantsScreen
+from tests.tui.helpers import (
+    MakeApp,
+    ask,
+    ask_and_wait,
+    last_answer,
+    notices,
+    press,
+    screen_text,
+    until,
+)
+from tests.tui.told_variants import TEXTS, answer, plans, told, told_beams
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def app(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> ChatApp:
+    """An app that notes what it is to keep, and whether it is to stop."""
+    app = make_app()
+    app.kept = []  # type: ignore[attr-defined]
+    app.stops = []  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        variants_rendering,
+        "keep_answer",
+        lambda conversation, answer_id: app.kept.append(answer_id),  # type: ignore[attr-defined]
+    )
+    monkeypatch.setattr(app.manager, "stop", lambda: app.stops.append(True))  # type: ignore[attr-defined]
+    return app
+
+
+def show(app: ChatApp, events: AsyncGenerator[VariantsEvent]) -> None:
+    app.run_worker(app.run_variants(events), group="turn", exit_on_error=False)
+
+
+def screen_of(app: ChatApp) -> VariantsScreen:
+    assert isinstance(app.screen, VariantsScreen), screen_text(app)
+    return app.screen
+
+
+def line_with(app: ChatApp, words: str) -> str:
+    lines = [line for line in screen_text(app).splitlines() if words in line]
+    assert lines, screen_text(app)
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "are_over", "places"),
+    [
+        (["the sea", "the sun"], [False, False], [(5,), (5,)]),
+        (["the sea", "the se"], [False, False], [(), ()]),  # it may yet be the same
+        (["the sea", "the se"], [False, True], [(6,), (6,)]),
+        (["the sea", "the seam"], [True, False], [(7,), (7,)]),
+        (["the sea", "the sun", "a sea", "the sea"], [True] * 4, [(0, 5), (5,), (0,), ()]),
+        (["", "", ""], [False, False, False], [(), (), ()]),
+    ],
+)
+def test_where_answers_part(
+    texts: list[str], are_over: list[bool], places: list[tuple[int, ...]]
+) -> None:
+    assert partings(texts, are_over) == places
+
+
+def test_the_place_is_marked_by_a_shape() -> None:
+    assert parted("the sea is", [4]).plain == "the ◆sea is"
+    assert parted("the sea is", [0, 4]).plain == "◆the ◆sea is"
+    assert parted("the sea is", [4, 5]).plain == "the ◆s◆ea is"
+    assert parted("the sea", [7]).plain == "the sea◆"
+    assert parted("the sea", []).plain == "the sea"
+
+
+def test_what_texts_share_ends_with_a_word() -> None:
+    assert same_length("the sea", "the sun") == 5
+    assert shared_start(["the sea", "the sun"]) == "the "
+    assert shared_start(["the sea"]) == "the sea"
+    assert shared_start(["sea", "sun"]) == ""
+    assert shared_start([]) == ""
+
+
+async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
+    gate = asyncio.Event()
+    async with app.run_test(size=(160, 48)) as pilot:
+        show(app, told(["seed 1", "seed 2", "seed 3", "seed 4"], gate=gate))
+        await until(pilot, lambda: "▶ writing · 6 tokens" in screen_text(app))
+        heads = line_with(app, "seed 1")
+        assert all(f"{n} seed {n}" in heads for n in (1, 2, 3, 4))
+        # Their texts on one line: the first two part at the sixth word, the third at once.
+        texts = line_with(app, "◆It stands on the ◆rock")
+        assert "It stands on the ◆cliff" in texts
+        assert "◆Nobody knows." in texts
+        gate.set()
+        await until(pilot, lambda: "together 60 tokens" in screen_text(app))
+        shown = screen_text(app)
+        assert "prompt 42 tokens, read once (12 new)" in shown
+        assert "2.0 s, 30.0 tok/s" in shown
+        assert "leaves 1 at token 4" in shown
+        assert "the same as 1" in shown
+        assert shown.count("✓ ") == 4
+
+
+async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        show(app, told(["seed 1", "seed 2", "seed 3"]))
+        await until(pilot, lambda: "together " in screen_text(app))
+        assert "❯ 1 seed 1" in screen_text(app)
+        assert "seed 3" not in screen_text(app)
+        assert "1 to 2 of 3" in screen_text(app)
+        press(app, "right", "right")
+        await until(pilot, lambda: "❯ 3 seed 3" in screen_text(app))
+        assert "seed 1" not in screen_text(app)
+        press(app, "enter")
+        await until(pilot, lambda: app.kept == ["answer3"])  # type: ignore[attr-defined]
+        assert not isinstance(app.screen, VariantsScreen)
+
+
+async def test_one_is_kept_by_its_number(app: ChatApp) -> None:
+    async with app.run_test(size=(120, 30)) as pilot:
+        show(app, told(["greedy", "temperature 0.7", "temperature 1.5"], kind="sweep"))
+        await until(pilot, lambda: "together " in screen_text(app))
+        press(app, "7")
+        press(app, "2")
+        await until(pilot, lambda: app.kept == ["answer2"])  # type: ignore[attr-defined]
+
+
+async def test_escape_stops_and_then_leaves(app: ChatApp) -> None:
+    gate = asyncio.Event()
+    async with app.run_test(size=(120, 30)) as pilot:
+        show(app, told(["seed 1", "seed 2"], gate=gate))
+        await until(pilot, lambda: "▶ writing" in screen_text(app))
+        press(app, "enter")
+        await until(pilot, lambda: "still being written" in notices(app))
+        press(app, "escape")
+        await until(pilot, lambda: bool(app.stops))  # type: ignore[attr-defined]
+        gate.set()
+        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        press(app, "escape")
+        await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+        assert app.kept == []  # type: ignore[attr-defined]
+
+
+async def test_one_that_is_complete_can_be_kept_while_others_are_written(app: ChatApp) -> None:
+    end = asyncio.Event()
+    async with app.run_test(size=(120, 30)) as pilot:
+        show(app, told(["seed 1", "seed 2"], end=end))
+        await until(pilot, lambda: "✓ " in screen_text(app))
+        press(app, "1")
+        await until(pilot, lambda: bool(app.stops))  # type: ignore[attr-defined]
+        end.set()
+        await until(pilot, lambda: app.kept == ["answer1"])  # type: ignore[attr-defined]
+        await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+
+
+async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
+    gate = asyncio.Event()
+    async with app.run_test(size=(100, 30)) as pilot:
+        show(app, told_beams(gate))
+        await until(pilot, lambda: "3 tokens · 0 came to their end" in screen_text(app))
+        shown = screen_text(app)
+        assert "all of them:" in shown
+        assert shown.count("It stands on the") == 1  # once for all
+        first, second = (line_with(app, figure) for figure in ("-2.25", "-3.00"))
+        assert first.count("█") > second.count("█") > 0
+        assert "↳ 1" in first
+        assert "↳ 2" in second
+        gate.set()
+        await until(pilot, lambda: "together 12 tokens" in screen_text(app))
+        assert "❯ 1 ■ ended" in screen_text(app)
+        assert "-0.875" in screen_text(app)
+        press(app, "down")
+        await until(pilot, lambda: "❯ 2 ■ ended" in screen_text(app))
+        press(app, "enter")
+        await until(pilot, lambda: app.kept == ["answer2"])  # type: ignore[attr-defined]
+
+
+async def test_a_comparison_says_what_is_loaded(app: ChatApp) -> None:
+    gate = asyncio.Event()
+
+    async def compared() -> AsyncGenerator[VariantsEvent]:
+        events = told(["fp32", "8-bit"], kind="comparison", gate=gate)
+        yield await anext(events)
+        for index, (precision, num_bytes) in enumerate([("fp32", 540_000_000), ("8-bit", 9e7)]):
+            yield VariantLoading(index)
+            yield VariantLoaded(
+                index=index,
+                model="smollm2-135m",
+                precision=precision,
+                device="cpu",
+                weight_bytes=int(num_bytes),
+                load_seconds=0.25,
+            )
+        async for event in events:
+            yield event
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        show(app, compared())
+        await until(pilot, lambda: "▶ writing" in screen_text(app))
+        assert "1 fp32 · cpu · 540 MB" in screen_text(app)
+        assert "2 8-bit · cpu · 90 MB" in screen_text(app)
+        gate.set()
+        await until(pilot, lambda: "leaves 1 at token 4" in screen_text(app))
+
+
+async def test_thinking_is_counted_in_the_heading(app: ChatApp) -> None:
+    async def thinking() -> AsyncGenerator[VariantsEvent]:
+        events = told(["seed 1", "seed 2"], gate=gate, half=0)
+        yield await anext(events)
+        yield VariantThoughtDelta(0, "hm", 12)
+        async for event in events:
+            yield event
+
+    gate = asyncio.Event()
+    async with app.run_test(size=(100, 30)) as pilot:
+        show(app, thinking())
+        await until(pilot, lambda: "▶ thinking · 12 tokens" in screen_text(app))
+        assert "thought 12 tokens" in screen_text(app)
+        gate.set()
+        await until(pilot, lambda: "together " in screen_text(app))
+
+
+async def test_what_breaks_off_leaves_what_there_is(app: ChatApp) -> None:
+    async def broken() -> AsyncGenerator[VariantsEvent]:
+        async for event in told(["seed 1", "seed 2"]):
+            if type(event).__name__ == "VariantFinished":
+                raise WorkerError("The engine was killed; send your message again.")
+            yield event
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        show(app, broken())
+        await until(pilot, lambda: "✗ The engine was killed" in screen_text(app))
+        await until(pilot, lambda: screen_text(app).count("✗ broken off · 1") == 2)
+        assert TEXTS[0][:16] in screen_text(app)
+        press(app, "escape")
+        await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+
+
+async def test_what_cannot_be_begun_opens_nothing(app: ChatApp) -> None:
+    async def refused() -> AsyncGenerator[VariantsEvent]:
+        raise CommandError("There is no question yet; ask one first.")
+        yield
+
+    async with app.run_test(size=(100, 30)):
+        with pytest.raises(CommandError):
+            await app.run_variants(refused())
+        assert not isinstance(app.screen, VariantsScreen)
+
+
+def test_told_answers_are_those_of_the_plans() -> None:
+    assert [plan.answer_id for plan in plans("ab")] == [answer(0, "").id, answer(1, "").id]
+
+
+# On the scripted engine, by the commands
+
+
+async def until_over(pilot: Pilot[int], app: ChatApp) -> None:
+    await until(pilot, lambda: "Esc goes back" in screen_text(app))
+
+
+async def test_seeds_are_siblings_of_which_one_is_kept(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, "/variants 3 hello")
+        await until_over(pilot, app)
+        assert "3 answers from one prompt · hello" in screen_text(app)
+        assert "◆" in screen_text(app)
+        press(app, "3")
+        await until(pilot, lambda: "‹ 3/3 ›" in screen_text(app))
+        assert "Answer 3." in last_answer(app).text
+        assert "Answer 3." in screen_text(app)
+        await ask_and_wait(pilot, app, "and then?")  # it goes on from there
+        assert [m.role for m in app.manager.conversation.path()] == ["user", "assistant"] * 2
+
+
+async def test_a_sweep_and_beams_and_a_comparison(make_app: MakeApp) -> None:
+    app = make_app(delay=0.002)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        for command, words in (
+            ("/sweep temperature 0.3 1.5", "temperature 1.5"),
+            ("/beam 3", "■ ended"),
+            ("/compare precision fp32 8-bit", "8-bit · cpu"),
+        ):
+            await ask(pilot, command)
+            await until_over(pilot, app)
+            assert words in screen_text(app)
+            press(app, "right", "enter")
+            await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+            await until(pilot, lambda: not app.manager.is_busy)
+        # One by itself, two of the sweep, three beams, and two of the comparison; the last is kept.
+        await until(pilot, lambda: "‹ 8/8 ›" in screen_text(app))
+
+
+async def test_escape_keeps_what_there_is_of_each(make_app: MakeApp) -> None:
+    app = make_app(delay=0.1)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, "/variants 2 hello")
+        await until(pilot, lambda: "▶ writing · 3 tokens" in screen_text(app))
+        press(app, "escape")
+        await until_over(pilot, app)
+        assert screen_text(app).count("■ stopped") == 2
+        press(app, "escape")
+        await until(pilot, lambda: "‹ 1/2 ›" in screen_text(app))
