@@ -54,16 +54,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_manual_answers_with_a_passage_of_its_own() -> None:
-    report = ask("What does top-p do?")
+@pytest.mark.parametrize("name", ["top-p", "top-k"])
+def test_the_manual_answers_with_a_passage_of_its_own(name: str) -> None:
+    report = ask(f"What does {name} do?")
     assert report["sources"][0]["file"] == "settings.md"
-    assert "top-p" in report["sources"][0]["title"].lower()
-    assert "`top_p`" in report["sources"][0]["text"]
+    assert name in report["sources"][0]["title"].lower()
+    assert f"`{name.replace('-', '_')}`" in report["sources"][0]["text"]
     assert len(report["sources"]) == 1  # the model is a small one
     answer = report["text"].lower()
     assert "likeliest token" in answer
     assert not re.search(r"\b(?:not|no|never|nothing)\b|n't\b", answer)
     assert report["support"][0]["source"] == 1
+    assert report["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import msgspec
 from chatbot.conversation.answer_messages import answer_messages, finished_messages
 from chatbot.conversation.context import MIN_ROOM, fit_window
 from chatbot.conversation.found_sources import limited
-from chatbot.conversation.source_block import sources_of, with_sources
+from chatbot.conversation.source_block import sources_of, with_sources, worked_example
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import ChatMessage, ModelInfo, ToolSchema
 from chatbot.events import PromptBuilt
@@ -24,7 +24,11 @@ MAX_SOURCE_SHARE: Final = 1 / 3
 
 SMALL_MODEL: Final = 500_000_000
 """Parameters below which a model is given the best source alone. Of several it mixes up what each
-says: the built-in one answers as many questions right from one as from four, and sooner."""
+says: the built-in one answers as many questions right from one as from four, and sooner. It is
+shown once how to answer from a source, too."""
+
+MIN_EXAMPLE_WINDOW: Final = 1024
+"""Tokens of a window in which there is room for that."""
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -69,7 +73,13 @@ async def build_prompt(
     exchanges, unanswered = _pair(path[:-1])
     chats = [_as_chats(*pair) for pair in exchanges]
     system = _system_messages(settings)
-    before = [*system, *(m for exchange in chats for m in exchange)]
+    window = min(settings.context_length or info.context_length, info.context_length)
+    example: list[ChatMessage] = []
+    is_small = info.num_parameters < SMALL_MODEL
+    if is_small and window >= MIN_EXAMPLE_WINDOW and _have_sources(found, exchanges):
+        asked, answered = worked_example()
+        example = [ChatMessage("user", asked), ChatMessage("assistant", answered)]
+    before = [*system, *example, *(m for exchange in chats for m in exchange)]
     question = ChatMessage(path[-1].role, path[-1].text)
     written = answer_messages(begun.parts) if begun else []
     # After a result the model begins a message of its own; else it goes on in its sentence.
@@ -80,15 +90,15 @@ async def build_prompt(
     )
     sizes = counted.message_tokens
     num_system = len(system)
-    fixed = sum(sizes[:num_system]) + counted.generation_prompt_tokens
-    pairs = _sizes(sizes[num_system : len(before)], chats)
+    num_fixed = num_system + len(example)
+    fixed = sum(sizes[:num_fixed]) + counted.generation_prompt_tokens
+    pairs = _sizes(sizes[num_fixed : len(before)], chats)
     num_plain = sizes[len(before)]
     num_written = sum(sizes[len(before) + 1 :])
     stay = {i for i, pair in enumerate(exchanges) if any(m.id in pinned for m in pair)}
-    window = min(settings.context_length or info.context_length, info.context_length)
 
     num_question = num_plain
-    if found and info.num_parameters < SMALL_MODEL:
+    if found and is_small:
         found = limited(found, 1)
     if found and found.sources:
         # As much as the question alone would leave, with room for an answer.
@@ -113,30 +123,33 @@ async def build_prompt(
     left_out = {
         m.id for pair, keeps in zip(exchanges, is_kept, strict=True) if not keeps for m in pair
     }
-    given = [*system, *kept, question, *written]
+    given = [*system, *example, *kept, question, *written]
     if left_out or num_question != num_plain:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
         counted = await engine.count(given, continue_last=continues, tools=tools)
     sizes = counted.message_tokens
-    num_before = num_system + len(kept)
+    num_before = num_fixed + len(kept)
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
     # Where there is no system message, the first message holds what tells of the tools.
     num_tools = counted.tool_tokens
     num_first = sum(sizes[:num_system])
-    is_in_question = not num_system and not kept
+    num_example = sum(sizes[num_system:num_fixed])
+    if example and not num_system:
+        num_example -= num_tools
+    is_in_question = not num_fixed and not kept
     return Prompt(
         tuple(given),
         PromptBuilt(
             num_prompt_tokens=num_prompt,
             num_system_tokens=num_first - (num_tools if num_system else 0),
             num_tool_tokens=num_tools,
-            num_history_tokens=sum(sizes[num_system:num_before])
-            - (num_tools if kept and not num_system else 0),
+            num_history_tokens=sum(sizes[num_fixed:num_before])
+            - (num_tools if kept and not num_fixed else 0),
             num_question_tokens=sizes[num_before]
             - (num_question - num_plain)
             - (num_tools if is_in_question else 0),
-            num_source_tokens=num_question - num_plain,
+            num_source_tokens=num_question - num_plain + num_example,
             num_result_tokens=sum(sizes[num_before + 1 :]),
             num_left_out_thinking_tokens=max(
                 0, counted.thinking_tokens - counted.shown_thinking_tokens
@@ -200,6 +213,12 @@ class _SourceCounting:
             messages, continue_last=self._continues, tools=self._tools
         )
         return counted.message_tokens[len(self._before)]
+
+
+def _have_sources(found: SourcesPart | None, exchanges: Sequence[tuple[Message, Message]]) -> bool:
+    """Whether a question of the branch has any: the start of the prompt then stays the same."""
+    parts = [found, *(sources_of(answer) for _, answer in exchanges)]
+    return any(part is not None and part.sources for part in parts)
 
 
 def _system_messages(settings: Settings) -> list[ChatMessage]:

@@ -34,6 +34,26 @@ def _block(number: int, source: Source) -> str:
     return "\n".join([heading, *(f"> {line}".rstrip() for line in clean(source.text).splitlines())])
 
 
+def worked_example() -> tuple[str, str]:
+    """A question with a source, and an answer that keeps to its words and then ends.
+
+    A model of a hundred million parameters gives a source back in words of its own, which are
+    wrong, and goes on until it is cut off, unless it has seen this once.
+    """
+    return (
+        with_sources("What does mulch do?", [_MULCH]),
+        "Mulch keeps the soil moist and stops weeds from growing.",
+    )
+
+
+_MULCH: Final = Source(
+    title="Garden › What does mulch do?",
+    location="garden.md:3",
+    text="Mulch keeps the soil moist and stops weeds from growing. A layer of 5 to 8 cm (default 6) is\n"
+    "enough for most beds. Renew it in spring; in autumn, leave the old one.",
+)
+
+
 def sources_of(answer: Message) -> SourcesPart | None:
     """The sources that an answer was given; None where none were looked for."""
     return next((part for part in answer.parts if isinstance(part, SourcesPart)), None)

@@ -1,7 +1,12 @@
 import msgspec
 import pytest
 
-from chatbot.conversation.prompt_building import SMALL_MODEL, build_prompt
+from chatbot.conversation.prompt_building import (
+    MIN_EXAMPLE_WINDOW,
+    SMALL_MODEL,
+    Prompt,
+    build_prompt,
+)
 from chatbot.errors import ContextError
 from chatbot.messages import Message, Role, Source, SourcesPart, TextPart, ThinkingPart
 from chatbot.settings import Settings
@@ -135,3 +140,41 @@ async def test_thoughts_go_to_the_engine_which_says_what_its_template_leaves_out
     assert [message.thinking for message in prompt.messages] == ["", "", "hm", ""]
     assert prompt.messages[2].content == "two"
     assert prompt.built.num_left_out_thinking_tokens == left_out
+
+
+@pytest.mark.parametrize("system", ["Be brief.", ""])
+async def test_a_small_model_is_shown_how_to_answer_from_a_source(system: str) -> None:
+    source = Source(title="first", location="first.md:1", text="Text of first.", verdict="used")
+    found = SourcesPart(sources=(source,))
+    settings = with_settings(system_prompt=system)
+
+    async def prompt_of(
+        num_parameters: int, path: list[Message], found: SourcesPart | None, window: int = 2000
+    ) -> Prompt:
+        info = info_of("m", context_length=window)
+        info = msgspec.structs.replace(info, num_parameters=num_parameters)
+        engine = FakeEngine(context_length=window)
+        return await build_prompt(engine, path, settings, info, found=found)
+
+    large = await prompt_of(SMALL_MODEL, chat("Why?"), found)
+    assert [m.role for m in large.messages if m.role != "system"] == ["user"]
+    small = await prompt_of(SMALL_MODEL - 1, chat("Why?"), found)
+    assert [m.role for m in small.messages if m.role != "system"] == ["user", "assistant", "user"]
+    assert small.messages[-1] == large.messages[-1]
+    sizes = small.built
+    assert sizes.num_system_tokens == large.built.num_system_tokens
+    assert sizes.num_question_tokens == large.built.num_question_tokens
+    more = sizes.num_prompt_tokens - large.built.num_prompt_tokens
+    assert more > 20
+    assert sizes.num_source_tokens == large.built.num_source_tokens + more
+
+    # It stays where it was for as long as an answer above has a source, and only for as long.
+    path = chat("Why?", "So.", "And?")
+    path[1] = msgspec.structs.replace(path[1], parts=(found, *path[1].parts))
+    later = await prompt_of(SMALL_MODEL - 1, path, None)
+    num_same = len(small.messages)
+    assert later.messages[:num_same] == small.messages
+    plain = await prompt_of(SMALL_MODEL - 1, chat("Why?"), None)
+    assert [m.role for m in plain.messages if m.role != "system"] == ["user"]
+    narrow = await prompt_of(SMALL_MODEL - 1, chat("Why?"), found, window=MIN_EXAMPLE_WINDOW - 1)
+    assert [m.role for m in narrow.messages if m.role != "system"] == ["user"]
