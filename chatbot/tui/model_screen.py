@@ -25,6 +25,7 @@ from chatbot.models.fitting import check_fit
 from chatbot.models.hardware import look
 from chatbot.models.hub import PullProgress, pull
 from chatbot.models.listing import list_models
+from chatbot.models.memory import DEFAULT_CONTEXT
 from chatbot.models.references import resolve
 from chatbot.models.removing import remove
 from chatbot.settings import PRECISIONS
@@ -43,8 +44,8 @@ from chatbot.tui.status_line import draw_bar
 
 HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add"
 
-WINDOWS: Final = (0, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
-"""Context lengths to choose from; 0 is none in particular."""
+WINDOWS: Final = (1024, 2048, 4096, 0, 16384, 32768, 65536, 131072)
+"""Context lengths to choose from; 0 is none in particular, and priced as a long chat."""
 
 LOOK_SECONDS: Final = 3.0
 """How often the free memory is looked at."""
@@ -222,8 +223,9 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
     def action_step_window(self, step: int) -> None:
         """Price by a longer window, or a shorter one."""
         now = self._choice.context_length
-        longer = [window for window in WINDOWS if window > now]
-        shorter = [window for window in WINDOWS if window < now]
+        priced = now or DEFAULT_CONTEXT
+        longer = [window for window in WINDOWS if (window or DEFAULT_CONTEXT) > priced]
+        shorter = [window for window in WINDOWS if (window or DEFAULT_CONTEXT) < priced]
         window = (longer[0] if longer else now) if step > 0 else (shorter[-1] if shorter else now)
         self._choose(msgspec.structs.replace(self._choice, context_length=window))
 

@@ -63,11 +63,10 @@ async def test_models_are_priced_as_the_choice_changes(make_app: MakeApp) -> Non
         # 15.0 GiB of weights, 1.0 of cache for 8,192 tokens
         assert "15.0 weights + 1.0 cache" in text
         assert "does not fit" in text
-        await pilot.press("plus")
+        await pilot.press("minus", "minus", "minus")
         await until(pilot, lambda: "window 1,024" in screen_text(app))
         assert "15.0 weights + 0.1 cache" in screen_text(app)
-        for _ in range(4):
-            await pilot.press("plus")
+        await pilot.press("plus", "plus", "plus", "plus")
         await until(pilot, lambda: "window 16,384" in screen_text(app))
         assert "15.0 weights + 2.0 cache" in screen_text(app)
         await pilot.press("minus")
@@ -84,7 +83,7 @@ async def test_what_is_chosen_is_loaded(make_app: MakeApp) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(app, pilot)
         await go_to(screen, pilot, "qwen3-0.6b")
-        await pilot.press("right", "right", "plus", "plus", "enter")
+        await pilot.press("right", "right", "minus", "minus", "enter")
         await until(pilot, lambda: not isinstance(app.screen, ModelScreen))
         settings = app.manager.settings
         assert (settings.model, settings.precision) == ("qwen3-0.6b", "bf16")
