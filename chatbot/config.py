@@ -18,6 +18,7 @@ what is allowed to single models under ``[models]``::
     toggle_sidebar = "f2"
 
     [models]
+    folders = ["~/models"]
     allow_code = ["org/name"]
 
 Knows nothing of what a setting does.
@@ -29,13 +30,15 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from chatbot.errors import ConfigError, SettingError
 from chatbot.settings import SPECS, KnowledgeFolder, Settings, find_spec, get_value, with_value
 from chatbot.terminal_text import clean, clean_line, is_safe
+
+DEFAULT_MODEL_FOLDERS: Final = ("~/models",)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Rebound keys: the name of an action, and its keys separated by commas."""
     allow_code: tuple[str, ...] = ()
     """Models that may run program code of their own."""
+    model_folders: tuple[str, ...] = DEFAULT_MODEL_FOLDERS
+    """Where the user keeps models; ``~`` stands in it as it was written."""
     problems: tuple[str, ...] = ()
     """One sentence for each entry that was not used, for the user to read."""
 
@@ -66,7 +71,9 @@ def load_config(file: Path) -> Config:
     settings, problems = Settings(), list[str]()
     sampling = document.pop("sampling", {})
     keys = document.pop("keys", {})
-    allow_code = _load_allow_code(document.pop("models", {}), file, problems)
+    models = document.pop("models", {})
+    allow_code = _load_allow_code(models, file, problems)
+    model_folders = _load_model_folders(models, file, problems)
     folders = _load_folders(document.pop("knowledge", {}), file, problems)
     settings = msgspec.structs.replace(settings, folders=folders)
     for name in ("tools", "mcpServers"):  # read by chatbot.tools.settings
@@ -94,6 +101,7 @@ def load_config(file: Path) -> Config:
         settings=settings,
         keys=_load_keys(keys, file, problems),
         allow_code=allow_code,
+        model_folders=model_folders,
         problems=tuple(problems),
     )
 
@@ -126,23 +134,23 @@ def _load_folders(table: Any, file: Path, problems: list[str]) -> tuple[Knowledg
 
 
 def _load_paths(
-    table: dict[str, Any], name: str, file: Path, problems: list[str]
+    table: dict[str, Any], name: str, file: Path, problems: list[str], place: str = "knowledge"
 ) -> list[str] | None:
     """The folders that a list names, each once; None where there is no such list."""
     if name not in table:
         return None
     entries = table[name]
     if not isinstance(entries, list):
-        problems.append(f'[knowledge] {name} in {file} must be a list: {name} = ["~/notes"].')
+        problems.append(f'[{place}] {name} in {file} must be a list: {name} = ["~/notes"].')
         return None
     paths = []
     for entry in entries:
         path = entry.strip() if isinstance(entry, str) else ""
         if not path or not is_safe(path) or "\n" in path:
             shown = clean_line(str(entry))
-            problems.append(f"[knowledge] {name} in {file}: {shown!r} is not a folder's path.")
+            problems.append(f"[{place}] {name} in {file}: {shown!r} is not a folder's path.")
         elif path in paths:
-            problems.append(f"[knowledge] {name} in {file} has {path} twice.")
+            problems.append(f"[{place}] {name} in {file} has {path} twice.")
         else:
             paths.append(path)
     return paths
@@ -167,6 +175,18 @@ def _load_allow_code(table: Any, file: Path, problems: list[str]) -> tuple[str, 
         problems.append(f'[models] allow_code in {file} must be a list: allow_code = ["org/name"].')
         return ()
     return tuple(model.strip() for model in models)
+
+
+def _load_model_folders(table: Any, file: Path, problems: list[str]) -> tuple[str, ...]:
+    if not isinstance(table, dict):
+        return DEFAULT_MODEL_FOLDERS  # which is complained of already
+    problems += [
+        f"[models] {clean_line(name)} in {file} is not used: there are folders and allow_code."
+        for name in table
+        if name not in ("folders", "allow_code")
+    ]
+    paths = _load_paths(table, "folders", file, problems, "models")
+    return DEFAULT_MODEL_FOLDERS if paths is None else tuple(paths)
 
 
 def save_allow_code(model: str, *, is_allowed: bool, file: Path) -> None:

@@ -107,7 +107,8 @@ def _listed() -> Any:
     from chatbot.models.listing import list_models
     from chatbot.paths import config_file
 
-    return list_models([load_config(config_file()).settings.model])
+    config = load_config(config_file())
+    return list_models([config.settings.model], config.model_folders)
 
 
 def _as_json(facts: Any) -> dict[str, Any]:

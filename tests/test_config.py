@@ -282,3 +282,17 @@ def test_what_is_wrong_with_folders_is_named(
     assert len(config.problems) == 1
     assert problem.format(file) in config.problems[0]
     assert is_safe(config.problems[0])
+
+
+def test_the_folders_that_models_are_kept_in(file: Path) -> None:
+    assert load_config(file).model_folders == ("~/models",)
+    file.write_text('[models]\nfolders = ["/data/models", "~/gguf", "~/gguf", 3]\nfolder = "x"\n')
+    config = load_config(file)
+    assert config.model_folders == ("/data/models", "~/gguf")
+    assert [problem.split(" in ")[0] for problem in config.problems] == [
+        "[models] folder",
+        "[models] folders",
+        "[models] folders",
+    ]
+    file.write_text("[models]\nfolders = []\n")
+    assert load_config(file).model_folders == ()

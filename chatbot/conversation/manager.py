@@ -607,6 +607,8 @@ class ConversationManager:
             self._turn.set_sampling(self._settings_of_turn().sampling)
         if self.knowledge and spec.name in ("embedding_model", "num_sources"):
             self.knowledge.settings_changed()
+        if spec.name == "context_length":
+            self.engine.reserve(self.settings.context_length)
         self._save(self.settings, (spec.name,))
         return get_value(self.settings, spec.name)
 

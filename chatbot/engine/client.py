@@ -124,6 +124,10 @@ class Engine(Protocol):
         """Load this model from now on even where it does not seem to fit."""
         ...
 
+    def reserve(self, context_length: int) -> None:
+        """Reckon with a window of so many tokens at the next load; 0 for a long chat."""
+        ...
+
     async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
         """Use these adapters, and no others, from the next answer on.
 
@@ -300,6 +304,10 @@ class EngineClient:
         """Load this model from now on even where it does not seem to fit."""
         forced = self.options.forced | {model}
         self.options = msgspec.structs.replace(self.options, forced=forced)
+
+    def reserve(self, context_length: int) -> None:
+        """Reckon with a window of so many tokens at the next load; 0 for a long chat."""
+        self.options = msgspec.structs.replace(self.options, context_length=context_length)
 
     @property
     def adapters(self) -> tuple[AdapterUse, ...]:

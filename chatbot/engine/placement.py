@@ -86,7 +86,8 @@ def place(
         index: max(gpu.free_bytes - reserved // len(hardware.gpus), 0)
         for index, gpu in enumerate(hardware.gpus)
     }
-    room["cpu"] = int(RAM_SHARE * max(hardware.ram.free_bytes - need.overhead, 0))
+    work = need.overhead - RUNTIME_BYTES
+    room["cpu"] = int(RAM_SHARE * max(hardware.ram.free_bytes - work, 0))
     if device.type == "cpu" and need.weights <= room["cpu"]:
         return Placement(device=device)  # the window is too long, not the model too large
     if device.type == "cpu" and precision in ("8-bit", "4-bit"):

@@ -144,6 +144,14 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     adapters: tuple[AdapterInfo, ...] = ()
     """Whose words the next answer has besides the model's own."""
 
+    @property
+    def split(self) -> str:
+        """``3.10 GiB on cuda:0, 2.00 GiB on cpu``; empty where all is in one place."""
+        if len(self.placement) < 2:
+            return ""
+        shares = (f"{s.num_bytes / 2**30:.2f} GiB on {s.device}" for s in self.placement)
+        return ", ".join(shares)
+
 
 class Load(Request, frozen=True, kw_only=True):
     """Load a model in place of the present one. Answered by LoadProgress, then Loaded.

@@ -122,6 +122,7 @@ def _fill(
             raise _damaged(hub_id, file, "it came larger than it should be")
         if size == file.num_bytes and partial.exists():
             break
+        on_bytes(0)  # where a silent server is given up, for whoever wants to stop
         try:
             _read_on(file, partial, size, headers, on_bytes)
             failure: Exception | None = None

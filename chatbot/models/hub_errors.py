@@ -39,7 +39,7 @@ def explain(hub_id: str, error: Exception, *, has_token: bool) -> ModelError:
             f"{hub_id} is only given to people who accepted its licence: accept it on {page}, "
             f"make a token on {TOKENS_PAGE}, and set it as HF_TOKEN or run: hf auth login"
         )
-    if isinstance(error, errors.RepositoryNotFoundError):
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
         return ModelError(
             f"There is no model {hub_id} on the hub, or it is private: check its spelling, or "
             "set HF_TOKEN to a token that may read it."
@@ -48,6 +48,11 @@ def explain(hub_id: str, error: Exception, *, has_token: bool) -> ModelError:
         return ModelError(
             f"The hub does not accept your token: make a new one on {TOKENS_PAGE} and set it as "
             "HF_TOKEN."
+        )
+    if status == 403:
+        return ModelError(
+            f"The hub does not let you read {hub_id}: look at https://huggingface.co/{hub_id}, "
+            f"and use a token that may ({TOKENS_PAGE})."
         )
     if is_disk_full(error):
         return ModelError(f"The disk is too full to download {hub_id}; free some space.")

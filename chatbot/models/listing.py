@@ -1,26 +1,36 @@
 """All models that are known: the catalogue, the hub's cache, what was imported, and the
-folders and GGUF files that are in use.
+folders and GGUF files that are in use, in the user's own folders, or right here.
 
 Asks no network.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from chatbot.errors import ModelError
 from chatbot.models.catalogue import catalogue, find_entry
 from chatbot.models.facts import ModelFacts, facts_of
+from chatbot.models.folders import models_beside, models_in
 from chatbot.models.hub_cache import cached_repos
 from chatbot.models.notebook import read_notebook
 from chatbot.models.references import resolve
 
 
-def list_models(in_use: Iterable[str] = ()) -> list[ModelFacts]:
+def list_models(in_use: Iterable[str] = (), folders: Iterable[str] = ()) -> list[ModelFacts]:
     """Each model once, those that are here first.
 
     Args:
         in_use: references that are to be in the list whatever else is.
+        folders: where the user keeps models; the current folder is looked into besides.
     """
-    references = dict.fromkeys([*in_use, *read_notebook().imported, *catalogue()])
+    imported = read_notebook().imported
+    references = dict.fromkeys([*in_use, *imported])
+    known = {_place(imported.get(reference, reference)) for reference in references}
+    for path in (*models_in(folders), *models_beside(Path.cwd())):
+        if _place(path) not in known:
+            known.add(_place(path))
+            references.setdefault(path)
+    references.update(dict.fromkeys(catalogue()))
     for repo in cached_repos():
         entry = find_entry(repo.hub_id)
         if repo.folder is not None and (entry is None or entry.weights is not None):
@@ -34,3 +44,8 @@ def list_models(in_use: Iterable[str] = ()) -> list[ModelFacts]:
                 ModelFacts(reference=reference, kind="folder", is_here=False, problem=str(error))
             )
     return sorted(found, key=lambda facts: not facts.is_here)
+
+
+def _place(reference: str) -> Path:
+    """What two references to one file or folder have in common."""
+    return Path(reference).expanduser().resolve()

@@ -80,8 +80,6 @@ class AdapterList(Widget, can_focus=True):
 
     def _lines(self, width: int) -> list[Content]:
         lines = [_line(row, width) for row in self.rows]
-        if not lines:
-            return [Content.styled("none", "dim")]
         if self.has_focus and self.cursor < len(lines):
             lines[self.cursor] = lines[self.cursor].stylize("on $primary 30%")
         return [*lines, Content.styled(HINT, "dim")]
@@ -141,6 +139,7 @@ class AdapterPanel(Vertical):
     def __init__(self) -> None:
         super().__init__(id="adapters-in-force")
         self._list = AdapterList()
+        self._list.display = False
         self._input = Input(compact=True, placeholder="add: the folder of a LoRA adapter")
         self._input.tooltip = "A folder that peft wrote; FOLDER=0.5 takes half of it."
 
@@ -151,6 +150,7 @@ class AdapterPanel(Vertical):
     def show_rows(self, rows: Sequence[AdapterRow]) -> None:
         """Show how the adapters stand."""
         self._list.show_rows(rows)
+        self._list.display = bool(rows)
 
     @on(Input.Submitted)
     def _add(self, event: Input.Submitted) -> None:

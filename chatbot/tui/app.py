@@ -9,7 +9,7 @@ import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -258,6 +258,16 @@ class ChatApp(App[int]):
         self.show_settings()
         if event.name in ("model", "precision"):
             self.load_model()
+        if event.name == "context_length":
+            self._say_window()
+
+    @work(group="window", exclusive=True)
+    async def _say_window(self) -> None:
+        from chatbot.conversation.window import window_note
+
+        sentence, is_warning = await window_note(self.session.engine, self.manager.settings)
+        severity: Literal["warning", "information"] = "warning" if is_warning else "information"
+        self.notify(sentence, severity=severity, timeout=10, markup=False)
 
     # By their names, because the classes are not there before the first frame.
     def on_folder_list_switched(self, event: "FolderList.Switched") -> None:
@@ -539,6 +549,7 @@ class ChatApp(App[int]):
     def show_settings(self) -> None:
         """Show the settings that are in force."""
         self._sidebar.show_settings(self.manager.settings)
+        self._show_window()
 
     def set_theme(self, name: str) -> None:
         """Use a theme, or list them."""
@@ -596,8 +607,13 @@ class ChatApp(App[int]):
         self._adapters.follow(status)
         if status.info:
             self.count_context()
-            window = self.manager.settings.context_length or status.info.context_length
-            self._status.context_length = min(window, status.info.context_length)
+            self._show_window()
+
+    def _show_window(self) -> None:
+        """Show how long the window is that the next answer has."""
+        if info := self.session.engine.status.info:
+            window = self.manager.settings.context_length or info.context_length
+            self._status.context_length = min(window, info.context_length)
 
     def tell(self, sentence: str) -> None:
         """Say something in passing."""

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from chatbot.errors import ChatbotError
 from chatbot.models.memory import RUNTIME_BYTES
 from chatbot.tui.model_rows import Choice
@@ -19,7 +17,13 @@ def open_models(app: "ChatApp") -> None:
     choice = Choice(precision=settings.precision, context_length=settings.context_length)
     # The engine's libraries are in memory already, and its model gives its own back.
     given_back = info.weight_bytes + RUNTIME_BYTES if info else 0
-    screen = ModelScreen(choice, info.name if info else "", settings.model, given_back)
+    screen = ModelScreen(
+        choice,
+        info.name if info else "",
+        settings.model,
+        given_back,
+        app.session.config.model_folders,
+    )
     app.push_screen(screen, lambda wanted: _chosen(app, wanted))
 
 
@@ -29,9 +33,6 @@ def _chosen(app: "ChatApp", wanted: ModelWanted | None) -> None:
     engine = app.session.engine
     if wanted.is_forced:
         engine.force(wanted.model)
-    engine.options = msgspec.structs.replace(
-        engine.options, context_length=wanted.choice.context_length
-    )
     for name, value in (
         ("model", wanted.model),
         ("precision", wanted.choice.precision),

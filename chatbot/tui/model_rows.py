@@ -11,7 +11,7 @@ from textual.content import Content
 from chatbot.models.facts import ModelFacts
 from chatbot.models.fitting import Fit, automatic, best_precision, fits_of
 from chatbot.models.hardware import Hardware
-from chatbot.models.memory import GIB
+from chatbot.models.memory import DEFAULT_CONTEXT, GIB
 from chatbot.terminal_text import clean_line
 from chatbot.tui.source_lines import fitted
 from chatbot.tui.status_line import draw_bar
@@ -73,7 +73,7 @@ def room_line(room: Room, choice: Choice, width: int) -> Content:
     used = 1 - min(room.free_bytes / max(total, 1), 1)
     count = len(room.hardware.gpus)
     name = f"{count} x {main.name}" if count > 1 else main.name
-    window = f"{choice.context_length:,}" if choice.context_length else "8,192"
+    window = f"{choice.context_length or DEFAULT_CONTEXT:,}"
     about = (
         f" {room.free_bytes / GIB:.1f} of {total / GIB:.1f} GiB free · "
         f"window {window} · {choice.precision}"

@@ -6,6 +6,7 @@ handed to whoever opened the screen. Knows no torch.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import msgspec
@@ -24,6 +25,7 @@ from chatbot.models.fitting import check_fit
 from chatbot.models.hardware import look
 from chatbot.models.hub import PullProgress, pull
 from chatbot.models.listing import list_models
+from chatbot.models.memory import DEFAULT_CONTEXT
 from chatbot.models.references import resolve
 from chatbot.models.removing import remove
 from chatbot.settings import PRECISIONS
@@ -42,8 +44,8 @@ from chatbot.tui.status_line import draw_bar
 
 HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add"
 
-WINDOWS: Final = (0, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
-"""Context lengths to choose from; 0 is none in particular."""
+WINDOWS: Final = (1024, 2048, 4096, 0, 16384, 32768, 65536, 131072)
+"""Context lengths to choose from; 0 is none in particular, and priced as a long chat."""
 
 LOOK_SECONDS: Final = 3.0
 """How often the free memory is looked at."""
@@ -80,7 +82,14 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         bind("add_model"),
     ]
 
-    def __init__(self, choice: Choice, loaded: str, wanted: str, given_back: int) -> None:
+    def __init__(
+        self,
+        choice: Choice,
+        loaded: str,
+        wanted: str,
+        given_back: int,
+        folders: Sequence[str] = (),
+    ) -> None:
         """Make the screen.
 
         Args:
@@ -88,12 +97,14 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
             loaded: the model that is loaded; empty for none.
             wanted: the model that is set.
             given_back: bytes that the loaded model gives back before another is loaded.
+            folders: where the user keeps models.
         """
         super().__init__()
         self._choice = choice
         self._loaded = loaded
         self._others = list(dict.fromkeys(filter(None, (loaded, wanted))))
         self._given_back = given_back
+        self._folders = tuple(folders)
         self._models: list[ModelFacts] = []
         self._room: Room | None = None
         self._forced = ""
@@ -125,7 +136,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self.set_interval(LOOK_SECONDS, self._look_again)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(lambda: self._draw(self._chosen))
 
     # What is shown
 
@@ -133,11 +144,12 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
     async def _read(self) -> None:
         """Read what there is, away from the event loop."""
         models, hardware = await asyncio.gather(
-            asyncio.to_thread(list_models, self._others), asyncio.to_thread(look)
+            asyncio.to_thread(list_models, self._others, self._folders), asyncio.to_thread(look)
         )
+        chosen = self._chosen
         self._models = models
         self._room = Room(hardware=hardware, given_back=self._given_back)
-        self._draw()
+        self._draw(chosen)
 
     @work(exclusive=True, group="room")
     async def _look_again(self) -> None:
@@ -145,12 +157,11 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self._room = Room(hardware=hardware, given_back=self._given_back)
         self._draw_prices()
 
-    def _draw(self) -> None:
-        """Show the list anew."""
+    def _draw(self, chosen: ModelFacts | None = None) -> None:
+        """Show the list anew, with the cursor on ``chosen``, or on the loaded model at first."""
         width = self._list.scrollable_content_region.width - 2
         if self._room is None or width <= 0:
             return
-        chosen = self._chosen
         self._list.set_options(
             Option(self._row(facts, width), id=str(index))
             for index, facts in enumerate(self._models)
@@ -212,8 +223,9 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
     def action_step_window(self, step: int) -> None:
         """Price by a longer window, or a shorter one."""
         now = self._choice.context_length
-        longer = [window for window in WINDOWS if window > now]
-        shorter = [window for window in WINDOWS if window < now]
+        priced = now or DEFAULT_CONTEXT
+        longer = [window for window in WINDOWS if (window or DEFAULT_CONTEXT) > priced]
+        shorter = [window for window in WINDOWS if (window or DEFAULT_CONTEXT) < priced]
         window = (longer[0] if longer else now) if step > 0 else (shorter[-1] if shorter else now)
         self._choose(msgspec.structs.replace(self._choice, context_length=window))
 
@@ -295,15 +307,15 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
 
     @work(thread=True, group="pull")
     def _pull(self, reference: str) -> None:
-        drawn_at = 0.0
+        drawn_at, file = 0.0, ""
 
         def show(progress: PullProgress) -> None:
-            nonlocal drawn_at
+            nonlocal drawn_at, file
             if self._is_stopped:
                 raise _StoppedError
             now = time.monotonic()
-            if now - drawn_at >= _DRAW_SECONDS:
-                drawn_at = now
+            if now - drawn_at >= _DRAW_SECONDS or progress.file != file:
+                drawn_at, file = now, progress.file
                 self.app.call_from_thread(self._show_pull, progress)
 
         try:

@@ -119,10 +119,15 @@ class Sidebar(VerticalScroll, can_focus=False):
         control.set_class(status.state == "failed", "-failed")
         if status.state == "ready" and status.info:
             info = status.info
-            control.say(
-                f"{_millions(info.num_parameters)} parameters\n"
-                f"window {info.context_length:,} tokens"
-            )
+            lines = [
+                f"{_millions(info.num_parameters)} parameters",
+                f"window {info.context_length:,} tokens",
+            ]
+            if info.weight_bytes:
+                lines.insert(1, f"{info.weight_bytes / 2**30:.2f} GiB of weights")
+            if info.split:
+                lines.append(f"split: {info.split}")
+            control.say("\n".join(lines))
         elif status.state == "loading":
             control.say(f"{status.stage}…")
         else:

@@ -114,6 +114,8 @@ class FakeEngine:
         self.count_gate: asyncio.Event | None = None
         self.count_error: ChatbotError | None = None
         self.loads: list[tuple[str, str]] = []
+        self.reserved: list[int] = []
+        """Windows that loads were to reckon with."""
         self.prompts: list[tuple[ChatMessage, ...]] = []
         self.generations: list[FakeGeneration] = []
         self.adapters: tuple[AdapterUse, ...] = ()
@@ -121,6 +123,9 @@ class FakeEngine:
         """Of each batch."""
         self.variants: FakeVariants | None = None
         """The last batch."""
+
+    def reserve(self, context_length: int) -> None:
+        self.reserved.append(context_length)
 
     def on_status(self, watcher: Callable[[EngineStatus], None]) -> None:
         raise NotImplementedError

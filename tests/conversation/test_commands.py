@@ -16,6 +16,8 @@ from chatbot.engine.protocol import AdapterInfo, AdapterUse, ModelInfo, TokensRe
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import SourcesPart
+from chatbot.models.hardware import Device, Hardware
+from chatbot.models.memory import GIB
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
 from chatbot.tokens import Alternative, TokenRecord
@@ -189,6 +191,27 @@ async def test_adapters_come_and_go() -> None:
         await run_command(face, "/adapter ~/poet=much")
     await run_command(face, "/adapter remove")
     assert engine.adapters == ()
+
+
+async def test_another_window_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ram = Device(kind="cpu", name="RAM", free_bytes=9 * GIB, total_bytes=64 * GIB)
+    monkeypatch.setattr("chatbot.conversation.window.look", lambda: Hardware(gpus=(), ram=ram))
+    engine = FakeEngine(context_length=131_072)
+    face = FakeFace(make_manager(engine, with_settings(model="llama-3.2-3b", precision="bf16")))
+    await run_command(face, "/set context_length 4096")
+    assert face.notes[-1] == "The window counts from the next load on."
+    await engine.ensure_loaded("llama-3.2-3b", "bf16")
+    await run_command(face, "/set context_length 8192")
+    assert face.notes[-1] == (
+        "The window is 8,192 tokens from the next answer on; nothing has to be loaded anew."
+    )
+    # 114,688 bytes a token are 14 GiB for all; the model and the libraries take 6.5.
+    await run_command(face, "/set context_length 131072")
+    assert "takes 20.5 GiB in bf16 with a window of 131,072 tokens" in face.notes[-1]
+    assert face.notes[-1].endswith("once the model is loaded anew.")
+    await run_command(face, "/set context_length 200000")
+    assert "llama-3.2-3b was made for 131,072 tokens" in face.notes[-1]
+    assert engine.reserved == [4096, 8192, 131_072, 200_000]
 
 
 async def test_system(face: FakeFace) -> None:

@@ -243,7 +243,8 @@ def test_a_failed_step_leaves_an_empty_cache(llama: Any) -> None:
     assert again == fresh
 
 
-def test_layers_that_cannot_go_back_start_afresh() -> None:
+def make_sliding(window: int) -> Any:
+    """A model whose layers look back over ``window`` tokens."""
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(0)
@@ -254,9 +255,33 @@ def test_layers_that_cannot_go_back_start_afresh() -> None:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        sliding_window=16,
+        sliding_window=window,
     )
-    model = MistralForCausalLM(config).eval()
+    return MistralForCausalLM(config).eval()
+
+
+def test_what_is_within_the_window_is_not_read_again() -> None:
+    model = make_sliding(128)
+    cached = CachedModel(model)
+    tokens, _, _ = write(cached, PROMPT[:40])
+    for prompt in (
+        [*PROMPT[:40], *tokens, *PROMPT[60:80]],  # the next turn of a chat
+        [*PROMPT[:40], *tokens[:10], *PROMPT[90:130]],  # another one, which begins as it does
+    ):
+        assert cached.rewind(prompt, reproducible=False) >= 40
+        again, _, _ = write(cached, prompt)
+        expected = model.generate(
+            torch.tensor([prompt]), max_new_tokens=24, do_sample=False, eos_token_id=None
+        )
+        assert again == expected[0, len(prompt) :].tolist()
+    assert cached.num_tokens < 128
+    tokens, _, _ = write(cached, PROMPT[:110])
+    assert cached.num_tokens > 128
+    assert cached.rewind(PROMPT[:110], reproducible=False) == 0
+
+
+def test_layers_that_cannot_go_back_start_afresh() -> None:
+    model = make_sliding(16)
     cached = CachedModel(model)
     write(cached, PROMPT)
     assert cached.rewind(PROMPT[:100], reproducible=False) == 0

@@ -53,7 +53,9 @@ def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> Non
         )
         last = own_engine.rest()[-1]
         assert last["type"] == "Generated", last
-        own_engine.ask("Count", messages=[{"role": "user", "content": "x"}])  # after which the answer's own memory is back
+        own_engine.ask(
+            "Count", messages=[{"role": "user", "content": "x"}]
+        )  # after which the answer's own memory is back
         need = memory_need(SHAPE, precision, last["statistics"]["num_prompt_tokens"], layout)
         whole = psutil.Process(own_engine.process.pid).memory_info().rss
         assert whole == pytest.approx(need.total, rel=0.10), precision

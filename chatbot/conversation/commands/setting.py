@@ -8,6 +8,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_arguments import parse_arguments
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.prompt_template import FilledPrompt
+from chatbot.conversation.window import window_note
 from chatbot.engine.protocol import parse_adapter
 from chatbot.errors import CommandError, ConfigError
 from chatbot.settings import SPECS, find_spec, get_value
@@ -42,9 +43,8 @@ def model_note(manager: ConversationManager) -> str:
     ]
     if info.weight_bytes:
         parts.append(f"{info.weight_bytes / 2**30:.2f} GiB of weights")
-    if len(info.placement) > 1:
-        shares = (f"{s.num_bytes / 2**30:.1f} GiB on {s.device}" for s in info.placement)
-        parts.append("split: " + ", ".join(shares))
+    if info.split:
+        parts.append(f"split: {info.split}")
     parts += [f"adapter {clean_line(adapter.label)}" for adapter in info.adapters]
     return " · ".join(parts)
 
@@ -98,6 +98,9 @@ async def _set(face: Face, arguments: str) -> None:
         face.show_note(f"`{spec.name}` = `{now}`: {spec.help} Allowed: {spec.allowed}.")
         return
     _change(face, spec.name, value.strip())
+    if spec.name == "context_length":
+        sentence, _ = await window_note(face.manager.engine, face.manager.settings)
+        face.show_note(sentence)
 
 
 def _change(face: Face, name: str, value: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from chatbot.engine.decode.decoder import Decoder, Interrupted
+from chatbot.engine.decode.lookup import MAX_LENGTH
 
 CPU_ROW_COST: Final = 0.3
 GPU_ROW_COST: Final = 0.03
@@ -53,8 +54,22 @@ class TransformersDecoder(Decoder):
 
     @property
     def can_go_back(self) -> bool:  # type: ignore[override]
-        """Whether all layers keep every token; other kinds do not."""
-        return all(type(layer) is DynamicLayer for layer in self._past.layers)
+        """Whether all layers still have every token, and will after a few more."""
+        return self._has_all(MAX_LENGTH + 1)
+
+    def _has_all(self, num_more: int = 0) -> bool:
+        """Whether every layer has all tokens, and would have after ``num_more``.
+
+        One that looks back over a window keeps no more than that.
+        """
+        return all(
+            type(layer) is DynamicLayer
+            or (
+                type(layer) is DynamicSlidingWindowLayer
+                and layer.get_seq_length() + num_more < layer.sliding_window
+            )
+            for layer in self._past.layers
+        )
 
     @property
     def past(self) -> DynamicCache:
@@ -73,7 +88,7 @@ class TransformersDecoder(Decoder):
 
     def crop(self, length: int) -> bool:
         """See ``Decoder``."""
-        if length == 0 or not self.can_go_back:
+        if length == 0 or not self._has_all():
             self.clear()
             return False
         for layer in self._past.layers:
