@@ -31,8 +31,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     decode_seconds: float
     """From the first token to the last."""
     decoder: str = ""
-    """Which step computed it: ``fused`` is our own, ``transformers`` the model's; empty where
-    that was not noted."""
+    """Which step computed it: ``fused`` is our own, ``transformers`` the model's, ``static`` the
+    model's on a cache that does not move, ``graph`` that captured; empty where it was not noted."""
 
     @property
     def tokens_per_second(self) -> float:

@@ -1,13 +1,15 @@
-"""How fast the screen is: first frame, and from a key to the screen, idle and while streaming.
+"""How fast the screen is: first frame, from a key to the screen, and whether it costs tokens.
 
-No test: ``python tests/measure_screen.py [--scripted]`` runs the program in a pseudo-terminal
-of its own and prints medians. ``--scripted`` replaces the model by a script of 40 words a
-second, so that only the screen is measured.
+No test: ``python tests/measure_screen.py [--scripted] [--only start keys rate]`` runs the program
+in a pseudo-terminal of its own. ``--scripted`` replaces the model by a script of 200 words a
+second, so that only the screen is measured; ``keys`` and ``rate`` are then measured in an empty
+chat, in one of 500 messages with 20,000 characters of code, and while such code streams.
 """
 
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -22,7 +24,13 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KEYS = "αβγδεζηθικλμνξοπρστυφχψω"
+KEYS = [chr(code) for code in range(0x100, 0x17F) if chr(code).isalpha()]
+"""Letters that stand nowhere else on the screen."""
+
+STORY = "The sea was calm that night and the lamp turned slowly.\n" * 8 + "\n"
+CODE = "".join(f"def step_{n}(value):\n    return value + {n}\n\n" for n in range(500))[:20_000]
+NUM_MESSAGES = 500
+FIRST, LAST = "firstword", "lastword"
 QUESTION = "Tell me a long story about a lighthouse and the sea.\r"
 READY = "commands · F1"
 
@@ -65,11 +73,13 @@ class Terminal:
             self.read(0.005)
         return time.perf_counter()
 
-    def key_to_screen(self, count: int = 24) -> list[float]:
+    def key_to_screen(self, count: int = len(KEYS)) -> list[float]:
         """Milliseconds from each of some keys to its letter on the screen."""
         found = []
-        for letter in KEYS[:count]:
-            pause = time.perf_counter() + 0.13
+        for number, letter in enumerate(KEYS[:count]):
+            if number % 40 == 0:
+                os.write(self.master, b"\x15")  # or the prompt would grow
+            pause = time.perf_counter() + 0.05
             while time.perf_counter() < pause:
                 self.read(0.005)
             self.output = ""
@@ -77,6 +87,21 @@ class Terminal:
             os.write(self.master, letter.encode())
             found.append((self.until(letter, 20) - sent) * 1000)
         return found
+
+    def stream(self) -> tuple[float, float, float]:
+        """Of the next answer: seconds from its first word to its last, the frames a second in
+        between, and the share of a core that the program took."""
+        self.until(FIRST)
+        start, before = time.perf_counter(), self.processor_seconds()
+        self.output = ""
+        seconds = self.until(LAST) - start
+        frames = set(re.findall(r"(\d+) tokens", self.output))
+        return seconds, len(frames) / seconds, (self.processor_seconds() - before) / seconds
+
+    def processor_seconds(self) -> float:
+        """What the program has taken so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().split()
+        return sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
         """End the program, as its user does."""
@@ -89,52 +114,139 @@ class Terminal:
 
 
 def show(name: str, values: list[float], unit: str) -> None:
-    """One line: median, and the ninth in ten."""
-    high = sorted(values)[int(len(values) * 0.9)]
-    print(f"{name:<34} median {statistics.median(values):7.1f} {unit}   p90 {high:7.1f} {unit}")
+    """One line: median, and the ninety-ninth in a hundred."""
+    high = sorted(values)[min(int(len(values) * 0.99), len(values) - 1)]
+    print(
+        f"{name:<40} median {statistics.median(values):7.1f} {unit}   p99 {high:7.1f} {unit}",
+        flush=True,
+    )
+
+
+class Stage:
+    """A folder of settings and chats, and the program on it."""
+
+    def __init__(self, folder: str, program: list[str], columns: int, rows: int) -> None:
+        self.folder, self.program, self.columns, self.rows = folder, program, columns, rows
+        self.env = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "CHATBOT_CONFIG_DIR": f"{folder}/config",
+            "CHATBOT_DATA_DIR": f"{folder}/data",
+            "SCRIPT_ANSWER": f"{folder}/answer.txt",
+            "SCRIPT_DELAY": "0.005",
+        }
+
+    def write_answer(self, text: str) -> None:
+        """What the script answers."""
+        Path(self.folder, "answer.txt").write_text(f"{FIRST} {text} {LAST}")
+
+    def import_chat(self) -> None:
+        """Have a long chat with long code near its end."""
+        turns = []
+        for number in range(NUM_MESSAGES // 2):
+            text = f"```python\n{CODE}```" if number == NUM_MESSAGES // 2 - 2 else STORY
+            turns += [{"from": "human", "value": "And then?"}, {"from": "gpt", "value": text}]
+        file = Path(self.folder, "chat.json")
+        file.write_text(json.dumps([{"id": "long", "conversations": turns}]))
+        command = [sys.executable, "-m", "chatbot", "chats", "import", str(file)]
+        subprocess.run(command, env=self.env, check=True, stdout=subprocess.DEVNULL)
+
+    def start(self, *arguments: str) -> Terminal:
+        """The program."""
+        command = [sys.executable, *self.program, *arguments]
+        return Terminal(command, self.env, self.columns, self.rows)
+
+    def ask(self, terminal: Terminal) -> None:
+        """Ask, once the model is there."""
+        os.write(terminal.master, b"\x15" + QUESTION.encode())
+
+
+def measure_start(stage: Stage, runs: int) -> None:
+    """To the first frame, and the help of the command line."""
+    frames, helps = [], []
+    for _ in range(runs + 1):  # the first one warms the disk
+        terminal = stage.start()
+        frames.append((terminal.until(READY) - terminal.started) * 1000)
+        terminal.close()
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "chatbot", "--help"]
+        subprocess.run(command, env=stage.env, check=True, stdout=subprocess.DEVNULL)
+        helps.append((time.perf_counter() - started) * 1000)
+    show("first frame", frames[1:], "ms")
+    show("--help", helps[1:], "ms")
+
+
+def measure_keys(stage: Stage, name: str, *arguments: str) -> None:
+    """From a key to the screen while nothing happens, and while an answer streams."""
+    terminal = stage.start(*arguments)
+    terminal.until("cpu|cuda|mps")
+    show(f"key to screen, {name}, idle", terminal.key_to_screen(40), "ms")
+    stage.ask(terminal)
+    terminal.until(r"\d+ tokens")
+    show(f"key to screen, {name}, streaming", terminal.key_to_screen(), "ms")
+    terminal.close()
+
+
+def measure_rate(stage: Stage, name: str, runs: int, *arguments: str) -> None:
+    """The same answer on the screen and as plain text, by turns."""
+    ratios, frames, shares = [], [], []
+    for _ in range(runs):
+        plain = stage.start("ask", "-t", "none", "-k", "none", QUESTION.strip())
+        headless, _, _ = plain.stream()
+        plain.close()
+        terminal = stage.start(*arguments)
+        terminal.until("cpu|cuda|mps")
+        stage.ask(terminal)
+        seconds, rate, share = terminal.stream()
+        terminal.close()
+        ratios.append(headless / seconds)
+        frames.append(rate)
+        shares.append(share)
+    print(
+        f"{name}: {statistics.median(ratios):.3f} of the tokens a second without the screen, "
+        f"{statistics.median(frames):.1f} frames a second, {statistics.median(shares):.0%} of a "
+        "core",
+        flush=True,
+    )
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scripted", action="store_true")
+    parser.add_argument("--only", nargs="+", default=["start", "keys", "rate"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--size", default="160x48")
     options = parser.parse_args()
     columns, rows = map(int, options.size.split("x"))
     program = ["-c", SCRIPTED] if options.scripted else ["-m", "chatbot"]
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "answer.txt"
-        script.write_text("The sea was calm that night and the lamp turned slowly. " * 400)
-        env = {
-            **os.environ,
-            "TERM": "xterm-256color",
-            "COLORTERM": "truecolor",
-            "CHATBOT_CONFIG_DIR": f"{folder}/config",
-            "CHATBOT_DATA_DIR": f"{folder}/data",
-            "SCRIPT_ANSWER": str(script),
-            "SCRIPT_DELAY": "0.025",
-        }
-        frames = []
-        for _ in range(options.runs + 1):  # the first one warms the disk
-            terminal = Terminal([sys.executable, *program], env, columns, rows)
-            frames.append((terminal.until(READY) - terminal.started) * 1000)
-            terminal.close()
-        show("first frame", frames[1:], "ms")
-        terminal = Terminal([sys.executable, *program], env, columns, rows)
-        terminal.until("cpu|cuda|mps")
-        show("key to screen, idle", terminal.key_to_screen(), "ms")
-        os.write(terminal.master, b"\x15" + QUESTION.encode())
-        terminal.until(r"\d+ tokens")
-        show("key to screen, answer streaming", terminal.key_to_screen(), "ms")
-        ticks = sum(map(int, Path(f"/proc/{terminal.process.pid}/stat").read_text().split()[13:15]))
-        end = time.perf_counter() + 4
-        while time.perf_counter() < end:
-            terminal.read(0.01)
-        now = sum(map(int, Path(f"/proc/{terminal.process.pid}/stat").read_text().split()[13:15]))
-        share = (now - ticks) / os.sysconf("SC_CLK_TCK") / 4
-        print(f"{'processor share of the screen':<34} {share:.0%} of one core while streaming")
-        terminal.close()
+        stage = Stage(folder, program, columns, rows)
+        if "start" in options.only:
+            measure_start(stage, options.runs)
+        stage.write_answer(STORY * 60)
+        if "keys" in options.only:
+            measure_keys(stage, "empty chat")
+        if options.scripted:
+            measure_scripted(stage, options.only)
+
+
+def measure_scripted(stage: Stage, only: list[str]) -> None:
+    """What needs an answer that is known: see the module's text."""
+    for name, answer, arguments in (
+        ("empty chat", STORY * 10, ()),
+        ("code streams", f"\n\n```python\n{CODE}```\n\n", ()),
+        ("500 messages", STORY * 10, ("-c",)),
+    ):
+        if arguments:
+            stage.import_chat()
+        stage.write_answer(answer)
+        if "rate" in only:
+            measure_rate(stage, name, 3, *arguments)
+        if "keys" in only and (arguments or name == "code streams"):
+            stage.write_answer(answer * 6 if arguments else answer)
+            measure_keys(stage, name, *arguments)
 
 
 if __name__ == "__main__":

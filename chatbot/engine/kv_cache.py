@@ -21,8 +21,10 @@ from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.decoder import Decoder, Interrupted
 from chatbot.engine.decode.fused import FusedDecoder
 from chatbot.engine.decode.fused_batch import FusedBatch
+from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
 from chatbot.engine.decode.plain_batch import TransformersBatch
+from chatbot.engine.decode.static import StaticDecoder, static_refusal
 
 CPU_BLOCK: Final = 128
 GPU_BLOCK: Final = 512
@@ -57,7 +59,8 @@ class CachedModel:
 
     @property
     def decoder_name(self) -> str:
-        """Which step computes: ``fused`` is our own, ``transformers`` the model's."""
+        """Which step computes: ``fused`` is our own, ``transformers`` the model's, ``static`` the
+        model's on a cache that does not move, and ``graph`` that as one launch."""
         return self._decoder.name
 
     @property
@@ -83,12 +86,16 @@ class CachedModel:
 
     def _make_decoder(self) -> Decoder:
         reason = refusal(self._model)
-        if reason and reason != self._refusal:
+        if not reason:
+            return FusedDecoder(read_architecture(self._model))
+        if self._device.type == "cuda":
+            reason = static_refusal(self._model)
+            if not reason:
+                return StaticDecoder(self._model, self._brake, CudaCapture())
+        if reason != self._refusal:
             print(f"computed by transformers: {reason}", file=sys.stderr, flush=True)
         self._refusal = reason
-        if reason:
-            return TransformersDecoder(self._model, self._brake)
-        return FusedDecoder(read_architecture(self._model))
+        return TransformersDecoder(self._model, self._brake)
 
     def rewind(self, prompt: Sequence[int], *, reproducible: bool) -> int:
         """Forget what does not belong to ``prompt``; at least one token is left to read.
@@ -172,7 +179,7 @@ class CachedModel:
     def _crop(self, length: int) -> None:
         if length == len(self._tokens):
             return
-        if length == 0 or not self._decoder.crop(length):
+        if not self._decoder.crop(length):
             self.clear()
             return
         del self._tokens[length:]

@@ -22,6 +22,9 @@ BATCH_SECONDS: Final = 0.1
 SERIAL_SIZE: Final = 32_768
 """Most elements that torch works through on one thread on a CPU, its own grain size."""
 
+_BLOCK: Final = 256
+"""Tokens of which the likeliest is found first, so that few are left to be sorted."""
+
 _ANCHOR: Final = "a"
 """Put before a token that is decoded alone, because some decoders drop a space at the start."""
 
@@ -92,7 +95,7 @@ class Recorder:
         """
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
-        likeliest = scores.topk(k).indices
+        likeliest = _likeliest(scores, k)
         total, entropy, rank = _measure(scores, scores[likeliest[0]], scores[token])
         chosen = likeliest.new_tensor([token])
         if drawn_from is None:
@@ -188,11 +191,26 @@ def _measure(scores: Tensor, highest: Tensor, chosen: Tensor) -> tuple[Tensor, T
         weights = distances.exp()
         sums.append(weights.sum())
         # What is impossible has no weight, but must not be multiplied by infinity.
-        products.append((weights * distances.clamp_min_(lowest)).sum())
-        ranks.append((part > chosen).sum())
+        products.append(weights.dot(distances.clamp_min_(lowest)))
+        # 1 for each that is higher; comparing and counting truths takes three times as long.
+        ranks.append((part - chosen).sign_().clamp_min_(0).sum())
     weight = torch.stack(sums).sum()
     entropy = weight.log() - torch.stack(products).sum() / weight
     return highest + weight.log(), entropy, torch.stack(ranks).sum() + 1
+
+
+def _likeliest(scores: Tensor, k: int) -> Tensor:
+    """Indices of the ``k`` highest of ``scores`` [n], the highest first: int64 [k]."""
+    num_blocks = scores.shape[0] // _BLOCK
+    if scores.device.type != "cpu" or num_blocks <= 2 * k:
+        return scores.topk(k).indices
+    # On a CPU it is the selecting that takes long. None of the k highest is outside the k blocks
+    # with the highest maxima.
+    blocks = scores[: num_blocks * _BLOCK].view(num_blocks, _BLOCK)
+    chosen = blocks.amax(1).topk(k).indices
+    inside = (chosen[:, None] * _BLOCK + torch.arange(_BLOCK)).view(-1)
+    few = torch.cat((inside, torch.arange(num_blocks * _BLOCK, scores.shape[0])))
+    return few[scores[few].topk(k).indices]
 
 
 def _parts(values: Tensor) -> Sequence[Tensor]:

@@ -38,6 +38,10 @@ Nothing leaves it, and nothing is hidden.
 PAGE: Final = 20
 """Messages that are shown at first, and added whenever the user comes to the top."""
 
+KEPT_SCREENS: Final = 2
+"""What is further above the end is put away when another question is asked: whatever is shown is
+laid out again with each line that streams."""
+
 
 class ChatView(VerticalScroll, can_focus=False):
     """The scrolling list of messages: the end at once, what is before it on the way up."""
@@ -75,10 +79,8 @@ class ChatView(VerticalScroll, can_focus=False):
             rating_of: gives, for an answer's id, what the user thinks of it: 1 or -1.
         """
         self._earlier = list(path[:-PAGE])
-        self._variant_of = variant_of
         self._left_out = frozenset()
-        self._pinned = frozenset(pinned)
-        self._rating_of = rating_of
+        self.describe(variant_of, pinned, rating_of)
         views: list[Widget] = [self._view_of(message) for message in path[-PAGE:]]
         if self.query("MessageView:focus"):
             self.post_message(self.FocusLost())
@@ -118,8 +120,34 @@ class ChatView(VerticalScroll, can_focus=False):
     async def add_question(self, message: Message, variant: str) -> None:
         """Add a question below, and follow it."""
         await self.query("#welcome").remove()
+        await self._put_away()
         await self.mount(QuestionView(message, variant))
         self.anchor()
+
+    async def _put_away(self) -> None:
+        """Take away what is far above; it comes back when the user goes there."""
+        away: list[MessageView] = []
+        highest = self.max_scroll_y - KEPT_SCREENS * self.size.height
+        for view in self.children:
+            # What is no message would not come back.
+            if not isinstance(view, MessageView) or view.message is None:
+                break
+            if view.has_focus or view.virtual_region.bottom > highest:
+                break
+            away.append(view)
+        self._earlier += [view.message for view in away if view.message]
+        if away:
+            await self.remove_children(away)
+
+    def describe(
+        self,
+        variant_of: Callable[[str], str],
+        pinned: Collection[str],
+        rating_of: Callable[[str], int | None],
+    ) -> None:
+        """Know about the messages that come back; the arguments are those of ``show_path``."""
+        self._variant_of, self._rating_of = variant_of, rating_of
+        self._pinned = frozenset(pinned)
 
     async def add_answer(self, message_id: str) -> AnswerView:
         """Add an answer that is about to stream."""

@@ -6,23 +6,23 @@ Cleaning the source is not enough: the parser itself makes characters, out of en
 
 from typing import TYPE_CHECKING
 
-from textual import widgets
-
 from chatbot.terminal_text import clean, is_safe
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
+    from textual.widgets import Markdown
 
 
-def safe_markdown(text: str) -> "widgets.Markdown":
+def safe_markdown(text: str) -> "Markdown":
     """A widget that shows ``text``; links are not followed.
 
-    Reached by way of Textual's ``widgets`` module, which imports Markdown and its parser only
-    now: the first frame has no use for them.
+    Markdown and its parser are imported only now: the first frame has no use for them.
     """
-    return widgets.Markdown(text, open_links=False, parser_factory=_make_parser)
+    from chatbot.tui.growing_markdown import GrowingMarkdown
+
+    return GrowingMarkdown(text, open_links=False, parser_factory=_make_parser)
 
 
 def _make_parser() -> "MarkdownIt":

@@ -1,7 +1,7 @@
 """How messages look: the question, the answer as it streams, a note in between."""
 
 import re
-from time import monotonic
+from time import monotonic, process_time
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -28,12 +28,12 @@ from chatbot.tui.markdown import safe_markdown
 if TYPE_CHECKING:
     from chatbot.tui.sources_view import SourcesView
 
-UPDATES_PER_SECOND: Final = 20
-"""Markdown cannot be laid out much more often than this; deltas are gathered in between."""
+UPDATES_PER_SECOND: Final = 25
+"""More cannot be told apart; deltas are gathered in between."""
 
 SCREEN_SHARE: Final = 0.2
 """Most of one processor that drawing an answer may take: where there is no GPU, the rest of it
-is the model's. A slow terminal or a long code block is then drawn less often."""
+is the model's. Counted in time of the processor, which other programs do not lengthen."""
 
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
@@ -69,6 +69,11 @@ class MessageView(Vertical, can_focus=True):
         self.message_id = message_id
 
     @property
+    def message(self) -> Message | None:
+        """The message as it is kept; None while it streams."""
+        raise NotImplementedError
+
+    @property
     def text(self) -> str:
         """The message as it is stored, without marks of ours."""
         raise NotImplementedError
@@ -90,6 +95,10 @@ class QuestionView(MessageView):
         super().__init__(message.id)
         self._message = message
         self._variant = variant
+
+    @property
+    def message(self) -> Message | None:
+        return self._message
 
     @property
     def text(self) -> str:
@@ -150,6 +159,10 @@ class AnswerView(MessageView):
         self._body = AnswerBody(message)
         self._foot = Static("", markup=False, classes="message-foot")
         self._timer: Timer | None = None
+
+    @property
+    def message(self) -> Message | None:
+        return self._message
 
     @property
     def text(self) -> str:
@@ -268,19 +281,22 @@ class AnswerView(MessageView):
         self.action_act(f"source_{event.index + 1}")
 
     async def _write_new(self) -> None:
-        started = monotonic()
+        started, used = monotonic(), process_time()
         if started < self._rest_until:
             return
         if await self._body.draw(self._changes):
             thinking = self._thinking_words if self._body.is_thinking else ""
             counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
             self.say(self._held_words or counted)
-            self.call_after_refresh(self._rest, started)
+            self.call_after_refresh(self._rest, started, used)
 
-    def _rest(self, started: float) -> None:
-        """Draw nothing for a while, in proportion to what the last drawing took."""
-        now = monotonic()
-        self._rest_until = now + (now - started) * (1 / SCREEN_SHARE - 1)
+    def _rest(self, started: float, used: float) -> None:
+        """Draw nothing for a while, by what the last drawing took of the processor.
+
+        A slow terminal takes none of it, so at most half of the time is spent on it.
+        """
+        period = max((process_time() - used) / SCREEN_SHARE, 2 * (monotonic() - started))
+        self._rest_until = started + period
 
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")

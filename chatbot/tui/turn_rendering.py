@@ -123,6 +123,7 @@ def variant_of(conversation: Conversation, message_id: str) -> str:
 
 async def _show_up_to(chat: ChatView, conversation: Conversation, question: Message) -> None:
     """Have the question at the end of what is shown."""
+    chat.describe(partial(variant_of, conversation), conversation.pinned, conversation.rating)
     if chat.last_message_id == question.parent_id:
         await chat.add_question(question, variant_of(conversation, question.id))
     elif chat.last_message_id != question.id:

@@ -26,7 +26,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     num_threads: int
     decoder: str
-    """Which step computes: ``fused`` or ``transformers``."""
+    """Which step computed at the end; see ``Statistics.decoder``."""
     num_parameters: int
     num_tokens: int
     """Length of each answer that was timed."""

@@ -107,6 +107,7 @@ def _measure(
             plain.append(generate_speed(other, prompt, options.tokens))
         if rival is not None:
             theirs.append(rival.speed(prompt, options.tokens))
+    decoder = cached.decoder_name
     del other
     longest = getattr(config, "max_position_embeddings", 0) or 2**31
     firsts = []
@@ -120,7 +121,7 @@ def _measure(
         precision=precision,
         device=_device_name(device),
         num_threads=torch.get_num_threads(),
-        decoder=cached.decoder_name,
+        decoder=decoder,
         num_parameters=num_parameters,
         num_tokens=options.tokens,
         load_seconds=seconds,

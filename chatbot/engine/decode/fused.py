@@ -60,6 +60,8 @@ class FusedDecoder(Decoder):
 
     def crop(self, length: int) -> bool:
         """See ``Decoder``; whatever follows is simply written over."""
+        if length == 0:
+            self._cache.clear()
         return True
 
     @torch.inference_mode()

@@ -1,7 +1,8 @@
 """The step that transformers computes: for every model, and on every device."""
 
+import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -33,6 +34,15 @@ class Brake:
             if isinstance(module, nn.ModuleList):
                 for layer in module:
                     layer.register_forward_pre_hook(self._check)
+
+    @contextlib.contextmanager
+    def pulled_by(self, is_cancelled: Callable[[], bool]) -> Iterator[None]:
+        """Ask ``is_cancelled`` before each layer for as long as this lasts."""
+        self.is_pulled = is_cancelled
+        try:
+            yield
+        finally:
+            self.is_pulled = _never
 
     def _check(self, _module: nn.Module, _inputs: Any) -> None:
         if self.is_pulled():
@@ -108,14 +118,10 @@ class TransformersDecoder(Decoder):
         """See ``Decoder``."""
         ids = torch.tensor([list(tokens)], dtype=torch.int64, device=self._model.device)
         options = {"logits_to_keep": 1} if self._can_keep_last and not wants_each else {}
-        self._brake.is_pulled = is_cancelled
-        try:
-            with torch.inference_mode():
-                output = self._model(
-                    input_ids=ids, past_key_values=self._past, use_cache=True, **options
-                )
-        finally:
-            self._brake.is_pulled = _never
+        with self._brake.pulled_by(is_cancelled), torch.inference_mode():
+            output = self._model(
+                input_ids=ids, past_key_values=self._past, use_cache=True, **options
+            )
         logits: Tensor = output.logits[0] if wants_each else output.logits[0, -1]
         return logits
 

@@ -1,0 +1,246 @@
+"""The step on a cache that does not move, against transformers' own cache; capturing it is played
+by a stand-in, since the real one needs a GPU."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.decode.graphs import CudaCapture, Step
+from chatbot.engine.decode.plain import Brake, TransformersDecoder
+from chatbot.engine.decode.static import NUM_EAGER, StaticDecoder, static_refusal
+from chatbot.engine.decode.static_cache import bucket
+from chatbot.engine.inbox import Control
+from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.token_loop import write_tokens
+from chatbot.settings import Sampling
+from tests.engine.test_fused_decoder import SIZES
+from tests.engine.tiny_models import make_llama
+
+TOKENS = [(11 * n) % 390 + 3 for n in range(700)]
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "llama": make_llama,
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=16)),
+    "phi3": lambda: Phi3ForCausalLM(Phi3Config(**SIZES)),
+    "gpt-neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)),
+    "mixture": lambda: Qwen2MoeForCausalLM(
+        Qwen2MoeConfig(**SIZES, num_experts=4, moe_intermediate_size=32)
+    ),
+}
+
+
+def never() -> bool:
+    return False
+
+
+class Replaying:
+    """Captures as a graph does: what is given back has its own memory, always the same one."""
+
+    def __init__(self) -> None:
+        self.num_captured = 0
+        self.num_replayed = 0
+
+    def __call__(self, step: Step) -> Step:
+        self.num_captured += 1
+        output = step().clone()
+
+        def replay() -> Tensor:
+            self.num_replayed += 1
+            return output.copy_(step())
+
+        return replay
+
+
+def decoders(model: Any) -> tuple[StaticDecoder, TransformersDecoder, Replaying]:
+    model = model.eval()
+    brake, capture = Brake(model), Replaying()
+    return StaticDecoder(model, brake, capture), TransformersDecoder(model, brake), capture
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_step_equals_that_of_a_cache_that_grows(family: str) -> None:
+    torch.manual_seed(0)
+    model = FAMILIES[family]()
+    assert static_refusal(model) == ""
+    static, growing, capture = decoders(model)
+    start = 0
+    for size in (130, 1, 1, 1, 1, 120, 1, 1, 1, 1, 40):
+        tokens = TOKENS[start : start + size]
+        ours = static.read(tokens, start, never)
+        torch.testing.assert_close(ours, growing.read(tokens, start, never), atol=2e-4, rtol=1e-4)
+        start += size
+    assert capture.num_captured >= 1
+    assert static.name == "graph"
+
+
+def test_a_graph_for_each_length_and_new_ones_when_the_memory_moves() -> None:
+    torch.manual_seed(0)
+    static, growing, capture = decoders(make_llama(max_position_embeddings=4096))
+    static.read(TOKENS[:250], 0, never)
+    growing.read(TOKENS[:250], 0, never)
+    before = static.num_cache_bytes
+    for n in range(250, 260):  # 256 is the end of the first length
+        ours = static.read([TOKENS[n]], n, never)
+        expected = growing.read([TOKENS[n]], n, never)
+        torch.testing.assert_close(ours, expected, atol=2e-4, rtol=1e-4)
+    assert capture.num_captured == 2
+    assert capture.num_replayed == 10 - 2 * NUM_EAGER
+    assert static.num_cache_bytes == before
+    long = [TOKENS[n % 700] for n in range(900)]
+    static.read(long, 260, never)
+    growing.read(long, 260, never)
+    assert static.num_cache_bytes > before
+    assert static.name == "static"
+    for n in range(1160, 1164):
+        ours = static.read([5], n, never)
+        torch.testing.assert_close(ours, growing.read([5], n, never), atol=2e-4, rtol=1e-4)
+    assert capture.num_captured == 3
+
+
+def test_lengths() -> None:
+    assert [bucket(n) for n in (1, 256, 257, 384, 385, 512, 513, 769, 5000)] == [
+        *(256, 256, 384, 384, 512, 512, 768, 1024, 6144)
+    ]
+
+
+def test_guesses_are_checked_by_graphs_and_taken_back() -> None:
+    torch.manual_seed(0)
+    static, growing, capture = decoders(make_llama())
+    static.read(TOKENS[:60], 0, never)
+    growing.read(TOKENS[:60], 0, never)
+    for n in range(5):
+        guess = [7 + n, 8, 9, 10]
+        ours = static.read(guess, 60, never, wants_each=True)
+        expected = growing.read(guess, 60, never, wants_each=True)
+        torch.testing.assert_close(ours, expected, atol=2e-4, rtol=1e-4)
+        assert static.crop(60)
+        assert growing.crop(60)
+    assert capture.num_replayed == 5 - NUM_EAGER
+    ours = static.read([3], 60, never)
+    torch.testing.assert_close(ours, growing.read([3], 60, never), atol=2e-4, rtol=1e-4)
+
+
+def test_logits_stay_when_the_next_step_has_run() -> None:
+    torch.manual_seed(0)
+    static, _, _ = decoders(make_llama())
+    kept = [static.read([TOKENS[n]], n, never) for n in range(8)]
+    again, _, _ = decoders(static._model)
+    whole = again.read(TOKENS[:8], 0, never, wants_each=True)
+    torch.testing.assert_close(torch.stack(kept), whole, atol=2e-4, rtol=1e-4)
+
+
+def test_what_cannot_be_captured_goes_on_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(_step: Step) -> Step:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    model = make_llama().eval()
+    static = StaticDecoder(model, Brake(model), refuse)
+    for n in range(6):
+        assert static.read([TOKENS[n]], n, never).isfinite().all()
+    assert static.name == "static"
+    assert capsys.readouterr().err.count("not captured as a graph") == 1
+
+
+def test_reading_is_broken_off_between_layers() -> None:
+    static, _, _ = decoders(make_llama())
+    static.read(TOKENS[:20], 0, never)
+    with pytest.raises(Interrupted):
+        static.read(TOKENS[20:40], 20, lambda: True)
+    assert static.read(TOKENS[20:40], 20, never).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=16)),
+        lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=64)),
+    ],
+)
+def test_layers_with_a_window_are_left_to_transformers(make: Callable[[], Any]) -> None:
+    assert "window" in static_refusal(make())
+
+
+def answers(model: Any, make: Callable[[CachedModel], None]) -> list[list[int]]:
+    """Two answers of one cache, the second to an edited question, with settings that change."""
+    cached = CachedModel(model)
+    make(cached)
+    found = []
+    for prompt in (TOKENS[:40], [*TOKENS[:30], *TOKENS[100:120]]):
+        sampling = Sampling(temperature=0.8, top_k=20, top_p=0.9, seed=7, max_tokens=60)
+        control = Control(sampling)
+        cached.rewind(prompt, reproducible=True)
+        tokens: list[int] = []
+        loop = write_tokens(
+            cached, prompt, control, sampling=sampling, context_length=500, end_tokens=()
+        )
+        for item in loop:
+            if isinstance(item, int):
+                tokens.append(item)
+            if len(tokens) == 30:
+                control.sampling = Sampling(
+                    temperature=0.3, min_p=0.1, repetition_penalty=1.2, seed=7, max_tokens=60
+                )
+        found.append(tokens)
+    return found
+
+
+def test_answers_are_those_of_the_other_step() -> None:
+    torch.manual_seed(0)
+    model = make_llama().eval()
+    capture = Replaying()
+
+    def use(kind: str) -> Callable[[CachedModel], None]:
+        def put(cached: CachedModel) -> None:
+            brake = cached._brake
+            cached._decoder = (
+                StaticDecoder(model, brake, capture)
+                if kind == "static"
+                else TransformersDecoder(model, brake)
+            )
+
+        return put
+
+    assert answers(model, use("static")) == answers(model, use("transformers"))
+    assert capture.num_replayed > 80
+
+
+@pytest.mark.gpu
+def test_a_real_graph_gives_the_logits_of_the_plain_step() -> None:
+    torch.manual_seed(0)
+    model = make_llama(max_position_embeddings=4096).eval().to("cuda")
+    brake = Brake(model)
+    static = StaticDecoder(model, brake, CudaCapture())
+    growing = TransformersDecoder(model, brake)
+    static.read(TOKENS[:250], 0, never)
+    growing.read(TOKENS[:250], 0, never)
+    for n in range(250, 300):
+        ours = static.read([TOKENS[n]], n, never)
+        expected = growing.read([TOKENS[n]], n, never)
+        torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
+    guess = TOKENS[:5]
+    for _ in range(NUM_EAGER + 2):
+        ours = static.read(guess, 300, never, wants_each=True)
+        expected = growing.read(guess, 300, never, wants_each=True)
+        torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
+        growing.crop(300)
+    assert static.name == "graph"
+    cached = CachedModel(model)
+    assert cached.decoder_name == "static"

@@ -1,0 +1,154 @@
+"""Markdown that streams: the same as what comes whole, and no more work than that takes."""
+
+from pathlib import Path
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.geometry import Offset
+from textual.selection import Selection
+from textual.widgets import Markdown
+
+from chatbot.tui import app as app_module
+from chatbot.tui.app import ChatApp
+from chatbot.tui.chat_view import ChatView
+from chatbot.tui.code_lines import CodeLines
+from chatbot.tui.growing_markdown import GrowingParagraph
+from chatbot.tui.markdown import safe_markdown
+from tests.tui.helpers import MakeApp, ask_and_wait, questions
+
+CODE = "".join(
+    f'def f{n}(value):\n    """What\n\n    it does."""\n    return {n}\n\n' for n in range(12)
+)
+WHOLE = {
+    "paragraphs": "The sea was calm. " * 20 + "\n\nThe lamp *turned* slowly. " * 9,
+    "code": f"Before.\n\n```python\n{CODE}```\n\nAfter.",
+    "code of no language": "```\n" + "a = 1\n" * 40 + "```\n",
+    "bullets": "".join(f"- item {n} says `so`\n  - and below it\n\n  more\n" for n in range(6)),
+    "numbers": "".join(f"{n}. item {n}\n" for n in range(1, 13)),
+    "code in a list": "1. do:\n\n   ```sh\n   ls\n   cd\n   ```\n2. done\n",
+    "quote and table": "> quoted\n> more\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nend",
+}
+
+
+class Page(App[None]):
+    """One piece of Markdown."""
+
+    CSS_PATH = Path(app_module.__file__).parent / ChatApp.CSS_PATH
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.source = text
+        self.markdown = safe_markdown("")
+
+    def compose(self) -> ComposeResult:
+        yield self.markdown
+
+    async def on_mount(self) -> None:
+        await self.markdown.update(self.source)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(strip.text.rstrip() for strip in self.screen._compositor.render_strips())
+
+
+@pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
+async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None:
+    whole = Page(text)
+    async with whole.run_test(size=(60, 100)) as pilot:
+        await pilot.pause()
+        expected = whole.text
+    growing = Page("")
+    async with growing.run_test(size=(60, 100)) as pilot:
+        await pilot.pause()
+        for start in range(0, len(text), 43):
+            await growing.markdown.append(text[start : start + 43])
+            await pilot.pause()
+        assert growing.text == expected
+        assert expected.strip()
+
+
+async def test_a_paragraph_is_laid_out_again_only_for_another_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = Page("word")
+    layouts: list[object] = []
+    async with page.run_test(size=(40, 10)) as pilot:
+        await pilot.pause()
+        update = GrowingParagraph.update
+
+        def note(self: GrowingParagraph, *args: object, layout: bool = True) -> None:
+            layouts.append(layout)
+            update(self, *args, layout=layout)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(GrowingParagraph, "update", note)
+        for _ in range(10):
+            await page.markdown.append(" another")
+            await pilot.pause()
+        text = page.text
+    assert text.split() == ["word", *["another"] * 10]
+    # A new block is made each time, which is not shown and so has no lines to compare with.
+    shown = [layout for layout in layouts if not layout]
+    assert len(shown) == 8  # 40 cells hold "word" and four more, then five, so two new lines
+
+
+async def test_growing_code_is_coloured_from_where_it_is_not_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coloured: list[int] = []
+    colour = CodeLines._colour
+
+    def note(self: CodeLines, lines: list) -> list:  # type: ignore[type-arg]
+        coloured.append(len(lines))
+        return colour(self, lines)
+
+    monkeypatch.setattr(CodeLines, "_colour", note)
+    page = Page("```python\n")
+    async with page.run_test(size=(60, 30)) as pilot:
+        await pilot.pause()
+        for start in range(0, len(CODE), 50):
+            await page.markdown.append(CODE[start : start + 50])
+            page.screen.scroll_end(animate=False)
+            await pilot.pause()
+    num_lines = len(CODE.splitlines())
+    assert len(coloured) > 10
+    assert max(coloured) <= 40 < num_lines
+
+
+async def test_code_can_be_selected_and_is_drawn_in_colours() -> None:
+    page = Page("```python\nreturn 1\nreturn 2\n```\n")
+    async with page.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        lines = page.query_one(CodeLines)
+        colours = {segment.style.color for segment in lines.render_line(0) if segment.style}
+        assert len(colours) > 1
+        selection = Selection(Offset(0, 0), Offset(6, 1))
+        assert lines.get_selection(selection) == ("return 1\nreturn", "\n")
+        page.screen.selections = {lines: selection}
+        await pilot.pause()
+        assert lines.render_line(0).text.startswith("return 1")
+
+
+async def test_long_code_out_of_sight_is_not_drawn() -> None:
+    page = Page("first\n\n" * 30 + f"```python\n{CODE}```")
+    async with page.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        lines = page.query_one(CodeLines)
+        assert not lines._strips
+        page.screen.scroll_end(animate=False)
+        await pilot.pause()
+        assert 0 < len(lines._strips) <= 25
+        assert isinstance(page.markdown, Markdown)
+
+
+async def test_what_is_far_above_is_put_away_and_comes_back(make_app: MakeApp) -> None:
+    app = make_app(answer="A line.\n\n" * 30)
+    async with app.run_test(size=(100, 20)) as pilot:
+        for number in range(4):
+            await ask_and_wait(pilot, app, f"question {number}")
+        shown = questions(app)
+        assert shown[-1] == "question 3"
+        assert "question 0" not in shown
+        first = next(iter(app.manager.conversation.path()))
+        await app.query_one(ChatView).go_to(first.id)
+        await pilot.pause()
+        assert questions(app) == [f"question {number}" for number in range(4)]
