@@ -118,7 +118,7 @@ async def run_ask(
         asides = AsidePrinter()
         answer: Message | None = None
         try:
-            is_stopped = not await _prepared(session)
+            is_stopped = not await prepared(session)
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
             async for event in manager.reply(question, overrides, schema=schema):
                 match event:
@@ -158,7 +158,7 @@ async def run_ask(
         return INTERRUPTED if answer.making.finish_reason == "cancelled" else 0
 
 
-async def _prepared(session: Session) -> bool:
+async def prepared(session: Session) -> bool:
     """Have the folders indexed and the model loaded, side by side; False when broken off.
 
     A model that cannot be loaded is told of by the turn that needs it.

@@ -21,7 +21,8 @@ from chatbot.chats import add_chats_parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.knowledge_commands import add_folders_flag, add_knowledge_parsers
 from chatbot.model_commands import add_models_parser
-from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
+from chatbot.settings import PRECISIONS, Settings, find_spec, with_value, with_values
+from chatbot.strategies import STRATEGIES, with_strategy
 from chatbot.terminal_text import clean, clean_line
 
 if TYPE_CHECKING:  # --help needs none of it
@@ -39,6 +40,7 @@ _FLAGS = (
     ("--top-k", "top_k", "N"),
     ("--min-p", "min_p", "X"),
     ("--repetition-penalty", "repetition_penalty", "X"),
+    ("--no-repeat-ngram", "no_repeat_ngram_size", "N"),
     ("--max-tokens", "max_tokens", "N"),
     ("--seed", "seed", "N"),
     ("--system", "system_prompt", "TEXT"),
@@ -164,7 +166,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="go on with the text as it is, as no chat",
     )
     ask.add_argument(
-        "-n", dest="continuations", default="", metavar="N", help="with --complete: so many times"
+        "-n",
+        dest="number",
+        default="",
+        metavar="N",
+        help="so many answers, or continuations, made at once; each has a seed of its own",
+    )
+    ask.add_argument(
+        "--strategy",
+        choices=("greedy", "beam", "top-k", "top-p"),
+        help="how to choose the words: the likeliest one, the likeliest answer, or by chance",
+    )
+    ask.add_argument(
+        "--beams", default="", metavar="N", help="search for the likeliest answer with N beams (5)"
     )
     ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
     ask.add_argument(
@@ -245,9 +259,23 @@ def _run(options: argparse.Namespace) -> int:
             raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
         if not text:
             raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
-        if options.complete or options.continuations:
+        if options.strategy in STRATEGIES:
+            sampling = with_strategy(settings.sampling, options.strategy)
+            settings = msgspec.structs.replace(settings, sampling=sampling)
+            session.manager.settings = msgspec.structs.replace(
+                session.manager.settings, sampling=sampling
+            )
+        is_search = options.strategy == "beam" or bool(options.beams)
+        if options.beams and options.strategy not in (None, "beam"):
+            raise SettingError("--beams belongs to --strategy beam: leave one of the two out.")
+        if options.complete:
+            if is_search:
+                raise SettingError("--complete draws its words: leave --strategy beam out.")
             return _complete(options, Session(config, settings, keeps_chats=False), text)
         _prepare_model(session, options)
+        if is_search or options.number not in ("", "1"):
+            session.manager.settings = with_values(session.manager.settings, overrides)
+            return _ask_several(options, session, text, resume, is_search=is_search)
         return asyncio.run(
             run_ask(
                 session,
@@ -319,12 +347,50 @@ def _prepare_model(session: "Session", options: argparse.Namespace) -> None:
         session.engine.plan_adapters([parse_adapter(text) for text in adapters], model)
 
 
+def _ask_several(
+    options: argparse.Namespace,
+    session: "Session",
+    text: str,
+    resume: str | None,
+    *,
+    is_search: bool,
+) -> int:
+    from functools import partial
+
+    from chatbot.ask_several import run_ask_several
+    from chatbot.completing import parse_count
+    from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
+    from chatbot.strategies import DEFAULT_BEAMS
+
+    if _tool_names(getattr(options, "tools", None)):
+        raise SettingError("Several answers at once call no tools: leave --tools out.")
+    if is_search:
+        if options.schema:
+            raise SettingError("A beam search holds to no schema: leave one of the two out.")
+        number = parse_number(options.beams, DEFAULT_BEAMS)
+        num_printed = parse_count(options.number or "1")
+        make_wish = partial(wish_for_beams, number=number)
+    else:
+        number = num_printed = parse_number(options.number, 1)
+        make_wish = partial(wish_for_seeds, number=number)
+    return asyncio.run(
+        run_ask_several(
+            session,
+            text,
+            make_wish,
+            num_printed=num_printed,
+            as_json=options.json,
+            stream=not options.no_stream,
+            resume=resume,
+            schema=_schema_in(options.schema) if options.schema else "",
+        )
+    )
+
+
 def _complete(options: argparse.Namespace, session: "Session", text: str) -> int:
     from chatbot.completing import parse_count, run_completion
 
-    if not options.complete:
-        raise SettingError("-n belongs to --complete: give that too.")
-    count = parse_count(options.continuations or "1")
+    count = parse_count(options.number or "1")
     _prepare_model(session, options)
     return asyncio.run(
         run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)

@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from chatbot.engine.protocol import Delta, Generated, ThinkingDelta
+from chatbot.engine.protocol import MAX_VARIANTS, VariantDelta, VariantDone
 from chatbot.errors import ChatbotError, SettingError
+from chatbot.messages import Statistics
 from chatbot.plain import StatusPrinter
 from chatbot.session import Session
 from chatbot.settings import MAX_SEED, Sampling
@@ -21,6 +23,7 @@ from chatbot.terminal_text import Cleaner
 
 INTERRUPTED: Final = 130
 MAX_CONTINUATIONS: Final = 100
+_BETWEEN: Final = "\n---\n"
 
 
 def parse_count(text: str) -> int:
@@ -42,7 +45,7 @@ async def run_completion(
     Args:
         session: whose model and settings are used.
         text: the beginning; only the continuation is printed.
-        num_continuations: how many, each with a seed of its own.
+        num_continuations: how many, each with a seed of its own; made at once.
         as_json: print one JSON object instead of text.
         stream: print the text as it comes.
     """
@@ -53,21 +56,18 @@ async def run_completion(
         settings = session.manager.settings
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
-        done: list[dict[str, Any]] = []
+        samplings = [_seeded(settings.sampling, index) for index in range(num_continuations)]
+        writer = _Writer(samplings, shows=stream and not as_json)
         try:
             info = await session.engine.ensure_loaded(settings.model, settings.precision)
-            for index in range(num_continuations):
-                if index and stream and not as_json:
-                    sys.stdout.write("\n---\n")
-                sampling = _seeded(settings.sampling, index)
-                done.append(
-                    await _one(session, text, sampling, stopped, shows=stream and not as_json)
-                )
-                if stopped.is_set():
-                    break
+            for start in range(0, num_continuations, MAX_VARIANTS):
+                if not stopped.is_set():
+                    batch = samplings[start : start + MAX_VARIANTS]
+                    await _write_batch(session, text, batch, start, writer, stopped)
         except ChatbotError as error:
             print(error, file=sys.stderr)
             return 1
+        done = writer.done
         if as_json:
             report = {
                 "prompt": text,
@@ -80,7 +80,7 @@ async def run_completion(
         elif stream:
             sys.stdout.write("\n")
         else:
-            sys.stdout.write("\n---\n".join(one["text"] for one in done) + "\n")
+            sys.stdout.write(_BETWEEN.join(one["text"] for one in done) + "\n")
         sys.stdout.flush()
     return INTERRUPTED if stopped.is_set() else 0
 
@@ -92,39 +92,81 @@ def _seeded(sampling: Sampling, index: int) -> Sampling:
     return msgspec.structs.replace(sampling, seed=(sampling.seed + index) % (MAX_SEED + 1))
 
 
-async def _one(
-    session: Session, text: str, sampling: Sampling, stopped: asyncio.Event, *, shows: bool
-) -> dict[str, Any]:
-    """One continuation, printed as it comes where ``shows`` says so."""
-    cleaner, pieces = Cleaner(), list[str]()
-    answer = session.engine.complete(text, sampling, session.manager.settings.context_length)
-    waiting = asyncio.create_task(_cancel_when(stopped, answer.cancel))
-    result: dict[str, Any] = {"text": "", "finish_reason": "error", "seed": sampling.seed}
+class _Writer:
+    """The continuations as they come; printed in their order, though they are made at once."""
 
-    def take(piece: str) -> None:
-        pieces.append(piece)
-        if shows:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+    def __init__(self, samplings: Sequence[Sampling], *, shows: bool) -> None:
+        self._shows = shows
+        self._cleaners = [Cleaner() for _ in samplings]
+        self._seeds = [sampling.seed for sampling in samplings]
+        self._texts: list[list[str]] = [[] for _ in samplings]
+        self._ends: dict[int, dict[str, Any]] = {}
+        self._current = 0
+        self._num_printed = 0
+        """Pieces of the one whose turn it is."""
 
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        """What there is of each that came to an end."""
+        return [
+            {"text": "".join(self._texts[n]), "seed": self._seeds[n], **self._ends[n]}
+            for n in sorted(self._ends)
+        ]
+
+    def take(self, index: int, raw: str) -> None:
+        """Take the next piece of a continuation."""
+        self._texts[index].append(self._cleaners[index].feed(raw))
+        self._print()
+
+    def end(self, index: int, reason: str, statistics: Statistics) -> None:
+        """A continuation is over."""
+        self._texts[index].append(self._cleaners[index].flush())
+        self._ends[index] = {
+            "finish_reason": reason,
+            "completion_tokens": statistics.num_new_tokens,
+            "prompt_tokens": statistics.num_prompt_tokens,
+        }
+        self._print()
+
+    def _print(self) -> None:
+        while self._shows and self._current < len(self._texts):
+            pieces = self._texts[self._current]
+            sys.stdout.write("".join(pieces[self._num_printed :]))
+            self._num_printed = len(pieces)
+            if self._current not in self._ends:
+                break
+            self._current += 1
+            self._num_printed = 0
+            if self._current < len(self._texts):
+                sys.stdout.write(_BETWEEN)
+        sys.stdout.flush()
+
+
+async def _write_batch(
+    session: Session,
+    text: str,
+    samplings: Sequence[Sampling],
+    start: int,
+    writer: _Writer,
+    stopped: asyncio.Event,
+) -> None:
+    """Make the continuations from number ``start`` on, all at once."""
+    window = session.manager.settings.context_length
+    answers = session.engine.complete_variants(text, samplings, window)
+    waiting = asyncio.create_task(_cancel_when(stopped, answers.cancel))
     try:
-        async for event in answer:
+        async for event in answers:
             match event:
-                case Delta(text=piece) | ThinkingDelta(text=piece):
-                    take(cleaner.feed(piece))
-                case Generated(finish_reason=reason, statistics=statistics):
-                    result["finish_reason"] = reason
-                    result["completion_tokens"] = statistics.num_new_tokens
-                    result["prompt_tokens"] = statistics.num_prompt_tokens
+                case VariantDelta(variant=index, text=piece):
+                    writer.take(start + index, piece)
+                case VariantDone(variant=index, finish_reason=reason, statistics=statistics):
+                    writer.end(start + index, reason, statistics)
     finally:
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await waiting
-    take(cleaner.flush())
-    result["text"] = "".join(pieces)
-    return result
 
 
-async def _cancel_when(stopped: asyncio.Event, cancel: Any) -> None:
+async def _cancel_when(stopped: asyncio.Event, cancel: Callable[[], None]) -> None:
     await stopped.wait()
     cancel()

@@ -24,18 +24,22 @@ from chatbot.events import (
     VariantThoughtDelta,
 )
 from chatbot.messages import Message
+from chatbot.terminal_text import clean_line
 
 
 class VariantsPrinter:
     """Prints the answers in the order of their plans."""
 
-    def __init__(self, *, streams: bool = True) -> None:
+    def __init__(self, *, streams: bool = True, num_printed: int | None = None) -> None:
         """Begin.
 
         Args:
             streams: print the text as it comes; else each answer when it is whole.
+            num_printed: so many answers are printed, without a heading where it is one, and of
+                the others the beginning is told; None for all.
         """
         self._streams = streams
+        self._num_printed = num_printed
         self._plans: Sequence[VariantPlan] = ()
         self._waiting: dict[int, list[str]] = {}
         self._answers: dict[int, Message] = {}
@@ -72,6 +76,13 @@ class VariantsPrinter:
         """Print all whose turn it is."""
         while self._current < len(self._plans):
             is_whole = self._current in self._answers
+            if self._num_printed is not None and self._current >= self._num_printed:
+                if not is_whole:
+                    return
+                answer, label = self._answers[self._current], self._plans[self._current].label
+                _tell(f"[{label}: {clean_line(answer.text, 60)} · {answer_words(answer)}]")
+                self._current += 1
+                continue
             if is_whole or (self._streams and self._current in self._waiting):
                 self._heading()
                 self._write("".join(self._waiting.pop(self._current, ())))
@@ -87,6 +98,8 @@ class VariantsPrinter:
     def _heading(self) -> None:
         if not self._has_heading:
             self._has_heading = True
+            if self._num_printed == 1:
+                return
             plan = self._plans[self._current]
             start = "\n" if self._current else ""
             self._write(f"{start}## {plan.number} · {plan.label}\n\n")
@@ -111,7 +124,7 @@ def answer_words(answer: Message) -> str:
         return ""
     if made.error:
         return made.error
-    words = [made.finish_reason]
+    words: list[str] = [made.finish_reason]
     if cost := made.statistics:
         words.append(f"{cost.num_new_tokens:,} tokens")
         if cost.tokens_per_second:

@@ -248,7 +248,7 @@ def generate_variants(
     number = request.num_beams if is_search else len(request.samplings)
     whole = answer_to(Generate(id=0, messages=request.messages, sampling=SAMPLING))
     words = [re.findall(r"\S+\s*|\s+", f"{whole} Answer {n + 1}.") for n in range(number)]
-    words = [w if n else w[2:] for n, w in enumerate(words)]
+    words = [w if n else w[1:] for n, w in enumerate(words)]
     ended: dict[int, str] = {}
     later = []
     num_new = 0

@@ -72,7 +72,6 @@ def test_help_names_every_command_and_flag() -> None:
 def test_every_flag_is_a_setting() -> None:
     names = {action.dest for action in build_parser()._actions}
     assert {spec.name for spec in SPECS} - names == {
-        "no_repeat_ngram_size",
         "max_history",
         "context_length",
     }

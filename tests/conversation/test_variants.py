@@ -17,7 +17,7 @@ from chatbot.conversation.variants.wishes import (
     wish_for_seeds,
     wish_for_values,
 )
-from chatbot.errors import CommandError, SettingError, WorkerError
+from chatbot.errors import ChatbotError, CommandError, SettingError, WorkerError
 from chatbot.events import (
     BeamsShown,
     Parting,
@@ -284,7 +284,7 @@ def test_wishes_that_make_no_sense() -> None:
     with pytest.raises(CommandError, match="temperature 0"):
         wish_for_seeds(cold, 3)
     for number in (1, 17):
-        with pytest.raises(CommandError, match="From 2 to 16"):
+        with pytest.raises(SettingError, match="From 2 to 16"):
             wish_for_seeds(HOT, number)
     with pytest.raises(CommandError, match="two values"):
         wish_for_values(HOT, "temperature", ["1"])
@@ -359,5 +359,5 @@ async def test_the_commands() -> None:
     assert isinstance(started, VariantsStarted)
     assert [(p.label, p.precision) for p in started.plans] == [("fp32", "fp32"), ("bf16", "bf16")]
     for line in ("/sweep", "/compare", "/compare model A", "/keep", "/keep x", "/variants 99"):
-        with pytest.raises(CommandError):
+        with pytest.raises(ChatbotError):
             await run_command(face, line)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from chatbot.engine.protocol import MAX_VARIANTS
-from chatbot.errors import CommandError
+from chatbot.errors import CommandError, SettingError
 from chatbot.events import VariantsKind
 from chatbot.settings import MAX_SEED, Settings, find_spec, get_value, with_value
 from chatbot.strategies import find_strategy, with_strategy
@@ -37,14 +37,12 @@ def wish_for_seeds(settings: Settings, number: int) -> Wish:
     """So many answers that differ in their seed alone; a seed that is set counts on.
 
     Raises:
-        CommandError: they would all be the same, or are too many.
+        CommandError: they would all be the same.
+        SettingError: they are too many or too few.
     """
     _check_number(number)
     if settings.sampling.temperature == 0:
-        raise CommandError(
-            "At temperature 0 all answers would be the same; set a temperature, or try a few: "
-            "/sweep temperature 0 0.3 0.7"
-        )
+        raise CommandError("At temperature 0 all answers would be the same; set a higher one.")
     first = settings.sampling.seed
     if first is None:
         seeds = secrets.SystemRandom().sample(range(_RANDOM_SEEDS), number)
@@ -65,8 +63,8 @@ def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wis
         values: as the user would type them.
 
     Raises:
-        CommandError: it is no sampling setting, or there are too few or too many values.
-        SettingError: a value is not allowed.
+        CommandError: it is no sampling setting, or there is nothing to choose from.
+        SettingError: a value is not allowed, or there are too many.
     """
     if len(values) < 2:
         raise CommandError("Give at least two values: /sweep temperature 0.3 0.7 1.0")
@@ -100,7 +98,7 @@ def wish_for_beams(settings: Settings, number: int) -> Wish:
     """The answers that a beam search with so many beams finds.
 
     Raises:
-        CommandError: that is no number of beams.
+        SettingError: that is no number of beams.
     """
     _check_number(number)
     likeliest = with_strategy(settings.sampling, "greedy")
@@ -118,7 +116,7 @@ def wish_for_models(settings: Settings, name: str, values: Sequence[str]) -> Wis
 
     Raises:
         CommandError: there is nothing to compare.
-        SettingError: there is no such precision.
+        SettingError: there is no such precision, or they are too many.
     """
     if name not in ("model", "precision"):
         raise CommandError(
@@ -137,7 +135,7 @@ def parse_number(text: str, default: int) -> int:
     """How many answers ``text`` asks for.
 
     Raises:
-        CommandError: it is no such number.
+        SettingError: it is no such number.
     """
     number = int(text) if text.isdecimal() and len(text) < 4 else 0 if text else default
     _check_number(number)
@@ -146,7 +144,7 @@ def parse_number(text: str, default: int) -> int:
 
 def _check_number(number: int) -> None:
     if not 2 <= number <= MAX_VARIANTS:
-        raise CommandError(f"From 2 to {MAX_VARIANTS} answers can be made at once.")
+        raise SettingError(f"From 2 to {MAX_VARIANTS} answers can be made at once.")
 
 
 def _common_seed(settings: Settings) -> int:

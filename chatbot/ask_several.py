@@ -1,0 +1,128 @@
+"""``chatbot ask -n`` and ``--strategy``: one question, several answers on standard output.
+
+The JSON form is documented in the manual; its keys are a promise.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from chatbot.ask import INTERRUPTED, as_report, prepared
+from chatbot.conversation.variants.wishes import Wish
+from chatbot.errors import ChatbotError
+from chatbot.events import VariantPlan, VariantsFinished, VariantsStarted
+from chatbot.messages import Message
+from chatbot.plain import StatusPrinter, print_sources
+from chatbot.plain_variants import VariantsPrinter
+from chatbot.session import Session
+from chatbot.settings import Settings
+
+WishMaker = Callable[[Settings], Wish]
+"""What is asked for, by the settings that are in force."""
+
+
+async def run_ask_several(
+    session: Session,
+    question: str,
+    make_wish: WishMaker,
+    *,
+    num_printed: int,
+    as_json: bool,
+    stream: bool,
+    resume: str | None = None,
+    schema: str = "",
+) -> int:
+    """Answer ``question`` several times; returns the exit status (0, 1 failed, 130 interrupted).
+
+    Args:
+        session: where it is asked.
+        question: what is asked.
+        make_wish: says which answers are wanted.
+        num_printed: so many answers go to standard output, the others are only mentioned.
+        as_json: print one JSON object instead of text.
+        stream: print the text as it comes.
+        resume: the chat to go on with; see ``Session.resume``.
+        schema: a JSON schema to hold each answer to; empty for none.
+    """
+    async with session:
+        for problem in session.config.problems:
+            print(problem, file=sys.stderr)
+        session.engine.on_status(StatusPrinter().show)
+        session.on_problem(lambda problem: print(problem, file=sys.stderr))
+        manager = session.manager
+        printer = VariantsPrinter(streams=stream, num_printed=num_printed)
+        plans: Sequence[VariantPlan] = ()
+        finished: VariantsFinished | None = None
+        try:
+            wish = make_wish(manager.settings)
+            if resume is not None:
+                await session.resume(resume)
+            is_stopped = not await prepared(session)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
+            async for event in manager.answer_variously(wish, question, schema=schema):
+                match event:
+                    case VariantsStarted():
+                        plans = event.plans
+                        if is_stopped:
+                            manager.stop()
+                    case VariantsFinished():
+                        finished = event
+                if not as_json:
+                    printer.show(event)
+        except ChatbotError as error:
+            print(error, file=sys.stderr)
+            return 1
+        if finished is None:
+            print("There was no answer; ask again.", file=sys.stderr)
+            return 1
+        if as_json:
+            info = session.engine.status.info
+            report = several_report(finished, plans, info.load_seconds if info else 0.0)
+            if session.store:
+                report["chat_id"] = manager.conversation.id
+            sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+            sys.stdout.flush()
+        else:
+            print_sources(finished.answers[0])
+        return _status(finished.answers)
+
+
+def _status(answers: Sequence[Message]) -> int:
+    reasons = [answer.making.finish_reason for answer in answers if answer.making]
+    if "error" in reasons:
+        return 1
+    return INTERRUPTED if "cancelled" in reasons else 0
+
+
+def several_report(
+    finished: VariantsFinished, plans: Sequence[VariantPlan], load_seconds: float
+) -> dict[str, Any]:
+    """The JSON object for several answers; each is reported as ``ask`` reports one."""
+    partings = {parting.index: parting for parting in finished.partings}
+    variants = []
+    for index, (answer, plan) in enumerate(zip(finished.answers, plans, strict=False)):
+        made = answer.making
+        report = {
+            "label": plan.label,
+            "settings": msgspec.structs.asdict(plan.sampling),
+            **as_report(answer, load_seconds),
+        }
+        if made and made.score is not None:
+            report["score"] = round(made.score, 6)
+        if parting := partings.get(index):
+            report["same_characters"] = parting.character
+            report["same_tokens"] = parting.token
+        variants.append(report)
+    rate = finished.num_new_tokens / finished.seconds if finished.seconds else 0.0
+    return {
+        "variants": variants,
+        "prompt_tokens": finished.num_prompt_tokens,
+        "read_tokens": finished.num_read_tokens,
+        "completion_tokens": finished.num_new_tokens,
+        "seconds": round(finished.seconds, 3),
+        "tokens_per_second": round(rate, 2),
+    }
