@@ -250,8 +250,9 @@ class VariantsFinished(msgspec.Struct, frozen=True, kw_only=True):
     partings: tuple[Parting, ...] = ()
     """Of each answer but the first, where both have text."""
     num_prompt_tokens: int = 0
+    """Of the one prompt; of all of them where models were compared."""
     num_read_tokens: int = 0
-    """Tokens of the prompt that were read, once for all answers."""
+    """Those of them that were not in the cache, and were read once for all answers."""
     num_new_tokens: int = 0
     """Of all answers together."""
     seconds: float = 0.0

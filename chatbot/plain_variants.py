@@ -124,7 +124,7 @@ def answer_words(answer: Message) -> str:
         return ""
     if made.error:
         return made.error
-    words = [made.finish_reason]
+    words: list[str] = [made.finish_reason]
     if cost := made.statistics:
         words.append(f"{cost.num_new_tokens:,} tokens")
         if cost.tokens_per_second:

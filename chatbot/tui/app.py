@@ -498,6 +498,9 @@ class ChatApp(App[int]):
             await show_variants(self, events)
         finally:
             self._status.is_busy = self.manager.is_busy
+        answer = self.manager.conversation.last("assistant")
+        if answer and answer.making and answer.making.statistics:
+            self._status.show_result(answer.making.statistics)
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""

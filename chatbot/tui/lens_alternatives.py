@@ -40,6 +40,8 @@ class LensAlternatives(Widget, can_focus=True):
     record: reactive[TokenRecord | None] = reactive(None)
     chosen = reactive(0)
     """Row that is set off while this has the focus."""
+    temperature = reactive("")
+    """What the token was drawn with, as it is typed."""
     compares = reactive(False)
     """Whether temperatures are shown in place of before and after."""
 
@@ -136,9 +138,9 @@ class LensAlternatives(Widget, can_focus=True):
         each = (self.size.width - width - 4) // len(TEMPERATURES)
         size = max(each - _PERCENT - 1, 3)
         heading = " " * (width + 4)
-        heading += "".join(
-            f"{f'temperature {t:.1f}' if each > 16 else f't {t:.1f}':<{each}}" for t in TEMPERATURES
-        )
+        for t in TEMPERATURES:
+            mark = "● " if f"{t:g}" == self.temperature else ""
+            heading += f"{mark}{'temperature' if each > 18 else 't'} {t:.1f}".ljust(each)
         lines = [Content.styled(heading[: max(self.size.width, 1)], "dim")]
         columns = [at_temperature(self.alternatives, t) for t in TEMPERATURES]
         for number, other in enumerate(self.alternatives):

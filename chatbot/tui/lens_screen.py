@@ -4,8 +4,8 @@ Shows what was recorded, and what is being recorded; what the user chooses is fo
 it to carry out.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import ClassVar, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -35,8 +35,20 @@ from chatbot.tui.lens_text import LensText
 Choice = tuple[int, Alternative | str]
 """The token to replace, and what with."""
 
-ReadTokens = Callable[[], Awaitable[tuple[tuple[TokenRecord, ...], Mapping[int, str]]]]
-"""Gives the tokens as they are now, and what the program says before some of them."""
+
+class Stretch(NamedTuple):
+    """Tokens that were drawn with the same settings."""
+
+    start: int
+    """Index of the first of them."""
+    settings: Mapping[str, str]
+    """The temperature, and all that was changed on the way, by name."""
+    mark: str = ""
+    """What was changed here: ``temperature 0.3 → 1.2``."""
+
+
+ReadTokens = Callable[[], Awaitable[tuple[tuple[TokenRecord, ...], Sequence[Stretch]]]]
+"""Gives the tokens as they are now, and which of them were drawn with which settings."""
 
 POLL_SECONDS: Final = 0.2
 """How often a running answer is looked at again."""
@@ -79,6 +91,7 @@ class LensScreen(ModalScreen[Choice | None]):
         self._read = read
         self._is_running = is_running
         self._records: tuple[TokenRecord, ...] = ()
+        self._stretches: Sequence[Stretch] = ()
         self._order: list[int] = []
         self._place = -1
         """Which of the uncertain places was gone to last."""
@@ -115,7 +128,7 @@ class LensScreen(ModalScreen[Choice | None]):
     @work(exclusive=True, group="lens")
     async def _load(self) -> None:
         try:
-            records, marks = await self._read()
+            records, stretches = await self._read()
         except ChatbotError as error:
             self.notify(str(error), severity="error", timeout=10, markup=False)
             return
@@ -125,7 +138,8 @@ class LensScreen(ModalScreen[Choice | None]):
         is_first = not self._records
         self._records = records
         self._order = most_uncertain(records)
-        self._text.show(records, marks)
+        self._stretches = stretches
+        self._text.show(records, {s.start: s.mark for s in stretches if s.mark})
         self._curve.show([record.entropy_before for record in records])
         self.query_one("#lens").border_title = Content(
             f"Token lens · {len(records):,} tokens · perplexity {perplexity(records):.2f} · "
@@ -145,7 +159,13 @@ class LensScreen(ModalScreen[Choice | None]):
         self._text.cursor = self._curve.cursor = index
         record = self._records[index]
         self._alternatives.record = record
+        self._alternatives.temperature = self._settings_at(index).get("temperature", "")
         self._facts.update(self._facts_of(record, index))
+
+    def _settings_at(self, index: int) -> Mapping[str, str]:
+        """What a token was drawn with, as far as it is told."""
+        found = [s.settings for s in self._stretches if s.start <= index]
+        return found[-1] if found else {}
 
     def _facts_of(self, record: TokenRecord, index: int) -> Content:
         head = f"{index + 1:,} of {len(self._records):,}  "
@@ -157,10 +177,12 @@ class LensScreen(ModalScreen[Choice | None]):
         first = f"  token {record.token}{region[record.region]}"
         if record.is_users:
             first += " · put here by you"
+        else:
+            settings = self._settings_at(index).items()
+            first += "".join(f" · {setting} {value}" for setting, value in settings)
+        line = Content.assemble((head, "dim"), name, (first, "dim"))
         return Content.assemble(
-            (head, "dim"),
-            name,
-            (first, "dim"),
+            line.truncate(max(self.size.width - 4, 10), ellipsis=True),
             f"\n{percent(record.before)} → {percent(record.after)}"
             f" · rank {record.rank_before:,} → {record.rank_after:,}"
             f" · surprise {surprise(record):.2f} bit"

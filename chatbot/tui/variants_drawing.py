@@ -19,7 +19,7 @@ PARTING: Final = "◆"
 BAR_WIDTH: Final = 48
 """Most cells of a bar: a longer one says no more."""
 
-_WORD: Final = re.compile(r"\s*\S+")
+_WORD: Final = re.compile(r"\s*(\S+)")
 
 _ENDS: Final[dict[FinishReason, str]] = {
     "stop": "✓",
@@ -63,10 +63,12 @@ def parted(text: str, places: Sequence[int]) -> Content:
     pieces: list[tuple[str, str]] = [(text[: places[0]], "dim")] if places else [(text, "")]
     for place, following in zip(places, [*places, len(text)][1:], strict=True):
         word = _WORD.match(text, place)
+        start = min(word.start(1) if word else place, following)
         end = min(word.end() if word else place, following)
         pieces += [
+            (text[place:start], ""),
             (PARTING, "bold $accent"),
-            (text[place:end], "bold underline $text-accent"),
+            (text[start:end], "bold underline $text-accent"),
             (text[end:following], ""),
         ]
     return Content.assemble(*pieces)
@@ -109,7 +111,7 @@ def beam_line(number: int, beam: Beam, best: float, *, is_finished: bool, width:
     share = best / beam.log_probability if beam.log_probability < 0 else 1.0
     origin = "■ ended" if is_finished else f"↳ {beam.parent + 1}"
     figures = f" log p {beam.log_probability:8.2f}  score {beam.score:6.3f}"
-    figures += f"  {beam.num_tokens} tok"
+    figures += f"{beam.num_tokens:>6,} tok"
     size = min(max(width - len(figures) - 13, 6), BAR_WIDTH)
     return Content.assemble(
         (f"{number:>2} ", "bold"),

@@ -96,7 +96,7 @@ async def render_variants(
             case VariantFinished(index=index, answer=answer) if screen:
                 screen.finish(index, answer)
             case VariantsFinished() if screen:
-                screen.finish_all(event, facts_of(event))
+                screen.finish_all(event, facts_of(event, is_once=not screen.is_comparison))
             case (
                 VariantLoading() | VariantLoaded() | VariantTextDelta() | VariantThoughtDelta()
             ) if screen:
@@ -121,15 +121,18 @@ def _render_one(
             column.think(num_tokens)
 
 
-def facts_of(finished: VariantsFinished) -> str:
-    """What the answers took together: ``prompt 312 tokens, read once (18 new) · …``."""
+def facts_of(finished: VariantsFinished, *, is_once: bool) -> str:
+    """What the answers took together: ``prompt 312 tokens, read once (18 new) · …``.
+
+    Args:
+        finished: the end of them.
+        is_once: they are of one prompt that was read for all of them.
+    """
     facts = []
     if finished.num_prompt_tokens:
-        facts.append(
-            f"prompt {finished.num_prompt_tokens:,} tokens, read once "
-            f"({finished.num_read_tokens:,} new)"
-        )
-    together = f"together {finished.num_new_tokens:,} tokens"
+        read = f", read once ({finished.num_read_tokens:,} new)" if is_once else ""
+        facts.append(f"prompt {finished.num_prompt_tokens:,} tokens{read}")
+    together = f"all {finished.num_new_tokens:,} tokens"
     if finished.seconds:
         speed = finished.num_new_tokens / finished.seconds
         together += f", {finished.seconds:.1f} s, {speed:.1f} tok/s"

@@ -72,6 +72,8 @@ class VariantsScreen(ModalScreen[str | None]):
         self.chosen = 0
         """Index of the answer that the keys act on."""
         self.is_over = False
+        self.is_comparison = kind == "comparison"
+        """Each has a model of its own, and waits for it."""
         self._plans = tuple(plans)
         self._stop = stop
         self._title = f"{len(plans)} {TITLES[kind]} · {clean_line(question, 200)}"
@@ -108,8 +110,8 @@ class VariantsScreen(ModalScreen[str | None]):
         self._facts.update(words)
 
     def say_all(self, words: str) -> None:
-        """Say in each heading what is going on."""
-        for column in self._columns:
+        """Say in each heading what is going on with all of them at once."""
+        for column in self._columns if not self.is_comparison else ():
             column.say(words)
 
     def column(self, index: int) -> VariantColumn | None:

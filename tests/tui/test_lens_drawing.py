@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from chatbot.conversation.token_figures import (
@@ -17,7 +18,8 @@ from chatbot.messages import Making, Message, SettingChange, TextPart
 from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 from chatbot.tui.lens_drawing import bar, column_of, columns_of, draw_curve, shade_of
-from chatbot.tui.lens_opening import marks_of
+from chatbot.tui.lens_opening import stretches_of
+from chatbot.tui.lens_screen import Stretch
 from chatbot.tui.lens_text import wrap
 
 
@@ -79,15 +81,22 @@ def test_temperatures_by_hand() -> None:
 
 
 def test_changed_settings_are_marked_before_the_first_token_that_they_made() -> None:
-    change = SettingChange(offset=2, name="temperature", old="0.3", new="1.5")
-    making = Making(
-        model="m", precision="fp32", device="cpu", sampling=Sampling(), changes=(change,)
+    changes = (
+        SettingChange(offset=2, name="temperature", old="0.3", new="1.5"),
+        SettingChange(offset=2, name="top_k", old="50", new="5"),
     )
+    making = Making(model="m", precision="fp32", device="cpu", sampling=Sampling(), changes=changes)
     answer = Message(role="assistant", parts=(TextPart("It is"),), making=making)
     records = tuple(
         TokenRecord(1, text, "text", 0.5, 0.5, 1, 1, 1.0, 0.5) for text in ("It", " is")
     )
-    assert marks_of(answer, records) == {1: "temperature 0.3 → 1.5"}
+    assert stretches_of(answer, records) == [
+        Stretch(0, {"temperature": "0.3", "top_k": "50"}),
+        Stretch(1, {"temperature": "1.5", "top_k": "5"}, "temperature 0.3 → 1.5 · top_k 50 → 5"),
+    ]
+    plain = msgspec.structs.replace(making, changes=())
+    answer = msgspec.structs.replace(answer, making=plain)
+    assert stretches_of(answer, records) == [Stretch(0, {"temperature": "0.3"})]
 
 
 def test_figures_by_hand() -> None:

@@ -68,6 +68,8 @@ async def test_the_lens_shows_each_token_and_its_alternatives(make_app: MakeApp)
         await until(pilot, lambda: screen.cursor == first)
         press(app, "t")
         await until(pilot, lambda: "t 1.5" in screen_text(app))
+        assert " · temperature 0.3" in screen_text(app)  # what the token was drawn with
+        assert "● t 0.3" in screen_text(app)
         assert "Among these" in screen_text(app)
         press(app, "m")
         await until(pilot, lambda: "▂" in screen_text(app) and screen._text.has_marks)

@@ -76,6 +76,7 @@ def test_where_answers_part(
 
 def test_the_place_is_marked_by_a_shape() -> None:
     assert parted("the sea is", [4]).plain == "the ◆sea is"
+    assert parted("the sea is", [3]).plain == "the ◆sea is"
     assert parted("the sea is", [0, 4]).plain == "◆the ◆sea is"
     assert parted("the sea is", [4, 5]).plain == "the ◆s◆ea is"
     assert parted("the sea", [7]).plain == "the sea◆"
@@ -102,7 +103,7 @@ async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
         assert "It stands on the ◆cliff" in texts
         assert "◆Nobody knows." in texts
         gate.set()
-        await until(pilot, lambda: "together 60 tokens" in screen_text(app))
+        await until(pilot, lambda: "all 60 tokens" in screen_text(app))
         shown = screen_text(app)
         assert "prompt 42 tokens, read once (12 new)" in shown
         assert "2.0 s, 30.0 tok/s" in shown
@@ -114,7 +115,7 @@ async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
 async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         show(app, told(["seed 1", "seed 2", "seed 3"]))
-        await until(pilot, lambda: "together " in screen_text(app))
+        await until(pilot, lambda: "Esc goes back" in screen_text(app))
         assert "❯ 1 seed 1" in screen_text(app)
         assert "seed 3" not in screen_text(app)
         assert "1 to 2 of 3" in screen_text(app)
@@ -129,7 +130,7 @@ async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
 async def test_one_is_kept_by_its_number(app: ChatApp) -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         show(app, told(["greedy", "temperature 0.7", "temperature 1.5"], kind="sweep"))
-        await until(pilot, lambda: "together " in screen_text(app))
+        await until(pilot, lambda: "Esc goes back" in screen_text(app))
         press(app, "7")
         press(app, "2")
         await until(pilot, lambda: app.kept == ["answer2"])  # type: ignore[attr-defined]
@@ -176,7 +177,7 @@ async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
         assert "↳ 1" in first
         assert "↳ 2" in second
         gate.set()
-        await until(pilot, lambda: "together 12 tokens" in screen_text(app))
+        await until(pilot, lambda: "all 12 tokens" in screen_text(app))
         assert "❯ 1 ■ ended" in screen_text(app)
         assert "-0.875" in screen_text(app)
         press(app, "down")
@@ -227,7 +228,7 @@ async def test_thinking_is_counted_in_the_heading(app: ChatApp) -> None:
         await until(pilot, lambda: "▶ thinking · 12 tokens" in screen_text(app))
         assert "thought 12 tokens" in screen_text(app)
         gate.set()
-        await until(pilot, lambda: "together " in screen_text(app))
+        await until(pilot, lambda: "Esc goes back" in screen_text(app))
 
 
 async def test_what_breaks_off_leaves_what_there_is(app: ChatApp) -> None:

@@ -96,7 +96,7 @@ class ComparisonTurn(VariantsTurn):
             case TokensRecorded(tokens=records):
                 one.records += map(cleaned, records)
             case Generated(finish_reason=reason, statistics=cost):
-                self.num_prompt_tokens = cost.num_prompt_tokens
+                self.num_prompt_tokens += cost.num_prompt_tokens
                 self.num_read_tokens += cost.num_prompt_tokens - cost.num_cached_tokens
                 self.seconds += cost.first_token_seconds + cost.decode_seconds
                 yield from one.end(reason, cost)
