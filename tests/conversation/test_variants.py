@@ -41,6 +41,7 @@ from tests.conversation.test_commands import FakeFace
 
 pytestmark = pytest.mark.timeout(10)
 
+DEATH = WorkerError("The engine was killed; try again.")
 HOT = Settings(sampling=Sampling(temperature=0.8, seed=7))
 
 
@@ -176,11 +177,11 @@ async def test_whoever_goes_away_in_the_middle_loses_no_word() -> None:
 
 
 async def test_an_engine_that_dies_leaves_what_was_said(store: ChatStore) -> None:
-    engine = FakeEngine("So", " it", WorkerError("The engine was killed; try again."))
+    engine = FakeEngine("So", " it", DEATH)
     manager = manager_of(engine, store)
     _, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 2), "why?"))
     assert [a.text for a in finished.answers] == ["So it0", "So it1"]
-    assert {making_of(a).error for a in finished.answers} == {"The engine was killed; try again."}
+    assert {making_of(a).error for a in finished.answers} == {str(DEATH)}
     await manager.settled()
     chat = await store.load_chat(manager.conversation.id)
     assert [m.text for m in chat.messages] == ["why?", "So it0", "So it1"]
@@ -231,6 +232,14 @@ async def test_beams_are_shown_cleaned_and_kept_with_their_scores() -> None:
     made = [making_of(a) for a in finished.answers]
     assert [(m.num_beams, m.score) for m in made] == [(3, -0.5), (3, -1.5), (3, -2.5)]
     assert {m.sampling.temperature for m in made} == {0}
+
+
+async def test_a_search_that_breaks_off_keeps_what_it_showed() -> None:
+    engine = FakeEngine("So", "So it", DEATH)
+    manager = manager_of(engine)
+    _, finished = await several(manager.answer_variously(wish_for_beams(HOT, 2), "why?"))
+    assert [a.text for a in finished.answers] == ["So it", ""]
+    assert {making_of(a).error for a in finished.answers} == {str(DEATH)}
 
 
 async def test_precisions_are_compared_and_the_old_one_comes_back() -> None:
