@@ -22,6 +22,8 @@ from chatbot.events import (
     BeamsShown,
     Parting,
     PromptBuilt,
+    SearchStarted,
+    SourcesFound,
     VariantFinished,
     VariantLoaded,
     VariantLoading,
@@ -38,6 +40,8 @@ from chatbot.tokens import TokenRecord
 from tests.conversation.building import SavedSettings, all_of, making_of, until
 from tests.conversation.fake_engine import STATISTICS, FakeEngine
 from tests.conversation.test_commands import FakeFace
+from tests.conversation.test_grounded_turn import FAR, TOWER, found_of, retrieval_of
+from tests.conversation.test_grounded_turn import make as grounded
 
 pytestmark = pytest.mark.timeout(10)
 
@@ -222,6 +226,30 @@ async def test_what_is_written_is_on_the_disk_meanwhile(store: ChatStore) -> Non
                 break
             await asyncio.sleep(0.01)
         assert texts == ["why?", "So it0", "So it1", "So it2"]
+
+
+async def test_sources_are_looked_up_once_and_each_answer_has_its_own_map() -> None:
+    engine = FakeEngine("The tower is 330 metres high. ", "Number ", context_length=400)
+    manager = grounded(engine, TOWER)
+    told, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 2), "How high?"))
+    kinds = [type(e) for e in told]
+    assert kinds[:4] == [VariantsStarted, SearchStarted, SourcesFound, PromptBuilt]
+    assert len(retrieval_of(manager).queries) == 1
+    for answer in finished.answers:
+        found = found_of(manager.conversation[answer.id])
+        assert [s.text for s in found.sources] == [TOWER.passage.text]
+        assert [s.end for s in found.support][-1] == len(answer.text)
+    assert len({a.text for a in finished.answers}) == 2
+
+
+async def test_what_the_program_says_itself_is_said_once() -> None:
+    engine = FakeEngine("Never said.")
+    manager = grounded(engine, FAR, grounding="strict")
+    _, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 3), "How high?"))
+    (answer,) = finished.answers
+    assert making_of(answer).is_by_program
+    assert engine.samplings == []
+    assert manager.conversation.variants(answer.id) == (answer.id,)
 
 
 async def test_beams_are_shown_cleaned_and_kept_with_their_scores() -> None:
