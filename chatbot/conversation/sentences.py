@@ -110,7 +110,7 @@ def _blocks(text: str) -> Iterator[Span]:
     """Paragraphs and items of lists, without their marks."""
     begun: Span | None = None
     fence = ""
-    was_blank, is_table = True, False
+    was_blank, is_table, is_quote = True, False, False
     for start, line in _lines(text):
         end = start + len(line)
         opening = _FENCE.match(line)
@@ -139,11 +139,16 @@ def _blocks(text: str) -> Iterator[Span]:
             fence = opening[1] if opening else ""
             was_blank = was_blank or bool(is_code)  # the next line of code is code as well
             continue
-        if mark := _ITEM.match(line) or (_QUOTE.match(line) if begun is None else None):
+        quote = _QUOTE.match(line)
+        # A quotation breaks into a paragraph; a line without its mark may still belong to it.
+        opens_quote = quote if begun is None or not is_quote else None
+        if mark := _ITEM.match(line) or opens_quote:
             if begun:
                 yield begun
+            is_quote = quote is not None
             begun = Span(start + mark.end(), end)
         else:
+            is_quote = is_quote and begun is not None
             begun = Span(begun.start if begun else start, end)
     if begun:
         yield begun

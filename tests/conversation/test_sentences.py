@@ -49,9 +49,21 @@ def test_code_headings_and_tables_make_no_claims() -> None:
         "First do this.",
         "Then that",
         "Second thing\n   goes on.",
-        "a task\n> quoted words.",
+        "a task",
+        "quoted words.",
         "More.",
         "The end",
+    ]
+
+
+def test_a_quotation_is_a_block_of_its_own() -> None:
+    text = "Bees (bees.md:1)\n> Anna keeps 11 hives.\n> They like\n> clover.\n\nSo there."
+    found = [text[span.start : span.end] for span in find_sentences(text)]
+    assert found == [
+        "Bees (bees.md:1)",
+        "Anna keeps 11 hives.",
+        "> They like\n> clover.",
+        "So there.",
     ]
 
 
