@@ -73,7 +73,7 @@ def write_tokens(
         Exception: whatever the model raised.
     """
     history = TokenHistory(prompt)
-    sampler = Sampler(history, model.device)
+    sampler = model.sampler(history)
     room = context_length - len(prompt)
     num_new = 0
     reader = _Reader(model, control, PromptLookup(prompt, model.row_cost) if looks_up else None)
