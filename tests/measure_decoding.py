@@ -25,8 +25,9 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.engine.benchmark.measuring import GREEDY
 from chatbot.engine.inbox import Control
-from chatbot.engine.loading import DTYPES, LoadedModel, load
+from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
+from chatbot.engine.precisions import DTYPES
 from chatbot.engine.token_loop import write_tokens
 
 CPU = torch.device("cpu")

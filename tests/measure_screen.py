@@ -28,7 +28,7 @@ KEYS = [chr(code) for code in range(0x100, 0x17F) if chr(code).isalpha()]
 """Letters that stand nowhere else on the screen."""
 
 STORY = "The sea was calm that night and the lamp turned slowly.\n" * 8 + "\n"
-CODE = "".join(f"def step_{n}(value):\n    return value + {n}\n\n" for n in range(500))[:20_000]
+CODE = "".join(f"def step_{n}(value):\n    return value + {n}\n\n" for n in range(450))
 NUM_MESSAGES = 500
 FIRST, LAST = "firstword", "lastword"
 QUESTION = "Tell me a long story about a lighthouse and the sea.\r"
@@ -154,7 +154,7 @@ class Stage:
 
     def start(self, *arguments: str) -> Terminal:
         """The program."""
-        command = [sys.executable, *self.program, *arguments]
+        command = [sys.executable, *self.program, *arguments, "--max-tokens", "100000"]
         return Terminal(command, self.env, self.columns, self.rows)
 
     def ask(self, terminal: Terminal) -> None:

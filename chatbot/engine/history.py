@@ -29,6 +29,10 @@ class TokenHistory:
         if self._ngram_size:
             self._note_ngram(len(self._tokens))
 
+    def since(self, start: int) -> list[int]:
+        """The tokens after the first ``start``."""
+        return self._tokens[start:]
+
     def seen(self, scores: Tensor) -> Tensor:
         """The distinct ids that ``scores`` [vocab] has a place for: int64 [n], same device.
 

@@ -25,6 +25,9 @@ from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
 from chatbot.engine.decode.plain_batch import TransformersBatch
 from chatbot.engine.decode.static import StaticDecoder, static_refusal
+from chatbot.engine.device_sampling import DeviceSampler, DrawingRun
+from chatbot.engine.history import TokenHistory
+from chatbot.engine.sampling import Sampler
 
 CPU_BLOCK: Final = 128
 GPU_BLOCK: Final = 512
@@ -44,6 +47,7 @@ class CachedModel:
         self._device = torch.device(model.device)
         self._brake = Brake(model)
         self._refusal: str | None = None
+        self._drawing: DrawingRun | None = None
         self.block_size = CPU_BLOCK if self._device.type == "cpu" else GPU_BLOCK
         self.clear()
 
@@ -51,6 +55,17 @@ class CachedModel:
     def device(self) -> torch.device:
         """Where the logits are."""
         return self._device
+
+    def sampler(self, history: TokenHistory) -> Sampler:
+        """What draws the tokens of one answer where the logits are."""
+        if self._device.type != "cuda":
+            return Sampler(history, self._device)
+        return DeviceSampler(history, self._device, self._drawing_run)
+
+    def _drawing_run(self, vocab_size: int) -> DrawingRun:
+        if self._drawing is None or self._drawing.logits.shape[0] != vocab_size:
+            self._drawing = DrawingRun(vocab_size, self._device, CudaCapture())
+        return self._drawing
 
     @property
     def num_tokens(self) -> int:

@@ -124,6 +124,10 @@ class Recorder:
         before = numbers[4 + num_ids : 4 + 2 * num_ids]
         after = numbers[4 + 2 * num_ids :]
         by_id = dict(zip(ids, zip(before, after, strict=True), strict=True))
+        # Where fewer could be drawn than are recorded, others with no chance fill the places.
+        for key in ids[self._num_alternatives : -1]:
+            if key != token and key not in ids[: self._num_alternatives] and not by_id[key][1]:
+                del by_id[key]
         return TokenRecord(
             token=token,
             text="",

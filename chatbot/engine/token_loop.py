@@ -93,7 +93,7 @@ def write_tokens(
         Exception: whatever the model raised.
     """
     history = TokenHistory(prompt)
-    sampler = Sampler(history, model.device)
+    sampler = model.sampler(history)
     room = context_length - len(prompt)
     num_new = 0
     forced: deque[int] = deque()

@@ -3,6 +3,7 @@
 Knows code and its language; nothing of Markdown and messages.
 """
 
+from time import monotonic
 from typing import Final
 
 from textual.content import Content, Span
@@ -20,6 +21,31 @@ MAX_TAIL: Final = 24
 
 TAB_SIZE: Final = 8
 
+NUM_RESERVED: Final = 3
+"""Lines that are kept free below what grows fast, since laying out the whole screen for each line
+takes longer than all else."""
+
+FAST_SECONDS: Final = 0.25
+"""Lines that come in less than this one after the other come fast."""
+
+
+class Reserve:
+    """How many lines something takes that grows."""
+
+    def __init__(self) -> None:
+        self.num_lines = 0
+        self._grown_at = 0.0
+
+    def fits(self, num_lines: int) -> bool:
+        """Whether there is room for so many lines; makes room where there is not."""
+        if num_lines <= self.num_lines:
+            return True
+        now = monotonic()
+        is_fast = now - self._grown_at < FAST_SECONDS
+        self._grown_at = now
+        self.num_lines = num_lines + NUM_RESERVED * is_fast
+        return False
+
 
 class CodeLines(Widget):
     """Lines of code in colours; a line is as long as it is."""
@@ -34,12 +60,13 @@ class CodeLines(Widget):
         """As many of the lines as have their colours."""
         self._strips: dict[int, Strip] = {}
         self._is_growing = False
+        self._reserve = Reserve()
         self._num_settled = 0
         """Leading lines whose colours are not looked at again while the code grows."""
 
     def grow(self, code: str, language: str) -> None:
         """Show ``code``, which begins with what was shown before but for its last line."""
-        before, self._lines = len(self._lines), _lines_of(code)
+        self._lines = _lines_of(code)
         if language != self._language:
             self._language, self._num_settled = language, 0
         self._is_growing = True
@@ -47,10 +74,16 @@ class CodeLines(Widget):
         del self._coloured[first:]
         for y in [y for y in self._strips if y >= first]:
             del self._strips[y]
-        if len(self._lines) != before or self._widest() > self.size.width:
+        if not self._reserve.fits(len(self._lines)) or self._widest() > self.size.width:
             self.refresh(layout=True)
         else:
-            self.refresh(Region(0, first, self.size.width, before - first))
+            self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
+
+    def settle(self) -> None:
+        """Take no more room than there are lines: it does not grow any more."""
+        if self._reserve.num_lines > len(self._lines):
+            self._reserve.num_lines = 0
+            self.refresh(layout=True)
 
     def forget_colours(self) -> None:
         """Find all colours anew, as another theme asks for."""
@@ -69,7 +102,7 @@ class CodeLines(Widget):
         return max((line.cell_length for line in self._lines), default=0)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(len(self._lines), 1)
+        return max(len(self._lines), self._reserve.num_lines, 1)
 
     def render(self) -> Content:
         return Content("\n").join(self._lines)
@@ -110,9 +143,6 @@ class CodeLines(Widget):
 
     def _colour_tail(self) -> None:
         """Colour what came since; looking at all of it again would take longer each time."""
-        if not self._language:  # finding out which it is takes all of the code
-            self._coloured = list(self._lines)
-            return
         first = self._num_settled
         del self._coloured[first:]
         self._coloured += self._colour(self._lines[first:])
@@ -121,12 +151,14 @@ class CodeLines(Widget):
             self._num_settled = blank[-1] if blank else len(self._lines) - 1
 
     def _colour(self, lines: list[Content]) -> list[Content]:
+        if not self._language:  # a guess takes long and is mostly wrong
+            return list(lines)
         theme = HighlightTheme
         if self.app.native_ansi_color:
             is_dark = self.app.current_theme.dark
             theme = ANSIDarkHighlightTheme if is_dark else ANSILightHighlightTheme
         code = "\n".join(line.plain for line in lines)
-        whole = highlight_all(code, language=self._language or None, theme=theme)
+        whole = highlight_all(code, language=self._language, theme=theme)
         return _split(whole, len(lines))
 
 

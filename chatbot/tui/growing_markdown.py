@@ -4,13 +4,14 @@ Textual's own blocks are laid out, coloured or made anew with each piece that co
 only where Markdown is shown, since the first frame has no use for it.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from markdown_it.token import Token
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widget import Widget
+from textual.widget import AwaitMount, Widget
 from textual.widgets import Markdown
 from textual.widgets._markdown import (
     MarkdownBlock,
@@ -22,17 +23,32 @@ from textual.widgets._markdown import (
     MarkdownParagraph,
 )
 
-from chatbot.tui.code_lines import CodeLines
+from chatbot.tui.code_lines import CodeLines, Reserve
 
 
 class GrowingParagraph(MarkdownParagraph):
     """Is laid out again only when it takes more lines."""
 
+    def __init__(self, markdown: Markdown, token: Token) -> None:
+        super().__init__(markdown, token)
+        self._reserve = Reserve()
+
+    def settle(self) -> None:
+        """Take no more room than there is text: it does not grow any more."""
+        if self.styles.min_height is not None:
+            self.styles.min_height = None
+
     def set_content(self, content: Content) -> None:
         self._content = content
         width = self.content_size.width
         num_lines = content.get_height({}, width) if width else -1
-        self.update(content, layout=num_lines != self.content_size.height)
+        if self._token.level > 0 or num_lines < 0:
+            self.update(content, layout=num_lines != self.content_size.height)
+            return
+        fits = self._reserve.fits(num_lines)
+        if not fits and self._reserve.num_lines > num_lines:
+            self.styles.min_height = self._reserve.num_lines
+        self.update(content, layout=not fits)
 
 
 class GrowingFence(MarkdownFence):
@@ -48,6 +64,10 @@ class GrowingFence(MarkdownFence):
 
     def compose(self) -> ComposeResult:
         yield self._shown
+
+    def settle(self) -> None:
+        """Take no more room than there are lines: it does not grow any more."""
+        self._shown.settle()
 
     def notify_style_update(self) -> None:
         self._shown.forget_colours()
@@ -121,6 +141,19 @@ class GrowingMarkdown(Markdown):
 
     def get_block_class(self, block_name: str) -> type[MarkdownBlock]:
         return _BLOCKS.get(block_name) or super().get_block_class(block_name)
+
+    def mount_all(
+        self,
+        widgets: Iterable[Widget],
+        *,
+        before: int | str | Widget | None = None,
+        after: int | str | Widget | None = None,
+    ) -> AwaitMount:
+        """What stood last does not grow any more."""
+        for block in self.children[-1:]:
+            if isinstance(block, GrowingParagraph | GrowingFence):
+                block.settle()
+        return super().mount_all(widgets, before=before, after=after)
 
 
 _BLOCKS: Final[dict[str, type[MarkdownBlock]]] = {

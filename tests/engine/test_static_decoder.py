@@ -178,6 +178,11 @@ def test_layers_with_a_window_are_left_to_transformers(make: Callable[[], Any]) 
     assert "window" in static_refusal(make())
 
 
+def test_a_rotation_that_changes_with_the_length_is_left_to_transformers() -> None:
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    assert "dynamic" in static_refusal(make_llama(rope_parameters=rope))
+
+
 def answers(model: Any, make: Callable[[CachedModel], None]) -> list[list[int]]:
     """Two answers of one cache, the second to an edited question, with settings that change."""
     cached = CachedModel(model)

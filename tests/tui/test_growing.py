@@ -152,3 +152,20 @@ async def test_what_is_far_above_is_put_away_and_comes_back(make_app: MakeApp) -
         await app.query_one(ChatView).go_to(first.id)
         await pilot.pause()
         assert questions(app) == [f"question {number}" for number in range(4)]
+
+
+async def test_room_that_was_kept_free_is_given_back_to_what_follows() -> None:
+    page = Page("")
+    text = "word " * 60
+    async with page.run_test(size=(40, 40)) as pilot:
+        await pilot.pause()
+        for start in range(0, len(text), 40):
+            await page.markdown.append(text[start : start + 40])
+            await pilot.pause()
+        paragraph = page.query_one(GrowingParagraph)
+        num_lines = len(page.text.rstrip("\n").splitlines())
+        assert paragraph.region.height > num_lines
+        await page.markdown.append("\n\nNext.")
+        await pilot.pause()
+        lines = page.text.rstrip("\n").splitlines()
+        assert lines[num_lines:] == ["", "  Next."]

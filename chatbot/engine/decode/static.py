@@ -23,6 +23,9 @@ NUM_EAGER: Final = 2
 MAX_ROWS: Final = 16
 """A step of few tokens, as guesses are checked by, is captured as one of so many."""
 
+MOVING_ROPES: Final = ("dynamic", "longrope")
+"""Rotary embeddings that look at how long the text is, on the CPU, with each step."""
+
 
 def static_refusal(model: Any) -> str:
     """Why ``model`` cannot run on a static cache, in a few words; empty when it can."""
@@ -43,6 +46,9 @@ def static_refusal(model: Any) -> str:
         and getattr(config, "use_sliding_window", True)
     ):
         return "some of its layers look back over a window"
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rope in MOVING_ROPES:
+        return f"its rotary embedding is {rope}"
     if config._attn_implementation not in ("sdpa", "eager"):
         return f"its attention is {config._attn_implementation}"
     return ""
