@@ -8,11 +8,12 @@ of the seconds and their ratio; then what the batch takes where transformers com
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from chatbot.engine.answer import answer
+from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.decode.plain_batch import TransformersBatch
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
@@ -31,6 +32,8 @@ QUESTION = (
     ChatMessage("system", "You are a helpful assistant. Give short, correct answers."),
     ChatMessage("user", "Tell me a long story about a lighthouse, its keeper and the sea. " * 8),
 )
+
+STEPS = 60
 
 
 def seconds_one_by_one(loaded: LoadedModel, samplings: Sequence[Sampling]) -> tuple[float, int]:
@@ -56,25 +59,32 @@ def seconds_at_once(loaded: LoadedModel, samplings: Sequence[Sampling]) -> tuple
     return time.perf_counter() - start, num_tokens
 
 
-def step_seconds(loaded: LoadedModel, number: int, *, is_plain: bool) -> float:
-    """Median of a step of the batch by our own step, or by transformers' forward."""
+def step_seconds(loaded: LoadedModel, number: int) -> tuple[float, float, float]:
+    """Medians of a step of one row, of a batch by our own step, and of one by transformers'.
+
+    They take turns, so that whatever else the machine does is the same for all.
+    """
     cached = loaded.cached
     prompt = loaded.prompts.build(QUESTION).tokens
     cached.rewind(prompt, reproducible=False)
     cached.read(prompt[cached.num_tokens :])
     batch = cached.branch(number)
-    if is_plain and not isinstance(batch, TransformersBatch):
-        from chatbot.engine.decode.plain import TransformersDecoder
-
-        decoder = TransformersDecoder(cached._model, cached._brake)
-        decoder.read(prompt, 0, lambda: False)
-        batch = TransformersBatch(cached._model, cached._brake, decoder.past, number)
-    seconds = []
-    for token in range(40):
-        start = time.perf_counter()
-        batch.read([100 + token] * number, lambda: False)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[4:])
+    decoder = TransformersDecoder(cached._model, cached._brake)
+    decoder.read(prompt, 0, lambda: False)
+    plain = TransformersBatch(cached._model, cached._brake, decoder.past, number)
+    ways: tuple[Callable[[int], object], ...] = (
+        lambda token: cached.read([token]),
+        lambda token: batch.read([token] * number, lambda: False),
+        lambda token: plain.read([token] * number, lambda: False),
+    )
+    seconds: tuple[list[float], ...] = ([], [], [])
+    for token in range(STEPS):
+        for way, found in zip(ways, seconds, strict=True):
+            start = time.perf_counter()
+            way(100 + token)
+            found.append(time.perf_counter() - start)
+    one, own, other = (statistics.median(found[4:]) for found in seconds)
+    return one, own, other
 
 
 def main() -> None:
@@ -103,13 +113,12 @@ def main() -> None:
         one, all_at_once = (statistics.median(found) for found in rates)
         print(
             f"{precision}: {options.number} answers of {options.tokens} tokens: {one:.1f} tokens "
-            f"a second one by one, {all_at_once:.1f} at once: {all_at_once / one:.2f} times as fast"
+            f"a second one by one, {all_at_once:.1f} at once: {all_at_once / one:.2f} times",
+            flush=True,
         )
-        single = step_seconds(loaded, 1, is_plain=False)
-        own = step_seconds(loaded, options.number, is_plain=False)
-        plain = step_seconds(loaded, options.number, is_plain=True)
+        one_row, own, plain = step_seconds(loaded, options.number)
         print(
-            f"{precision}: a step of one row takes {single * 1000:.1f} ms, of {options.number} "
+            f"{precision}: a step of one row takes {one_row * 1000:.1f} ms, of {options.number} "
             f"{own * 1000:.1f} ms, by transformers {plain * 1000:.1f} ms",
             flush=True,
         )

@@ -237,6 +237,7 @@ class FakeVariants:
 
     async def __aiter__(self) -> AsyncIterator[VariantEvent]:
         num_tokens = 0
+        said: list[str] = []
         reason: FinishReason = "stop"
         for step in self._script:
             if isinstance(step, asyncio.Event):
@@ -256,6 +257,8 @@ class FakeVariants:
                 if self.is_search:
                     beam = Beam(step, -1.0, -0.5, num_tokens, 0)
                     yield BeamsMoved(request_id=1, num_tokens=num_tokens, live=(beam,))
+                    said.append(step)
+                    continue
                 for variant in range(self._number):
                     text = f"{step}{variant}" if num_tokens > 1 else step
                     yield VariantDelta(
@@ -265,6 +268,9 @@ class FakeVariants:
                     yield VariantTokens(request_id=1, variant=variant, tokens=(record,))
         # They end in another order than they began.
         for variant in reversed(range(self._number)):
+            if self.is_search:
+                text = "".join(said)
+                yield VariantDelta(request_id=1, variant=variant, text=text, num_tokens=num_tokens)
             yield VariantDone(
                 request_id=1,
                 variant=variant,

@@ -22,6 +22,8 @@ from chatbot.events import (
     BeamsShown,
     Parting,
     PromptBuilt,
+    SearchStarted,
+    SourcesFound,
     VariantFinished,
     VariantLoaded,
     VariantLoading,
@@ -38,9 +40,12 @@ from chatbot.tokens import TokenRecord
 from tests.conversation.building import SavedSettings, all_of, making_of, until
 from tests.conversation.fake_engine import STATISTICS, FakeEngine
 from tests.conversation.test_commands import FakeFace
+from tests.conversation.test_grounded_turn import FAR, TOWER, found_of, retrieval_of
+from tests.conversation.test_grounded_turn import make as grounded
 
 pytestmark = pytest.mark.timeout(10)
 
+DEATH = WorkerError("The engine was killed; try again.")
 HOT = Settings(sampling=Sampling(temperature=0.8, seed=7))
 
 
@@ -176,11 +181,11 @@ async def test_whoever_goes_away_in_the_middle_loses_no_word() -> None:
 
 
 async def test_an_engine_that_dies_leaves_what_was_said(store: ChatStore) -> None:
-    engine = FakeEngine("So", " it", WorkerError("The engine was killed; try again."))
+    engine = FakeEngine("So", " it", DEATH)
     manager = manager_of(engine, store)
     _, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 2), "why?"))
     assert [a.text for a in finished.answers] == ["So it0", "So it1"]
-    assert {making_of(a).error for a in finished.answers} == {"The engine was killed; try again."}
+    assert {making_of(a).error for a in finished.answers} == {str(DEATH)}
     await manager.settled()
     chat = await store.load_chat(manager.conversation.id)
     assert [m.text for m in chat.messages] == ["why?", "So it0", "So it1"]
@@ -223,6 +228,30 @@ async def test_what_is_written_is_on_the_disk_meanwhile(store: ChatStore) -> Non
         assert texts == ["why?", "So it0", "So it1", "So it2"]
 
 
+async def test_sources_are_looked_up_once_and_each_answer_has_its_own_map() -> None:
+    engine = FakeEngine("The tower is 330 metres high. ", "Number ", context_length=400)
+    manager = grounded(engine, TOWER)
+    told, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 2), "How high?"))
+    kinds = [type(e) for e in told]
+    assert kinds[:4] == [VariantsStarted, SearchStarted, SourcesFound, PromptBuilt]
+    assert len(retrieval_of(manager).queries) == 1
+    for answer in finished.answers:
+        found = found_of(manager.conversation[answer.id])
+        assert [s.text for s in found.sources] == [TOWER.passage.text]
+        assert [s.end for s in found.support][-1] == len(answer.text)
+    assert len({a.text for a in finished.answers}) == 2
+
+
+async def test_what_the_program_says_itself_is_said_once() -> None:
+    engine = FakeEngine("Never said.")
+    manager = grounded(engine, FAR, grounding="strict")
+    _, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 3), "How high?"))
+    (answer,) = finished.answers
+    assert making_of(answer).is_by_program
+    assert engine.samplings == []
+    assert manager.conversation.variants(answer.id) == (answer.id,)
+
+
 async def test_beams_are_shown_cleaned_and_kept_with_their_scores() -> None:
     manager = manager_of(FakeEngine("So\x1b[2J", " it is "))
     told, finished = await several(manager.answer_variously(wish_for_beams(HOT, 3), "why?"))
@@ -231,6 +260,14 @@ async def test_beams_are_shown_cleaned_and_kept_with_their_scores() -> None:
     made = [making_of(a) for a in finished.answers]
     assert [(m.num_beams, m.score) for m in made] == [(3, -0.5), (3, -1.5), (3, -2.5)]
     assert {m.sampling.temperature for m in made} == {0}
+
+
+async def test_a_search_that_breaks_off_keeps_what_it_showed() -> None:
+    engine = FakeEngine("So", "So it", DEATH)
+    manager = manager_of(engine)
+    _, finished = await several(manager.answer_variously(wish_for_beams(HOT, 2), "why?"))
+    assert [a.text for a in finished.answers] == ["So it", ""]
+    assert {making_of(a).error for a in finished.answers} == {str(DEATH)}
 
 
 async def test_precisions_are_compared_and_the_old_one_comes_back() -> None:

@@ -17,6 +17,7 @@ class RunningEngine:
         "Loaded",
         "Failed",
         "Generated",
+        "VariantsGenerated",
         "Counted",
         "Rendered",
         "Unloaded",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.batch import Batch
@@ -33,6 +34,7 @@ from chatbot.engine.variants.answers import answer_variants
 from chatbot.engine.variants.beams import search_beams
 from chatbot.errors import ContextError, ModelError
 from chatbot.settings import Precision, Sampling
+from tests.engine.families import FAMILIES, Family
 from tests.engine.tiny_models import make_gpt2, make_llama
 
 CPU = torch.device("cpu")
@@ -341,3 +343,29 @@ def test_a_cancelled_search_gives_what_it_has(loaded: LoadedModel) -> None:
     assert set(done(events)) == {0, 1, 2}
     assert "cancelled" in {event.finish_reason for event in done(events).values()}
     assert all(texts_of(events, 3))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_rows_of_every_family_are_those_of_the_model(family: Family) -> None:
+    """Also of those that forget what is out of their window, in which the prompt is longer."""
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_config(family.config).eval()
+    prompt = PROMPT[:60]
+    cached = CachedModel(model)
+    cached.read(prompt)
+    batch = cached.branch(3)
+    rows = [list(prompt) for _ in range(3)]
+    for order, tokens in ((None, [5, 6, 7]), ([2, 0, 0], [8, 9, 10]), ([1, 2], [11, 12])):
+        if order is not None:
+            batch.select(order)
+            rows = [list(rows[index]) for index in order]
+        logits = batch.read(tokens, lambda: False)
+        for row, token, found in zip(rows, tokens, logits, strict=True):
+            row.append(token)
+            with torch.inference_mode():
+                expected = model(torch.tensor([row])).logits[0, -1]
+            torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
+    # What the chat has read was not touched.
+    with torch.inference_mode():
+        expected = model(torch.tensor([[*prompt, 3]])).logits[0, -1]
+    torch.testing.assert_close(cached.read([3]), expected, atol=2e-4, rtol=1e-3)

@@ -17,7 +17,8 @@ from chatbot.engine.protocol import (
     VariantsGenerated,
     VariantTokens,
 )
-from chatbot.events import BeamsShown, SourcesFound, VariantsEvent
+from chatbot.errors import ChatbotError
+from chatbot.events import BeamsShown, SourcesFound, VariantsEvent, VariantTextDelta
 from chatbot.terminal_text import clean
 from chatbot.tokens import Beam
 
@@ -26,6 +27,8 @@ class BatchTurn(VariantsTurn):
     """Several answers from one prompt."""
 
     _generation: VariantsGeneration | None = None
+    _beams: tuple[Beam, ...] = ()
+    """The live ones of the last step."""
 
     def stop(self) -> None:
         """See ``VariantsTurn``."""
@@ -53,6 +56,10 @@ class BatchTurn(VariantsTurn):
                     for told in self._take(event):
                         yield told
             is_over = True
+        except ChatbotError:
+            for told in self._what_beams_said():
+                yield told
+            raise
         finally:
             if not is_over:
                 generation.cancel()
@@ -82,9 +89,10 @@ class BatchTurn(VariantsTurn):
             case VariantTokens(variant=index, tokens=records):
                 self.siblings[index].records += map(cleaned, records)
             case BeamsMoved(num_tokens=number, live=live, finished=finished):
+                self._beams = tuple(map(_cleaned_beam, live))
                 yield BeamsShown(
                     num_tokens=number,
-                    live=tuple(map(_cleaned_beam, live)),
+                    live=self._beams,
                     finished=tuple(map(_cleaned_beam, finished)),
                 )
             case VariantDone(variant=index, finish_reason=reason, statistics=statistics):
@@ -95,6 +103,13 @@ class BatchTurn(VariantsTurn):
                 self.num_prompt_tokens = event.num_prompt_tokens
                 self.num_read_tokens = event.num_read_tokens
                 self.seconds = event.seconds
+
+    def _what_beams_said(self) -> Iterator[VariantTextDelta]:
+        """What a search that breaks off had found: it was shown, so it is kept."""
+        for one, beam in zip(self.siblings, self._beams, strict=False):
+            if one.reason is None:
+                one.draft.add(beam.text)
+                yield VariantTextDelta(one.index, beam.text, beam.num_tokens)
 
 
 def _cleaned_beam(beam: Beam) -> Beam:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from chatbot.conversation.stopping import Stopped
 from chatbot.conversation.token_records import cleaned
 from chatbot.conversation.turn import NUM_ALTERNATIVES
-from chatbot.conversation.variants.turn import Sibling, VariantsTurn
+from chatbot.conversation.variants.sibling import Sibling
+from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.engine.client import Generation
 from chatbot.engine.protocol import (
     AdapterUse,
