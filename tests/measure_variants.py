@@ -87,6 +87,25 @@ def step_seconds(loaded: LoadedModel, number: int) -> tuple[float, float, float]
     return one, own, other
 
 
+def compare_answers(loaded: LoadedModel, options: argparse.Namespace) -> str:
+    """Whole answers in both ways, in turn, and how much faster the batch is."""
+    samplings = [
+        Sampling(temperature=0.8, seed=seed, max_tokens=options.tokens)
+        for seed in range(options.number)
+    ]
+    ways = (seconds_one_by_one, seconds_at_once)
+    rates: tuple[list[float], list[float]] = ([], [])
+    for _ in range(options.rounds):
+        for way, found in zip(ways, rates, strict=True):
+            seconds, num_tokens = way(loaded, samplings)
+            found.append(num_tokens / seconds)
+    one, at_once = (statistics.median(found) for found in rates)
+    return (
+        f"{options.number} answers of {options.tokens} tokens: {one:.1f} tokens a second one by "
+        f"one, {at_once:.1f} at once: {at_once / one:.2f} times"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="smollm2-135m")
@@ -100,22 +119,8 @@ def main() -> None:
         loaded = load(
             find_model(options.model, lambda *_: None), precision, device, lambda *_: None
         )
-        samplings = [
-            Sampling(temperature=0.8, seed=seed, max_tokens=options.tokens)
-            for seed in range(options.number)
-        ]
-        ways = (seconds_one_by_one, seconds_at_once)
-        rates: tuple[list[float], list[float]] = ([], [])
-        for _ in range(options.rounds):
-            for way, found in zip(ways, rates, strict=True):
-                seconds, num_tokens = way(loaded, samplings)
-                found.append(num_tokens / seconds)
-        one, all_at_once = (statistics.median(found) for found in rates)
-        print(
-            f"{precision}: {options.number} answers of {options.tokens} tokens: {one:.1f} tokens "
-            f"a second one by one, {all_at_once:.1f} at once: {all_at_once / one:.2f} times",
-            flush=True,
-        )
+        if options.rounds:
+            print(f"{precision}: {compare_answers(loaded, options)}", flush=True)
         one_row, own, plain = step_seconds(loaded, options.number)
         print(
             f"{precision}: a step of one row takes {one_row * 1000:.1f} ms, of {options.number} "
