@@ -133,8 +133,8 @@ class VariantColumn(Vertical):
         thought = f"thought {self._num_thinking_tokens:,} tokens"
         about = " · ".join(filter(None, [self._parting, thought * bool(self._num_thinking_tokens)]))
         return Content.assemble(
-            (f"{mark} {self.plan.number}", "bold $text-primary"),
-            (f" {self.plan.label}", "bold"),
+            (f"{mark} {self.plan.number} ", "bold $text-primary"),
+            (self.plan.label, "bold"),
             (self._facts, "dim"),
             (f"\n  {state}", "$text-error" if state.startswith("✗") else ""),
             (f"\n  {about}", "dim"),

@@ -114,7 +114,8 @@ def _render_one(
             column.say("loading the model")
         case VariantLoaded(precision=precision, device=device, weight_bytes=num_bytes):
             facts = [precision] if column.plan.label != precision else []
-            column.say_loaded(" · ".join([*facts, device, disk_size(num_bytes)]))
+            size = [disk_size(num_bytes)] if num_bytes else []
+            column.say_loaded(" · ".join([*facts, device, *size]))
         case VariantTextDelta(text=text, num_tokens=num_tokens):
             column.append(text, num_tokens)
         case VariantThoughtDelta(num_tokens=num_tokens):

@@ -15,7 +15,17 @@ from textual.pilot import Pilot
 
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.tui.app import ChatApp
-from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, screen_text, until
+from tests.tui.helpers import (
+    MakeApp,
+    answers,
+    ask,
+    ask_and_wait,
+    filled,
+    press,
+    screen_text,
+    until,
+    with_sampling,
+)
 from tests.tui.told_folders import ToldFolders, embedding
 
 SIZES = {"small": (80, 24), "large": (160, 48)}
@@ -208,3 +218,32 @@ def test_lens(compare: Any) -> None:
 
 def test_lens_temperatures(compare: Any) -> None:
     assert compare(in_turn("ask", "ctrl+t t", shows("by the model"), "n t m"))
+
+
+def test_thinking(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await ask_and_wait(pilot, app, f"think {'The user asks for a capital. ' * 9}")
+        await until(pilot, lambda: "✂ thinking" in screen_text(app))
+        answers(app)[-1].focus()
+        press(app, "x")
+        await until(pilot, lambda: "┊ The user" in screen_text(app))
+
+    assert compare(steps, answer="It is Paris.")
+
+
+SEVERAL = "It stands on the rock behind the harbour, and its light is seen for twenty miles."
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["/variants 3", "/beam 3", "/compare precision fp32 8-bit"],
+    ids=["variants", "beams", "comparison"],
+)
+def test_several_answers(compare: Any, command: str) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await ask_and_wait(pilot, app, "Where is the lighthouse?")
+        await ask(pilot, command)
+        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        press(app, "right")
+
+    assert compare(steps, answer=SEVERAL, settings=with_sampling(seed=1))
