@@ -49,8 +49,10 @@ def worked_example() -> tuple[str, str]:
 _MULCH: Final = Source(
     title="Garden › What does mulch do?",
     location="garden.md:3",
-    text="Mulch keeps the soil moist and stops weeds from growing. A layer of 5 to 8 cm (default 6) is\n"
-    "enough for most beds. Renew it in spring; in autumn, leave the old one.",
+    text=(
+        "Mulch keeps the soil moist and stops weeds from growing. A layer of 5 to 8 cm (default 6)"
+        " is\nenough for most beds. Renew it in spring; in autumn, leave the old one."
+    ),
 )
 
 
