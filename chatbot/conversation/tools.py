@@ -73,6 +73,16 @@ class Tools:
             # What went wrong is told by ``problem``, whoever waits for it or not.
             self._starting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether somebody had everything listed, or has it listed now."""
+        return self._starting is not None
+
+    async def known(self, name: str) -> None:
+        """Have everything listed, unless there is a tool of that name already."""
+        if all(info.definition.name != name for info in self.box.tools):
+            await self.started()
+
     async def started(self) -> None:
         """Have everything listed.
 

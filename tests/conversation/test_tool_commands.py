@@ -53,11 +53,22 @@ async def test_what_tools_does_not_take(face: FakeFace) -> None:
         await run_command(face, "/tools on nothing")
 
 
-async def test_refresh_finds_the_users_own(face: FakeFace) -> None:
+async def test_the_users_own_are_there_without_a_question_before(face: FakeFace) -> None:
     await run_command(face, "/tools")
-    assert "count_words" not in face.notes[-1]
-    await run_command(face, "/tools refresh")
     assert "`count_words` Count words." in face.notes[-1]
+
+
+async def test_a_name_that_is_not_known_yet_is_waited_for(face: FakeFace) -> None:
+    await run_command(face, "/tools deny count_words")
+    assert state_of(face, "count_words")[1] == "deny"
+
+
+async def test_refresh_finds_what_has_changed(face: FakeFace, tmp_path: Path) -> None:
+    await run_command(face, "/tools")
+    (tmp_path / "tools.py").write_text('def shout(x: str) -> str:\n    """Say it loud."""\n')
+    await run_command(face, "/tools refresh")
+    assert "`shout` Say it loud." in face.notes[-1]
+    assert "count_words" not in face.notes[-1]
 
 
 async def test_a_tool_by_hand(face: FakeFace) -> None:

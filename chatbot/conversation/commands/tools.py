@@ -21,6 +21,8 @@ async def _tools(face: Face, arguments: str) -> None:
     verb, _, name = arguments.partition(" ")
     verb, name = verb.lower(), name.strip()
     if not verb:
+        if not tools.is_begun:
+            await tools.started()
         face.show_note(tool_list(tools))
         return
     if verb == "refresh":
@@ -30,6 +32,7 @@ async def _tools(face: Face, arguments: str) -> None:
     policy: Policy | None = next((p for p in get_args(Policy) if p == verb), None)
     if not name or not (policy or verb in ("on", "off")):
         raise CommandError(f"/tools takes {_VERBS}; alone it lists the tools.")
+    await tools.known(name)
     if policy:
         tools.box.set_policy(name, policy)
         face.show_note(f"`{name}`: {_POLICIES[policy]}.")
@@ -94,7 +97,9 @@ async def _tool(face: Face, arguments: str) -> None:
     name, _, text = arguments.partition(" ")
     if not name:
         raise CommandError("Name a tool and its arguments: /tool calculate 2+2")
-    outcome = await _tools_of(face).box.run_by_hand(name, text)
+    tools = _tools_of(face)
+    await tools.known(name)
+    outcome = await tools.box.run_by_hand(name, text)
     face.show_note(_outcome(outcome))
 
 
