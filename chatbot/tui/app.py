@@ -27,30 +27,30 @@ from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.settings import Settings
-from chatbot.tui.adapters_watch import AdaptersWatch
-from chatbot.tui.chat_view import ChatView
+from chatbot.tui.chat.chat_view import ChatView
+from chatbot.tui.chat.message_actions import act_on_message
+from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.turn_rendering import render_turn, show_path
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.keys import bind, check_keymap, shown_keys
-from chatbot.tui.knowledge_watch import KnowledgeWatch
-from chatbot.tui.message_actions import act_on_message
-from chatbot.tui.message_views import MessageView
 from chatbot.tui.prompt import Prompt
-from chatbot.tui.setting_controls import SettingChosen
-from chatbot.tui.sidebar import Sidebar
+from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
+from chatbot.tui.sidebar.knowledge_watch import KnowledgeWatch
+from chatbot.tui.sidebar.setting_controls import SettingChosen
+from chatbot.tui.sidebar.sidebar import Sidebar
+from chatbot.tui.sidebar.tools_watch import ToolsWatch
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.themes import load_themes
-from chatbot.tui.tools_watch import ToolsWatch
-from chatbot.tui.turn_rendering import render_turn, show_path
 
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
     from chatbot.tokens import TokenRecord
     from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
-    from chatbot.tui.adapter_list import AdapterList, AdapterPanel, AdapterRow
-    from chatbot.tui.folder_list import FolderList
-    from chatbot.tui.lens_screen import Choice
-    from chatbot.tui.tool_list import ToolList
+    from chatbot.tui.lens.screen import Choice
+    from chatbot.tui.sidebar.adapter_list import AdapterList, AdapterPanel, AdapterRow
+    from chatbot.tui.sidebar.folder_list import FolderList
+    from chatbot.tui.sidebar.tool_list import ToolList
 
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
@@ -352,7 +352,7 @@ class ChatApp(App[int]):
 
     @work(group="lens", exclusive=True)
     async def _look_through_lens(self, answer_id: str) -> None:
-        from chatbot.tui.lens_opening import make_lens
+        from chatbot.tui.lens.opening import make_lens
 
         try:
             screen = await make_lens(self.manager, answer_id)
@@ -429,7 +429,7 @@ class ChatApp(App[int]):
 
     def action_models(self) -> None:
         """Show all models, and whether each fits."""
-        from chatbot.tui.model_loading import open_models
+        from chatbot.tui.models.loading import open_models
 
         open_models(self)
 
@@ -491,7 +491,7 @@ class ChatApp(App[int]):
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Show several answers to one question as they come."""
-        from chatbot.tui.variants_rendering import show_variants
+        from chatbot.tui.variants.rendering import show_variants
 
         self._status.is_busy = True
         try:
@@ -525,7 +525,7 @@ class ChatApp(App[int]):
         self, library: PromptLibrary, name: str, values: Mapping[str, str]
     ) -> FilledPrompt | None:
         """Open the picker; see ``Face``."""
-        from chatbot.tui.prompt_picker import PromptPicker
+        from chatbot.tui.prompts.picker import PromptPicker
 
         for problem in library.problems:
             self.notify(problem, severity="warning", timeout=15, markup=False)

@@ -4,8 +4,8 @@ from typing import Any
 
 from textual.widgets import Input
 
-from chatbot.tui.adapter_list import AdapterList, AdapterPanel
 from chatbot.tui.app import ChatApp
+from chatbot.tui.sidebar.adapter_list import AdapterList, AdapterPanel
 from tests.tui.helpers import (
     MakeApp,
     ask_and_wait,

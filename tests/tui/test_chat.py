@@ -5,7 +5,7 @@ import signal
 
 from textual.widgets import Markdown
 
-from chatbot.tui.message_views import LeftOutMark
+from chatbot.tui.chat.message_views import LeftOutMark
 from tests.tui.helpers import (
     MakeApp,
     answers,

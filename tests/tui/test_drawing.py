@@ -13,14 +13,14 @@ from chatbot.messages import SentenceSupport, SourcesPart
 from chatbot.retrieval.values import FolderMap, FolderStatus, MapCluster, MapPoint
 from chatbot.settings import KnowledgeFolder
 from chatbot.tui import external_editor
-from chatbot.tui.document_view import DocumentView
-from chatbot.tui.emphasis import emphasised, words_of
-from chatbot.tui.folder_rows import duration, folder_line, size, work_words
-from chatbot.tui.folders_pane import completed_folder
-from chatbot.tui.map_canvas import draw_map, next_point, place_labels
-from chatbot.tui.passage_place import find_passage
-from chatbot.tui.ranking_list import ranking_row, scale_of
-from chatbot.tui.source_lines import found_words, source_line, support_strip
+from chatbot.tui.chat.emphasis import emphasised, words_of
+from chatbot.tui.chat.source_lines import found_words, source_line, support_strip
+from chatbot.tui.knowledge.document_view import DocumentView
+from chatbot.tui.knowledge.folder_rows import duration, folder_line, size, work_words
+from chatbot.tui.knowledge.folders_pane import completed_folder
+from chatbot.tui.knowledge.map_canvas import draw_map, next_point, place_labels
+from chatbot.tui.knowledge.passage_place import find_passage
+from chatbot.tui.knowledge.ranking_list import ranking_row, scale_of
 from tests.tui.helpers import screen_text
 from tests.tui.told_folders import a_source, embedding
 

@@ -10,10 +10,10 @@ from textual.widgets import Markdown
 
 from chatbot.tui import app as app_module
 from chatbot.tui.app import ChatApp
-from chatbot.tui.chat_view import ChatView
-from chatbot.tui.code_lines import CodeLines
-from chatbot.tui.growing_markdown import GrowingParagraph
-from chatbot.tui.markdown import safe_markdown
+from chatbot.tui.chat.chat_view import ChatView
+from chatbot.tui.chat.code_lines import CodeLines
+from chatbot.tui.chat.growing_markdown import GrowingParagraph
+from chatbot.tui.chat.markdown import safe_markdown
 from tests.tui.helpers import MakeApp, ask_and_wait, questions
 
 CODE = "".join(

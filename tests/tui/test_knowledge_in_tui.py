@@ -11,11 +11,11 @@ from chatbot.errors import KnowledgeError
 from chatbot.retrieval.values import FolderStatus
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.tui.app import ChatApp
-from chatbot.tui.folder_list import FolderList
-from chatbot.tui.knowledge_screen import KnowledgeScreen
-from chatbot.tui.map_pane import MapView
-from chatbot.tui.passage_screen import PassageScreen
-from chatbot.tui.ranking_list import RankingList
+from chatbot.tui.knowledge.map_pane import MapView
+from chatbot.tui.knowledge.passage_screen import PassageScreen
+from chatbot.tui.knowledge.ranking_list import RankingList
+from chatbot.tui.knowledge.screen import KnowledgeScreen
+from chatbot.tui.sidebar.folder_list import FolderList
 from tests.tui.helpers import MakeApp, filled, notices, screen_text, until
 from tests.tui.told_folders import ToldFolders, embedding
 

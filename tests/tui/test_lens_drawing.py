@@ -17,10 +17,10 @@ from chatbot.conversation.token_figures import (
 from chatbot.messages import Making, Message, SettingChange, TextPart
 from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
-from chatbot.tui.lens_drawing import bar, column_of, columns_of, draw_curve, shade_of
-from chatbot.tui.lens_opening import stretches_of
-from chatbot.tui.lens_screen import Stretch
-from chatbot.tui.lens_text import wrap
+from chatbot.tui.lens.drawing import bar, column_of, columns_of, draw_curve, shade_of
+from chatbot.tui.lens.opening import stretches_of
+from chatbot.tui.lens.screen import Stretch
+from chatbot.tui.lens.text import wrap
 
 
 def record(before: float, entropy: float = 1.0, token: int = 1, **more: object) -> TokenRecord:

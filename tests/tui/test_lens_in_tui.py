@@ -3,8 +3,8 @@
 from textual.pilot import Pilot
 
 from chatbot.tui.app import ChatApp
-from chatbot.tui.lens_screen import LensScreen
-from chatbot.tui.message_views import AnswerView
+from chatbot.tui.chat.message_views import AnswerView
+from chatbot.tui.lens.screen import LensScreen
 from tests.tui.helpers import (
     MakeApp,
     answers,

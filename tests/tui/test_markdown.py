@@ -3,7 +3,7 @@
 import pytest
 
 from chatbot.terminal_text import is_safe
-from chatbot.tui.markdown import _make_parser
+from chatbot.tui.chat.markdown import _make_parser
 
 
 @pytest.mark.parametrize(

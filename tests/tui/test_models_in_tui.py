@@ -12,9 +12,9 @@ from textual.widgets import OptionList
 from chatbot.config import Config
 from chatbot.models import hub_download
 from chatbot.models.hardware import Device, Hardware
-from chatbot.tui import model_screen
 from chatbot.tui.app import ChatApp
-from chatbot.tui.model_screen import ModelScreen
+from chatbot.tui.models import screen as model_screen
+from chatbot.tui.models.screen import ModelScreen
 from tests.models.standin_hub import StandInHub, serving
 from tests.tui.helpers import MakeApp, notices, screen_text, until
 

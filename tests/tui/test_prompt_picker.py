@@ -7,7 +7,7 @@ from textual.widgets import Input, OptionList
 from chatbot.paths import config_dir
 from chatbot.settings import Settings
 from chatbot.tui.app import ChatApp
-from chatbot.tui.prompt_picker import PromptPicker
+from chatbot.tui.prompts.picker import PromptPicker
 from tests.tui.helpers import (
     MakeApp,
     answers,

@@ -8,8 +8,8 @@ from textual.widgets import Input
 from chatbot.paths import config_dir, config_file, shipped_dir
 from chatbot.settings import Settings
 from chatbot.tui.help_screen import HelpScreen
-from chatbot.tui.setting_controls import NumberControl, RangeBar
-from chatbot.tui.sidebar import Sidebar
+from chatbot.tui.sidebar.setting_controls import NumberControl, RangeBar
+from chatbot.tui.sidebar.sidebar import Sidebar
 from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, notices, until
 
 WIDE = (140, 50)

@@ -12,10 +12,10 @@ from chatbot.messages import SettingChange
 from chatbot.retrieval.values import DocumentText
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.tui.app import ChatApp
-from chatbot.tui.document_view import DocumentView
-from chatbot.tui.passage_screen import CHANGED, GONE, PassageScreen
-from chatbot.tui.sources_screen import SourcesScreen
-from chatbot.tui.sources_view import SourcesView
+from chatbot.tui.chat.sources_view import SourcesView
+from chatbot.tui.knowledge.document_view import DocumentView
+from chatbot.tui.knowledge.passage_screen import CHANGED, GONE, PassageScreen
+from chatbot.tui.knowledge.sources_screen import SourcesScreen
 from tests.conversation.fake_retrieval import hit
 from tests.tui.helpers import (
     MakeApp,
@@ -294,7 +294,7 @@ async def test_marks_of_settings_and_of_sources_stand_beside_each_other(
     app = make_told()
     async with app.run_test(size=(100, 40)) as pilot:
         answer = await ask_and_wait(pilot, app, "What does top-p do?")
-    from chatbot.tui.answer_text import marked_texts
+    from chatbot.tui.chat.answer_text import marked_texts
 
     assert answer.making is not None
     middle, second = ANSWER.index("likeliest"), ANSWER.index("queen")

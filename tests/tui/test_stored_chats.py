@@ -5,8 +5,8 @@ from textual.widgets import Input
 from chatbot.conversation.tree import Conversation
 from chatbot.messages import Message, TextPart
 from chatbot.tui.app import ChatApp
+from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chats_screen import ChatsScreen, when
-from chatbot.tui.message_views import MessageView
 from tests.tui.helpers import (
     MakeApp,
     answers,

@@ -3,7 +3,7 @@
 import pytest
 
 from chatbot.messages import ThinkingPart
-from chatbot.tui.thinking_view import ThinkingView
+from chatbot.tui.chat.thinking_view import ThinkingView
 from tests.tui.helpers import (
     MakeApp,
     answers,

@@ -8,9 +8,9 @@ from textual.widgets import Markdown
 from chatbot.messages import ToolCallPart, ToolResultPart
 from chatbot.paths import config_dir, config_file
 from chatbot.tui.approval_screen import ApprovalScreen
-from chatbot.tui.thinking_view import ThinkingView
-from chatbot.tui.tool_card import FOLDED_LINES, ToolCard
-from chatbot.tui.tool_list import ToolList
+from chatbot.tui.chat.thinking_view import ThinkingView
+from chatbot.tui.chat.tool_card import FOLDED_LINES, ToolCard
+from chatbot.tui.sidebar.tool_list import ToolList
 from tests.tui.helpers import (
     MakeApp,
     answers,

@@ -8,10 +8,10 @@ from textual.pilot import Pilot
 
 from chatbot.errors import CommandError, WorkerError
 from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
-from chatbot.tui import variants_rendering
 from chatbot.tui.app import ChatApp
-from chatbot.tui.variants_drawing import parted, partings, same_length, shared_start
-from chatbot.tui.variants_screen import VariantsScreen
+from chatbot.tui.variants import rendering as variants_rendering
+from chatbot.tui.variants.drawing import parted, partings, same_length, shared_start
+from chatbot.tui.variants.screen import VariantsScreen
 from tests.tui.helpers import (
     MakeApp,
     ask,

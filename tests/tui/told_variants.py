@@ -18,7 +18,7 @@ from chatbot.events import (
 from chatbot.messages import FinishReason, Making, Message, Statistics, TextPart
 from chatbot.settings import Sampling
 from chatbot.tokens import Beam
-from chatbot.tui.variants_drawing import same_length
+from chatbot.tui.variants.drawing import same_length
 
 QUESTION = Message(role="user", parts=(TextPart("Where is the lighthouse?"),), id="question")
 

@@ -1,0 +1,1 @@
+"""The chat itself: messages, answers, and what stands under them."""

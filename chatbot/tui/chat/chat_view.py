@@ -1,0 +1,209 @@
+"""The chat pane: the messages of the branch that is shown, in order.
+
+Follows the stream only while the user is at its end. Offers verbs; decides nothing.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from textual.containers import VerticalScroll
+from textual.message import Message as TextualMessage
+from textual.widget import Widget
+from textual.widgets import Static
+
+from chatbot.messages import Message
+from chatbot.tui.chat.message_views import (
+    AnswerView,
+    LeftOutMark,
+    MessageView,
+    NoteView,
+    QuestionView,
+)
+
+WELCOME = """\
+[b $primary]▣ glass box[/]
+
+A chat with a model that runs on this machine.
+Nothing leaves it, and nothing is hidden.
+
+[dim]Type a question and press[/] [b]Enter[/][dim]; no need to wait for the model.[/]
+
+[b]Ctrl+B[/]  [dim]settings, live[/]
+[b]/[/]       [dim]commands[/]
+[b]F1[/]      [dim]help[/]
+[b]Ctrl+Q[/]  [dim]quit[/]
+"""
+
+
+PAGE: Final = 20
+"""Messages that are shown at first, and added whenever the user comes to the top."""
+
+KEPT_SCREENS: Final = 2
+"""What is further above the end is put away when another question is asked: whatever is shown is
+laid out again with each line that streams."""
+
+
+class ChatView(VerticalScroll, can_focus=False):
+    """The scrolling list of messages: the end at once, what is before it on the way up."""
+
+    class FocusLost(TextualMessage):
+        """The message that had the focus was taken away; another may have it by now."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._earlier: list[Message] = []
+        """Messages above those that are shown, oldest first."""
+        self._variant_of: Callable[[str], str] = lambda _: ""
+        self._left_out: frozenset[str] = frozenset()
+        self._pinned: frozenset[str] = frozenset()
+        self._rating_of: Callable[[str], int | None] = lambda _: None
+        self._is_adding = False
+
+    def on_mount(self) -> None:
+        self.anchor()
+        self.mount(Static(WELCOME, id="welcome"))
+
+    async def show_path(
+        self,
+        path: Sequence[Message],
+        variant_of: Callable[[str], str],
+        pinned: Collection[str] = (),
+        rating_of: Callable[[str], int | None] = lambda _: None,
+    ) -> None:
+        """Show these messages in place of what is there.
+
+        Args:
+            path: the messages from first to last.
+            variant_of: gives, for a message's id, which variant it is (``2/3``), or nothing.
+            pinned: ids of the messages that stay in the window.
+            rating_of: gives, for an answer's id, what the user thinks of it: 1 or -1.
+        """
+        self._earlier = list(path[:-PAGE])
+        self._left_out = frozenset()
+        self.describe(variant_of, pinned, rating_of)
+        views: list[Widget] = [self._view_of(message) for message in path[-PAGE:]]
+        if self.query("MessageView:focus"):
+            self.post_message(self.FocusLost())
+        async with self.batch():
+            await self.remove_children()
+            await self.mount_all(views or [Static(WELCOME, id="welcome")])
+        self.anchor()
+
+    def _view_of(self, message: Message) -> MessageView:
+        variant = self._variant_of(message.id)
+        if message.role == "user":
+            view: MessageView = QuestionView(message, variant)
+        else:
+            view = AnswerView(message.id, message, variant, self._rating_of(message.id))
+        view.set_class(message.id in self._left_out, "-left-out")
+        view.set_class(message.id in self._pinned, "-pinned")
+        return view
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if new_value <= 1 and self._earlier and not self._is_adding:
+            self._is_adding = True
+            self.call_later(self._add_earlier)
+
+    async def _add_earlier(self) -> None:
+        """Add a page above, and stay where the user is."""
+        page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
+        height = self.max_scroll_y
+        await self.mount_all([self._view_of(message) for message in page], before=0)
+
+        def stay() -> None:
+            self.scroll_to(y=self.scroll_y + self.max_scroll_y - height, animate=False)
+            self._is_adding = False
+
+        self.call_after_refresh(stay)
+
+    async def add_question(self, message: Message, variant: str) -> None:
+        """Add a question below, and follow it."""
+        await self.query("#welcome").remove()
+        await self._put_away()
+        await self.mount(QuestionView(message, variant))
+        self.anchor()
+
+    async def _put_away(self) -> None:
+        """Take away what is far above; it comes back when the user goes there."""
+        away: list[MessageView] = []
+        highest = self.max_scroll_y - KEPT_SCREENS * self.size.height
+        for view in self.children:
+            # What is no message would not come back.
+            if not isinstance(view, MessageView) or view.message is None:
+                break
+            if view.has_focus or view.virtual_region.bottom > highest:
+                break
+            away.append(view)
+        self._earlier += [view.message for view in away if view.message]
+        if away:
+            await self.remove_children(away)
+
+    def describe(
+        self,
+        variant_of: Callable[[str], str],
+        pinned: Collection[str],
+        rating_of: Callable[[str], int | None],
+    ) -> None:
+        """Know about the messages that come back; the arguments are those of ``show_path``."""
+        self._variant_of, self._rating_of = variant_of, rating_of
+        self._pinned = frozenset(pinned)
+
+    async def add_answer(self, message_id: str) -> AnswerView:
+        """Add an answer that is about to stream."""
+        view = AnswerView(message_id)
+        await self.mount(view)
+        self.anchor()
+        return view
+
+    async def add_note(self, markdown: str) -> None:
+        """Add a note below."""
+        await self.query("#welcome").remove()
+        await self.mount(NoteView(markdown))
+        self.anchor()
+
+    async def mark_left_out(self, ids: Collection[str]) -> None:
+        """Dim the messages that the model was not given, and say so where they end."""
+        await self.query(LeftOutMark).remove()
+        self._left_out = frozenset(ids)
+        last: MessageView | None = None
+        for view in self.query(MessageView):
+            is_left_out = view.message_id in ids
+            view.set_class(is_left_out, "-left-out")
+            last = view if is_left_out else last
+        if last is not None:
+            mark = LeftOutMark()
+            await self.mount(mark, after=last)
+            mark.say(len(ids))
+
+    @property
+    def last_message_id(self) -> str | None:
+        """Id of the last message shown; None in an empty chat."""
+        views = self.query(MessageView)
+        return views.last().message_id if views else None
+
+    async def go_to(self, message_id: str) -> None:
+        """Show the message with this id, however far up it is, and focus it."""
+        while self._earlier and message_id not in {v.message_id for v in self.query(MessageView)}:
+            page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
+            await self.mount_all([self._view_of(message) for message in page], before=0)
+        self.release_anchor()
+        self.focus_id(message_id)
+
+    def focus_id(self, message_id: str) -> None:
+        """Focus the message with this id, if it is shown."""
+        for view in self.query(MessageView):
+            if view.message_id == message_id:
+                view.focus()
+
+    def focus_message(self, view: MessageView | None, step: int) -> bool:
+        """Focus the message ``step`` further down (up when negative) than ``view``.
+
+        With no ``view``, the last one. Returns False when there is none there.
+        """
+        views = list(self.query(MessageView))
+        index = views.index(view) + step if view in views else len(views) - 1
+        if not 0 <= index < len(views):
+            return False
+        views[index].focus()
+        return True

@@ -1,0 +1,165 @@
+"""Markdown that grows while it is read: what is drawn already is left as it is.
+
+Textual's own blocks are laid out, coloured or made anew with each piece that comes. Imported
+only where Markdown is shown, since the first frame has no use for it.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from markdown_it.token import Token
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import AwaitMount, Widget
+from textual.widgets import Markdown
+from textual.widgets._markdown import (
+    MarkdownBlock,
+    MarkdownBullet,
+    MarkdownBulletList,
+    MarkdownFence,
+    MarkdownListItem,
+    MarkdownOrderedList,
+    MarkdownParagraph,
+)
+
+from chatbot.tui.chat.code_lines import CodeLines, Reserve
+
+
+class GrowingParagraph(MarkdownParagraph):
+    """Is laid out again only when it takes more lines."""
+
+    def __init__(self, markdown: Markdown, token: Token) -> None:
+        super().__init__(markdown, token)
+        self._reserve = Reserve()
+
+    def settle(self) -> None:
+        """Take no more room than there is text: it does not grow any more."""
+        if self.styles.min_height is not None:
+            self.styles.min_height = None
+
+    def set_content(self, content: Content) -> None:
+        self._content = content
+        width = self.content_size.width
+        num_lines = content.get_height({}, width) if width else -1
+        if self._token.level > 0 or num_lines < 0:
+            self.update(content, layout=num_lines != self.content_size.height)
+            return
+        fits = self._reserve.fits(num_lines)
+        if not fits and self._reserve.num_lines > num_lines:
+            self.styles.min_height = self._reserve.num_lines
+        self.update(content, layout=not fits)
+
+
+class GrowingFence(MarkdownFence):
+    """Code whose lines are drawn when they are in sight, and coloured once."""
+
+    def __init__(self, markdown: Markdown, token: Token, code: str) -> None:
+        # Past the constructor of the parent, which colours all of the code at once.
+        MarkdownBlock.__init__(self, markdown, token)
+        self.code = code
+        self.lexer = token.info
+        self.auto_links = False
+        self._shown = CodeLines(code, token.info)
+
+    def compose(self) -> ComposeResult:
+        yield self._shown
+
+    def settle(self) -> None:
+        """Take no more room than there are lines: it does not grow any more."""
+        self._shown.settle()
+
+    def notify_style_update(self) -> None:
+        self._shown.forget_colours()
+        MarkdownBlock.notify_style_update(self)
+
+    async def _update_from_block(self, block: MarkdownBlock) -> None:
+        if isinstance(block, GrowingFence):
+            self._token, self.code, self.lexer = block._token, block.code, block.lexer
+            self._shown.grow(block.code, block.lexer)
+        else:
+            await MarkdownBlock._update_from_block(self, block)
+
+
+class GrowingBulletList(MarkdownBulletList):
+    """Its last item grows, and it gets others; those before them stay as they are."""
+
+    async def _update_from_block(self, block: MarkdownBlock) -> None:
+        if not await _grow_list(self, block):
+            await super()._update_from_block(block)
+
+
+class GrowingOrderedList(MarkdownOrderedList):
+    """As ``GrowingBulletList``."""
+
+    async def _update_from_block(self, block: MarkdownBlock) -> None:
+        if not await _grow_list(self, block):
+            await super()._update_from_block(block)
+
+
+async def _grow_list(shown: MarkdownBlock, block: MarkdownBlock) -> bool:
+    """Have the items of ``block`` in ``shown``; False: it must be made anew."""
+    rows = list(shown.children)
+    items = [item for item in block._blocks if isinstance(item, MarkdownListItem)]
+    if type(block) is not type(shown) or not 0 < len(rows) <= len(items):
+        return False
+    shown._token = block._token
+    await _grow(rows[-1].children[-1], items[len(rows) - 1]._blocks)
+    # Made by the new list, so that all have numbers of one width.
+    made = [row for row in block.compose() if isinstance(row, Horizontal)]
+    for row, new in zip(rows, made, strict=False):
+        bullet, wanted = row.children[0], new._pending_children[0]
+        if not isinstance(bullet, MarkdownBullet) or not isinstance(wanted, MarkdownBullet):
+            continue
+        if bullet.symbol != wanted.symbol:
+            bullet.symbol = wanted.symbol
+            bullet.refresh(layout=True)
+    if len(made) > len(rows):
+        await shown.mount_all(made[len(rows) :])
+    return True
+
+
+async def _grow(parent: Widget, blocks: list[MarkdownBlock]) -> None:
+    """Have ``blocks`` in ``parent``, which shows all but the last of those it has already."""
+    shown = [child for child in parent.children if isinstance(child, MarkdownBlock)]
+    if len(shown) > len(blocks):
+        await parent.remove_children()
+        shown = []
+    elif shown:
+        last, new = shown[-1], blocks[len(shown) - 1]
+        if type(last) is type(new):
+            await last._update_from_block(new)
+        else:
+            await last.remove()
+            await parent.mount(new)
+    if len(blocks) > len(shown):
+        await parent.mount_all(blocks[len(shown) :])
+
+
+class GrowingMarkdown(Markdown):
+    """Markdown of these blocks."""
+
+    def get_block_class(self, block_name: str) -> type[MarkdownBlock]:
+        return _BLOCKS.get(block_name) or super().get_block_class(block_name)
+
+    def mount_all(
+        self,
+        widgets: Iterable[Widget],
+        *,
+        before: int | str | Widget | None = None,
+        after: int | str | Widget | None = None,
+    ) -> AwaitMount:
+        """What stood last does not grow any more."""
+        for block in self.children[-1:]:
+            if isinstance(block, GrowingParagraph | GrowingFence):
+                block.settle()
+        return super().mount_all(widgets, before=before, after=after)
+
+
+_BLOCKS: Final[dict[str, type[MarkdownBlock]]] = {
+    "paragraph_open": GrowingParagraph,
+    "bullet_list_open": GrowingBulletList,
+    "ordered_list_open": GrowingOrderedList,
+    "fence": GrowingFence,
+    "code_block": GrowingFence,
+}

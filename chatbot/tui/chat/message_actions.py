@@ -1,0 +1,155 @@
+"""What the keys on a message do.
+
+Works through the manager and the face; knows no other widget than the chat pane.
+"""
+
+from typing import Protocol
+
+from chatbot.conversation.manager import ConversationManager
+from chatbot.errors import CommandError
+from chatbot.messages import SourcesPart
+from chatbot.store.values import Rating
+from chatbot.tui.chat.chat_view import ChatView
+from chatbot.tui.chat.message_views import AnswerView, MessageView
+
+
+class Actor(Protocol):
+    """What an action needs of the app."""
+
+    manager: ConversationManager
+
+    def take(self, text: str) -> object:
+        """Carry out a command."""
+        ...
+
+    def copy_text(self, text: str) -> None:
+        """Put a text on the clipboard."""
+        ...
+
+    def tell(self, sentence: str) -> None:
+        """Say something in passing."""
+        ...
+
+    def count_context(self) -> object:
+        """Show anew what the next prompt consists of."""
+        ...
+
+    def show_sources(self, found: SourcesPart) -> None:
+        """Show all that was found for an answer."""
+        ...
+
+    def open_source(self, found: SourcesPart, index: int) -> None:
+        """Show a source of an answer in its document."""
+        ...
+
+    def open_lens(self, answer_id: str) -> object:
+        """Show an answer token by token."""
+        ...
+
+    async def draw_conversation(self) -> None:
+        """Draw the branch that is shown anew."""
+        ...
+
+
+async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: str) -> None:
+    """Carry out the action of this name on a message.
+
+    Raises:
+        ChatbotError: it makes no sense now; the text says why.
+    """
+    match action:
+        case "copy":
+            app.copy_text(view.text)
+        case "copy_code":
+            code = view.last_code_block()
+            if code is None:
+                raise CommandError("There is no code block in this message.")
+            app.copy_text(code)
+        case "previous_variant":
+            await _show_variant(app, chat, view, -1)
+        case "next_variant":
+            await _show_variant(app, chat, view, 1)
+        case "edit":
+            _show_up_to_question(app, view)
+            app.take("/edit")
+        case "regenerate":
+            _show_up_to_question(app, view)
+            app.take("/regen")
+        case "continue":
+            app.take("/continue")
+        case "fork":
+            app.manager.fork(view.message_id)
+            await app.draw_conversation()
+            app.tell("A new chat, with all up to here.")
+        case "pin":
+            conversation = app.manager.conversation
+            is_pinned = view.message_id not in conversation.pinned
+            conversation.pin_message(view.message_id, is_pinned)
+            view.set_class(is_pinned, "-pinned")
+            app.count_context()
+        case "delete":
+            app.manager.delete_message(view.message_id)
+            await app.draw_conversation()
+            app.tell("Deleted. /undo brings it back.")
+        case "lens":
+            app.open_lens(view.message_id)
+        case "rate_good":
+            _rate(app, view, 1)
+        case "rate_bad":
+            _rate(app, view, -1)
+        case "sources":
+            app.show_sources(_found(view))
+        case _ if action.startswith("source_"):
+            open_source(app, view, int(action.removeprefix("source_")) - 1)
+
+
+def open_source(app: Actor, view: MessageView, index: int) -> None:
+    """Show the source with this index in its document.
+
+    Raises:
+        CommandError: the answer has no such source.
+    """
+    found = _found(view)
+    if not index < len(found.sources):
+        raise CommandError(
+            f"This answer has no source {index + 1}; s shows all that was found for it."
+        )
+    app.open_source(found, index)
+
+
+def _found(view: MessageView) -> SourcesPart:
+    found = view.found if isinstance(view, AnswerView) else None
+    if found is None:
+        raise CommandError("Nothing was searched for this answer; F4 shows your folders.")
+    return found
+
+
+def _rate(app: Actor, view: MessageView, rating: Rating) -> None:
+    """Rate an answer; the same rating once more takes it back."""
+    before = app.manager.conversation.rating(view.message_id)
+    now = None if rating == before else rating
+    app.manager.rate(view.message_id, now)
+    if isinstance(view, AnswerView):
+        view.show_rating(now)
+
+
+def _show_up_to_question(app: Actor, view: MessageView) -> None:
+    """Make the message's question the last one of the branch that is shown."""
+    if app.manager.is_busy:
+        raise CommandError("An answer is being written; Esc stops it.")
+    conversation = app.manager.conversation
+    message = conversation[view.message_id]
+    if message.role == "assistant" and message.parent_id:
+        message = conversation[message.parent_id]
+    conversation.show(message.id)
+
+
+async def _show_variant(app: Actor, chat: ChatView, view: MessageView, step: int) -> None:
+    conversation = app.manager.conversation
+    variants = conversation.variants(view.message_id)
+    index = variants.index(view.message_id) + step
+    if app.manager.is_busy or not 0 <= index < len(variants):
+        return
+    conversation.show(conversation.newest_leaf(variants[index]))
+    await app.draw_conversation()
+    chat.focus_id(variants[index])

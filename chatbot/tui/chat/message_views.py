@@ -1,0 +1,349 @@
+"""How messages look: the question, the answer as it streams, a note in between."""
+
+import re
+from time import monotonic, process_time
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message as TextualMessage
+from textual.timer import Timer
+from textual.widgets import Static
+
+from chatbot.conversation.source_block import sources_of
+from chatbot.events import ThoughtDelta
+from chatbot.messages import (
+    Making,
+    Message,
+    SettingChange,
+    SourcesPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from chatbot.tui.chat.answer_body import AnswerBody
+from chatbot.tui.chat.markdown import safe_markdown
+from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
+
+if TYPE_CHECKING:
+    from chatbot.tui.chat.sources_view import SourcesView
+
+UPDATES_PER_SECOND: Final = 25
+"""More cannot be told apart; deltas are gathered in between."""
+
+SCREEN_SHARE: Final = 0.2
+"""Most of one processor that drawing an answer may take: where there is no GPU, the rest of it
+is the model's. Counted in time of the processor, which other programs do not lengthen."""
+
+_CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
+
+
+class MessageView(Vertical, can_focus=True):
+    """What questions and answers have in common: they can be gone to and acted on."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("previous_message", "act('previous_message')"),
+        bind("next_message", "act('next_message')"),
+        bind("edit", "act('edit')"),
+        bind("regenerate", "act('regenerate')"),
+        bind("copy", "act('copy')"),
+        bind("copy_code", "act('copy_code')"),
+        bind("previous_variant", "act('previous_variant')"),
+        bind("next_variant", "act('next_variant')"),
+        bind("continue", "act('continue')"),
+        bind("fork", "act('fork')"),
+        bind("pin", "act('pin')"),
+        bind("delete", "act('delete')"),
+    ]
+
+    class Acted(TextualMessage):
+        """The user pressed a key that means something on a message."""
+
+        def __init__(self, view: "MessageView", action: str) -> None:
+            super().__init__()
+            self.view = view
+            self.action = action
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__()
+        self.message_id = message_id
+
+    @property
+    def message(self) -> Message | None:
+        """The message as it is kept; None while it streams."""
+        raise NotImplementedError
+
+    @property
+    def text(self) -> str:
+        """The message as it is stored, without marks of ours."""
+        raise NotImplementedError
+
+    def last_code_block(self) -> str | None:
+        """The last fenced block of code, without its fence; None where there is none."""
+        blocks = _CODE.findall(self.text)
+        return blocks[-1][1] if blocks else None
+
+    def action_act(self, action: str) -> None:
+        """Tell whoever shows the message."""
+        self.post_message(self.Acted(self, action))
+
+
+class QuestionView(MessageView):
+    """What the user asked, exactly as it was typed."""
+
+    def __init__(self, message: Message, variant: str = "") -> None:
+        super().__init__(message.id)
+        self._message = message
+        self._variant = variant
+
+    @property
+    def message(self) -> Message | None:
+        return self._message
+
+    @property
+    def text(self) -> str:
+        return self._message.text
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._message.text, markup=False, classes="question-text")
+        if self._variant:
+            yield Static(f"‹ {self._variant} ›", classes="message-foot")
+
+
+class AnswerView(MessageView):
+    """An answer as it grows, under it what it rests on, and how it was made."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("fold"),
+        bind("lens", "act('lens')"),
+        bind("rate_good", "act('rate_good')"),
+        bind("rate_bad", "act('rate_bad')"),
+        bind("sources", "act('sources')"),
+        *(
+            bind(f"source_{number}", f"act('source_{number}')")
+            for number in range(1, NUM_SOURCE_KEYS + 1)
+        ),
+    ]
+
+    def __init__(
+        self,
+        message_id: str,
+        message: Message | None = None,
+        variant: str = "",
+        rating: int | None = None,
+    ) -> None:
+        """Show an answer.
+
+        Args:
+            message_id: its id, known before the answer is.
+            message: the finished answer; None for one that is about to stream.
+            variant: which of several variants it is, ``2/3``; empty when it is the only one.
+            rating: what the user thinks of it: 1, -1 or nothing.
+        """
+        super().__init__(message_id)
+        self._message = message
+        self._variant = variant
+        self._rating = rating
+        self._changes: list[SettingChange] = []
+        self._num_tokens = 0
+        self._rest_until = 0.0
+        self._found: SourcesPart | None = None
+        """What was found, while the answer is written."""
+        self._found_words = ""
+        """What the search came to, in the foot while the answer is written."""
+        self._held_words = ""
+        """That the answer is held, while it is."""
+        self._thinking_words = ""
+        """That the model thinks, and what can be done about it."""
+        self._sources: SourcesView | None = None
+        self._body = AnswerBody(message)
+        self._foot = Static("", markup=False, classes="message-foot")
+        self._timer: Timer | None = None
+
+    @property
+    def message(self) -> Message | None:
+        return self._message
+
+    @property
+    def text(self) -> str:
+        return self._message.text if self._message else self._body.text
+
+    @property
+    def found(self) -> SourcesPart | None:
+        """What the answer could rest on; None where nothing was searched for it."""
+        return sources_of(self._message) if self._message else self._found
+
+    def compose(self) -> ComposeResult:
+        yield self._body
+        if self.found:
+            yield self._make_sources(self.found)
+        yield self._foot
+
+    def on_mount(self) -> None:
+        if self._message and self._message.making:
+            self._show_making(self._message.making)
+        elif self._message is None:
+            self.add_class("-streaming")
+            self._timer = self.set_interval(1 / UPDATES_PER_SECOND, self._write_new)
+
+    def say(self, text: str) -> None:
+        """Say in the foot, in one line, what is going on: ``reading 312 tokens``."""
+        self._foot.update(text, layout=not self._foot.size.height)
+
+    def say_reading(self, num_tokens: int) -> None:
+        """Say in the foot that the model reads the prompt."""
+        self.say(f"{self._found_words}reading {num_tokens:,} tokens")
+
+    def say_found(self, found: SourcesPart, words: str) -> None:
+        """Say in the foot, for as long as the answer is written, what was found for it."""
+        self._found = found
+        self._found_words = f"{words} · "
+
+    def show_rating(self, rating: int | None) -> None:
+        """Show what the user thinks of the answer."""
+        self._rating = rating
+        if self._message and self._message.making:
+            self._show_making(self._message.making)
+
+    def say_held(self, words: str) -> None:
+        """Say in the foot, until more of the answer comes, that it is held."""
+        self._held_words = words
+        self.say(words)
+
+    def append(self, text: str, num_tokens: int) -> None:
+        """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
+        self._held_words = ""
+        self._body.append(text)
+        self._num_tokens = num_tokens
+
+    def think(self, thought: ThoughtDelta, keys: str = "") -> None:
+        """Add a piece of what the model thinks; ``keys`` says what can be done about it."""
+        self._held_words = ""
+        self._body.think(thought.text, thought.num_thinking_tokens, thought.seconds)
+        self._num_tokens = thought.num_tokens
+        self._thinking_words = f"thinking · {keys} · " if keys else "thinking · "
+
+    def cut_thought(self) -> None:
+        """The thought ends because the user wants the answer."""
+        self._body.cut_thought()
+
+    async def add_call(self, call: ToolCallPart) -> None:
+        """Show a call of a tool, behind the text so far."""
+        await self._body.add_call(call, self._changes)
+
+    def start_call(self, call_id: str) -> None:
+        """Show that a call runs."""
+        self._body.start_call(call_id)
+
+    def end_call(self, result: ToolResultPart) -> None:
+        """Show what became of a call."""
+        self._body.end_call(result)
+
+    def action_fold(self) -> None:
+        """Open the thoughts and calls of the answer, or close them."""
+        self._body.toggle()
+
+    def mark(self, change: SettingChange) -> None:
+        """Show here that the answer goes on with another setting."""
+        self._changes.append(change)
+
+    async def finish(self, message: Message, variant: str = "") -> None:
+        """Show the answer as it is kept."""
+        self._message = message
+        self._variant = variant
+        if self._timer:
+            self._timer.stop()
+        await self._body.finish(message)
+        self.remove_class("-streaming")
+        await self._show_sources()
+        if message.making:
+            self._show_making(message.making)
+
+    async def _show_sources(self) -> None:
+        """Show what the finished answer rests on."""
+        if self.found is None:
+            return
+        if self._sources is None:
+            await self.mount(self._make_sources(self.found), before=self._foot)
+        else:
+            self._sources.found = self.found
+
+    def _make_sources(self, found: SourcesPart) -> "SourcesView":
+        # Only where there are sources: the first frame has no use for them.
+        from chatbot.tui.chat.sources_view import SourcesView
+
+        self._sources = SourcesView(found)
+        return self._sources
+
+    # By its name, because the class is not there where no answer has sources.
+    def on_sources_view_chosen(self, event: "SourcesView.Chosen") -> None:
+        event.stop()
+        self.action_act(f"source_{event.index + 1}")
+
+    async def _write_new(self) -> None:
+        started, used = monotonic(), process_time()
+        if started < self._rest_until:
+            return
+        if await self._body.draw(self._changes):
+            thinking = self._thinking_words if self._body.is_thinking else ""
+            counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
+            self.say(self._held_words or counted)
+            self.call_after_refresh(self._rest, started, used)
+
+    def _rest(self, started: float, used: float) -> None:
+        """Draw nothing for a while, by what the last drawing took of the processor.
+
+        A slow terminal takes none of it, so at most half of the time is spent on it.
+        """
+        period = max((process_time() - used) / SCREEN_SHARE, 2 * (monotonic() - started))
+        self._rest_until = started + period
+
+    def _show_making(self, made: Making) -> None:
+        self.set_class(made.finish_reason == "error", "-failed")
+        facts = [" + ".join((made.model, *made.adapters)), made.precision]
+        if made.is_by_program:
+            facts = ["the program's own words: no model was asked"]
+        if made.statistics:
+            facts.append(f"{made.statistics.num_new_tokens} tokens")
+            if made.statistics.tokens_per_second:
+                facts.append(f"{made.statistics.tokens_per_second:.1f} tok/s")
+            facts.append(f"first after {made.statistics.first_token_seconds:.2f} s")
+        match made.finish_reason:
+            case "cancelled":
+                facts.append("stopped; g goes on")
+            case "length":
+                facts.append("cut at the longest length; g goes on")
+            case "interrupted":
+                facts.append("interrupted: the program ended; g goes on")
+        facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
+        if made.num_controls_removed:
+            facts.append(f"{made.num_controls_removed} control sequences removed")
+        self.set_class(self._rating == 1, "-good")
+        self.set_class(self._rating == -1, "-bad")
+        if self._rating:
+            facts.insert(0, "✓ good" if self._rating > 0 else "✗ bad")
+        line = " · ".join(facts)
+        if self._variant:
+            line = f"‹ {self._variant} ›  {line}"
+        if made.error:
+            line = f"✗ {made.error}\n{line}"
+        self._foot.update(line)
+
+
+class NoteView(Vertical):
+    """Something to read that is no part of the conversation."""
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__()
+        self._markdown = markdown
+
+    def compose(self) -> ComposeResult:
+        yield safe_markdown(self._markdown)
+
+
+class LeftOutMark(Static):
+    """Stands where earlier messages end that the model was not given."""
+
+    def say(self, count: int) -> None:
+        """Show how many there are."""
+        self.update(f"↑ {count} messages above were left out: the model was not given them ↑")

@@ -1,0 +1,130 @@
+"""A turn, as the chat pane and the status line show it: one ``match`` over its events.
+
+Draws; decides nothing and handles no errors.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+
+from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.tree import Conversation
+from chatbot.events import (
+    AnswerHeld,
+    PromptBuilt,
+    SearchStarted,
+    SettingChanged,
+    SourcesFound,
+    SupportFound,
+    TextDelta,
+    ThoughtCut,
+    ThoughtDelta,
+    ToolCallBegun,
+    ToolCalled,
+    ToolFinished,
+    ToolRunning,
+    TurnEvent,
+    TurnFinished,
+    TurnStarted,
+)
+from chatbot.messages import Message
+from chatbot.tui.chat.chat_view import ChatView
+from chatbot.tui.chat.message_views import AnswerView
+from chatbot.tui.status_line import StatusLine
+
+
+async def render_turn(
+    events: AsyncGenerator[TurnEvent],
+    chat: ChatView,
+    status: StatusLine,
+    manager: ConversationManager,
+    keys_when_held: str = "",
+    keys_when_thinking: str = "",
+) -> None:
+    """Show a turn as it happens.
+
+    Args:
+        events: the turn.
+        chat: where the messages are.
+        status: the line that counts tokens.
+        manager: the conversation.
+        keys_when_held: what can be done about an answer that is held.
+        keys_when_thinking: what can be done about a thought.
+
+    Raises:
+        ChatbotError: the turn could not be begun.
+    """
+    conversation = manager.conversation
+    view: AnswerView | None = None
+    num_prompt_tokens = 0
+    async for event in events:
+        match event:
+            case TurnStarted(question=question, answer_id=answer_id, text_so_far=text_so_far):
+                await _show_up_to(chat, conversation, question)
+                view = await chat.add_answer(answer_id)
+                view.say("waiting for the model")
+                if text_so_far:
+                    view.append(text_so_far, 0)
+            case SearchStarted() if view:
+                view.say("searching your folders")
+            case SourcesFound(found=found) if view:
+                from chatbot.tui.chat.source_lines import found_words
+
+                view.say_found(found, found_words(found))
+                view.say(f"{found_words(found)} · waiting for the model")
+            case PromptBuilt() if view:
+                num_prompt_tokens = event.num_prompt_tokens
+                view.say_reading(num_prompt_tokens)
+                status.context_length = event.context_length
+                status.num_tokens = num_prompt_tokens
+                await chat.mark_left_out(event.left_out)
+            case TextDelta(text=text, num_tokens=num_tokens) if view:
+                view.append(text, num_tokens)
+                status.show_progress(num_prompt_tokens, num_tokens)
+            case ThoughtDelta(num_tokens=num_tokens) if view:
+                view.think(event, keys_when_thinking)
+                status.show_progress(num_prompt_tokens, num_tokens)
+            case ThoughtCut() if view:
+                view.cut_thought()
+            case ToolCallBegun(name=name) if view:
+                view.say(f"calling {name or 'a tool'}")
+            case ToolCalled(call=call) if view:
+                await view.add_call(call)
+            case ToolRunning(call_id=call_id) if view:
+                view.start_call(call_id)
+            case ToolFinished(result=result) if view:
+                view.end_call(result)
+            case SettingChanged(change=change) if view:
+                view.mark(change)
+            case AnswerHeld(num_tokens=num_tokens) if view:
+                view.say_held(f"held after {num_tokens:,} tokens · {keys_when_held}")
+            case SupportFound() if view:
+                view.say("its sentences were held against the sources")
+            case TurnFinished(answer=answer) if view:
+                await view.finish(answer, variant_of(conversation, answer.id))
+                if answer.making and answer.making.statistics:
+                    status.show_result(answer.making.statistics)
+
+
+async def show_path(chat: ChatView, conversation: Conversation, path: Sequence[Message]) -> None:
+    """Show a branch, or the beginning of one, in place of what is there."""
+    variant = partial(variant_of, conversation)
+    await chat.show_path(path, variant, conversation.pinned, conversation.rating)
+
+
+def variant_of(conversation: Conversation, message_id: str) -> str:
+    """``2/3``, or nothing for a message that is the only one of its kind."""
+    if message_id not in conversation:
+        return ""
+    variants = conversation.variants(message_id)
+    if len(variants) < 2:
+        return ""
+    return f"{variants.index(message_id) + 1}/{len(variants)}"
+
+
+async def _show_up_to(chat: ChatView, conversation: Conversation, question: Message) -> None:
+    """Have the question at the end of what is shown."""
+    chat.describe(partial(variant_of, conversation), conversation.pinned, conversation.rating)
+    if chat.last_message_id == question.parent_id:
+        await chat.add_question(question, variant_of(conversation, question.id))
+    elif chat.last_message_id != question.id:
+        await show_path(chat, conversation, conversation.path(question.id))

@@ -1,0 +1,1 @@
+"""Folders, documents, passages and sources."""

@@ -1,0 +1,1 @@
+"""The token lens: one answer, looked into token by token."""

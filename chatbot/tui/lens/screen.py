@@ -1,0 +1,257 @@
+"""The token lens: what each token of an answer was drawn from, and other ways on from there.
+
+Shows what was recorded, and what is being recorded; what the user chooses is for whoever opened
+it to carry out.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from chatbot.conversation.token_figures import (
+    mean_entropy,
+    most_uncertain,
+    percent,
+    perplexity,
+    surprise,
+    visible,
+)
+from chatbot.errors import ChatbotError
+from chatbot.terminal_text import clean_line
+from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
+from chatbot.tui.keys import bind
+from chatbot.tui.lens.alternatives import LensAlternatives
+from chatbot.tui.lens.curve import LensCurve
+from chatbot.tui.lens.drawing import legend
+from chatbot.tui.lens.text import LensText
+
+Choice = tuple[int, Alternative | str]
+"""The token to replace, and what with."""
+
+
+class Stretch(NamedTuple):
+    """Tokens that were drawn with the same settings."""
+
+    start: int
+    """Index of the first of them."""
+    settings: Mapping[str, str]
+    """The temperature, and all that was changed on the way, by name."""
+    mark: str = ""
+    """What was changed here: ``temperature 0.3 → 1.2``."""
+
+
+ReadTokens = Callable[[], Awaitable[tuple[tuple[TokenRecord, ...], Sequence[Stretch]]]]
+"""Gives the tokens as they are now, and which of them were drawn with which settings."""
+
+POLL_SECONDS: Final = 0.2
+"""How often a running answer is looked at again."""
+
+KEYS: Final = "← → ↑ ↓ · n N uncertain · Enter choose · i type · t heat · m marks · Esc"
+
+HIGH_SCREEN: Final = 40
+"""Rows from which there is room for a higher curve and more alternatives."""
+
+
+class LensScreen(ModalScreen[Choice | None]):
+    """An answer as tokens, its entropy as a curve, and the alternatives at the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", show=False),
+        Binding("q", "dismiss", "Close", show=False),
+        bind("lens_left", "move(-1)"),
+        bind("lens_right", "move(1)"),
+        bind("lens_first", "edge(0)"),
+        bind("lens_last", "edge(-1)"),
+        bind("lens_uncertain", "uncertain(1)"),
+        bind("lens_less_uncertain", "uncertain(-1)"),
+        bind("lens_type", "type"),
+        bind("lens_temperatures", "temperatures"),
+        bind("lens_marks", "marks"),
+        bind("lens_branch", "alternatives"),
+    ]
+
+    def __init__(
+        self, read: ReadTokens, is_running: Callable[[], bool], *, has_marks: bool = False
+    ) -> None:
+        """Make the screen.
+
+        Args:
+            read: gives the tokens as they are now.
+            is_running: whether more tokens may come.
+            has_marks: show the surprise of each token as heights from the start.
+        """
+        super().__init__()
+        self._read = read
+        self._is_running = is_running
+        self._records: tuple[TokenRecord, ...] = ()
+        self._stretches: Sequence[Stretch] = ()
+        self._order: list[int] = []
+        self._place = -1
+        """Which of the uncertain places was gone to last."""
+        self._text = LensText(id="lens-text")
+        self._text.has_marks = has_marks
+        self._curve = LensCurve(id="lens-curve")
+        self._facts = Static("", id="lens-facts", markup=False)
+        self._alternatives = LensAlternatives(id="lens-alternatives")
+        self._input = Input(placeholder="go on from here with …", id="lens-input")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="lens") as box:
+            box.border_subtitle = KEYS
+            yield Static(legend(), id="lens-legend", markup=False)
+            yield self._text
+            yield self._curve
+            yield self._facts
+            yield self._alternatives
+            yield self._input
+
+    def on_mount(self) -> None:
+        self._input.display = False
+        self._text.focus()
+        self._load()
+        self.set_interval(POLL_SECONDS, self._poll)
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height >= HIGH_SCREEN, "-high")
+
+    def _poll(self) -> None:
+        if self._is_running():
+            self._load()
+
+    @work(exclusive=True, group="lens")
+    async def _load(self) -> None:
+        try:
+            records, stretches = await self._read()
+        except ChatbotError as error:
+            self.notify(str(error), severity="error", timeout=10, markup=False)
+            return
+        if records == self._records:
+            return
+        was_last = self._text.cursor >= len(self._records) - 1
+        is_first = not self._records
+        self._records = records
+        self._order = most_uncertain(records)
+        self._stretches = stretches
+        self._text.show(records, {s.start: s.mark for s in stretches if s.mark})
+        self._curve.show([record.entropy_before for record in records])
+        self.query_one("#lens").border_title = Content(
+            f"Token lens · {len(records):,} tokens · perplexity {perplexity(records):.2f} · "
+            f"{mean_entropy(records):.2f} bit a token"
+        )
+        self._go(0 if is_first else len(records) - 1 if was_last else self._text.cursor)
+
+    @property
+    def cursor(self) -> int:
+        """Index of the token that is looked at."""
+        return self._text.cursor
+
+    def _go(self, index: int) -> None:
+        if not self._records:
+            return
+        index = min(max(index, 0), len(self._records) - 1)
+        self._text.cursor = self._curve.cursor = index
+        record = self._records[index]
+        self._alternatives.record = record
+        self._alternatives.temperature = self._settings_at(index).get("temperature", "")
+        self._facts.update(self._facts_of(record, index))
+
+    def _settings_at(self, index: int) -> Mapping[str, str]:
+        """What a token was drawn with, as far as it is told."""
+        found = [s.settings for s in self._stretches if s.start <= index]
+        return found[-1] if found else {}
+
+    def _facts_of(self, record: TokenRecord, index: int) -> Content:
+        head = f"{index + 1:,} of {len(self._records):,}  "
+        name = (visible(record.text) if record.text else _name_of(record), "bold $text-primary")
+        if record.token == NO_TOKEN:
+            why = "typed by you" if record.is_users else "not recorded"
+            return Content.assemble((head, "dim"), name, f"  {why}")
+        region = {"text": "", "thinking": " · thinking", "call": " · part of a call"}
+        first = f"  token {record.token}{region[record.region]}"
+        if record.is_users:
+            first += " · put here by you"
+        else:
+            settings = self._settings_at(index).items()
+            first += "".join(f" · {setting} {value}" for setting, value in settings)
+        line = Content.assemble((head, "dim"), name, (first, "dim"))
+        return Content.assemble(
+            line.truncate(max(self.size.width - 4, 10), ellipsis=True),
+            f"\n{percent(record.before)} → {percent(record.after)}"
+            f" · rank {record.rank_before:,} → {record.rank_after:,}"
+            f" · surprise {surprise(record):.2f} bit"
+            f" · entropy {record.entropy_before:.2f} → {record.entropy_after:.2f} bit",
+        )
+
+    @on(LensText.Moved)
+    @on(LensCurve.Chosen)
+    def _moved(self, event: LensText.Moved | LensCurve.Chosen) -> None:
+        self._go(event.index)
+
+    def action_move(self, step: int) -> None:
+        """Go to the next token, or the one before."""
+        self._go(self.cursor + step)
+
+    def action_edge(self, index: int) -> None:
+        """Go to the first or the last token."""
+        self._go(index % max(len(self._records), 1))
+
+    def action_uncertain(self, step: int) -> None:
+        """Go to the most uncertain token, then to the next most uncertain one."""
+        if self._order:
+            self._place = min(max(self._place + step, 0), len(self._order) - 1)
+            self._go(self._order[self._place])
+
+    def action_alternatives(self) -> None:
+        """Go to the alternatives."""
+        self._alternatives.focus()
+
+    def action_temperatures(self) -> None:
+        """Show what several temperatures would do here, or the settings again."""
+        self._alternatives.compares = not self._alternatives.compares
+
+    def action_marks(self) -> None:
+        """Show or hide the surprise as heights."""
+        self._text.has_marks = not self._text.has_marks
+
+    def action_type(self) -> None:
+        """Let the user type what is to stand here."""
+        self._input.value = ""
+        self._input.display = True
+        self._input.focus()
+
+    def action_back(self) -> None:
+        """Leave the alternatives or the typing, else the lens."""
+        if self.focused is self._text:
+            self.dismiss(None)
+            return
+        self._input.display = False
+        self._text.focus()
+
+    @on(Input.Submitted)
+    def _typed(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value:
+            self.dismiss((self.cursor, event.value))
+
+    @on(LensAlternatives.Branched)
+    def _branch(self, event: LensAlternatives.Branched) -> None:
+        record = self._records[self.cursor]
+        if event.alternative.token == record.token and not record.is_users:
+            self.notify("This is what stands here already; choose another one.")
+        elif event.alternative.is_special:
+            self.notify("This one stands for no text; choose another, or type one with i.")
+        else:
+            self.dismiss((self.cursor, event.alternative))
+
+
+def _name_of(record: TokenRecord) -> str:
+    """What a token without text is called."""
+    names = (a.text for a in record.alternatives if a.token == record.token)
+    return clean_line(next(names, "")) or "∅"

@@ -1,0 +1,142 @@
+"""The settings sidebar: every setting of the table, live."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Label
+
+from chatbot.engine.client import EngineStatus
+from chatbot.settings import SPECS, Settings, Spec, get_value
+from chatbot.tui.sidebar.setting_controls import ChoiceControl, TextControl, control_for
+
+if TYPE_CHECKING:
+    from chatbot.conversation.folders import FolderState
+    from chatbot.tools.values import ServerInfo, ToolInfo
+    from chatbot.tui.sidebar.adapter_list import AdapterPanel, AdapterRow
+    from chatbot.tui.sidebar.folder_list import FolderList
+    from chatbot.tui.sidebar.tool_list import ToolList
+
+KNOWLEDGE: Final = (
+    *("num_sources", "relevance_threshold", "grounding"),
+    *("embedding_model", "reranker"),
+)
+"""Settings that act on the knowledge folders."""
+
+
+class Sidebar(VerticalScroll, can_focus=False):
+    """Controls, grouped by what they act on."""
+
+    def __init__(self, settings: Settings, themes: Iterable[str]) -> None:
+        super().__init__(id="sidebar")
+        self._settings = settings
+        self._folders: FolderList | None = None
+        self._states: tuple[FolderState, ...] = ()
+        self._tools: ToolList | None = None
+        self._adapters: AdapterPanel | None = None
+        self._adapter_rows: tuple[AdapterRow, ...] = ()
+        self._controls = {spec.name: control_for(spec) for spec in SPECS}
+        self._theme = ChoiceControl(
+            Spec(
+                name="theme",
+                label="Theme",
+                kind="choice",
+                choices=tuple(themes),
+                help="Colours of the screen.",
+            )
+        )
+
+    async def fill(self) -> None:
+        """Add the controls. They are most of the widgets, so the first frame goes without."""
+        model = ("model", "precision")
+        sampling = [spec.name for spec in SPECS if spec.is_sampling]
+        grouped = (*model, *sampling, *KNOWLEDGE)
+        rest = [spec.name for spec in SPECS if spec.name not in grouped]
+        from chatbot.tui.sidebar.adapter_list import AdapterPanel
+        from chatbot.tui.sidebar.folder_list import FolderList
+        from chatbot.tui.sidebar.tool_list import ToolList
+
+        self._adapters = AdapterPanel()
+        self._adapters.show_rows(self._adapter_rows)
+        self._tools = ToolList(id="tools-in-force")
+        self._folders = FolderList(id="folders-in-force")
+        self._folders.show_folders(self._states)
+        widgets: list[Widget] = []
+        for title, names in (
+            ("Model", model),
+            ("Adapters · from the next answer on", ()),
+            ("Sampling · acts at the next token", sampling),
+            ("Knowledge", KNOWLEDGE),
+            ("Tools", ()),
+            ("Conversation", rest),
+        ):
+            widgets.append(Label(title, classes="group-title"))
+            if title.startswith("Adapters"):
+                widgets.append(self._adapters)
+            if title == "Knowledge":
+                widgets.append(self._folders)
+            if title == "Tools":
+                widgets.append(self._tools)
+            widgets += [self._controls[name] for name in names]
+        await self.mount_all([*widgets, Label("Screen", classes="group-title"), self._theme])
+        self.show_settings(self._settings)
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show the values in force."""
+        self._settings = settings
+        for name, control in self._controls.items():
+            control.show_value(get_value(settings, name))
+        self._theme.show_value(settings.theme)
+
+    def show_folders(self, states: "Sequence[FolderState]") -> None:
+        """Show the knowledge folders, and how far each is."""
+        self._states = tuple(states)
+        if self._folders:
+            self._folders.show_folders(states)
+
+    def show_adapters(self, rows: "Sequence[AdapterRow]") -> None:
+        """Show the model's adapters, and which are on."""
+        self._adapter_rows = tuple(rows)
+        if self._adapters:
+            self._adapters.show_rows(rows)
+
+    def show_tools(
+        self,
+        tools: "Sequence[ToolInfo]",
+        servers: "Sequence[ServerInfo]",
+        problems: Sequence[str],
+    ) -> None:
+        """Show the tools, and which are on."""
+        if self._tools:
+            self._tools.show_tools(tools, servers, problems)
+
+    def show_status(self, status: EngineStatus) -> None:
+        """Say below the model what is loaded, or why nothing is."""
+        control = self._controls["model"]
+        if not isinstance(control, TextControl):
+            raise TypeError("the model is chosen by its name")
+        control.set_class(status.state == "failed", "-failed")
+        if status.state == "ready" and status.info:
+            info = status.info
+            lines = [
+                f"{_millions(info.num_parameters)} parameters",
+                f"window {info.context_length:,} tokens",
+            ]
+            if info.weight_bytes:
+                lines.insert(1, f"{info.weight_bytes / 2**30:.2f} GiB of weights")
+            if info.split:
+                lines.append(f"split: {info.split}")
+            control.say("\n".join(lines))
+        elif status.state == "loading":
+            control.say(f"{status.stage}…")
+        else:
+            control.say(status.error)
+
+    def focus_first(self) -> None:
+        """Go to the setting that is changed most often."""
+        self._controls["temperature"].query_one("NumberInput").focus()
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.0f} M"

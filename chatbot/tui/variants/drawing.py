@@ -1,0 +1,121 @@
+"""How several answers to one question are drawn: where they part, how each stands, beams as bars.
+
+Pure functions from values to content. Whatever a colour says, a shape or a weight says too.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from chatbot.messages import FinishReason, Message
+from chatbot.tokens import Beam
+from chatbot.tui.lens.drawing import bar
+
+PARTING: Final = "◆"
+"""Stands in the text where an answer leaves the words of the first one."""
+
+BAR_WIDTH: Final = 48
+"""Most cells of a bar: a longer one says no more."""
+
+_WORD: Final = re.compile(r"\s*(\S+)")
+
+_ENDS: Final[dict[FinishReason, str]] = {
+    "stop": "✓",
+    "length": "✂ longest length",
+    "cancelled": "■ stopped",
+    "interrupted": "■ interrupted",
+}
+
+
+def same_length(first: str, second: str) -> int:
+    """Characters that two texts begin with alike."""
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
+        return shorter
+    pairs = zip(first, second, strict=False)
+    return next(index for index, (one, other) in enumerate(pairs) if one != other)
+
+
+def partings(texts: Sequence[str], are_over: Sequence[bool]) -> list[tuple[int, ...]]:
+    """Characters after which each text leaves the words of the first one, as far as it is known.
+
+    Args:
+        texts: the answers so far.
+        are_over: which of them are complete: nothing can come that would be the same.
+
+    Returns:
+        For the first text all places at which others leave it, in their order; for each other one
+        its own, or nothing where it is the same so far.
+    """
+    places: list[tuple[int, ...]] = []
+    for index, text in enumerate(texts[1:], 1):
+        same = same_length(texts[0], text)
+        is_apart = same < min(len(texts[0]), len(text))
+        is_longer = (are_over[0] and len(text) > same) or (are_over[index] and len(texts[0]) > same)
+        places.append((same,) if is_apart or is_longer else ())
+    return [tuple(sorted({place for found in places for place in found})), *places]
+
+
+def parted(text: str, places: Sequence[int]) -> Content:
+    """An answer, with each place set off at which ways part; what is before the first is dim."""
+    pieces: list[tuple[str, str]] = [(text[: places[0]], "dim")] if places else [(text, "")]
+    for place, following in zip(places, [*places, len(text)][1:], strict=True):
+        word = _WORD.match(text, place)
+        start = min(word.start(1) if word else place, following)
+        end = min(word.end() if word else place, following)
+        pieces += [
+            (text[place:start], ""),
+            (PARTING, "bold $accent"),
+            (text[start:end], "bold underline $text-accent"),
+            (text[end:following], ""),
+        ]
+    return Content.assemble(*pieces)
+
+
+def ending(answer: Message) -> str:
+    """How an answer ended, and what it took: ``✓ 120 tokens · 11.2 tok/s``."""
+    making = answer.making
+    if making is None:
+        return ""
+    end = _ENDS.get(making.finish_reason, f"✗ {making.error or making.finish_reason}")
+    if making.statistics is None:
+        return end
+    facts = f"{making.statistics.num_new_tokens:,} tokens"
+    if making.statistics.tokens_per_second:
+        facts += f" · {making.statistics.tokens_per_second:.1f} tok/s"
+    return f"{end} {facts}" if len(end) == 1 else f"{end} · {facts}"
+
+
+def shared_start(texts: Sequence[str]) -> str:
+    """What all of some texts begin with, to the last whole word."""
+    if not texts:
+        return ""
+    same = texts[0][: min(same_length(texts[0], text) for text in texts)]
+    if all(text == same for text in texts):
+        return same
+    return same[: max(same.rfind(" "), same.rfind("\n")) + 1]
+
+
+def beam_line(number: int, beam: Beam, best: float, *, is_finished: bool, width: int) -> Content:
+    """The head of a beam: its place, a bar for its log-probability, and the figures.
+
+    Args:
+        number: its place, from 1.
+        beam: the beam.
+        best: log-probability of the likeliest; its bar is full.
+        is_finished: it came to its end.
+        width: cells.
+    """
+    share = best / beam.log_probability if beam.log_probability < 0 else 1.0
+    origin = "■ ended" if is_finished else f"↳ {beam.parent + 1}"
+    figures = f" log p {beam.log_probability:8.2f}  score {beam.score:6.3f}"
+    figures += f"{beam.num_tokens:>6,} tok"
+    size = min(max(width - len(figures) - 13, 6), BAR_WIDTH)
+    return Content.assemble(
+        (f"{number:>2} ", "bold"),
+        (f"{origin:<8} ", "dim"),
+        (bar(min(share, 1.0), size), "$success" if is_finished else "$primary"),
+        (figures, "dim"),
+    )

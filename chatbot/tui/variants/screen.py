@@ -1,0 +1,272 @@
+"""Several answers to one question, side by side while they are written; one of them is kept.
+
+Shows what it is told; what the user chooses is for whoever opened it to carry out.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from chatbot.events import BeamsShown, Parting, VariantPlan, VariantsFinished, VariantsKind
+from chatbot.messages import Message
+from chatbot.terminal_text import clean_line
+from chatbot.tokens import Beam
+from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.keys import NUM_VARIANT_KEYS, bind
+from chatbot.tui.variants.beam_list import BeamList
+from chatbot.tui.variants.column import VariantColumn
+from chatbot.tui.variants.drawing import partings
+
+UPDATES_PER_SECOND: Final = 10
+"""How often what is new is drawn: several texts at once cost several times as much."""
+
+COLUMN_WIDTH: Final = 38
+"""Cells that a column wants; as many are shown as there is room for."""
+
+TITLES: Final[dict[VariantsKind, str]] = {
+    "variants": "answers from one prompt",
+    "sweep": "settings from one prompt",
+    "beams": "beams",
+    "comparison": "side by side",
+}
+
+
+class VariantsScreen(ModalScreen[str | None]):
+    """The answers as columns, or the beams as a list. Gives the id of the one to keep."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Leave", show=False),
+        bind("variants_left", "go(-1)"),
+        bind("variants_right", "go(1)"),
+        Binding("up,k", "go(-1)", show=False),  # of beams: columns have the keys themselves
+        Binding("down,j", "go(1)", show=False),
+        bind("variants_keep", "keep"),
+        *(
+            bind(f"variants_keep_{number}", f"keep_number({number})")
+            for number in range(1, NUM_VARIANT_KEYS + 1)
+        ),
+    ]
+
+    def __init__(
+        self,
+        kind: VariantsKind,
+        plans: Sequence[VariantPlan],
+        question: str,
+        stop: Callable[[], None],
+    ) -> None:
+        """Make the screen.
+
+        Args:
+            kind: why there are several.
+            plans: the answers that are to come.
+            question: what they answer.
+            stop: ends all of them.
+        """
+        super().__init__()
+        self.chosen = 0
+        """Index of the answer that the keys act on."""
+        self.is_over = False
+        self.is_comparison = kind == "comparison"
+        """Each has a model of its own, and waits for it."""
+        self._plans = tuple(plans)
+        self._stop = stop
+        self._title = f"{len(plans)} {TITLES[kind]} · {clean_line(question, 200)}"
+        self._answers: dict[int, Message] = {}
+        self._beams = BeamList([plan.number for plan in plans]) if kind == "beams" else None
+        self._columns = [] if self._beams else [VariantColumn(plan) for plan in plans]
+        self._wish: str | None = None
+        """The answer that the user keeps as soon as the others are stopped."""
+        self._facts = Static("", id="variants-facts", markup=False)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="variants") as box:
+            box.border_title = self._title
+            if self._beams:
+                with VerticalScroll(id="variants-beams", can_focus=False):
+                    yield self._beams
+            else:
+                with Horizontal(id="variants-columns"):
+                    yield from self._columns
+            yield self._facts
+
+    def on_mount(self) -> None:
+        self._say_keys()
+        self.set_interval(1 / UPDATES_PER_SECOND, self._draw_running)
+        self.call_after_refresh(self._show_page)
+
+    def on_resize(self) -> None:
+        self._show_page()
+
+    # What happens
+
+    def say(self, words: str) -> None:
+        """Say below the answers, in one line, what is going on."""
+        self._facts.update(words)
+
+    def say_all(self, words: str) -> None:
+        """Say in each heading what is going on with all of them at once."""
+        for column in self._columns if not self.is_comparison else ():
+            column.say(words)
+
+    def column(self, index: int) -> VariantColumn | None:
+        """The column of an answer; None where the answers are beams."""
+        return self._columns[index] if index < len(self._columns) else None
+
+    def show_beams(self, shown: BeamsShown) -> None:
+        """Show where a beam search stands."""
+        if self._beams:
+            self._beams.shown = shown
+            self.say(f"{shown.num_tokens:,} tokens · {len(shown.finished)} came to their end")
+
+    def finish(self, index: int, answer: Message) -> None:
+        """Show one of the answers as it is kept."""
+        self._answers[index] = answer
+        if column := self.column(index):
+            column.finish(answer)
+
+    def finish_all(self, finished: VariantsFinished, facts: str) -> None:
+        """Nothing follows; the user may look, and keep one."""
+        self.is_over = True
+        self.say(facts)
+        self._answers = dict(enumerate(finished.answers))
+        ids = [plan.answer_id for plan in self._plans]
+        self.chosen = ids.index(finished.kept_id) if finished.kept_id in ids else 0
+        for parting in finished.partings:
+            if column := self.column(parting.index):
+                column.say_parting(parting_words(parting, self._plans[0]))
+        if self._beams:
+            known = self._beams.beams
+            self._beams.shown = BeamsShown(
+                num_tokens=finished.num_new_tokens,
+                live=(),
+                finished=tuple(_as_beam(answer, known) for answer in finished.answers),
+            )
+            self._beams.chosen, self._beams.is_over = self.chosen, True
+        self.draw()
+        self._say_keys()
+        self._show_page()
+        if self._wish:
+            self.dismiss(self._wish)
+
+    def fail(self, sentence: str) -> None:
+        """It broke off; what there is of the answers stays."""
+        self.is_over = True
+        self.say(f"✗ {sentence}")
+        for column in self._columns:
+            column.break_off()
+        self.draw()
+        self._say_keys()
+
+    def _draw_running(self) -> None:
+        if not self.is_over:
+            self.draw()
+
+    def draw(self) -> None:
+        """Show what is new."""
+        texts = [column.text for column in self._columns]
+        are_over = [column.answer is not None for column in self._columns]
+        for index, places in enumerate(partings(texts, are_over) if texts else ()):
+            self._columns[index].draw(places, is_chosen=index == self.chosen)
+
+    # What the user does
+
+    @property
+    def num_on_page(self) -> int:
+        """How many columns there is room for."""
+        return max(1, min(len(self._columns), (self.size.width - 2) // COLUMN_WIDTH))
+
+    def _show_page(self) -> None:
+        """Show the columns around the one that is chosen."""
+        if not self._columns:
+            return
+        num = self.num_on_page
+        first = min(self.chosen // num * num, len(self._columns) - num)
+        for index, column in enumerate(self._columns):
+            column.display = first <= index < first + num
+            column.is_stale = True
+        if self._columns[self.chosen].is_mounted:
+            self._columns[self.chosen].go_to()
+        box = self.query_one("#variants")
+        hidden = len(self._columns) - num
+        pages = f" · {first + 1} to {first + num} of {len(self._columns)}" if hidden else ""
+        box.border_title = fitted(self._title, self.size.width - len(pages) - 6) + pages
+        self.draw()
+
+    def _go_to(self, index: int) -> None:
+        self.chosen = min(max(index, 0), len(self._plans) - 1)
+        if self._beams:
+            self._beams.chosen = self.chosen
+        self._show_page()
+
+    def action_go(self, step: int) -> None:
+        """Go to the answer beside."""
+        self._go_to(self.chosen + step)
+
+    @on(VariantColumn.Clicked)
+    def _clicked(self, event: VariantColumn.Clicked) -> None:
+        self._go_to(self._columns.index(event.column))
+
+    @on(BeamList.Chosen)
+    def _beam_clicked(self, event: BeamList.Chosen) -> None:
+        if self.is_over:
+            self._go_to(event.index)
+
+    def action_keep(self) -> None:
+        """Keep the answer that is gone to; the others stay beside it."""
+        answer = self._answers.get(self.chosen)
+        if answer is None:
+            self.notify("This answer is still being written; Esc stops all of them.")
+        elif self.is_over:
+            self.dismiss(answer.id)
+        else:
+            self._wish = answer.id
+            self._stop()
+
+    def action_keep_number(self, number: int) -> None:
+        """Keep the answer of this number."""
+        numbers = [plan.number for plan in self._plans]
+        if number in numbers:
+            self._go_to(numbers.index(number))
+            self.action_keep()
+
+    def action_leave(self) -> None:
+        """Stop the answers; once they are over, go back to the chat."""
+        if self.is_over:
+            self.dismiss(None)
+        else:
+            self.say("stopping …")
+            self._stop()
+
+    def _say_keys(self) -> None:
+        numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
+        named = f" or {numbers[0]}–{numbers[-1]}" if numbers else ""
+        moves = "↑ ↓ go" if self._beams else "← → go · ↑ ↓ scroll"
+        leave = "Esc goes back" if self.is_over else "Esc stops"
+        words = f"{moves} · Enter{named} keeps one · {leave}"
+        self.query_one("#variants").border_subtitle = words
+
+
+def parting_words(parting: Parting, first: VariantPlan) -> str:
+    """Where an answer leaves the first one, in words."""
+    if parting.character is None:
+        return f"the same as {first.number}"
+    if parting.token is not None:
+        return f"leaves {first.number} at token {parting.token + 1:,}"
+    return f"leaves {first.number} after {parting.character:,} characters"
+
+
+def _as_beam(answer: Message, known: Sequence[tuple[Beam, bool]]) -> Beam:
+    """An answer as the beam that it was."""
+    beams = (beam for beam, _ in known if beam.text.strip() == answer.text.strip())
+    if beam := next(beams, None):
+        return beam
+    making = answer.making
+    num_tokens = making.statistics.num_new_tokens if making and making.statistics else 0
+    score = (making.score if making else None) or 0.0
+    return Beam(answer.text, score * max(num_tokens, 1), score, num_tokens, 0)
