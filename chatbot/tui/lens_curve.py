@@ -27,6 +27,9 @@ HIGH: Final = 6
 NUM_PLACES: Final = 5
 """How many of the most uncertain places are numbered at most."""
 
+LEAST_BITS: Final = 0.1
+"""What a bar of full height stands for at least: less is as good as certain."""
+
 HEADING: Final = f"entropy at each token · 1 to {NUM_PLACES}: where it is highest"
 
 
@@ -78,6 +81,10 @@ class LensCurve(PlotextPlot):
     def _num_rows(self) -> int:
         return self.size.height - (3 if self._is_high else 0)
 
+    @property
+    def _highest(self) -> float:
+        return max(*self._bits, LEAST_BITS)
+
     def _columns(self) -> list[tuple[float, int]]:
         return columns_of(self._bits, self.size.width - LABEL_WIDTH - 1)
 
@@ -102,13 +109,14 @@ class LensCurve(PlotextPlot):
         return super().render()
 
     def _draw_ticks(self, columns: Sequence[tuple[float, int]]) -> None:
-        rows, num, highest = self._num_rows, len(self._bits), max(self._bits)
+        rows, num, highest = self._num_rows, len(self._bits), self._highest
         if not self._is_high:
             labels = "entropy", f"{highest:.1f} bit"
             self.plt.yticks([0.0, rows - 1.0], [f"{label:>{LABEL_WIDTH}}" for label in labels])
             self.plt.xticks([], [])
             return
-        step = round_step(highest or 1.0, max(rows * 5 // 8, 1))
+        # Three steps at least, so that there is a number: without one the axis would move.
+        step = round_step(highest, max(rows * 5 // 8, 3))
         ticks = [number * step for number in range(1, int(highest / step) + 1)]
         # Beside the row that a bar of this height ends in; 0 is the axis.
         at = [float((level - 1) // 8) for level in levels_of(ticks, highest, rows)]
@@ -116,7 +124,7 @@ class LensCurve(PlotextPlot):
         each = max(int(round_step(num, max(self.size.width // 12, 1))), 1)
         # The cursor's number first: what would come too near to it is left out.
         tokens = dict.fromkeys((self.cursor, 0, num - 1, *range(each - 1, num, each)))
-        marks = [(column_of(columns, token, num) or 0, f"{token + 1:,}") for token in tokens]
+        marks = [(self._middle(columns, token), f"{token + 1:,}") for token in tokens]
         places, numbers = zip(*spaced(marks), strict=True)
         self.plt.xticks(list(places), list(numbers))
         self.plt.xlabel(HEADING)
@@ -124,15 +132,15 @@ class LensCurve(PlotextPlot):
     def _draw_tokens(self, columns: Sequence[tuple[float, int]]) -> None:
         num, rows = len(self._bits), self._num_rows
         each = max(len(columns) // num, 1)
-        levels = levels_of([value for value, _ in columns], max(self._bits), rows)
+        levels = levels_of([value for value, _ in columns], self._highest, rows)
         # Bars of several columns have a gap between them.
         bars = {x: level for x, level in enumerate(levels) if each < 3 or (x + 1) % each}
         first = column_of(columns, self.cursor, num) or 0
-        [level] = levels_of([self._bits[self.cursor]], max(self._bits), rows)
+        [level] = levels_of([self._bits[self.cursor]], self._highest, rows)
         here = {x: level for x in range(first, first + each) if x in bars}
         self._draw_bars({x: bars[x] for x in bars if x not in here}, "█", "bars")
         self._draw_bars(here, "▒", "cursor")
-        middle = first + (each - 1) // 2
+        middle = self._middle(columns, self.cursor)
         self._draw_cells([(middle, y) for y in range(-(-level // 8), rows)], "│", "cursor")
         self._draw_places(columns, levels)
 
@@ -150,17 +158,21 @@ class LensCurve(PlotextPlot):
             self.plt.scatter(list(xs), list(ys), marker=mark, color=self._colour(name))
 
     def _draw_places(self, columns: Sequence[tuple[float, int]], levels: Sequence[int]) -> None:
-        num = len(self._bits)
         taken: set[tuple[int, int]] = set()
-        for number, index in enumerate(self._order[: min(NUM_PLACES, num // 2)], 1):
-            first = column_of(columns, index, num) or 0
-            x = first + (max(len(columns) // num, 1) - 1) // 2
-            y = min((levels[first] + 7) // 8, self._num_rows - 1)
+        order = self._order[: min(NUM_PLACES, len(self._bits) // 2)]
+        for number, index in enumerate(order, 1):
+            x = self._middle(columns, index)
+            y = min((levels[x] + 7) // 8, self._num_rows - 1)
             # Two numbers side by side would be read as one.
             if not {(x - 1, y), (x, y), (x + 1, y)} & taken:
                 taken.add((x, y))
                 colour = self._colour("place")
                 self.plt.text(str(number), x, y, colour, "default", "bold")
+
+    def _middle(self, columns: Sequence[tuple[float, int]], index: int) -> int:
+        """The middle one of the columns of a token."""
+        num = len(self._bits)
+        return (column_of(columns, index, num) or 0) + (max(len(columns) // num, 1) - 1) // 2
 
     def _colour(self, name: str) -> tuple[int, int, int]:
         return self.get_component_styles(f"lens-curve--{name}").color.rgb

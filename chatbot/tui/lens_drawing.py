@@ -83,10 +83,10 @@ def levels_of(values: Sequence[float], highest: float, height: int) -> list[int]
 
     Args:
         values: what the bars stand for.
-        highest: the value that fills all rows.
+        highest: the value that fills all rows, above 0.
         height: rows.
     """
-    return [max(1, round(value / (highest or 1) * height * 8)) for value in values]
+    return [max(1, round(value / highest * height * 8)) for value in values]
 
 
 def eighths(num: int) -> str:

@@ -1,5 +1,6 @@
 """The plot of the entropies, by hand: bars, axes, the cursor, numbers at the highest ones."""
 
+import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
@@ -116,7 +117,27 @@ async def test_without_tokens_there_is_nothing_and_certain_ones_are_seen() -> No
         await pilot.pause()
         assert screen_text(app).strip() == ""
         assert await shown(pilot, app, [0.0, 0.0], cursor=1) == [
-            " 0.0 bit┤     │",
+            " 0.1 bit┤     │",
             "        │     │",
             " entropy┤▁▁▁ ▁▁▁",
         ]
+
+
+async def test_the_number_of_a_token_stands_below_the_middle_of_its_bar() -> None:
+    app = Host()
+    async with app.run_test(size=(29, 6)) as pilot:
+        lines = await shown(pilot, app, [3.0, 1.5, 0.75, 2.5], cursor=3)
+        assert [line[:24] for line in lines[2:5]] == [
+            "   1 bit┤███ ███ ▆▆▆ ▒▒▒",
+            "        └─┬───┬───────┬─",
+            "          1   2       4",
+        ]
+
+
+@pytest.mark.parametrize("highest", [0.0, 0.001, 0.7, 1.0, 2.2, 4.9, 5.0, 9.99, 16.0])
+@pytest.mark.parametrize("height", [6, 8, 11, 30])
+async def test_a_high_curve_always_has_its_axis_at_one_place(height: int, highest: float) -> None:
+    app = Host()
+    async with app.run_test(size=(60, height)) as pilot:
+        lines = await shown(pilot, app, [0.0, highest], cursor=0)
+        assert lines[-3].startswith("        └")

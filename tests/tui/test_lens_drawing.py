@@ -64,7 +64,6 @@ def test_each_value_is_found_in_its_column(num: int) -> None:
 
 def test_bars_are_eighths_of_a_row_high_and_none_is_missing() -> None:
     assert levels_of([2.0, 1.0, 0.25, 0.0], 2.0, 3) == [24, 12, 3, 1]
-    assert levels_of([0.0], 0.0, 3) == [1]
     assert [eighths(num) for num in (0, 1, 4, 8)] == [" ", "▁", "▄", "█"]
 
 
