@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("accelerate", "bitsandbytes", "sentence_transformers", "sklearn", "torch", "transformers")
-AFTER_THE_FIRST_FRAME = ("chatbot.conversation.citations", "chatbot.conversation.sentences")
-"""Rules about sentences that only a finished answer needs."""
+AFTER_THE_FIRST_FRAME = (
+    *("chatbot.conversation.citations", "chatbot.conversation.sentences"),
+    *("numpy", "plotext", "textual_plotext"),
+)
+"""Rules about sentences that only a finished answer needs, and plots that only the lens does."""
 
 
 @pytest.mark.parametrize(

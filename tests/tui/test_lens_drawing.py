@@ -17,7 +17,16 @@ from chatbot.conversation.token_figures import (
 from chatbot.messages import Making, Message, SettingChange, TextPart
 from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
-from chatbot.tui.lens.drawing import bar, column_of, columns_of, draw_curve, shade_of
+from chatbot.tui.lens.drawing import (
+    bar,
+    column_of,
+    columns_of,
+    eighths,
+    levels_of,
+    round_step,
+    shade_of,
+    spaced,
+)
 from chatbot.tui.lens.opening import stretches_of
 from chatbot.tui.lens.screen import Stretch
 from chatbot.tui.lens.text import wrap
@@ -44,9 +53,31 @@ def test_few_values_fill_the_curve_and_many_share_its_columns() -> None:
     assert column_of([], 0, 0) is None
 
 
-def test_a_curve_stands_on_its_lowest_row() -> None:
-    curve = draw_curve([(2.0, 0), (1.0, 1), (0.0, 2)], 1, 2, 2.0)
-    assert curve.plain == "█  \n██▁"
+@pytest.mark.parametrize("num", [9, 10, 11, 14, 15, 37, 100])
+def test_each_value_is_found_in_its_column(num: int) -> None:
+    for index in range(num):
+        values = [0.0] * num
+        values[index] = 1.0
+        columns = columns_of(values, 10)
+        assert columns[column_of(columns, index, num) or 0] == (1.0, index)
+
+
+def test_bars_are_eighths_of_a_row_high_and_none_is_missing() -> None:
+    assert levels_of([2.0, 1.0, 0.25, 0.0], 2.0, 3) == [24, 12, 3, 1]
+    assert [eighths(num) for num in (0, 1, 4, 8)] == [" ", "▁", "▄", "█"]
+
+
+def test_an_axis_has_round_steps() -> None:
+    assert round_step(9.0, 5) == 2.0  # 1.8 would do
+    assert round_step(4.0, 4) == 1.0
+    assert round_step(140, 13) == 20.0
+    assert round_step(0.3, 5) == pytest.approx(0.1)
+    assert round_step(60.0, 10) == 10.0
+
+
+def test_labels_keep_their_distance_and_the_first_stay() -> None:
+    marks = [(30, "31"), (0, "1"), (29, "30"), (34, "35"), (35, "36")]
+    assert spaced(marks) == [(30, "31"), (0, "1"), (35, "36")]
 
 
 def test_shades_go_with_the_probability_and_are_seen_without_colour() -> None:

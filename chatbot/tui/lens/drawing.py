@@ -1,8 +1,9 @@
-"""How tokens and their probabilities are drawn: shades, bars, a curve.
+"""How tokens and their probabilities are drawn: shades, bars, the columns of a plot.
 
 Pure functions from values to content. Whatever a colour says, a shape or a weight says too.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -77,27 +78,20 @@ def columns_of(values: Sequence[float], width: int) -> list[tuple[float, int]]:
     return columns
 
 
-def draw_curve(
-    columns: Sequence[tuple[float, int]], cursor: int | None, height: int, highest: float
-) -> Content:
-    """Columns as bars of eighths.
+def levels_of(values: Sequence[float], highest: float, height: int) -> list[int]:
+    """How many eighths of a row high each bar is, at least one of them.
 
     Args:
-        columns: a value and the index it is of, for each column.
-        cursor: the column that is set off; None for none.
+        values: what the bars stand for.
+        highest: the value that fills all rows, above 0.
         height: rows.
-        highest: the value that fills them.
     """
-    rows = []
-    levels = [max(1, round(value / (highest or 1) * height * 8)) for value, _ in columns]
-    for row in range(height - 1, -1, -1):
-        cells = []
-        for x, level in enumerate(levels):
-            filled = min(max(level - row * 8, 0), 8)
-            style = "reverse bold $accent" if x == cursor else "$primary"
-            cells.append((_HEIGHTS[filled], style))
-        rows.append(Content.assemble(*cells))
-    return Content("\n").join(rows)
+    return [max(1, round(value / highest * height * 8)) for value in values]
+
+
+def eighths(num: int) -> str:
+    """A character of which so many eighths are filled from below, 0 to 8."""
+    return _HEIGHTS[num]
 
 
 def column_of(columns: Sequence[tuple[float, int]], index: int, num_values: int) -> int | None:
@@ -106,4 +100,25 @@ def column_of(columns: Sequence[tuple[float, int]], index: int, num_values: int)
         return None
     if num_values <= len(columns):
         return index * (len(columns) // num_values)
-    return min(index * len(columns) // num_values, len(columns) - 1)
+    return ((index + 1) * len(columns) - 1) // num_values
+
+
+def round_step(span: float, num_steps: int) -> float:
+    """The least of 1, 2 and 5 times a power of ten that covers a span in so many steps.
+
+    Args:
+        span: above 0.
+        num_steps: at least 1.
+    """
+    least = span / num_steps
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= least)
+
+
+def spaced(marks: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Labels at columns, without those that would come too near to an earlier one."""
+    kept: list[tuple[int, str]] = []
+    for x, label in marks:
+        if all(abs(x - other) > len(label) + len(text) for other, text in kept):
+            kept.append((x, label))
+    return kept

@@ -140,7 +140,7 @@ class LensScreen(ModalScreen[Choice | None]):
         self._order = most_uncertain(records)
         self._stretches = stretches
         self._text.show(records, {s.start: s.mark for s in stretches if s.mark})
-        self._curve.show([record.entropy_before for record in records])
+        self._curve.show([record.entropy_before for record in records], self._order)
         self.query_one("#lens").border_title = Content(
             f"Token lens · {len(records):,} tokens · perplexity {perplexity(records):.2f} · "
             f"{mean_entropy(records):.2f} bit a token"
