@@ -34,7 +34,7 @@ def run_chatbot(
     *arguments: str,
     stdin: bytes = b"",
     command: tuple[str, ...] = SCRIPTED,
-    seconds: float = 20,
+    seconds: float = 60,
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
