@@ -1,5 +1,6 @@
 """How messages look: the question, the answer as it streams, a note in between."""
 
+import os
 import re
 from time import monotonic, process_time
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 UPDATES_PER_SECOND: Final = 25
 """More cannot be told apart; deltas are gathered in between."""
 
-SCREEN_SHARE: Final = 0.2
-"""Most of one processor that drawing an answer may take: where there is no GPU, the rest of it
-is the model's. Counted in time of the processor, which other programs do not lengthen."""
+SCREEN_SHARE: Final = min(0.5, 0.1 * (os.cpu_count() or 1))
+"""Most of one processor that drawing an answer may take, a tenth of all there are: where there is
+no GPU, the rest is the model's. Counted in time of the processor, which other programs do not
+lengthen."""
 
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
