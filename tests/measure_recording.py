@@ -34,9 +34,11 @@ class EveryOther(Recorder):
 
     is_on = True
 
-    def note(self, logits: object, token: int, drawn_from: object) -> None:
+    def note(
+        self, logits: object, token: int, drawn_from: object, *, is_users: bool = False
+    ) -> None:
         if self.is_on:
-            super().note(logits, token, drawn_from)  # type: ignore[arg-type]
+            super().note(logits, token, drawn_from, is_users=is_users)  # type: ignore[arg-type]
 
 
 def seconds_per_token(

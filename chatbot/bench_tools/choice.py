@@ -19,10 +19,17 @@ class Question(msgspec.Struct, frozen=True):
     tool: str
 
 
+_MAX_LENGTH: Final = 200
+"""Characters of a string: bounded as in the tools that come along, whose copies these are."""
+
+
 def _tool(name: str, description: str, optional: tuple[str, ...] = (), **kinds: str) -> ToolSchema:
     schema: dict[str, Any] = {
         "type": "object",
-        "properties": {key: {"type": kind} for key, kind in kinds.items()},
+        "properties": {
+            key: {"type": kind, **({"maxLength": _MAX_LENGTH} if kind == "string" else {})}
+            for key, kind in kinds.items()
+        },
         "required": [key for key in kinds if key not in optional],
         "additionalProperties": False,
     }
