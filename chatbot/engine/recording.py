@@ -96,7 +96,12 @@ class Recorder:
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
         likeliest = _likeliest(scores, k)
-        total, entropy, rank = _measure(scores, scores[likeliest[0]], scores[token])
+        # Whatever is higher than one of the likeliest is among them; few are counted sooner. On a
+        # GPU asking would cost a wait.
+        is_among = scores.device.type == "cpu" and token in likeliest.tolist()
+        rivals = scores[likeliest] if is_among else scores
+        total, entropy = _measure(scores, scores[likeliest[0]])
+        rank = _rank(rivals, scores[token])
         chosen = likeliest.new_tensor([token])
         if drawn_from is None:
             ids = torch.cat((likeliest, chosen))
@@ -104,10 +109,10 @@ class Recorder:
             rank_after, entropy_after = torch.ones_like(rank), torch.zeros_like(entropy)
         else:
             kept, shares = drawn_from
-            ids = torch.cat((likeliest, kept[shares.topk(min(k, len(shares))).indices], chosen))
+            ids = torch.cat((likeliest, kept[_likeliest(shares, min(k, len(shares)))], chosen))
             everywhere = torch.zeros_like(scores).scatter_(0, kept, shares)
             after = everywhere[ids]
-            rank_after = (shares > everywhere[token]).sum() + 1
+            rank_after = _rank(shares, everywhere[token])
             entropy_after = torch.stack(
                 [torch.special.entr(part).sum() for part in _parts(shares)]
             ).sum()
@@ -180,27 +185,31 @@ class Recorder:
         return waiting
 
 
-def _measure(scores: Tensor, highest: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What logits are normalised by, their entropy in nats, and a logit's rank among them.
+def _measure(scores: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
+    """What logits are normalised by, and their entropy in nats.
 
     Args:
         scores: logits, float32 [vocab]; those of impossible tokens are minus infinity.
         highest: the highest of them, float32 [].
-        chosen: the one to be ranked, float32 [].
     """
     lowest = torch.finfo(torch.float32).min
-    sums, products, ranks = [], [], []
+    sums, products = [], []
     for part in _parts(scores):
         distances = part - highest
         weights = distances.exp()
         sums.append(weights.sum())
         # What is impossible has no weight, but must not be multiplied by infinity.
         products.append(weights.dot(distances.clamp_min_(lowest)))
-        # 1 for each that is higher; comparing and counting truths takes three times as long.
-        ranks.append((part - chosen).sign_().clamp_min_(0).sum())
     weight = torch.stack(sums).sum()
     entropy = weight.log() - torch.stack(products).sum() / weight
-    return highest + weight.log(), entropy, torch.stack(ranks).sum() + 1
+    return highest + weight.log(), entropy
+
+
+def _rank(scores: Tensor, chosen: Tensor) -> Tensor:
+    """The rank of one of ``scores`` [n] among them, from 1 on: float32 []."""
+    # 1 for each that is higher; comparing and counting truths takes three times as long.
+    higher = [(part - chosen).sign_().clamp_min_(0).sum() for part in _parts(scores)]
+    return torch.stack(higher).sum() + 1
 
 
 def _likeliest(scores: Tensor, k: int) -> Tensor:
