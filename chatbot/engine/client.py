@@ -5,7 +5,6 @@ and keeps one ``EngineStatus`` that the screens watch. Knows nothing of conversa
 """
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -18,15 +17,12 @@ from chatbot.engine.protocol import (
     Adapted,
     AdapterUse,
     AnswerEvent,
-    AnswerNow,
-    Cancel,
     ChatMessage,
     Count,
     Counted,
     EngineEvent,
     Generate,
     GenerateVariants,
-    Hold,
     Load,
     Loaded,
     LoadProgress,
@@ -36,14 +32,14 @@ from chatbot.engine.protocol import (
     Render,
     Rendered,
     SearchBeams,
-    SetSampling,
     ToolSchema,
     VariantEvent,
 )
-from chatbot.errors import ContextError, ModelError, ModelFitError, WorkerError
+from chatbot.engine.running import RunningGeneration, RunningVariants, error_of
+from chatbot.errors import ModelError, WorkerError
 from chatbot.settings import Precision, Sampling
 from chatbot.terminal_text import clean_line
-from chatbot.worker.client import Call, WorkerProcess
+from chatbot.worker.client import WorkerProcess
 from chatbot.worker.owner import WorkerOwner
 from chatbot.worker.protocol import Failed, Request
 
@@ -354,7 +350,7 @@ class EngineClient:
                 case Prepared(folder=folder):
                     return Path(folder)
                 case Failed():
-                    raise _error_of(event)
+                    raise error_of(event)
         raise WorkerError("The engine ended a request without an answer; try again.")
 
     async def count(
@@ -405,7 +401,7 @@ class EngineClient:
             begun_tokens=tuple(begun_tokens),
         )
         worker = self._running()
-        return _RunningGeneration(worker, worker.call(request))
+        return RunningGeneration(worker, worker.call(request))
 
     def generate_variants(
         self,
@@ -459,7 +455,7 @@ class EngineClient:
 
     def _several(self, request: GenerateVariants | SearchBeams) -> VariantsGeneration:
         worker = self._running()
-        return _RunningVariants(worker, worker.call(request))
+        return RunningVariants(worker, worker.call(request))
 
     def complete(self, text: str, sampling: Sampling, context_length: int = 0) -> Generation:
         """Start a continuation of ``text`` as it is, without a conversation's form.
@@ -476,7 +472,7 @@ class EngineClient:
             is_completion=True,
         )
         worker = self._running()
-        return _RunningGeneration(worker, worker.call(request))
+        return RunningGeneration(worker, worker.call(request))
 
     async def close(self) -> None:
         """End the engine process; no other is started after it."""
@@ -515,13 +511,13 @@ class EngineClient:
                     return info
                 case Failed():
                     self._adapters = ()  # perhaps it was they: the next try goes without them
-                    raise _error_of(event)
+                    raise error_of(event)
         raise WorkerError("The engine ended a load without a result; try again.")
 
     async def _ask(self, request: Request, answer_type: type[_AnswerT]) -> _AnswerT:
         async for event in self._running().call(request):
             if isinstance(event, Failed):
-                raise _error_of(event)
+                raise error_of(event)
             if isinstance(event, answer_type):
                 return event
         raise WorkerError("The engine ended a request without an answer; try again.")
@@ -530,74 +526,3 @@ class EngineClient:
         self.status = status
         for watcher in self._watchers:
             watcher(status)
-
-
-class _RunningGeneration:
-    """A Generate request on its way, over the pipe."""
-
-    def __init__(self, worker: WorkerProcess[EngineEvent], call: Call[EngineEvent]) -> None:
-        self._worker = worker
-        self._call = call
-
-    async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
-        is_over = False
-        try:
-            async for event in self._call:
-                is_over = event.is_last
-                if isinstance(event, Failed):
-                    raise _error_of(event)
-                if isinstance(event, AnswerEvent):
-                    yield event
-        finally:
-            if not is_over:  # nobody listens any more: do not let it run on
-                self.cancel()
-
-    def cancel(self) -> None:
-        with contextlib.suppress(WorkerError):  # a dead engine has stopped already
-            self._worker.send(Cancel(target=self._call.request_id))
-
-    def set_sampling(self, sampling: Sampling) -> None:
-        with contextlib.suppress(WorkerError):
-            self._worker.send(SetSampling(target=self._call.request_id, sampling=sampling))
-
-    def hold(self, num_steps: int | None = 0) -> None:
-        with contextlib.suppress(WorkerError):
-            self._worker.send(Hold(target=self._call.request_id, num_steps=num_steps))
-
-    def answer_now(self) -> None:
-        with contextlib.suppress(WorkerError):
-            self._worker.send(AnswerNow(target=self._call.request_id))
-
-
-class _RunningVariants:
-    """Several answers on their way, over the pipe."""
-
-    def __init__(self, worker: WorkerProcess[EngineEvent], call: Call[EngineEvent]) -> None:
-        self._worker = worker
-        self._call = call
-
-    async def __aiter__(self) -> AsyncIterator[VariantEvent]:
-        is_over = False
-        try:
-            async for event in self._call:
-                is_over = event.is_last
-                if isinstance(event, Failed):
-                    raise _error_of(event)
-                if isinstance(event, VariantEvent):
-                    yield event
-        finally:
-            if not is_over:
-                self.cancel()
-
-    def cancel(self) -> None:
-        with contextlib.suppress(WorkerError):
-            self._worker.send(Cancel(target=self._call.request_id))
-
-
-def _error_of(failed: Failed) -> ModelError | ContextError:
-    """The error that a worker reported; its text may quote files, so it is cleaned."""
-    kinds: dict[str, type[ModelError | ContextError]] = {
-        "ContextError": ContextError,
-        "ModelFitError": ModelFitError,
-    }
-    return kinds.get(failed.kind, ModelError)(clean_line(failed.message, 500))
