@@ -13,6 +13,7 @@ import msgspec
 
 from chatbot.conversation.branching import begun_tokens
 from chatbot.conversation.draft import AnswerDraft, sum_of_rounds, with_found
+from chatbot.conversation.flushing import FlushTimer
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
@@ -63,10 +64,6 @@ from chatbot.terminal_text import clean_line
 from chatbot.tokens import TokenRecord
 
 ResultT = TypeVar("ResultT")
-
-FLUSH_SECONDS: Final = 0.25
-"""After this long at most, what was shown of an answer is handed to the disk: half of what is
-promised, so that the writing itself has the other half."""
 
 NUM_ALTERNATIVES: Final = 8
 """Likeliest tokens to keep with each token: what a screen shows of them."""
@@ -119,7 +116,7 @@ class Turn:
         self._generation: Generation | None = None
         self._end: tuple[FinishReason, Statistics] | None = None
         """How the engine ended the last message of the answer."""
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flush_timer = FlushTimer(self._flush)
         self.is_held = False
         """Whether the user holds it between two tokens, or is about to."""
         self._wants_answer = False
@@ -220,8 +217,7 @@ class Turn:
         except ChatbotError as failure:
             reason, error = "error", str(failure)
         finally:
-            if self._flush_timer:
-                self._flush_timer.cancel()
+            self._flush_timer.cancel()
             if self._generation and self._end is None:
                 self._generation.cancel()
             rest = self._draft.finish()
@@ -262,11 +258,11 @@ class Turn:
                 match event:
                     case Delta(text=raw, num_tokens=num_tokens):
                         if text := self._draft.feed(raw):
-                            self._flush_soon()
+                            self._flush_timer.start()
                             yield TextDelta(text, num_tokens)
                     case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
                         if text := self._draft.feed_thinking(event.text, size, seconds):
-                            self._flush_soon()
+                            self._flush_timer.start()
                             yield ThoughtDelta(text, event.num_tokens, size, seconds)
                     case ThinkingCut():
                         self._draft.cut_thought()
@@ -294,7 +290,7 @@ class Turn:
         if rest := self._draft.finish():
             yield TextDelta(rest)
         self._draft.put(call)
-        self._flush_soon()
+        self._flush_timer.start()
         yield tool_call_event(call)
 
     async def _run_tools(self, built: PromptBuilt, cost: Statistics) -> AsyncGenerator[TurnEvent]:
@@ -315,7 +311,7 @@ class Turn:
             async for event in events:
                 if isinstance(event, ToolFinished):
                     self._draft.put(event.result)
-                    self._flush_soon()
+                    self._flush_timer.start()
                 yield event
         if self._stop.is_set():
             raise Stopped
@@ -332,14 +328,7 @@ class Turn:
         except Stopped:
             return None
 
-    def _flush_soon(self) -> None:
-        """Have what is being shown on the disk soon."""
-        if self._journal and self._flush_timer is None:
-            loop = asyncio.get_running_loop()
-            self._flush_timer = loop.call_later(FLUSH_SECONDS, self._flush)
-
     def _flush(self) -> None:
-        self._flush_timer = None
         if self._journal:
             # What is on the disk of an answer stands for the case that this program dies.
             self._journal.flush_answer(self.so_far, self._records)

@@ -84,7 +84,7 @@ class BatchTurn(VariantsTurn):
         match event:
             case VariantDelta(variant=index, text=raw, num_tokens=number, is_thinking=thinks):
                 if told := self.siblings[index].feed(raw, number, is_thinking=thinks):
-                    self.flush_soon()
+                    self.flush_timer.start()
                     yield told
             case VariantTokens(variant=index, tokens=records):
                 self.siblings[index].records += map(cleaned, records)

@@ -92,7 +92,7 @@ class ComparisonTurn(VariantsTurn):
             case Delta(text=raw, num_tokens=number) | ThinkingDelta(text=raw, num_tokens=number):
                 thinks = isinstance(event, ThinkingDelta)
                 if told := one.feed(raw, number, is_thinking=thinks):
-                    self.flush_soon()
+                    self.flush_timer.start()
                     yield told
             case TokensRecorded(tokens=records):
                 one.records += map(cleaned, records)

@@ -13,12 +13,12 @@ from typing import TypeVar
 import msgspec
 
 from chatbot.conversation.draft import AnswerDraft, with_found
+from chatbot.conversation.flushing import FlushTimer
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import Prompt, build_prompt
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.tree import Conversation
-from chatbot.conversation.turn import FLUSH_SECONDS
 from chatbot.conversation.turn_sources import TurnSources
 from chatbot.conversation.variants.parting import partings_of
 from chatbot.conversation.variants.sibling import Sibling
@@ -89,7 +89,8 @@ class VariantsTurn(ABC):
             Sibling(index, AnswerDraft(question, _always(choice.settings), self._sources))
             for index, choice in enumerate(wish.choices)
         ]
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self.flush_timer = FlushTimer(self._flush)
+        """To be started whenever an answer has grown."""
 
     def stop(self) -> None:
         """End all answers at the next token; what there is of them is kept."""
@@ -136,8 +137,7 @@ class VariantsTurn(ABC):
         except ChatbotError as failure:
             reason, error = "error", str(failure)
         finally:
-            if self._flush_timer:
-                self._flush_timer.cancel()
+            self.flush_timer.cancel()
             for one in self.siblings:
                 if one.reason is None:
                     ended += one.end(reason, None, error)
@@ -242,14 +242,7 @@ class VariantsTurn(ABC):
         self._conversation.replace(answer)
         return answer
 
-    def flush_soon(self) -> None:
-        """Have what is being shown on the disk soon."""
-        if self._journal and self._flush_timer is None:
-            loop = asyncio.get_running_loop()
-            self._flush_timer = loop.call_later(FLUSH_SECONDS, self._flush)
-
     def _flush(self) -> None:
-        self._flush_timer = None
         if self._journal:
             self._journal.flush_answers([(one.message, one.records) for one in self._begun()])
 
