@@ -106,10 +106,7 @@ async def run_ask(
         schema: a JSON schema to hold the whole answer to; empty for none.
     """
     async with session:
-        for problem in session.config.problems:
-            print(problem, file=sys.stderr)
-        session.engine.on_status(StatusPrinter().show)
-        session.on_problem(lambda problem: print(problem, file=sys.stderr))
+        show_progress(session)
         manager = session.manager
         if resume is not None:
             await session.resume(resume)
@@ -141,11 +138,7 @@ async def run_ask(
             print("There was no answer; ask again.", file=sys.stderr)
             return 1
         if as_json:
-            info = session.engine.status.info
-            report = as_report(answer, info.load_seconds if info else 0.0)
-            if session.store:
-                report["chat_id"] = manager.conversation.id
-            sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+            print_report(as_report(answer, seconds_of_load(session)), session)
         elif answer.text:
             marked = with_citations(answer.text, sources_of(answer), is_markdown=False)
             sys.stdout.write("\n" if stream else marked + "\n")
@@ -156,6 +149,28 @@ async def run_ask(
             print(answer.making.error, file=sys.stderr)
             return 1
         return INTERRUPTED if answer.making.finish_reason == "cancelled" else 0
+
+
+def show_progress(session: Session) -> None:
+    """Have what is wrong, and what the engine does, told on standard error."""
+    for problem in session.config.problems:
+        print(problem, file=sys.stderr)
+    session.engine.on_status(StatusPrinter().show)
+    session.on_problem(lambda problem: print(problem, file=sys.stderr))
+
+
+def seconds_of_load(session: Session) -> float:
+    """How long the model took to load; 0 where none is."""
+    info = session.engine.status.info
+    return info.load_seconds if info else 0.0
+
+
+def print_report(report: dict[str, Any], session: Session) -> None:
+    """Print a JSON object, with the chat that the answer is kept in."""
+    if session.store:
+        report = {**report, "chat_id": session.manager.conversation.id}
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    sys.stdout.flush()
 
 
 async def prepared(session: Session) -> bool:

@@ -11,12 +11,19 @@ from typing import Any
 
 import msgspec
 
-from chatbot.ask import INTERRUPTED, as_report, prepared
+from chatbot.ask import (
+    INTERRUPTED,
+    as_report,
+    prepared,
+    print_report,
+    seconds_of_load,
+    show_progress,
+)
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.errors import ChatbotError
 from chatbot.events import VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message
-from chatbot.plain import StatusPrinter, print_sources
+from chatbot.plain import print_sources
 from chatbot.plain_variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.settings import Settings
@@ -49,10 +56,7 @@ async def run_ask_several(
         schema: a JSON schema to hold each answer to; empty for none.
     """
     async with session:
-        for problem in session.config.problems:
-            print(problem, file=sys.stderr)
-        session.engine.on_status(StatusPrinter().show)
-        session.on_problem(lambda problem: print(problem, file=sys.stderr))
+        show_progress(session)
         manager = session.manager
         printer = VariantsPrinter(streams=stream, num_printed=num_printed)
         plans: Sequence[VariantPlan] = ()
@@ -80,12 +84,7 @@ async def run_ask_several(
             print("There was no answer; ask again.", file=sys.stderr)
             return 1
         if as_json:
-            info = session.engine.status.info
-            report = several_report(finished, plans, info.load_seconds if info else 0.0)
-            if session.store:
-                report["chat_id"] = manager.conversation.id
-            sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-            sys.stdout.flush()
+            print_report(several_report(finished, plans, seconds_of_load(session)), session)
         else:
             print_sources(finished.answers[0])
         return _status(finished.answers)
