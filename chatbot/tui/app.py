@@ -5,7 +5,6 @@ user does arrives as messages of the widgets and as actions of the key table.
 """
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +14,7 @@ from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import Event, InputEvent
 from textual.screen import ModalScreen, Screen
 
 from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
@@ -33,6 +33,7 @@ from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.turn_rendering import render_turn, show_path
 from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
+from chatbot.tui.garbage import IdleCollector
 from chatbot.tui.keys import bind, check_keymap, shown_keys
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
@@ -114,6 +115,7 @@ class ChatApp(App[int]):
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, session.tools)
         self._adapters = AdaptersWatch(self, lambda: session.engine)
+        self._garbage = IdleCollector(self, lambda: self.manager.is_busy)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -122,8 +124,10 @@ class ChatApp(App[int]):
                 yield self._hints
                 yield self._prompt
                 yield self._ribbon
+                # Below the chat alone: what changes at once is drawn as the one rectangle that
+                # holds all of it, which is not to reach into the sidebar.
+                yield self._status
             yield self._sidebar
-        yield self._status
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
@@ -148,8 +152,12 @@ class ChatApp(App[int]):
         await self._sidebar.fill()
         self._knowledge.start()
         self._tools.start()
-        gc.freeze()
-        gc.enable()
+        self._garbage.start()
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, InputEvent):
+            self._garbage.note_input()
+        await super().on_event(event)
 
     async def on_unmount(self) -> None:
         await self.session.close_workers()

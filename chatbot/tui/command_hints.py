@@ -15,6 +15,8 @@ class CommandHints(Static):
         """Show the commands that ``text`` is the beginning of."""
         found = matching(text)
         self.display = bool(found)
+        if not found:
+            return  # or the whole screen would be laid out for each key
         lines = [
             Content.from_markup("[b $accent]$usage[/] [dim]$help[/]", usage=c.usage, help=c.help)
             for c in found[:MOST_SHOWN]

@@ -11,6 +11,8 @@ import msgspec
 from textual import widgets
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.geometry import Region
+from textual.strip import Strip
 from textual.widget import AwaitMount, Widget
 
 from chatbot.messages import (
@@ -22,6 +24,7 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_text import marked_texts
+from chatbot.tui.chat.cheap_layout import backdrop, content_size
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.chat.setting_marks import with_marks
 
@@ -107,6 +110,8 @@ class TextStretch:
 class AnswerBody(Vertical):
     """What the model wrote, in its order."""
 
+    virtual_size = content_size()
+
     def __init__(self, message: Message | None = None) -> None:
         """Show an answer.
 
@@ -119,6 +124,9 @@ class AnswerBody(Vertical):
         )
         self._length = 0
         """Of the text so far, in characters."""
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return backdrop(self, crop)
 
     def compose(self) -> ComposeResult:
         yield from map(_widget_of, self._pieces)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from textual.containers import VerticalScroll
+from textual.geometry import Region
 from textual.message import Message as TextualMessage
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
 from chatbot.messages import Message
+from chatbot.tui.chat.cheap_layout import backdrop, content_size
 from chatbot.tui.chat.message_views import (
     AnswerView,
     LeftOutMark,
@@ -46,6 +49,8 @@ laid out again with each line that streams."""
 class ChatView(VerticalScroll, can_focus=False):
     """The scrolling list of messages: the end at once, what is before it on the way up."""
 
+    virtual_size = content_size()
+
     class FocusLost(TextualMessage):
         """The message that had the focus was taken away; another may have it by now."""
 
@@ -58,6 +63,9 @@ class ChatView(VerticalScroll, can_focus=False):
         self._pinned: frozenset[str] = frozenset()
         self._rating_of: Callable[[str], int | None] = lambda _: None
         self._is_adding = False
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return backdrop(self, crop)
 
     def on_mount(self) -> None:
         self.anchor()

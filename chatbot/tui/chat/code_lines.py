@@ -29,28 +29,50 @@ FAST_SECONDS: Final = 0.25
 """Lines that come in less than this one after the other come fast."""
 
 
+class Pace:
+    """How fast lines come, one after the other, in whatever blocks."""
+
+    def __init__(self) -> None:
+        self._grown_at = 0.0
+        self.is_fast = False
+
+    def grow(self) -> None:
+        """Say that there is another line."""
+        now = monotonic()
+        self.is_fast = now - self._grown_at < FAST_SECONDS
+        self._grown_at = now
+
+
 class Reserve:
     """How many lines something takes that grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._num_used = 0
         self.num_lines = 0
-        self._grown_at = 0.0
 
     def fits(self, num_lines: int) -> bool:
         """Whether there is room for so many lines; makes room where there is not."""
+        if num_lines > self._num_used:
+            self._num_used = num_lines
+            self._pace.grow()
         if num_lines <= self.num_lines:
             return True
-        now = monotonic()
-        is_fast = now - self._grown_at < FAST_SECONDS
-        self._grown_at = now
-        self.num_lines = num_lines + NUM_RESERVED * is_fast
+        self.num_lines = num_lines + NUM_RESERVED * self._pace.is_fast
         return False
+
+    def expect(self) -> int:
+        """Lines that something new takes whose first line is there; 0 where more come slowly."""
+        self._pace.grow()
+        self._num_used = 1
+        self.num_lines = 1 + NUM_RESERVED if self._pace.is_fast else 0
+        return self.num_lines
 
 
 class CodeLines(Widget):
     """Lines of code in colours; a line is as long as it is."""
 
-    def __init__(self, code: str, language: str) -> None:
+    def __init__(self, code: str, language: str, pace: Pace) -> None:
         """Show ``code``, clean; its colours are found when it is first in sight."""
         super().__init__()
         self.auto_links = False
@@ -60,7 +82,7 @@ class CodeLines(Widget):
         """As many of the lines as have their colours."""
         self._strips: dict[int, Strip] = {}
         self._is_growing = False
-        self._reserve = Reserve()
+        self._reserve = Reserve(pace)
         self._num_settled = 0
         """Leading lines whose colours are not looked at again while the code grows."""
 
@@ -78,6 +100,10 @@ class CodeLines(Widget):
             self.refresh(layout=True)
         else:
             self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
+
+    def expect_more(self) -> None:
+        """It stands last and will grow."""
+        self._reserve.expect()
 
     def settle(self) -> None:
         """Take no more room than there are lines: it does not grow any more."""

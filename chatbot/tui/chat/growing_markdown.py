@@ -4,13 +4,17 @@ Textual's own blocks are laid out, coloured or made anew with each piece that co
 only where Markdown is shown, since the first frame has no use for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.geometry import Region
+from textual.strip import Strip
 from textual.widget import AwaitMount, Widget
 from textual.widgets import Markdown
 from textual.widgets._markdown import (
@@ -23,15 +27,23 @@ from textual.widgets._markdown import (
     MarkdownParagraph,
 )
 
-from chatbot.tui.chat.code_lines import CodeLines, Reserve
+from chatbot.tui.chat.cheap_layout import backdrop, content_size
+from chatbot.tui.chat.code_lines import CodeLines, Pace, Reserve
 
 
 class GrowingParagraph(MarkdownParagraph):
     """Is laid out again only when it takes more lines."""
 
+    virtual_size = content_size()
+
     def __init__(self, markdown: Markdown, token: Token) -> None:
         super().__init__(markdown, token)
-        self._reserve = Reserve()
+        self._reserve = Reserve(_pace_of(markdown))
+
+    def expect_more(self) -> None:
+        """It stands last and will grow."""
+        if num_lines := self._reserve.expect():
+            self.styles.min_height = num_lines
 
     def settle(self) -> None:
         """Take no more room than there is text: it does not grow any more."""
@@ -60,10 +72,14 @@ class GrowingFence(MarkdownFence):
         self.code = code
         self.lexer = token.info
         self.auto_links = False
-        self._shown = CodeLines(code, token.info)
+        self._shown = CodeLines(code, token.info, _pace_of(markdown))
 
     def compose(self) -> ComposeResult:
         yield self._shown
+
+    def expect_more(self) -> None:
+        """It stands last and will grow."""
+        self._shown.expect_more()
 
     def settle(self) -> None:
         """Take no more room than there are lines: it does not grow any more."""
@@ -139,6 +155,15 @@ async def _grow(parent: Widget, blocks: list[MarkdownBlock]) -> None:
 class GrowingMarkdown(Markdown):
     """Markdown of these blocks."""
 
+    virtual_size = content_size()
+
+    def __init__(self, text: str, parser_factory: Callable[[], MarkdownIt]) -> None:
+        super().__init__(text, open_links=False, parser_factory=parser_factory)
+        self.pace = Pace()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return backdrop(self, crop)
+
     def get_block_class(self, block_name: str) -> type[MarkdownBlock]:
         return _BLOCKS.get(block_name) or super().get_block_class(block_name)
 
@@ -149,11 +174,23 @@ class GrowingMarkdown(Markdown):
         before: int | str | Widget | None = None,
         after: int | str | Widget | None = None,
     ) -> AwaitMount:
-        """What stood last does not grow any more."""
+        """What stood last does not grow any more; what stands last now may."""
         for block in self.children[-1:]:
             if isinstance(block, GrowingParagraph | GrowingFence):
                 block.settle()
+        widgets = list(widgets)
+        if isinstance(last := widgets[-1] if widgets else None, GrowingParagraph | GrowingFence):
+            last.expect_more()
         return super().mount_all(widgets, before=before, after=after)
+
+    def update(self, markdown: str) -> AwaitComplete:
+        """Show ``markdown`` in place of what is there: nothing of it grows."""
+        self.pace = Pace()
+        return super().update(markdown)
+
+
+def _pace_of(markdown: Markdown) -> Pace:
+    return markdown.pace if isinstance(markdown, GrowingMarkdown) else Pace()
 
 
 _BLOCKS: Final[dict[str, type[MarkdownBlock]]] = {

@@ -22,7 +22,7 @@ def safe_markdown(text: str) -> "Markdown":
     """
     from chatbot.tui.chat.growing_markdown import GrowingMarkdown
 
-    return GrowingMarkdown(text, open_links=False, parser_factory=_make_parser)
+    return GrowingMarkdown(text, _make_parser)
 
 
 def _make_parser() -> "MarkdownIt":

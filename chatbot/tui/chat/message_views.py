@@ -23,6 +23,7 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_body import AnswerBody
+from chatbot.tui.chat.cheap_layout import content_size
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 
@@ -42,6 +43,8 @@ _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re
 
 class MessageView(Vertical, can_focus=True):
     """What questions and answers have in common: they can be gone to and acted on."""
+
+    virtual_size = content_size()
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("previous_message", "act('previous_message')"),
