@@ -5,7 +5,7 @@ only where Markdown is shown, since the first frame has no use for it.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -52,6 +52,9 @@ class GrowingParagraph(MarkdownParagraph):
 
     def set_content(self, content: Content) -> None:
         self._content = content
+        if not self.is_attached:  # mounting it asks for its layout, once
+            self.update(content, layout=False)
+            return
         width = self.content_size.width
         num_lines = content.get_height({}, width) if width else -1
         if self._token.level > 0 or num_lines < 0:
@@ -163,6 +166,12 @@ class GrowingMarkdown(Markdown):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
+
+    def call_next(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Leave out one of the two layouts for what is mounted: Markdown waits for it, and then
+        the other has been asked for."""
+        if not isinstance(callback, AwaitMount):
+            super().call_next(callback, *args, **kwargs)
 
     def get_block_class(self, block_name: str) -> type[MarkdownBlock]:
         return _BLOCKS.get(block_name) or super().get_block_class(block_name)
