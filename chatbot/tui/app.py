@@ -14,7 +14,7 @@ from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.events import Event, InputEvent
+from textual.events import Event, InputEvent, Key
 from textual.screen import ModalScreen, Screen
 
 from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
@@ -157,6 +157,8 @@ class ChatApp(App[int]):
     async def on_event(self, event: Event) -> None:
         if isinstance(event, InputEvent):
             self._garbage.note_input()
+        if isinstance(event, Key):
+            self._chat.give_way()
         await super().on_event(event)
 
     async def on_unmount(self) -> None:

@@ -4,8 +4,9 @@ Grows while the answer streams. Knows nothing of how the answer came about.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from textual import widgets
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from chatbot.tui.chat.tool_card import ToolCard
 
 
+_DEFINITION: Final = re.compile(r"^ {0,3}\[[^\]]+\]:", re.MULTILINE)
+"""The target of a link, which text that is drawn already may refer to."""
+
+
 class TextStretch:
     """A stretch of text between two calls, and the widget that shows it."""
 
@@ -48,8 +53,8 @@ class TextStretch:
         self.start = start
         self.markdown = safe_markdown(marked)
         self._parts: list[str] = []
-        self._num_written = 0
-        """Characters of the marked text that are on the screen."""
+        self._written = ""
+        """What of the marked text is on the screen."""
         self._stream: MarkdownStream | None = None
         self._is_over = False
         self.mounting: AwaitMount | None = None
@@ -76,7 +81,7 @@ class TextStretch:
     async def write(self, changes: Sequence[SettingChange]) -> bool:
         """Show what was added since the last time; returns whether there was anything."""
         marked = self._marked(changes, is_complete=False)
-        if len(marked) <= self._num_written or not self.markdown.is_mounted:
+        if len(marked) <= len(self._written) or not self.markdown.is_mounted:
             return False
         if self._stream is None:
             stream = widgets.Markdown.get_stream(self.markdown)
@@ -87,19 +92,25 @@ class TextStretch:
                 await stream.stop()
                 return False
             self._stream = stream
-        new, self._num_written = marked[self._num_written :], len(marked)
+        new, self._written = marked[len(self._written) :], marked
         await self._stream.write(new)
         return True
 
     async def end(self, marked: str) -> None:
-        """Show it whole: a stream leaves a long code block with stale highlighting."""
+        """Show it whole, with all marks."""
         self._is_over = True
         if self.mounting:
             await self.mounting
         if self._stream:
             await self._stream.stop()
             self._stream = None
-        if self.markdown.is_attached:
+        if not self.markdown.is_attached:
+            return
+        if self._written and marked.startswith(self._written) and not _DEFINITION.search(marked):
+            # Making all of it anew would hold up the keys of whoever types already.
+            await self.markdown.append(marked[len(self._written) :])
+            self.markdown.settle()
+        else:
             await self.markdown.update(marked)
 
     async def close(self, changes: Sequence[SettingChange]) -> None:

@@ -63,6 +63,7 @@ class ChatView(VerticalScroll, can_focus=False):
         self._pinned: frozenset[str] = frozenset()
         self._rating_of: Callable[[str], int | None] = lambda _: None
         self._is_adding = False
+        self._newest: AnswerView | None = None
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
@@ -159,10 +160,15 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def add_answer(self, message_id: str) -> AnswerView:
         """Add an answer that is about to stream."""
-        view = AnswerView(message_id)
+        view = self._newest = AnswerView(message_id)
         await self.mount(view)
         self.anchor()
         return view
+
+    def give_way(self) -> None:
+        """A key is to be seen before more of an answer is."""
+        if self._newest:
+            self._newest.give_way()
 
     async def add_note(self, markdown: str) -> None:
         """Add a note below."""

@@ -184,13 +184,17 @@ class GrowingMarkdown(Markdown):
         after: int | str | Widget | None = None,
     ) -> AwaitMount:
         """What stood last does not grow any more; what stands last now may."""
-        for block in self.children[-1:]:
-            if isinstance(block, GrowingParagraph | GrowingFence):
-                block.settle()
+        self.settle()
         widgets = list(widgets)
         if isinstance(last := widgets[-1] if widgets else None, GrowingParagraph | GrowingFence):
             last.expect_more()
         return super().mount_all(widgets, before=before, after=after)
+
+    def settle(self) -> None:
+        """Take no more room than there is text: it does not grow any more."""
+        for block in self.children[-1:]:
+            if isinstance(block, GrowingParagraph | GrowingFence):
+                block.settle()
 
     def update(self, markdown: str) -> AwaitComplete:
         """Show ``markdown`` in place of what is there: nothing of it grows."""

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
-    from textual.widgets import Markdown
+
+    from chatbot.tui.chat.growing_markdown import GrowingMarkdown
 
 
-def safe_markdown(text: str) -> "Markdown":
+def safe_markdown(text: str) -> "GrowingMarkdown":
     """A widget that shows ``text``; links are not followed.
 
     Markdown and its parser are imported only now: the first frame has no use for them.
@@ -28,7 +29,8 @@ def safe_markdown(text: str) -> "Markdown":
 def _make_parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("gfm-like")
+    # HTML is shown as it is written: Textual would leave it out, and nothing is to be hidden.
+    parser = MarkdownIt("gfm-like", {"html": False})
     parser.core.ruler.push("clean", _clean_state)
     return parser
 

@@ -38,6 +38,12 @@ SCREEN_SHARE: Final = min(0.5, 0.1 * (os.cpu_count() or 1))
 no GPU, the rest is the model's. Counted in time of the processor, which other programs do not
 lengthen."""
 
+KEY_SECONDS: Final = 0.03
+"""From a key to its letter on the screen, with room to spare."""
+
+MAX_WAIT: Final = 0.25
+"""Seconds that an answer waits at most for somebody who types fast."""
+
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -151,6 +157,7 @@ class AnswerView(MessageView):
         self._rating = rating
         self._changes: list[SettingChange] = []
         self._num_tokens = 0
+        self._drawn_at = 0.0
         self._rest_until = 0.0
         self._found: SourcesPart | None = None
         """What was found, while the answer is written."""
@@ -285,10 +292,16 @@ class AnswerView(MessageView):
         event.stop()
         self.action_act(f"source_{event.index + 1}")
 
+    def give_way(self) -> None:
+        """Draw nothing for a moment: a key was pressed, which is to be seen first."""
+        until = min(monotonic() + KEY_SECONDS, self._drawn_at + MAX_WAIT)
+        self._rest_until = max(self._rest_until, until)
+
     async def _write_new(self) -> None:
         started, used = monotonic(), process_time()
         if started < self._rest_until:
             return
+        self._drawn_at = started
         if await self._body.draw(self._changes):
             thinking = self._thinking_words if self._body.is_thinking else ""
             counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
