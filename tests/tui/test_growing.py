@@ -1,10 +1,13 @@
 """Markdown that streams: the same as what comes whole, and no more work than that takes."""
 
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Offset
+from textual.screen import Screen
 from textual.selection import Selection
 from textual.widgets import Markdown
 
@@ -14,7 +17,10 @@ from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.chat.growing_markdown import GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
-from tests.tui.helpers import MakeApp, ask_and_wait, questions
+from chatbot.tui.chat.message_views import MAX_WAIT, AnswerView
+from chatbot.tui.command_hints import CommandHints
+from chatbot.tui.prompt import Prompt
+from tests.tui.helpers import MakeApp, ask_and_wait, filled, questions, screen_text, until
 
 CODE = "".join(
     f'def f{n}(value):\n    """What\n\n    it does."""\n    return {n}\n\n' for n in range(12)
@@ -27,6 +33,7 @@ WHOLE = {
     "numbers": "".join(f"{n}. item {n}\n" for n in range(1, 13)),
     "code in a list": "1. do:\n\n   ```sh\n   ls\n   cd\n   ```\n2. done\n",
     "quote and table": "> quoted\n> more\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nend",
+    "html": "Before.\n\n<div>\nshown\n</div>\n\nAfter <b>it</b>.\n\n<!-- too -->\n\nThe end.",
 }
 
 
@@ -65,6 +72,89 @@ async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None
             await pilot.pause()
         assert growing.text == expected
         assert expected.strip()
+
+
+async def test_html_is_shown_as_it_is_written() -> None:
+    page = Page(WHOLE["html"])
+    async with page.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        for part in ("<div>", "shown", "<b>it</b>", "<!-- too -->"):
+            assert part in page.text
+
+
+def count_layouts(monkeypatch: pytest.MonkeyPatch) -> list[Screen[object]]:
+    """Grows by one whenever the whole screen is laid out."""
+    layouts: list[Screen[object]] = []
+    lay_out = Screen._refresh_layout
+
+    def note(self: Screen[object], *args: Any, **kwargs: Any) -> None:
+        layouts.append(self)
+        lay_out(self, *args, **kwargs)
+
+    monkeypatch.setattr(Screen, "_refresh_layout", note)
+    return layouts
+
+
+async def test_a_new_paragraph_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page("")
+    async with page.run_test(size=(40, 20)) as pilot:
+        await pilot.pause()
+        await page.markdown.append("first " * 10)
+        await pilot.pause()
+        layouts = count_layouts(monkeypatch)
+        await page.markdown.append("\n\nsecond")
+        for _ in range(5):  # whatever might still ask for another one
+            await pilot.pause(0.05)
+        assert "second" in page.text
+        assert len(layouts) == 1
+
+
+async def test_typing_does_not_lay_out_the_screen(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(answer="yes")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        await ask_and_wait(pilot, app, "a question")
+        layouts = count_layouts(monkeypatch)
+        await pilot.press(*"no command")
+        await pilot.pause(0.1)
+        assert app.query_one(Prompt).text == "no command"
+        assert not layouts
+        await pilot.press("ctrl+u", "/")
+        await until(pilot, lambda: app.query_one(CommandHints).display)
+        assert layouts
+
+
+async def test_a_finished_answer_is_not_made_anew(make_app: MakeApp) -> None:
+    app = make_app(answer="\n\n".join(["First of all. " * 5, "Then. " * 5, "- one\n- two", "End."]))
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.post_message(Prompt.Submitted("a question"))
+        await until(pilot, lambda: len(app.query(GrowingParagraph)) > 1)
+        seen = set(app.query(GrowingParagraph))
+        await until(pilot, lambda: not app.manager.is_busy)
+        await until(pilot, lambda: "End." in screen_text(app))
+        assert seen <= set(app.query(GrowingParagraph))
+
+
+async def test_a_link_that_is_defined_at_the_end_is_one(make_app: MakeApp) -> None:
+    app = make_app(
+        answer="See [the page][1] for more of it, and go on.\n\n[1]: https://a.example/x"
+    )
+    async with app.run_test(size=(100, 40)) as pilot:
+        await ask_and_wait(pilot, app, "a question")
+        await until(pilot, lambda: "See the page for more" in screen_text(app))
+
+
+async def test_an_answer_waits_for_keys_but_not_for_ever() -> None:
+    view = AnswerView("an-id")
+    view._drawn_at = begin = monotonic()
+    view.give_way()
+    assert begin < view._rest_until <= begin + MAX_WAIT
+    view._drawn_at = begin - 10
+    view._rest_until = 0
+    view.give_way()
+    assert view._rest_until < begin  # it has waited long enough
 
 
 async def test_a_paragraph_is_laid_out_again_only_for_another_line(
