@@ -88,13 +88,13 @@ class Terminal:
             found.append((self.until(letter, 20) - sent) * 1000)
         return found
 
-    def stream(self) -> tuple[float, float, float]:
-        """Of the next answer: seconds from its first word to its last, the frames a second in
-        between, and the share of a core that the program took."""
-        self.until(FIRST)
+    def stream(self, number: int) -> tuple[float, float, float]:
+        """Of an answer: seconds from its first word to its last, the frames a second in between,
+        and the share of a core that the program took."""
+        self.until(f"{FIRST}{number}")
         start, before = time.perf_counter(), self.processor_seconds()
         self.output = ""
-        seconds = self.until(LAST) - start
+        seconds = self.until(f"{LAST}{number}") - start
         frames = set(re.findall(r"(\d+) tokens", self.output))
         return seconds, len(frames) / seconds, (self.processor_seconds() - before) / seconds
 
@@ -137,9 +137,9 @@ class Stage:
             "SCRIPT_DELAY": "0.005",
         }
 
-    def write_answer(self, text: str) -> None:
-        """What the script answers."""
-        Path(self.folder, "answer.txt").write_text(f"{FIRST} {text} {LAST}")
+    def write_answer(self, text: str, number: int = 0) -> None:
+        """What the script answers, between two words that no other answer has."""
+        Path(self.folder, "answer.txt").write_text(f"{FIRST}{number} {text} {LAST}{number}")
 
     def import_chat(self) -> None:
         """Have a long chat with long code near its end."""
@@ -188,17 +188,18 @@ def measure_keys(stage: Stage, name: str, *arguments: str) -> None:
     terminal.close()
 
 
-def measure_rate(stage: Stage, name: str, runs: int, *arguments: str) -> None:
+def measure_rate(stage: Stage, name: str, text: str, runs: int, *arguments: str) -> None:
     """The same answer on the screen and as plain text, by turns."""
     ratios, frames, shares = [], [], []
-    for _ in range(runs):
+    for number in range(1, runs + 1):
+        stage.write_answer(text, number)
         plain = stage.start("ask", "-t", "none", "-k", "none", QUESTION.strip())
-        headless, _, _ = plain.stream()
+        headless, _, _ = plain.stream(number)
         plain.close()
         terminal = stage.start(*arguments)
         terminal.until("cpu|cuda|mps")
         stage.ask(terminal)
-        seconds, rate, share = terminal.stream()
+        seconds, rate, share = terminal.stream(number)
         terminal.close()
         ratios.append(headless / seconds)
         frames.append(rate)
@@ -241,9 +242,8 @@ def measure_scripted(stage: Stage, only: list[str]) -> None:
     ):
         if arguments:
             stage.import_chat()
-        stage.write_answer(answer)
         if "rate" in only:
-            measure_rate(stage, name, 3, *arguments)
+            measure_rate(stage, name, answer, 3, *arguments)
         if "keys" in only and (arguments or name == "code streams"):
             stage.write_answer(answer * 6 if arguments else answer)
             measure_keys(stage, name, *arguments)

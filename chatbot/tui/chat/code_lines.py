@@ -16,6 +16,8 @@ from textual.style import Style
 from textual.visual import RenderOptions
 from textual.widget import Widget
 
+from chatbot.tui.chat.cheap_layout import content_size
+
 MAX_TAIL: Final = 24
 """Lines at the end of growing code whose colours may still change with what follows."""
 
@@ -71,6 +73,8 @@ class Reserve:
 
 class CodeLines(Widget):
     """Lines of code in colours; a line is as long as it is."""
+
+    virtual_size = content_size()
 
     def __init__(self, code: str, language: str, pace: Pace) -> None:
         """Show ``code``, clean; its colours are found when it is first in sight."""

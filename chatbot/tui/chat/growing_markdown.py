@@ -69,6 +69,8 @@ class GrowingParagraph(MarkdownParagraph):
 class GrowingFence(MarkdownFence):
     """Code whose lines are drawn when they are in sight, and coloured once."""
 
+    virtual_size = content_size()
+
     def __init__(self, markdown: Markdown, token: Token, code: str) -> None:
         # Past the constructor of the parent, which colours all of the code at once.
         MarkdownBlock.__init__(self, markdown, token)
