@@ -136,6 +136,8 @@ class Stage:
             "SCRIPT_ANSWER": f"{folder}/answer.txt",
             "SCRIPT_DELAY": "0.005",
         }
+        # Where it is set, every start would compile the program anew, which no user's does.
+        self.env.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def write_answer(self, text: str, number: int = 0) -> None:
         """What the script answers, between two words that no other answer has."""
