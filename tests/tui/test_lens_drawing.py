@@ -26,6 +26,7 @@ from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 from chatbot.tui.lens.drawing import (
     bar,
+    bar_places,
     column_of,
     columns_of,
     eighths,
@@ -226,6 +227,10 @@ def test_a_full_bar_stands_for_one_of_few_shares() -> None:
         0.5,
         1.0,
     ]
+    # Two columns each beside one another; with three a gap in place of the third; some left out.
+    assert bar_places(2, 6) == [range(2), range(2, 4)]
+    assert bar_places(2, 7) == [range(2), range(3, 5)]
+    assert bar_places(9, 4) == [range(1), range(1, 2), range(2, 3)]
     assert panel_width(76, 5) == 11  # 15 cells for names and 4 beside them
 
 

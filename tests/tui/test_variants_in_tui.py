@@ -197,6 +197,7 @@ async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
         await until(pilot, lambda: "3 tokens · 0 came to their end" in screen_text(app))
         shown = screen_text(app)
         assert "all of them:" in shown
+        assert "keeps one" not in shown  # none is an answer yet
         assert shown.count("It stands on the") == 1  # once for all
         first, second = (line_with(app, figure) for figure in ("-2.25", "-3.00"))
         full, less = first.count("█"), second.count("█")
@@ -206,6 +207,7 @@ async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
         gate.set()
         await until(pilot, lambda: "all 12 tokens" in screen_text(app))
         assert "❯ 1 ■ ended" in screen_text(app)
+        assert "↑ ↓ go · Enter or 1–3 keeps one" in screen_text(app)
         assert "-0.875" in screen_text(app)
         press(app, "down")
         await until(pilot, lambda: "❯ 2 ■ ended" in screen_text(app))

@@ -10,11 +10,22 @@ from textual.reactive import reactive
 
 from chatbot.conversation.token_figures import playground
 from chatbot.tokens import TokenRecord
-from chatbot.tui.lens.drawing import MARGIN, levels_of, name_width, panel_width, scale_of, spaced
+from chatbot.tui.lens.drawing import (
+    MARGIN,
+    bar_places,
+    levels_of,
+    name_width,
+    panel_width,
+    scale_of,
+    spaced,
+)
 from chatbot.tui.lens.plot import CellPlot
 
 AXIS_ROWS: Final = 2
 """The horizontal axis and the ranks below it."""
+
+HALVED_ROWS: Final = 8
+"""Rows from which half the scale is labelled too."""
 
 
 class LensDistributions(CellPlot):
@@ -41,28 +52,38 @@ class LensDistributions(CellPlot):
         self.begin(self.size.width - label_width - 1, num_rows)
         self.plt.xaxes(True, False)
         self.plt.yaxes(True, False)
-        labels = "probability", f"{scale:.0%}"
-        at = [0.0, num_rows - 1.0] if num_rows > 1 else [0.0]
-        self.plt.yticks(at, [f"{label:>{label_width}}" for label in labels[-len(at) :]])
+        self.plt.yticks(*self._ticks(scale, num_rows, label_width))
         ids = [other.token for other in self.record.alternatives]
         came = ids.index(self.record.token) if self.record.token in ids else None
+        places = bar_places(len(self.record.alternatives), each)
         bars: dict[int, int] = {}
         token: dict[int, int] = {}
         ranks: list[tuple[int, str]] = []
         for number, shares in enumerate(panels):
-            shown = shares[: each - 1]
-            size = (each - 1) // len(shown)
-            levels = levels_of(shown, scale, num_rows)
-            for rank, (share, level) in enumerate(zip(shown, levels, strict=True)):
-                start = number * each + rank * size
-                # Bars of several columns have a gap between them; what was cut has no bar.
-                columns = range(start, start + max(size - 1, 1) if size > 2 else start + size)
+            start = number * each
+            for rank, place in enumerate(places):
+                [level] = levels_of([shares[rank]], scale, num_rows)
                 where = token if rank == came else bars
-                where.update({x: level for x in columns if share > 0})
-                if rank in (0, len(shown) - 1):
-                    ranks.append((columns[(len(columns) - 1) // 2], str(rank + 1)))
+                if shares[rank] > 0:  # what was cut has no bar
+                    where.update({start + x: level for x in place})
+            edges = dict.fromkeys((0, len(places) - 1))
+            ranks += [(start + middle_of(places[rank]), f"{rank + 1}") for rank in edges]
         self.draw_bars(bars, "█", "lens-distributions--bars")
         self.draw_bars(token, "▒", "lens-distributions--token")
-        places, numbers = zip(*spaced(ranks), strict=True)
-        self.plt.xticks(list(places), list(numbers))
+        at, labels = zip(*spaced(ranks), strict=True)
+        self.plt.xticks(list(at), list(labels))
         return super().render()
+
+    def _ticks(
+        self, scale: float, num_rows: int, label_width: int
+    ) -> tuple[list[float], list[str]]:
+        """Rows of the vertical axis that are labelled, and with what."""
+        ticks = {0: "probability", num_rows - 1: f"{scale:.0%}"}
+        if num_rows >= HALVED_ROWS:
+            ticks[num_rows // 2 - 1] = f"{scale / 2:.1%}"
+        return list(map(float, ticks)), [f"{label:>{label_width}}" for label in ticks.values()]
+
+
+def middle_of(place: range) -> int:
+    """The middle one of some columns, or the one before the middle."""
+    return place[(len(place) - 1) // 2]

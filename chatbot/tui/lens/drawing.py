@@ -68,6 +68,16 @@ def panel_width(width: int, num_panels: int) -> int:
     return max((width - name_width(width) - MARGIN) // num_panels, 2)
 
 
+def bar_places(num_bars: int, width: int) -> list[range]:
+    """The columns of each upright bar in so many cells, of which the last stays empty.
+
+    As many bars as there is room for, at least 1; those of several columns have gaps between.
+    """
+    shown = min(num_bars, max(width - 1, 1))
+    size = max((width - 1) // shown, 1)
+    return [range(n * size, (n + 1) * size - (size > 2)) for n in range(shown)]
+
+
 def bar(share: float, width: int) -> str:
     """A bar of ``width`` cells that stands for a share, 0 to 1; what is not nothing is seen."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)

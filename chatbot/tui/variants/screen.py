@@ -122,7 +122,10 @@ class VariantsScreen(ModalScreen[str | None]):
         """Show where a beam search stands."""
         if self._beams:
             self._beams.shown = shown
-            self.say(f"{shown.num_tokens:,} tokens · {len(shown.finished)} came to their end")
+            self.say(
+                f"{shown.num_tokens:,} tokens · {len(shown.finished)} came to their end · "
+                "↳ the beam that it goes on from"
+            )
 
     def finish(self, index: int, answer: Message) -> None:
         """Show one of the answers as it is kept."""
@@ -252,6 +255,8 @@ class VariantsScreen(ModalScreen[str | None]):
         moves = "↑ ↓ go" if self._beams else "← → go · ↑ ↓ scroll"
         leave = "Esc goes back" if self.is_over else "Esc stops"
         words = f"{moves} · Enter{named} keeps one · {leave}"
+        if self._beams and not self.is_over:
+            words = leave  # until the end there is no answer that could be kept
         self.query_one("#variants").border_subtitle = words
 
 
