@@ -41,9 +41,19 @@ async def test_each_distribution_has_a_panel_and_all_have_one_scale() -> None:
             "             │██    ██    ██    ██    ▇▇",
             "             │██    ██    ██    ██    ██▁▁",
             "  probability┤██    ██▁▁  ██▄▄  ██▆▆  ██▒▒",
-            "             └┬─────┬─────┬─────┬─────┬─────",
-            "              1     1     1     1     1",
+            "             └──┬─────┬─────┬─────┬─────┬───",
+            "                ●     ●     ●     ●     ●",
         ]
+
+
+async def test_the_edges_of_a_wide_panel_have_their_ranks() -> None:
+    app = Host()
+    async with app.run_test(size=(120, 12)) as pilot:
+        app.plot.record = drawn(1, (0.4, 0.4), (0.3, 0.3), (0.2, 0.2), (0.1, 0.1))
+        await until(pilot, lambda: "┤" in screen_text(app))
+        lines = screen_text(app).split("\n")
+        assert lines[-1].split() == ["1", "●", "4"] * 5
+        assert ["50%" in line for line in lines].index(True) == 5  # half of ten rows, from below
 
 
 async def test_the_token_that_came_has_a_bar_of_its_own() -> None:

@@ -3,6 +3,7 @@
 Draws what it is given, above the table that has the same columns.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual.app import RenderResult
@@ -24,6 +25,9 @@ from chatbot.tui.lens.plot import CellPlot
 AXIS_ROWS: Final = 2
 """The horizontal axis and the ranks below it."""
 
+CAME: Final = "●"
+"""Stands below the bar of the token that came, as beside its name in the table."""
+
 HALVED_ROWS: Final = 8
 """Rows from which half the scale is labelled too."""
 
@@ -31,7 +35,8 @@ HALVED_ROWS: Final = 8
 class LensDistributions(CellPlot):
     """Probability over rank, one panel a distribution, all on one scale.
 
-    The token that came is a dotted bar as well as one of another colour.
+    The token that came is a dotted bar as well as one of another colour, with a sign below it for
+    where the bar is too low to be dotted.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -53,9 +58,19 @@ class LensDistributions(CellPlot):
         self.plt.xaxes(True, False)
         self.plt.yaxes(True, False)
         self.plt.yticks(*self._ticks(scale, num_rows, label_width))
+        self._draw_panels(panels, scale, each, num_rows)
+        return super().render()
+
+    def _draw_panels(
+        self, panels: Sequence[Sequence[float]], scale: float, each: int, num_rows: int
+    ) -> None:
+        if self.record is None:
+            return
         ids = [other.token for other in self.record.alternatives]
         came = ids.index(self.record.token) if self.record.token in ids else None
-        places = bar_places(len(self.record.alternatives), each)
+        places = bar_places(len(ids), each)
+        # The sign first, so that it is not what is left out where labels would touch.
+        labelled = [rank for rank in (came, 0, len(places) - 1) if rank is not None]
         bars: dict[int, int] = {}
         token: dict[int, int] = {}
         ranks: list[tuple[int, str]] = []
@@ -66,13 +81,14 @@ class LensDistributions(CellPlot):
                 where = token if rank == came else bars
                 if shares[rank] > 0:  # what was cut has no bar
                     where.update({start + x: level for x in place})
-            edges = dict.fromkeys((0, len(places) - 1))
-            ranks += [(start + middle_of(places[rank]), f"{rank + 1}") for rank in edges]
+            for rank in dict.fromkeys(labelled):
+                if rank < len(places):
+                    sign = CAME if rank == came else f"{rank + 1}"
+                    ranks.append((start + middle_of(places[rank]), sign))
         self.draw_bars(bars, "█", "lens-distributions--bars")
         self.draw_bars(token, "▒", "lens-distributions--token")
-        at, labels = zip(*spaced(ranks), strict=True)
-        self.plt.xticks(list(at), list(labels))
-        return super().render()
+        at, signs = zip(*spaced(ranks), strict=True)
+        self.plt.xticks(list(at), list(signs))
 
     def _ticks(
         self, scale: float, num_rows: int, label_width: int
@@ -80,7 +96,7 @@ class LensDistributions(CellPlot):
         """Rows of the vertical axis that are labelled, and with what."""
         ticks = {0: "probability", num_rows - 1: f"{scale:.0%}"}
         if num_rows >= HALVED_ROWS:
-            ticks[num_rows // 2 - 1] = f"{scale / 2:.1%}"
+            ticks[num_rows // 2 - 1] = f"{scale * 50:g}%"
         return list(map(float, ticks)), [f"{label:>{label_width}}" for label in ticks.values()]
 
 
