@@ -5,6 +5,7 @@ import math
 
 import msgspec
 import pytest
+from textual.app import App, ComposeResult
 
 from chatbot.conversation.token_figures import (
     at_temperature,
@@ -24,6 +25,7 @@ from chatbot.conversation.token_text import called, in_a_row, visible
 from chatbot.messages import Making, Message, SettingChange, TextPart
 from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
+from chatbot.tui.lens.alternatives import LensAlternatives
 from chatbot.tui.lens.drawing import (
     bar,
     bar_places,
@@ -41,6 +43,7 @@ from chatbot.tui.lens.facts import facts_of, heading_of, keys_for
 from chatbot.tui.lens.opening import stretches_of
 from chatbot.tui.lens.screen import Stretch
 from chatbot.tui.lens.text import wrap
+from tests.tui.helpers import screen_text, until
 
 
 def record(before: float, entropy: float = 1.0, token: int = 1, **more: object) -> TokenRecord:
@@ -241,6 +244,11 @@ def test_facts_fit_into_two_lines_of_a_small_screen() -> None:
         "1 of 1,024  w0  token 0 · 2 tokens kept (70.0%) · temperature 0.7",
         "p 50.0% → 75.0% · rank 1 → 1 · surprise 1.00 bit · entropy 1.00 → 0.50 bit",
     ]
+    thought = msgspec.structs.replace(token, region="thinking")
+    settings = {"temperature": "0.7", "top_k": "5"}
+    first = facts_of(thought, 0, 1_024, settings, 76).plain.split("\n")[0]
+    # The id is what is left out.
+    assert first == "1 of 1,024  w0  thinking · 2 tokens kept (70.0%) · temperature 0.7 · top_k 5"
     many = dict.fromkeys(("temperature", "repetition_penalty"), "0.123456789")
     assert max(map(len, facts_of(token, 0, 9, many, 60).plain.split("\n"))) == 60
     assert "over 2 tokens kept" in facts_of(likeliest((0.5, 0.6), (0.2, 0.3)), 0, 1, {}, 76).plain
@@ -280,3 +288,25 @@ def test_a_token_is_told_in_json() -> None:
             {"token": 1, "text": "w1", "before": 0.25, "after": 0.25, "is_special": False},
         ],
     }
+
+
+async def test_the_token_and_the_likeliest_are_in_sight_where_rows_are_few() -> None:
+    class Host(App[None]):
+        AUTO_FOCUS = None
+
+        def compose(self) -> ComposeResult:
+            yield LensAlternatives(id="alternatives")
+
+    app = Host()
+    async with app.run_test(size=(80, 5)) as pilot:  # a heading and four rows
+        shown = app.query_one(LensAlternatives)
+        shown.record = likeliest(*((0.1, 0.1) for _ in range(10)), token=8)
+        await until(pilot, lambda: "● w8" in screen_text(app))
+        names = [line[3:6].strip() for line in screen_text(app).split("\n")[1:]]
+        assert names == ["w0", "w1", "w2", "w8"]
+        await pilot.click(LensAlternatives, offset=(5, 4))
+        await until(pilot, lambda: "❯● w8" in screen_text(app))
+        names = [line[3:6].strip() for line in screen_text(app).split("\n")[1:]]
+        assert names == ["w5", "w6", "w7", "w8"]
+        await pilot.press("down")
+        await until(pilot, lambda: "❯  w9" in screen_text(app))

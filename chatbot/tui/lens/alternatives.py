@@ -77,10 +77,10 @@ class LensAlternatives(Widget, can_focus=True):
             self.post_message(self.Branched(self.alternatives[self.chosen]))
 
     def on_click(self, event: events.Click) -> None:
-        row = self._top(max(self.size.height - 1 - self._num_foot_rows, 1)) + event.y - 1
-        if event.y >= 1 and row < len(self.alternatives):
+        shown = self._shown(max(self.size.height - 1 - self._num_foot_rows, 1))
+        if 1 <= event.y <= len(shown):
             self.focus()
-            self.chosen = row
+            self.chosen = shown[event.y - 1]
 
     def watch_has_focus(self, focused: bool) -> None:
         self.refresh()
@@ -95,16 +95,23 @@ class LensAlternatives(Widget, can_focus=True):
         table = self._temperatures if self.compares else self._before_and_after
         heading, rows, foot = table(self.record)
         room = max(self.size.height - 1 - len(foot), 1)
-        shown = rows[self._top(room) : self._top(room) + room]
+        shown = (rows[number] for number in self._shown(room))
         return Content("\n").join([heading, *shown, *foot])
 
     @property
     def _num_foot_rows(self) -> int:
         return int(self.compares)
 
-    def _top(self, room: int) -> int:
-        """Rows that are out of sight above, so that the one set off is not."""
-        return max(self.chosen - room + 1, 0)
+    def _shown(self, room: int) -> list[int]:
+        """Rows that are in sight: those around the one set off, else the first ones, of which the
+        last gives way to the token's own where that is further down."""
+        num = len(self.alternatives)
+        if num <= room:
+            return list(range(num))
+        last = max(self.chosen, room - 1)
+        if self.has_focus:
+            return list(range(last - room + 1, last + 1))
+        return [*range(room - 1), last]
 
     def _row(self, number: int, alternative: Alternative, *cells: tuple[str, str]) -> Content:
         is_it = self.record is not None and alternative.token == self.record.token

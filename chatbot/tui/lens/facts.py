@@ -17,7 +17,7 @@ from chatbot.conversation.token_figures import (
     surprise,
 )
 from chatbot.conversation.token_text import NOTHING, visible
-from chatbot.tokens import NO_TOKEN, TokenRecord
+from chatbot.tokens import NO_TOKEN, Region, TokenRecord
 
 Place = Literal["text", "alternatives", "input"]
 """What has the keys."""
@@ -43,7 +43,7 @@ _OTHER_KEYS: Final[Mapping[Place, str]] = {
     "alternatives": "↑ ↓ choose · Enter goes on with it · t temperatures · Esc back",
     "input": "Enter goes on with this text · Esc back",
 }
-_REGIONS: Final = {"text": "", "thinking": " · thinking", "call": " · part of a call"}
+_REGIONS: Final[Mapping[Region, str]] = {"thinking": "thinking", "call": "part of a call"}
 
 
 def keys_for(place: Place, *, is_running: bool, width: int) -> str:
@@ -86,14 +86,21 @@ def facts_of(
     if record.token == NO_TOKEN:
         why = "typed by you" if record.is_users else "not recorded"
         return Content.assemble((head, "dim"), name, f"  {why}")
-    about = f"  token {record.token}{_REGIONS[record.region]}"
+    about = [_REGIONS[record.region]] if record.region in _REGIONS else []
     if record.is_users:
-        about += " · put here by you"
+        about.append("put here by you")
     else:
         about += _drawn_from(record)
-        about += "".join(f" · {setting} {value}" for setting, value in settings.items())
+        about += [f"{setting} {value}" for setting, value in settings.items()]
+    # The token's id goes first where there is too little room: it is copied with ``c``.
+    ids = [f"token {record.token}"]
+    firsts = [
+        Content.assemble((head, "dim"), name, ("  " + " · ".join([*some, *about]), "dim"))
+        for some in (ids, [])
+    ]
+    first = next((line for line in firsts if line.cell_length <= width), firsts[-1])
     lines = [
-        Content.assemble((head, "dim"), name, (about, "dim")),
+        first,
         Content(
             f"p {percent(record.before)} → {percent(record.after)}"
             f" · rank {record.rank_before:,} → {record.rank_after:,}"
@@ -104,15 +111,15 @@ def facts_of(
     return Content("\n").join(line.truncate(max(width, 10), ellipsis=True) for line in lines)
 
 
-def _drawn_from(record: TokenRecord) -> str:
+def _drawn_from(record: TokenRecord) -> list[str]:
     """From how many tokens it was drawn, which is what all cut-offs together come to."""
     if not record.alternatives:
-        return ""
+        return []
     if kept := kept_by_settings(record):
         number, share = kept
-        return f" · {number} token{'s' * (number != 1)} kept ({percent(share)})"
+        return [f"{number} token{'s' * (number != 1)} kept ({percent(share)})"]
     num_known = sum(other.after > 0 for other in record.alternatives)
-    return f" · over {num_known} tokens kept"
+    return [f"over {num_known} tokens kept"]
 
 
 def _name_of(record: TokenRecord) -> str:
