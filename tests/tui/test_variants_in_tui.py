@@ -84,14 +84,6 @@ def test_the_place_is_marked_by_a_shape() -> None:
     assert parted("the sea", []).plain == "the sea"
 
 
-def test_how_an_answer_ended_fits_into_a_column_of_a_small_screen() -> None:
-    assert ending(answer(0, "It stands.")) == "✓ 2 tokens · 0.7 tok/s"
-    assert ending(answer(0, "It stands.", "cancelled")) == "■ stopped · 2 tokens · 0.7 tok/s"
-    cut = ending(answer(0, "It " * 1024, "length"))
-    assert cut == "✂ cut at 1,024 tokens · 682.0 tok/s"
-    assert len(cut) <= 36
-
-
 def test_what_texts_share_ends_with_a_word() -> None:
     assert same_length("the sea", "the sun") == 5
     assert shared_start(["the sea", "the sun"]) == "the "
@@ -120,6 +112,14 @@ async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
         assert "leaves 1 at token 4" in shown
         assert "the same as 1" in shown
         assert shown.count("✓ ") == 4
+
+
+def test_how_an_answer_ended_fits_into_a_column_of_a_small_screen() -> None:
+    assert ending(answer(0, "It stands.")) == "✓ 2 tokens · 0.7 tok/s"
+    assert ending(answer(0, "It stands.", "cancelled")) == "■ stopped · 2 tokens · 0.7 tok/s"
+    cut = ending(answer(0, "It " * 1024, "length"))
+    assert cut == "✂ cut at 1,024 tokens · 682.0 tok/s"
+    assert len(cut) <= 36
 
 
 @pytest.mark.parametrize(
