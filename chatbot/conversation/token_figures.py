@@ -1,21 +1,17 @@
-"""Figures about the tokens of an answer, and how a token is written out. Pure functions."""
+"""Figures about the tokens of an answer. Pure functions."""
 
 import math
 from collections.abc import Sequence
 from typing import Final
 
-from chatbot.terminal_text import clean
+from chatbot.conversation.turn import NUM_ALTERNATIVES
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 
 TEMPERATURES: Final = (0.3, 0.7, 1.0, 1.5)
 """Those that are compared at one token."""
 
-_VISIBLE: Final = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "⏎"})
-
-
-def visible(text: str) -> str:
-    """A token's text on one line, with its spaces and line ends to be seen."""
-    return clean(text).translate(_VISIBLE) or "∅"
+ALL_OF_IT: Final = 0.999
+"""Probabilities that add up to this are taken for all there are: each was rounded."""
 
 
 def surprise(record: TokenRecord) -> float:
@@ -35,10 +31,51 @@ def mean_entropy(records: Sequence[TokenRecord]) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
+def log_probability(records: Sequence[TokenRecord]) -> float:
+    """Natural logarithm of the probability that the model gives all of it; what is not known
+    counts as certain."""
+    return -math.log(2) * sum(surprise(record) for record in records)
+
+
 def most_uncertain(records: Sequence[TokenRecord]) -> list[int]:
     """Indices of the tokens at which the model was least certain, those first."""
     known = [i for i, record in enumerate(records) if record.entropy_before > 0]
     return sorted(known, key=lambda i: -records[i].entropy_before)
+
+
+def most_surprising(records: Sequence[TokenRecord]) -> list[int]:
+    """Indices of the tokens that the model gave the least probability, those first."""
+    known = [i for i, record in enumerate(records) if record.before > 0]
+    return sorted(known, key=lambda i: records[i].before)
+
+
+def cumulative(record: TokenRecord) -> list[float | None]:
+    """What the model gives each alternative and all likelier ones together.
+
+    Returns:
+        One for each alternative; None where a likelier token may not have been recorded.
+    """
+    num_known = NUM_ALTERNATIVES
+    ids = [other.token for other in record.alternatives]
+    if record.token in ids and record.rank_before == ids.index(record.token) + 1:
+        num_known = max(num_known, record.rank_before)
+    shares = [other.before for other in record.alternatives]
+    return [
+        min(sum(shares[: number + 1]), 1.0) if number < num_known else None
+        for number in range(len(shares))
+    ]
+
+
+def kept_by_settings(record: TokenRecord) -> tuple[int, float] | None:
+    """How many tokens the settings left a chance, and what the model gives these together.
+
+    Returns:
+        None where not all of them were recorded.
+    """
+    kept = [other for other in record.alternatives if other.after > 0]
+    if sum(other.after for other in kept) < ALL_OF_IT:
+        return None
+    return len(kept), min(sum(other.before for other in kept), 1.0)
 
 
 def at_temperature(alternatives: Sequence[Alternative], temperature: float) -> list[float]:
@@ -57,11 +94,23 @@ def at_temperature(alternatives: Sequence[Alternative], temperature: float) -> l
     return [weight / total for weight in weights]
 
 
+def playground(record: TokenRecord) -> list[tuple[float | None, list[float]]]:
+    """The alternatives of a token as they were drawn from, and at each of ``TEMPERATURES``.
+
+    Returns:
+        For each the temperature, None for what the settings made of them, and the probabilities,
+        among the alternatives alone.
+    """
+    total = sum(other.after for other in record.alternatives)
+    drawn = [other.after / total if total else 0.0 for other in record.alternatives]
+    return [(None, drawn), *((t, at_temperature(record.alternatives, t)) for t in TEMPERATURES)]
+
+
 def percent(share: float) -> str:
-    """A probability in at most six characters."""
-    if 0 < share < 0.0005:
-        return f"{share:.0e}"
-    return f"{share:.1%}"
+    """A probability in at most six characters; one that is nearly nothing is not rounded to it."""
+    if 0 < share < 0.000_005:
+        return "<.001%"
+    return f"{share:.3%}" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def effect(alternative: Alternative) -> str:

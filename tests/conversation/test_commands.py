@@ -413,6 +413,6 @@ def test_the_table_of_a_lens_begins_with_the_most_uncertain_place() -> None:
         TokenRecord(n, f" w{n}", "text", 0.5, 0.5, 1, 1, float(n), 0.5, ()) for n in range(1, 15)
     ]
     lines = lens_table(records).splitlines()
-    assert lines[0].startswith("14 tokens, perplexity 2.00, 7.50 bit a token.")
+    assert lines[0].startswith("14 tokens, perplexity 2.00, mean entropy 7.50 bit.")
     assert lines[4].startswith("| 14 | `␣w14` | 50.0% | 14.00 bit |")
     assert len(lines) == 4 + NUM_PLACES

@@ -1,10 +1,13 @@
 """The token lens, branches from it, holding and rating, driven as a user would."""
 
+import json
+
 from textual.pilot import Pilot
 
+from chatbot.tokens import TokenRecord
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import AnswerView
-from chatbot.tui.lens.screen import LensScreen
+from chatbot.tui.lens.screen import LensScreen, Stretch
 from tests.tui.helpers import (
     MakeApp,
     answers,
@@ -66,8 +69,18 @@ async def test_the_lens_shows_each_token_and_its_alternatives(make_app: MakeApp)
         await until(pilot, lambda: screen.cursor != first)
         press(app, "N")
         await until(pilot, lambda: screen.cursor == first)
+        shares = [record.before for record in screen._records]
+        press(app, "s")
+        await until(pilot, lambda: shares[screen.cursor] == min(shares))
+        first = screen.cursor
+        press(app, "s")
+        await until(pilot, lambda: screen.cursor != first)
+        press(app, "S")
+        await until(pilot, lambda: screen.cursor == first)
         press(app, "t")
         await until(pilot, lambda: "t 1.5" in screen_text(app))
+        assert "probability┤" in screen_text(app)  # the plot above the table
+        assert "entropy┤" not in screen_text(app)
         assert " · temperature 0.3" in screen_text(app)  # what the token was drawn with
         assert "● t 0.3" in screen_text(app)
         assert "Among these" in screen_text(app)
@@ -75,6 +88,52 @@ async def test_the_lens_shows_each_token_and_its_alternatives(make_app: MakeApp)
         await until(pilot, lambda: "▂" in screen_text(app) and screen._text.has_marks)
         press(app, "escape")
         await until(pilot, lambda: not isinstance(app.screen, LensScreen))
+
+
+async def test_the_frame_names_the_keys_of_where_one_is(make_app: MakeApp) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, "go")
+        await open_lens(pilot, app)
+        await until(pilot, lambda: "n uncertain · s surprising" in screen_text(app))
+        press(app, "enter")
+        await until(pilot, lambda: "Enter goes on with it" in screen_text(app))
+        press(app, "escape", "i")
+        await until(pilot, lambda: "Enter goes on with this text" in screen_text(app))
+        press(app, "escape")
+        await until(pilot, lambda: "n uncertain · s surprising" in screen_text(app))
+
+
+async def test_a_token_is_copied_as_json(make_app: MakeApp) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, "go")
+        screen = await open_lens(pilot, app)
+        press(app, "right", "c")
+        await until(pilot, lambda: "Copied token 2 as JSON" in notices(app))
+        told = json.loads(app.clipboard)
+        assert (told["number"], told["text"]) == (2, "was ")
+        assert told["settings"] == {"temperature": "0.3"}
+        assert len(told["alternatives"]) == len(screen._records[1].alternatives)
+
+
+async def test_a_lens_opened_before_the_first_token_says_so(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 500, delay=0.02)
+    async with app.run_test(size=(100, 30)) as pilot:
+        written: list[TokenRecord] = []
+
+        async def read() -> tuple[tuple[TokenRecord, ...], list[Stretch]]:
+            return tuple(written), []
+
+        await app.push_screen(LensScreen(read, lambda: len(written) < 2))
+        await until(pilot, lambda: "nothing is written yet" in screen_text(app))
+        press(app, "n", "s", "c", "end", "right")  # no key minds
+        await pilot.pause()
+        written.append(TokenRecord(1, "It", "text", 0.5, 0.5, 1, 1, 1.0, 1.0))
+        await until(pilot, lambda: "1 token so far" in screen_text(app))
+        assert "there is nothing that it was drawn from" in screen_text(app)
+        written.append(TokenRecord(2, " is", "text", 0.5, 0.5, 1, 1, 1.0, 1.0))
+        await until(pilot, lambda: "so far" not in screen_text(app))
 
 
 async def test_enter_on_an_alternative_goes_another_way(make_app: MakeApp) -> None:

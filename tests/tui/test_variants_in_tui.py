@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -10,7 +11,7 @@ from chatbot.errors import CommandError, WorkerError
 from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
 from chatbot.tui.app import ChatApp
 from chatbot.tui.variants import rendering as variants_rendering
-from chatbot.tui.variants.drawing import parted, partings, same_length, shared_start
+from chatbot.tui.variants.drawing import ending, parted, partings, same_length, shared_start
 from chatbot.tui.variants.screen import VariantsScreen
 from tests.tui.helpers import (
     MakeApp,
@@ -107,9 +108,34 @@ async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
         shown = screen_text(app)
         assert "prompt 42 tokens, read once (12 new)" in shown
         assert "2.0 s, 30.0 tok/s" in shown
+        assert "the others are set against this" in shown
         assert "leaves 1 at token 4" in shown
         assert "the same as 1" in shown
         assert shown.count("✓ ") == 4
+
+
+def test_how_an_answer_ended_fits_into_a_column_of_a_small_screen() -> None:
+    assert ending(answer(0, "It stands.")) == "✓ 2 tokens · 0.7 tok/s"
+    assert ending(answer(0, "It stands.", "cancelled")) == "■ stopped · 2 tokens · 0.7 tok/s"
+    cut = ending(answer(0, "It " * 1024, "length"))
+    assert cut == "✂ cut at 1,024 tokens · 682.0 tok/s"
+    assert len(cut) <= 36
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [(1, "Enter or 1–2 keeps one"), (9, "Enter or 9 keeps one"), (10, "Enter keeps one")],
+)
+async def test_the_frame_names_the_keys_that_keep_an_answer(
+    app: ChatApp, first: int, words: str
+) -> None:
+    numbered = [
+        msgspec.structs.replace(plan, number=first + index)
+        for index, plan in enumerate(plans(["seed 1", "seed 2"]))
+    ]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(VariantsScreen("variants", numbered, "Why?", lambda: None))
+        await until(pilot, lambda: words in screen_text(app))
 
 
 async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
@@ -171,14 +197,17 @@ async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
         await until(pilot, lambda: "3 tokens · 0 came to their end" in screen_text(app))
         shown = screen_text(app)
         assert "all of them:" in shown
+        assert "keeps one" not in shown  # none is an answer yet
         assert shown.count("It stands on the") == 1  # once for all
         first, second = (line_with(app, figure) for figure in ("-2.25", "-3.00"))
-        assert first.count("█") > second.count("█") > 0
+        full, less = first.count("█"), second.count("█")
+        assert abs(less - full * 0.472) <= 1  # e to the power of -3.00 + 2.25
         assert "↳ 1" in first
         assert "↳ 2" in second
         gate.set()
         await until(pilot, lambda: "all 12 tokens" in screen_text(app))
         assert "❯ 1 ■ ended" in screen_text(app)
+        assert "↑ ↓ go · Enter or 1–3 keeps one" in screen_text(app)
         assert "-0.875" in screen_text(app)
         press(app, "down")
         await until(pilot, lambda: "❯ 2 ■ ended" in screen_text(app))

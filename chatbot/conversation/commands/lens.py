@@ -11,8 +11,8 @@ from chatbot.conversation.token_figures import (
     percent,
     perplexity,
     surprise,
-    visible,
 )
+from chatbot.conversation.token_text import called, visible
 from chatbot.errors import CommandError
 from chatbot.tokens import NO_TOKEN, TokenRecord
 
@@ -48,7 +48,7 @@ def lens_table(records: Sequence[TokenRecord]) -> str:
     """The most uncertain places of an answer, as a Markdown table."""
     lines = [
         f"{len(records):,} tokens, perplexity {perplexity(records):.2f}, "
-        f"{mean_entropy(records):.2f} bit a token. The most uncertain places:",
+        f"mean entropy {mean_entropy(records):.2f} bit. The most uncertain places:",
         "",
         "| token | text | probability | entropy | instead |",
         "|---:|---|---:|---:|---|",
@@ -56,9 +56,9 @@ def lens_table(records: Sequence[TokenRecord]) -> str:
     for index in most_uncertain(records)[:NUM_PLACES]:
         record = records[index]
         others = [a for a in record.alternatives if a.token != record.token][:3]
-        instead = ", ".join(f"{_cell(a.text)} {percent(a.before)}" for a in others)
+        instead = ", ".join(f"{_cell(called(a))} {percent(a.before)}" for a in others)
         lines.append(
-            f"| {index + 1} | {_cell(record.text)} | {percent(record.before)} | "
+            f"| {index + 1} | {_cell(visible(record.text))} | {percent(record.before)} | "
             f"{record.entropy_before:.2f} bit | {instead} |"
         )
     return "\n".join(lines)
@@ -68,9 +68,9 @@ def token_table(records: Sequence[TokenRecord], index: int) -> str:
     """What one token was drawn from, as a Markdown table."""
     record = records[index]
     if record.token == NO_TOKEN and not record.alternatives:
-        return f"Token {index + 1:,}, {_cell(record.text)}, was not recorded."
+        return f"Token {index + 1:,}, {_cell(visible(record.text))}, was not recorded."
     lines = [
-        f"Token {index + 1:,} of {len(records):,}, {_cell(record.text)}: surprise "
+        f"Token {index + 1:,} of {len(records):,}, {_cell(visible(record.text))}: surprise "
         f"{surprise(record):.2f} bit, entropy {record.entropy_before:.2f} bit, after the settings "
         f"{record.entropy_after:.2f} bit.",
         "",
@@ -80,15 +80,15 @@ def token_table(records: Sequence[TokenRecord], index: int) -> str:
     for other in record.alternatives:
         mark = "● " if other.token == record.token else ""
         lines.append(
-            f"| {mark}{_cell(other.text)} | {percent(other.before)} | {percent(other.after)} | "
+            f"| {mark}{_cell(called(other))} | {percent(other.before)} | {percent(other.after)} | "
             f"{effect(other)} |"
         )
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def _cell(name: str) -> str:
     """A token in a cell of a table, as code."""
-    shown = visible(text).replace("|", "¦").replace("`", "ˋ")
+    shown = name.replace("|", "¦").replace("`", "ˋ")
     return f"`{shown}`"
 
 

@@ -1,7 +1,8 @@
 """What might have stood in place of a token: bars before and after the settings, or what several
-temperatures would make of them. Draws what it is given.
+temperatures would make of them in numbers. Draws what it is given.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -12,20 +13,23 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from chatbot.conversation.token_figures import (
-    TEMPERATURES,
-    at_temperature,
-    effect,
-    percent,
-    visible,
-)
-from chatbot.tokens import Alternative, TokenRecord
+from chatbot.conversation.token_figures import cumulative, effect, percent, playground
+from chatbot.conversation.token_text import called
+from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 from chatbot.tui.chat.source_lines import fitted
 from chatbot.tui.keys import bind
-from chatbot.tui.lens.drawing import bar
+from chatbot.tui.lens.drawing import MARGIN, bar, name_width, panel_width, scale_of
+
+WIDE: Final = 110
+"""Cells from which there is room for the numbers of the tokens."""
 
 _PERCENT: Final = 7
 _EFFECT: Final = 9
+_NUMBER: Final = 8
+
+
+_Table = tuple[Content, Sequence[Content], Sequence[Content]]
+"""A heading, rows of which some may be out of sight, and what stands below them."""
 
 
 class LensAlternatives(Widget, can_focus=True):
@@ -73,32 +77,46 @@ class LensAlternatives(Widget, can_focus=True):
             self.post_message(self.Branched(self.alternatives[self.chosen]))
 
     def on_click(self, event: events.Click) -> None:
-        row = self._top(max(self.size.height - 1, 1)) + event.y - 1
-        if event.y >= 1 and row < len(self.alternatives):
+        shown = self._shown(max(self.size.height - 1 - self._num_foot_rows, 1))
+        if 1 <= event.y <= len(shown):
             self.focus()
-            self.chosen = row
+            self.chosen = shown[event.y - 1]
 
     def watch_has_focus(self, focused: bool) -> None:
         self.refresh()
 
     def render(self) -> Content:
+        if self.record is None:
+            return Content("")
         if not self.alternatives:
-            return Content.styled("Nothing was recorded of this stretch.", "dim")
-        heading, *rows = self._temperatures() if self.compares else self._before_and_after()
-        room = max(self.size.height - 1, 1)
-        return Content("\n").join([heading, *rows[self._top(room) : self._top(room) + room]])
+            is_typed = self.record.token == NO_TOKEN and self.record.is_users
+            words = "You typed this" if is_typed else "This was not recorded"
+            return Content.styled(f"{words}: there is nothing that it was drawn from.", "dim")
+        table = self._temperatures if self.compares else self._before_and_after
+        heading, rows, foot = table(self.record)
+        room = max(self.size.height - 1 - len(foot), 1)
+        shown = (rows[number] for number in self._shown(room))
+        return Content("\n").join([heading, *shown, *foot])
 
-    def _top(self, room: int) -> int:
-        """Rows that are out of sight above, so that the one set off is not."""
-        return max(self.chosen - room + 1, 0)
+    @property
+    def _num_foot_rows(self) -> int:
+        return int(self.compares)
 
-    def _name_width(self) -> int:
-        return min(max(self.size.width // 5, 10), 24)
+    def _shown(self, room: int) -> list[int]:
+        """Rows that are in sight: those around the one set off, else the first ones, of which the
+        last gives way to the token's own where that is further down."""
+        num = len(self.alternatives)
+        if num <= room:
+            return list(range(num))
+        last = max(self.chosen, room - 1)
+        if self.has_focus:
+            return list(range(last - room + 1, last + 1))
+        return [*range(room - 1), last]
 
     def _row(self, number: int, alternative: Alternative, *cells: tuple[str, str]) -> Content:
         is_it = self.record is not None and alternative.token == self.record.token
-        width = self._name_width()
-        name = fitted(visible(alternative.text), width)
+        width = name_width(self.size.width)
+        name = fitted(called(alternative), width)
         name += " " * (width - cell_len(name))
         is_here = self.has_focus and number == self.chosen
         style = "bold $text-primary" if is_it else ("dim" if alternative.is_special else "")
@@ -112,44 +130,59 @@ class LensAlternatives(Widget, can_focus=True):
             *cells,
         )
 
-    def _before_and_after(self) -> list[Content]:
-        width = self._name_width()
-        size = max((self.size.width - width - 4 - 2 * (_PERCENT + 1) - _EFFECT) // 2, 4)
-        heading = f"{'':{width + 4}}{'by the model':<{size + _PERCENT + 1}} after the settings"
-        lines = [Content.styled(heading[: max(self.size.width, 1)], "dim")]
-        for number, other in enumerate(self.alternatives):
+    def _heading(self, *words: str) -> Content:
+        before = " " * (name_width(self.size.width) + MARGIN)
+        return Content.styled("".join([before, *words])[: max(self.size.width, 1)], "dim")
+
+    def _before_and_after(self, record: TokenRecord) -> _Table:
+        # By hand, not by the plotting library: a bar has to stand in the row of its token, which
+        # can be chosen, and a plot has neither rows that one can be at nor text beside its bars.
+        others = record.alternatives
+        width = self.size.width
+        number_width = _NUMBER if width >= WIDE else 0
+        room = width - name_width(width) - MARGIN - number_width - 3 * _PERCENT - 4 - _EFFECT
+        size = max(room // 2, 4)
+        scale = scale_of(share for other in others for share in (other.before, other.after))
+        full = fitted(f"full: {scale:.0%}", size).ljust(size)
+        heading = self._heading(
+            f"{'token':>{number_width - 1}} " if number_width else "",
+            f"by the model Σ  {full} after the settings",
+        )
+        rows = []
+        for number, (other, total) in enumerate(zip(others, cumulative(record), strict=True)):
             is_cut = other.after == 0
-            after = " " * size if is_cut else bar(other.after, size)
-            lines.append(
+            after = "" if is_cut else percent(other.after)
+            rows.append(
                 self._row(
                     number,
                     other,
-                    (bar(other.before, size), "$primary"),
-                    (f"{percent(other.before):>{_PERCENT}} ", ""),
-                    (after, "$accent"),
-                    (f"{'' if is_cut else percent(other.after):>{_PERCENT}} ", ""),
-                    (effect(other), "$text-warning" if is_cut else "dim"),
+                    (f"{other.token:>{number_width - 1}} " if number_width else "", "dim"),
+                    (f"{percent(other.before):>{_PERCENT}}", ""),
+                    (f"{'' if total is None else percent(total):>{_PERCENT}}  ", "dim"),
+                    (bar(other.before / scale, size), "$primary"),
+                    (f" {after:>{_PERCENT - 1}}  ", ""),
+                    (bar(other.after / scale, size), "$accent"),
+                    (f" {effect(other)}", "$text-warning" if is_cut else "dim"),
                 )
             )
-        return lines
+        return heading, rows, []
 
-    def _temperatures(self) -> list[Content]:
-        width = self._name_width()
-        each = (self.size.width - width - 4) // len(TEMPERATURES)
-        size = max(each - _PERCENT - 1, 3)
-        heading = " " * (width + 4)
-        for t in TEMPERATURES:
-            mark = "● " if f"{t:g}" == self.temperature else ""
-            heading += f"{mark}{'temperature' if each > 18 else 't'} {t:.1f}".ljust(each)
-        lines = [Content.styled(heading[: max(self.size.width, 1)], "dim")]
-        columns = [at_temperature(self.alternatives, t) for t in TEMPERATURES]
-        for number, other in enumerate(self.alternatives):
-            cells: list[tuple[str, str]] = []
-            for column in columns:
-                cells.append((bar(column[number], size), "$primary"))
-                cells.append((f"{percent(column[number]):>{_PERCENT}} ", ""))
-            lines.append(self._row(number, other, *cells))
-        held = sum(other.before for other in self.alternatives)
-        note = f"Among these {len(self.alternatives)} alone, which hold {held:.1%} of it all."
-        lines.append(Content.styled(f"   {note}", "dim"))
-        return lines
+    def _temperatures(self, record: TokenRecord) -> _Table:
+        panels = playground(record)
+        each = panel_width(self.size.width, len(panels))
+        words = []
+        for t, _ in panels:
+            mark = "● " if t is not None and f"{t:g}" == self.temperature else ""
+            word = "temperature" if each > 18 else "t"
+            words.append(f"{mark}{word} {t:.1f}" if t is not None else "as drawn")
+        heading = self._heading(*(fitted(word, each - 1).ljust(each) for word in words))
+        columns = [[percent(share) if share else "✂" for share in shares] for _, shares in panels]
+        rows = [
+            self._row(
+                number, other, *((f"{cells[number]:>6}".ljust(each), "") for cells in columns)
+            )
+            for number, other in enumerate(record.alternatives)
+        ]
+        held = min(sum(other.before for other in record.alternatives), 1.0)
+        note = f"   Among these {len(rows)} alone; by the model they hold {held:.1%} of it all."
+        return heading, rows, [Content.styled(note, "dim")]

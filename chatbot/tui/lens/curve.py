@@ -1,22 +1,15 @@
 """The entropy of each token of an answer as a plot; a click goes there. Draws what it is given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual import events
 from textual.app import RenderResult
 from textual.message import Message
 from textual.reactive import reactive
-from textual_plotext import PlotextPlot
 
-from chatbot.tui.lens.drawing import (
-    column_of,
-    columns_of,
-    eighths,
-    levels_of,
-    round_step,
-    spaced,
-)
+from chatbot.tui.lens.drawing import column_of, columns_of, levels_of, round_step, spaced
+from chatbot.tui.lens.plot import CellPlot
 
 LABEL_WIDTH: Final = 8
 """Cells before the vertical axis."""
@@ -33,7 +26,7 @@ LEAST_BITS: Final = 0.1
 HEADING: Final = f"entropy at each token · 1 to {NUM_PLACES}: where it is highest"
 
 
-class LensCurve(PlotextPlot):
+class LensCurve(CellPlot):
     """Bars from left to right, between axes.
 
     What a colour says, a shape says too: the cursor's bar is dotted and has a line above it, and
@@ -57,8 +50,6 @@ class LensCurve(PlotextPlot):
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        # Without colours of its own: axes and words take those of the style sheet.
-        self.theme = "textual-clear"
         self._bits: Sequence[float] = ()
         self._order: Sequence[int] = ()
 
@@ -98,10 +89,7 @@ class LensCurve(PlotextPlot):
         columns = self._columns()
         if not columns or self._num_rows < 1:
             return ""
-        # In cells, not in tokens and bits: so a bar is as high as eighths of a cell can show.
-        self.plt.clear_figure()
-        self.plt.xlim(0, max(self.size.width - LABEL_WIDTH - 2, 1))
-        self.plt.ylim(0, max(self._num_rows - 1, 1))
+        self.begin(self.size.width - LABEL_WIDTH - 1, self._num_rows)
         self.plt.xaxes(self._is_high, False)
         self.plt.yaxes(True, False)
         self._draw_ticks(columns)
@@ -138,24 +126,12 @@ class LensCurve(PlotextPlot):
         first = column_of(columns, self.cursor, num) or 0
         [level] = levels_of([self._bits[self.cursor]], self._highest, rows)
         here = {x: level for x in range(first, first + each) if x in bars}
-        self._draw_bars({x: bars[x] for x in bars if x not in here}, "█", "bars")
-        self._draw_bars(here, "▒", "cursor")
+        self.draw_bars({x: bars[x] for x in bars if x not in here}, "█", "lens-curve--bars")
+        self.draw_bars(here, "▒", "lens-curve--cursor")
         middle = self._middle(columns, self.cursor)
-        self._draw_cells([(middle, y) for y in range(-(-level // 8), rows)], "│", "cursor")
+        above = [(middle, y) for y in range(-(-level // 8), rows)]
+        self.draw_cells(above, "│", "lens-curve--cursor")
         self._draw_places(columns, levels)
-
-    def _draw_bars(self, levels: Mapping[int, int], fill: str, name: str) -> None:
-        """Whole cells, and on them what is left of the eighths."""
-        full = [(x, y) for x, level in levels.items() for y in range(level // 8)]
-        self._draw_cells(full, fill, name)
-        for rest in range(1, 8):
-            ends = [(x, level // 8) for x, level in levels.items() if level % 8 == rest]
-            self._draw_cells(ends, eighths(rest), name)
-
-    def _draw_cells(self, cells: Sequence[tuple[int, int]], mark: str, name: str) -> None:
-        if cells:
-            xs, ys = zip(*cells, strict=True)
-            self.plt.scatter(list(xs), list(ys), marker=mark, color=self._colour(name))
 
     def _draw_places(self, columns: Sequence[tuple[float, int]], levels: Sequence[int]) -> None:
         taken: set[tuple[int, int]] = set()
@@ -166,13 +142,10 @@ class LensCurve(PlotextPlot):
             # Two numbers side by side would be read as one.
             if not {(x - 1, y), (x, y), (x + 1, y)} & taken:
                 taken.add((x, y))
-                colour = self._colour("place")
+                colour = self.colour("lens-curve--place")
                 self.plt.text(str(number), x, y, colour, "default", "bold")
 
     def _middle(self, columns: Sequence[tuple[float, int]], index: int) -> int:
         """The middle one of the columns of a token."""
         num = len(self._bits)
         return (column_of(columns, index, num) or 0) + (max(len(columns) // num, 1) - 1) // 2
-
-    def _colour(self, name: str) -> tuple[int, int, int]:
-        return self.get_component_styles(f"lens-curve--{name}").color.rgb

@@ -4,7 +4,7 @@ Pure functions from values to content. Whatever a colour says, a shape or a weig
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from textual.content import Content
@@ -25,6 +25,12 @@ _SHADES: Final = (
 
 LEGEND: Final = ("≥ 90%", "≥ 60%", "≥ 30%", "≥ 10%", "less")
 
+SCALES: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""What a full bar may stand for: few steps, so that it seldom changes from token to token."""
+
+MARGIN: Final = 4
+"""Cells beside the names of alternatives: what is set off, which one came, a space."""
+
 
 def shade_of(record: TokenRecord) -> str:
     """The style of a token in the text."""
@@ -36,12 +42,40 @@ def shade_of(record: TokenRecord) -> str:
     return f"bold $accent {style}" if record.is_users else style
 
 
-def legend() -> Content:
-    """What the shades stand for."""
-    parts: list[tuple[str, str]] = []
+def legend(*, is_brief: bool) -> Content:
+    """What the shades stand for, and where there is room the signs too."""
+    parts: list[tuple[str, str]] = [("probability by the model: ", "")]
     for (_, style), words in zip(_SHADES, LEGEND, strict=True):
         parts += [(words, style), (" ", "")]
+    if not is_brief:
+        parts += [("   ⏎ line end   ◌ unseen character   ■ end of the answer", "")]
     return Content.assemble(*parts)
+
+
+def scale_of(shares: Iterable[float]) -> float:
+    """What a full bar stands for, so that the longest of these is well seen and fits."""
+    highest = max(shares, default=0.0)
+    return next((scale for scale in SCALES if highest <= scale), 1.0)
+
+
+def name_width(width: int) -> int:
+    """Cells for the names of alternatives, of so many cells for all."""
+    return min(max(width // 5, 10), 24)
+
+
+def panel_width(width: int, num_panels: int) -> int:
+    """Cells for each of some distributions beside the names, its gap to the next one included."""
+    return max((width - name_width(width) - MARGIN) // num_panels, 2)
+
+
+def bar_places(num_bars: int, width: int) -> list[range]:
+    """The columns of each upright bar in so many cells, of which the last stays empty.
+
+    As many bars as there is room for, at least 1; those of several columns have gaps between.
+    """
+    shown = min(num_bars, max(width - 1, 1))
+    size = max((width - 1) // shown, 1)
+    return [range(n * size, (n + 1) * size - (size > 2)) for n in range(shown)]
 
 
 def bar(share: float, width: int) -> str:

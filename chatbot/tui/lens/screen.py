@@ -13,23 +13,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from chatbot.conversation.token_figures import (
-    mean_entropy,
-    most_uncertain,
-    percent,
-    perplexity,
-    surprise,
-    visible,
-)
+from chatbot.conversation.token_figures import most_surprising, most_uncertain
+from chatbot.conversation.token_json import token_json
 from chatbot.errors import ChatbotError
-from chatbot.terminal_text import clean_line
-from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
+from chatbot.tokens import Alternative, TokenRecord
 from chatbot.tui.keys import bind
 from chatbot.tui.lens.alternatives import LensAlternatives
 from chatbot.tui.lens.curve import LensCurve
+from chatbot.tui.lens.distributions import LensDistributions
 from chatbot.tui.lens.drawing import legend
+from chatbot.tui.lens.facts import WIDE_SCREEN, Place, facts_of, heading_of, keys_for
 from chatbot.tui.lens.text import LensText
 
 Choice = tuple[int, Alternative | str]
@@ -53,8 +49,6 @@ ReadTokens = Callable[[], Awaitable[tuple[tuple[TokenRecord, ...], Sequence[Stre
 POLL_SECONDS: Final = 0.2
 """How often a running answer is looked at again."""
 
-KEYS: Final = "← → ↑ ↓ · n N uncertain · Enter choose · i type · t heat · m marks · Esc"
-
 HIGH_SCREEN: Final = 40
 """Rows from which there is room for a higher curve and more alternatives."""
 
@@ -69,11 +63,14 @@ class LensScreen(ModalScreen[Choice | None]):
         bind("lens_right", "move(1)"),
         bind("lens_first", "edge(0)"),
         bind("lens_last", "edge(-1)"),
-        bind("lens_uncertain", "uncertain(1)"),
-        bind("lens_less_uncertain", "uncertain(-1)"),
+        bind("lens_uncertain", "ranked('uncertain', 1)"),
+        bind("lens_less_uncertain", "ranked('uncertain', -1)"),
+        bind("lens_surprising", "ranked('surprising', 1)"),
+        bind("lens_less_surprising", "ranked('surprising', -1)"),
         bind("lens_type", "type"),
         bind("lens_temperatures", "temperatures"),
         bind("lens_marks", "marks"),
+        bind("lens_copy", "copy_token"),
         bind("lens_branch", "alternatives"),
     ]
 
@@ -92,23 +89,28 @@ class LensScreen(ModalScreen[Choice | None]):
         self._is_running = is_running
         self._records: tuple[TokenRecord, ...] = ()
         self._stretches: Sequence[Stretch] = ()
-        self._order: list[int] = []
-        self._place = -1
-        """Which of the uncertain places was gone to last."""
+        self._ranked: dict[str, list[int]] = {"uncertain": [], "surprising": []}
+        """Indices of the tokens, those first of which it is most true."""
+        self._was_running = False
+        self._places = dict.fromkeys(self._ranked, -1)
+        """Which place of each order was gone to last."""
         self._text = LensText(id="lens-text")
         self._text.has_marks = has_marks
         self._curve = LensCurve(id="lens-curve")
+        self._legend = Static("", id="lens-legend", markup=False)
         self._facts = Static("", id="lens-facts", markup=False)
+        self._distributions = LensDistributions(id="lens-distributions")
         self._alternatives = LensAlternatives(id="lens-alternatives")
         self._input = Input(placeholder="go on from here with …", id="lens-input")
 
     def compose(self) -> ComposeResult:
         with Vertical(id="lens") as box:
-            box.border_subtitle = KEYS
-            yield Static(legend(), id="lens-legend", markup=False)
+            box.border_title = heading_of((), is_running=self._is_running(), width=0)
+            yield self._legend
             yield self._text
             yield self._curve
             yield self._facts
+            yield self._distributions
             yield self._alternatives
             yield self._input
 
@@ -120,10 +122,28 @@ class LensScreen(ModalScreen[Choice | None]):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height >= HIGH_SCREEN, "-high")
+        self._legend.update(legend(is_brief=self.size.width < WIDE_SCREEN))
+        self._say()
+        self._go(self.cursor)
+
+    def on_descendant_focus(self) -> None:
+        self._say()
+
+    def _say(self) -> None:
+        """Say in the frame what the whole answer is like, and which keys there are."""
+        places: dict[Widget, Place] = {self._alternatives: "alternatives", self._input: "input"}
+        place = places.get(self.focused or self._text, "text")
+        box, width = self.query_one("#lens"), self.size.width
+        self._was_running = self._is_running()
+        running = {"is_running": self._was_running}
+        box.border_title = Content(heading_of(self._records, width=width, **running))
+        box.border_subtitle = Content(keys_for(place, width=width, **running))
 
     def _poll(self) -> None:
         if self._is_running():
             self._load()
+        elif self._was_running:
+            self._say()
 
     @work(exclusive=True, group="lens")
     async def _load(self) -> None:
@@ -137,14 +157,15 @@ class LensScreen(ModalScreen[Choice | None]):
         was_last = self._text.cursor >= len(self._records) - 1
         is_first = not self._records
         self._records = records
-        self._order = most_uncertain(records)
+        self._ranked = {
+            "uncertain": most_uncertain(records),
+            "surprising": most_surprising(records),
+        }
         self._stretches = stretches
         self._text.show(records, {s.start: s.mark for s in stretches if s.mark})
-        self._curve.show([record.entropy_before for record in records], self._order)
-        self.query_one("#lens").border_title = Content(
-            f"Token lens · {len(records):,} tokens · perplexity {perplexity(records):.2f} · "
-            f"{mean_entropy(records):.2f} bit a token"
-        )
+        entropies = [record.entropy_before for record in records]
+        self._curve.show(entropies, self._ranked["uncertain"])
+        self._say()
         self._go(0 if is_first else len(records) - 1 if was_last else self._text.cursor)
 
     @property
@@ -158,36 +179,18 @@ class LensScreen(ModalScreen[Choice | None]):
         index = min(max(index, 0), len(self._records) - 1)
         self._text.cursor = self._curve.cursor = index
         record = self._records[index]
-        self._alternatives.record = record
+        self._alternatives.record = self._distributions.record = record
         self._alternatives.temperature = self._settings_at(index).get("temperature", "")
-        self._facts.update(self._facts_of(record, index))
+        self._facts.update(
+            facts_of(
+                record, index, len(self._records), self._settings_at(index), self.size.width - 4
+            )
+        )
 
     def _settings_at(self, index: int) -> Mapping[str, str]:
         """What a token was drawn with, as far as it is told."""
         found = [s.settings for s in self._stretches if s.start <= index]
         return found[-1] if found else {}
-
-    def _facts_of(self, record: TokenRecord, index: int) -> Content:
-        head = f"{index + 1:,} of {len(self._records):,}  "
-        name = (visible(record.text) if record.text else _name_of(record), "bold $text-primary")
-        if record.token == NO_TOKEN:
-            why = "typed by you" if record.is_users else "not recorded"
-            return Content.assemble((head, "dim"), name, f"  {why}")
-        region = {"text": "", "thinking": " · thinking", "call": " · part of a call"}
-        first = f"  token {record.token}{region[record.region]}"
-        if record.is_users:
-            first += " · put here by you"
-        else:
-            settings = self._settings_at(index).items()
-            first += "".join(f" · {setting} {value}" for setting, value in settings)
-        line = Content.assemble((head, "dim"), name, (first, "dim"))
-        return Content.assemble(
-            line.truncate(max(self.size.width - 4, 10), ellipsis=True),
-            f"\n{percent(record.before)} → {percent(record.after)}"
-            f" · rank {record.rank_before:,} → {record.rank_after:,}"
-            f" · surprise {surprise(record):.2f} bit"
-            f" · entropy {record.entropy_before:.2f} → {record.entropy_after:.2f} bit",
-        )
 
     @on(LensText.Moved)
     @on(LensCurve.Chosen)
@@ -202,11 +205,20 @@ class LensScreen(ModalScreen[Choice | None]):
         """Go to the first or the last token."""
         self._go(index % max(len(self._records), 1))
 
-    def action_uncertain(self, step: int) -> None:
-        """Go to the most uncertain token, then to the next most uncertain one."""
-        if self._order:
-            self._place = min(max(self._place + step, 0), len(self._order) - 1)
-            self._go(self._order[self._place])
+    def action_ranked(self, order: str, step: int) -> None:
+        """Go to the first token of an order, then to the next one."""
+        if ranked := self._ranked[order]:
+            place = min(max(self._places[order] + step, 0), len(ranked) - 1)
+            self._places[order] = place
+            self._go(ranked[place])
+
+    def action_copy_token(self) -> None:
+        """Put all that was recorded of the token on the clipboard, as JSON."""
+        if self._records:
+            record = self._records[self.cursor]
+            told = token_json(record, self.cursor, self._settings_at(self.cursor))
+            self.app.copy_to_clipboard(told)
+            self.notify(f"Copied token {self.cursor + 1:,} as JSON, {len(told):,} characters.")
 
     def action_alternatives(self) -> None:
         """Go to the alternatives."""
@@ -215,6 +227,7 @@ class LensScreen(ModalScreen[Choice | None]):
     def action_temperatures(self) -> None:
         """Show what several temperatures would do here, or the settings again."""
         self._alternatives.compares = not self._alternatives.compares
+        self.set_class(self._alternatives.compares, "-compares")
 
     def action_marks(self) -> None:
         """Show or hide the surprise as heights."""
@@ -249,9 +262,3 @@ class LensScreen(ModalScreen[Choice | None]):
             self.notify("This one stands for no text; choose another, or type one with i.")
         else:
             self.dismiss((self.cursor, event.alternative))
-
-
-def _name_of(record: TokenRecord) -> str:
-    """What a token without text is called."""
-    names = (a.text for a in record.alternatives if a.token == record.token)
-    return clean_line(next(names, "")) or "∅"

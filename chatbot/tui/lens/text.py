@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from chatbot.conversation.token_figures import surprise
-from chatbot.terminal_text import clean
+from chatbot.conversation.token_text import in_a_row
 from chatbot.tokens import TokenRecord
 from chatbot.tui.keys import bind
 from chatbot.tui.lens.drawing import height_mark, shade_of
@@ -23,6 +23,9 @@ from chatbot.tui.lens.drawing import height_mark, shade_of
 END: Final = "■"
 """Stands for a token at the end that has no text: it ended the answer."""
 LINE_END: Final = "⏎"
+
+_UNBROKEN: Final = "\u00a0"
+"""A space at which no row is broken."""
 
 Piece = tuple[int | None, str]
 """A stretch of one row: the token it is of, and its text. None: a mark of the program's."""
@@ -75,8 +78,10 @@ class LensText(Widget, can_focus=True):
         pieces: list[Piece] = []
         for index, record in enumerate(self._records):
             if mark := self._marks.get(index):
-                pieces.append((None, f"⟦{mark}⟧ "))
-            text = clean(record.text)
+                pieces.append(
+                    (None, f" ⟦{mark}⟧ "[:-1] if record.text[:1].isspace() else f" ⟦{mark}⟧ ")
+                )
+            text = in_a_row(record.text)
             if not text and index == len(self._records) - 1 and index:
                 text = END
             pieces.append((index, text))
@@ -171,7 +176,7 @@ class LensText(Widget, can_focus=True):
     def _styled(self, piece: Piece, shown: int) -> tuple[str, str]:
         index, text = piece
         if index is None:
-            return text, "italic $text-muted"
+            return text, "italic dim"
         if index == shown:
             return text, "reverse bold"
         return text, shade_of(self._records[index])
@@ -181,7 +186,7 @@ class LensText(Widget, can_focus=True):
         width = cell_len(text)
         if index is None or not width:
             return " " * width, ""
-        return height_mark(surprise(self._records[index])) * width, "$text-muted"
+        return height_mark(surprise(self._records[index])) * width, "dim"
 
 
 def wrap(pieces: Sequence[Piece], width: int) -> list[list[Piece]]:

@@ -3,6 +3,7 @@
 Pure functions from values to content. Whatever a colour says, a shape or a weight says too.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -23,10 +24,12 @@ _WORD: Final = re.compile(r"\s*(\S+)")
 
 _ENDS: Final[dict[FinishReason, str]] = {
     "stop": "✓",
-    "length": "✂ longest length",
+    "length": "✂ cut",
     "cancelled": "■ stopped",
     "interrupted": "■ interrupted",
 }
+_BEFORE_FACTS: Final[dict[FinishReason, str]] = {"stop": " ", "length": " at "}
+"""Between how it ended and what it took; a dot elsewhere."""
 
 
 def same_length(first: str, second: str) -> int:
@@ -75,7 +78,7 @@ def parted(text: str, places: Sequence[int]) -> Content:
 
 
 def ending(answer: Message) -> str:
-    """How an answer ended, and what it took: ``✓ 120 tokens · 11.2 tok/s``."""
+    """How an answer ended, and what it took: ``✓ 120 tokens · 11.2 tok/s``, ``✂ cut at 64 …``."""
     making = answer.making
     if making is None:
         return ""
@@ -85,7 +88,7 @@ def ending(answer: Message) -> str:
     facts = f"{making.statistics.num_new_tokens:,} tokens"
     if making.statistics.tokens_per_second:
         facts += f" · {making.statistics.tokens_per_second:.1f} tok/s"
-    return f"{end} {facts}" if len(end) == 1 else f"{end} · {facts}"
+    return f"{end}{_BEFORE_FACTS.get(making.finish_reason, ' · ')}{facts}"
 
 
 def shared_start(texts: Sequence[str]) -> str:
@@ -99,16 +102,17 @@ def shared_start(texts: Sequence[str]) -> str:
 
 
 def beam_line(number: int, beam: Beam, best: float, *, is_finished: bool, width: int) -> Content:
-    """The head of a beam: its place, a bar for its log-probability, and the figures.
+    """The head of a beam: its place, a bar for its probability, and the figures.
 
     Args:
         number: its place, from 1.
         beam: the beam.
-        best: log-probability of the likeliest; its bar is full.
+        best: log-probability of the likeliest; its bar is full, and half a bar is half as likely.
         is_finished: it came to its end.
         width: cells.
     """
-    share = best / beam.log_probability if beam.log_probability < 0 else 1.0
+    # Logarithms of long texts hardly differ in length; probabilities do.
+    share = math.exp(min(beam.log_probability - best, 0.0))
     origin = "■ ended" if is_finished else f"↳ {beam.parent + 1}"
     figures = f" log p {beam.log_probability:8.2f}  score {beam.score:6.3f}"
     figures += f"{beam.num_tokens:>6,} tok"
@@ -116,6 +120,6 @@ def beam_line(number: int, beam: Beam, best: float, *, is_finished: bool, width:
     return Content.assemble(
         (f"{number:>2} ", "bold"),
         (f"{origin:<8} ", "dim"),
-        (bar(min(share, 1.0), size), "$success" if is_finished else "$primary"),
+        (bar(share, size), "$success" if is_finished else "$primary"),
         (figures, "dim"),
     )

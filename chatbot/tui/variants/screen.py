@@ -33,7 +33,7 @@ TITLES: Final[dict[VariantsKind, str]] = {
     "variants": "answers from one prompt",
     "sweep": "settings from one prompt",
     "beams": "beams",
-    "comparison": "side by side",
+    "comparison": "answers side by side",
 }
 
 
@@ -122,7 +122,10 @@ class VariantsScreen(ModalScreen[str | None]):
         """Show where a beam search stands."""
         if self._beams:
             self._beams.shown = shown
-            self.say(f"{shown.num_tokens:,} tokens · {len(shown.finished)} came to their end")
+            self.say(
+                f"{shown.num_tokens:,} tokens · {len(shown.finished)} came to their end · "
+                "↳ the beam that it goes on from"
+            )
 
     def finish(self, index: int, answer: Message) -> None:
         """Show one of the answers as it is kept."""
@@ -137,6 +140,8 @@ class VariantsScreen(ModalScreen[str | None]):
         self._answers = dict(enumerate(finished.answers))
         ids = [plan.answer_id for plan in self._plans]
         self.chosen = ids.index(finished.kept_id) if finished.kept_id in ids else 0
+        if finished.partings and (first := self.column(0)):
+            first.say_parting("the others are set against this")
         for parting in finished.partings:
             if column := self.column(parting.index):
                 column.say_parting(parting_words(parting, self._plans[0]))
@@ -245,10 +250,13 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def _say_keys(self) -> None:
         numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
-        named = f" or {numbers[0]}–{numbers[-1]}" if numbers else ""
+        edges = dict.fromkeys(map(str, (*numbers[:1], *numbers[-1:])))
+        named = f" or {'–'.join(edges)}" if edges else ""
         moves = "↑ ↓ go" if self._beams else "← → go · ↑ ↓ scroll"
         leave = "Esc goes back" if self.is_over else "Esc stops"
         words = f"{moves} · Enter{named} keeps one · {leave}"
+        if self._beams and not self.is_over:
+            words = leave  # until the end there is no answer that could be kept
         self.query_one("#variants").border_subtitle = words
 
 

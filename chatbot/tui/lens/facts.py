@@ -1,0 +1,128 @@
+"""What the lens says about an answer and about one of its tokens, and which keys it names.
+
+Pure functions from values to content.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from textual.content import Content
+
+from chatbot.conversation.token_figures import (
+    kept_by_settings,
+    log_probability,
+    mean_entropy,
+    percent,
+    perplexity,
+    surprise,
+)
+from chatbot.conversation.token_text import NOTHING, visible
+from chatbot.tokens import NO_TOKEN, Region, TokenRecord
+
+Place = Literal["text", "alternatives", "input"]
+"""What has the keys."""
+
+WIDE_SCREEN: Final = 120
+"""Cells from which more is said than what matters most."""
+
+_FRAME: Final = 6
+"""Cells of the frame beside the keys in it."""
+
+_TEXT_KEYS: Final = (
+    "← → ↑ ↓ · n N most uncertain · s S most surprising · Enter another token · i type one · "
+    "t temperatures · m heights · c copy as JSON · Esc",
+    "n uncertain · s surprising · Enter other · i type · t temperatures · Esc",
+)
+"""With as much room as they need, and with little."""
+
+_RUNNING_KEYS: Final = (
+    f"F8 hold · F9 step · {_TEXT_KEYS[0].removeprefix('← → ↑ ↓ · ')}",
+    "F8 hold · F9 one token · n uncertain · Enter other · i type · Esc",
+)
+_OTHER_KEYS: Final[Mapping[Place, str]] = {
+    "alternatives": "↑ ↓ choose · Enter goes on with it · t temperatures · Esc back",
+    "input": "Enter goes on with this text · Esc back",
+}
+_REGIONS: Final[Mapping[Region, str]] = {"thinking": "thinking", "call": "part of a call"}
+
+
+def keys_for(place: Place, *, is_running: bool, width: int) -> str:
+    """The keys that matter most where one is, as many as there is room for."""
+    if place in _OTHER_KEYS:
+        return _OTHER_KEYS[place]
+    full, brief = _RUNNING_KEYS if is_running else _TEXT_KEYS
+    return full if len(full) <= width - _FRAME else brief
+
+
+def heading_of(records: Sequence[TokenRecord], *, is_running: bool, width: int) -> str:
+    """What is said of the whole answer."""
+    if not records:
+        return "Token lens · nothing is written yet" if is_running else "Token lens"
+    parts = [
+        "Token lens",
+        f"{len(records):,} token{'s' * (len(records) != 1)}{' so far' * is_running}",
+        f"perplexity {perplexity(records):.2f}",
+        f"mean entropy {mean_entropy(records):.2f} bit",
+    ]
+    if width >= WIDE_SCREEN:
+        parts.append(f"log probability {log_probability(records):.2f} nat")
+    return " · ".join(parts)
+
+
+def facts_of(
+    record: TokenRecord, index: int, num_tokens: int, settings: Mapping[str, str], width: int
+) -> Content:
+    """What is said of one token, in two lines.
+
+    Args:
+        record: the token.
+        index: its index in the answer.
+        num_tokens: of the answer.
+        settings: what it was drawn with, as far as it is told.
+        width: cells.
+    """
+    head = f"{index + 1:,} of {num_tokens:,}  "
+    name = (visible(record.text) if record.text else _name_of(record), "bold $text-primary")
+    if record.token == NO_TOKEN:
+        why = "typed by you" if record.is_users else "not recorded"
+        return Content.assemble((head, "dim"), name, f"  {why}")
+    about = [_REGIONS[record.region]] if record.region in _REGIONS else []
+    if record.is_users:
+        about.append("put here by you")
+    else:
+        about += _drawn_from(record)
+        about += [f"{setting} {value}" for setting, value in settings.items()]
+    # The token's id goes first where there is too little room: it is copied with ``c``.
+    ids = [f"token {record.token}"]
+    firsts = [
+        Content.assemble((head, "dim"), name, ("  " + " · ".join([*some, *about]), "dim"))
+        for some in (ids, [])
+    ]
+    first = next((line for line in firsts if line.cell_length <= width), firsts[-1])
+    lines = [
+        first,
+        Content(
+            f"p {percent(record.before)} → {percent(record.after)}"
+            f" · rank {record.rank_before:,} → {record.rank_after:,}"
+            f" · surprise {surprise(record):.2f} bit"
+            f" · entropy {record.entropy_before:.2f} → {record.entropy_after:.2f} bit"
+        ),
+    ]
+    return Content("\n").join(line.truncate(max(width, 10), ellipsis=True) for line in lines)
+
+
+def _drawn_from(record: TokenRecord) -> list[str]:
+    """From how many tokens it was drawn, which is what all cut-offs together come to."""
+    if not record.alternatives:
+        return []
+    if kept := kept_by_settings(record):
+        number, share = kept
+        return [f"{number} token{'s' * (number != 1)} kept ({percent(share)})"]
+    num_known = sum(other.after > 0 for other in record.alternatives)
+    return [f"over {num_known} tokens kept"]
+
+
+def _name_of(record: TokenRecord) -> str:
+    """What a token without text is called."""
+    names = (other.text for other in record.alternatives if other.token == record.token)
+    return visible(next(names, "")) or NOTHING
