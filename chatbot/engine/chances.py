@@ -27,7 +27,7 @@ _LEAST: Final = float(np.finfo(np.float32).tiny)
 """Smaller than any probability that matters, and of a finite logarithm."""
 
 _LOWEST: Final = float(np.finfo(np.float32).min)
-"""Can be multiplied by zero, unlike minus infinity."""
+"""Stands for minus infinity, and can be multiplied by zero."""
 
 
 class Chances(NamedTuple):
@@ -63,40 +63,60 @@ def chances(logits: Tensor, token: int, drawn_from: Drawn | None, k: int) -> Cha
 def _on_cpu(logits: Tensor, token: int, drawn_from: Drawn | None, k: int) -> Chances:
     scores: Vector = logits.numpy()
     ids, highest = _likeliest(scores, k, _floor(scores, k))
-    distances = scores - (highest[0] if highest else math.nan)
+    rank = _rank(scores, float(scores[token]), highest)
+    before, entropy = _softmax(scores, highest[0] if highest else math.nan)
+    if drawn_from is None:
+        ids.append(token)
+        certain = [float(key == token) for key in ids]
+        return Chances(rank, 1, entropy, 0.0, _pairs(ids, before[ids].tolist(), certain))
+    after: Vector = drawn_from.shares.numpy()
+    shares = after
+    if drawn_from.ids is None:
+        # No k of them are all above the k-th highest, and these were the likeliest just now.
+        likeliest, highest = _likeliest(shares, k, max(_LEAST, float(shares[ids].min())))
+    else:
+        kept = drawn_from.ids.numpy()
+        after = np.zeros(len(scores), np.float32)
+        after[kept] = shares
+        places, highest = _likeliest(shares, k, max(_LEAST, _floor(shares, k)))
+        likeliest = kept[places].tolist()
+    ids += [*likeliest, token]
+    rank_after = _rank(shares, float(after[token]), highest)
+    pairs = _pairs(ids, before[ids].tolist(), after[ids].tolist())
+    return Chances(rank, rank_after, entropy, _entropy(shares), pairs)
+
+
+def _pairs(
+    ids: list[int], before: list[float], after: list[float]
+) -> dict[int, tuple[float, float]]:
+    return dict(zip(ids, zip(before, after, strict=True), strict=True))
+
+
+def _softmax(scores: Vector, highest: float) -> tuple[Vector, float]:
+    """Probabilities [n] by ``scores`` [n], the ``highest`` of which is known, and their entropy.
+
+    Raises:
+        ModelError: the scores are not numbers.
+    """
+    distances = scores - highest
     weights = np.exp(distances)
     total = float(np.add.reduce(weights))
     if not total > 0:
         raise overflow_error()
+    # What is impossible has no weight, but must not be multiplied by infinity.
     np.maximum(distances, _LOWEST, out=distances)
     distances *= weights
     entropy = math.log(total) - float(np.add.reduce(distances)) / total
-    rank = _rank(scores, float(scores[token]), highest)
-    rank_after, entropy_after = 1, 0.0
-    if drawn_from is not None:
-        shares: Vector = drawn_from.shares.numpy()
-        if drawn_from.ids is None:
-            everywhere = shares
-            likeliest, highest = _likeliest(shares, k, max(_LEAST, shares[ids].min()))
-        else:
-            kept = drawn_from.ids.numpy()
-            everywhere = np.zeros(len(scores), np.float32)
-            everywhere[kept] = shares
-            likeliest, highest = _likeliest(shares, k, max(_LEAST, _floor(shares, k)))
-            likeliest = kept[likeliest].tolist()
-        ids += likeliest
-        rank_after = _rank(shares, float(everywhere[token]), highest)
-        logarithms = shares + _LEAST
-        np.log(logarithms, out=logarithms)
-        logarithms *= shares
-        entropy_after = -float(np.add.reduce(logarithms))
-    ids.append(token)
-    before = (weights[ids] / total).tolist()
-    after = [float(key == token) for key in ids]
-    if drawn_from is not None:
-        after = everywhere[ids].tolist()
-    pairs = zip(before, after, strict=True)
-    return Chances(rank, rank_after, entropy, entropy_after, dict(zip(ids, pairs, strict=True)))
+    weights /= total
+    return weights, entropy
+
+
+def _entropy(shares: Vector) -> float:
+    """The entropy of probabilities [n], some of which may be 0."""
+    logarithms = shares + _LEAST
+    np.log(logarithms, out=logarithms)
+    logarithms *= shares
+    return -float(np.add.reduce(logarithms))
 
 
 def _floor(values: Vector, k: int) -> float:

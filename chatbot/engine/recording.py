@@ -78,7 +78,7 @@ class Recorder:
         """Take note of a token that was just drawn.
 
         Args:
-            logits: float [vocab], as the model gave them.
+            logits: float32 [vocab], as the model gave them.
             token: its id.
             drawn_from: see ``Sampler.drawn_from``.
             is_users: it was not drawn, but put there for the user.
