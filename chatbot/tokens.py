@@ -1,6 +1,7 @@
 """What was drawn, token by token, and what else might have been.
 
-Values only: nothing here is computed, stored or shown by this module.
+Values only: nothing here is computed, stored or shown by this module. A long answer makes tens of
+thousands of them, and none can refer to itself: the garbage collector is not to go through them.
 """
 
 from typing import Literal
@@ -14,7 +15,7 @@ NO_TOKEN = -1
 """Stands for text that the user typed in place of a token; how it was cut is not known."""
 
 
-class Alternative(msgspec.Struct, frozen=True, array_like=True):
+class Alternative(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A token that might have come, whether it did or not."""
 
     token: int
@@ -29,7 +30,7 @@ class Alternative(msgspec.Struct, frozen=True, array_like=True):
     """It stands for no text: it ends the answer, or means something to the model alone."""
 
 
-class TokenRecord(msgspec.Struct, frozen=True, array_like=True):
+class TokenRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A token of an answer, and what it was drawn from."""
 
     token: int

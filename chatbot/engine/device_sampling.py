@@ -14,7 +14,7 @@ from torch import Tensor
 from chatbot.engine.decode.graphs import Capture, Step
 from chatbot.engine.failures import overflow_error
 from chatbot.engine.history import TokenHistory
-from chatbot.engine.sampling import Sampler
+from chatbot.engine.sampling import Drawn, Sampler
 from chatbot.settings import Sampling
 
 NUM_EAGER: Final = 2
@@ -128,7 +128,7 @@ class DeviceSampler(Sampler):
         token, is_number = run.run().tolist()
         if not is_number:
             raise overflow_error()
-        self.drawn_from = (run.ids, run.shares) if sampling.temperature > 0 else None
+        self.drawn_from = Drawn(run.ids, run.shares) if sampling.temperature > 0 else None
         return int(token)
 
     def _note_seen(self, run: DrawingRun) -> None:

@@ -5,7 +5,7 @@ which ``generate`` applies them, and the tests hold them to that. Unlike those, 
 never sort the whole vocabulary when a few hundred candidates decide.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -110,7 +110,7 @@ def keep_min_p(scores: Tensor, min_p: float) -> Tensor:
     return is_kept.nonzero().squeeze(1)
 
 
-def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor | None, Tensor]:
     """The tokens that may be drawn, after temperature, top-k, top-p and min-p.
 
     Args:
@@ -118,17 +118,32 @@ def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
         sampling: with a temperature above 0.
 
     Returns:
-        Ids, int64 [n], and their logits over the temperature, float32 [n].
+        Ids, int64 [n], or None where no rule is in use that leaves any out; and their logits
+        over the temperature, float32 [n].
     """
+    ids: Tensor | None = None
     scores = scores / sampling.temperature
-    ids = torch.arange(scores.shape[0], device=scores.device)
     if sampling.top_k > 0:
-        ids = keep_top_k(scores, sampling.top_k)
+        ids, scores = _only(keep_top_k(scores, sampling.top_k), ids, scores)
     if sampling.top_p < 1:
-        ids = ids[keep_top_p(scores[ids], sampling.top_p)]
+        ids, scores = _only(keep_top_p(scores, sampling.top_p), ids, scores)
     if sampling.min_p > 0:
-        ids = ids[keep_min_p(scores[ids], sampling.min_p)]
-    return ids, scores[ids]
+        ids, scores = _only(keep_min_p(scores, sampling.min_p), ids, scores)
+    return ids, scores
+
+
+def _only(kept: Tensor, ids: Tensor | None, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of ``ids`` and ``scores`` that are kept."""
+    return kept if ids is None else ids[kept], scores[kept]
+
+
+class Drawn(NamedTuple):
+    """What a token was drawn from."""
+
+    ids: Tensor | None
+    """Those that could be drawn, int64 [n]; None: the whole vocabulary in its order."""
+    shares: Tensor
+    """The probability of each of them, float32 [n]."""
 
 
 class Sampler:
@@ -139,9 +154,8 @@ class Sampler:
         self._generator = torch.Generator(device)
         self._seed: int | None = None
         self._generator.seed()
-        self.drawn_from: tuple[Tensor, Tensor] | None = None
-        """What the last token was drawn from: ids, int64 [n], and their probabilities, float32
-        [n]; None where nothing was drawn and the likeliest was taken."""
+        self.drawn_from: Drawn | None = None
+        """Of the last token; None where nothing was drawn and the likeliest was taken."""
 
     def draw(self, logits: Tensor, sampling: Sampling, allowed: Tensor | None = None) -> int:
         """The next token's id.
@@ -170,8 +184,10 @@ class Sampler:
             self._reseed(sampling.seed)
             ids, kept = candidates(scores, sampling)
             probabilities = kept.softmax(0)
-            choice = ids[torch.multinomial(probabilities, 1, generator=self._generator)[0]]
-            self.drawn_from = ids, probabilities
+            choice = torch.multinomial(probabilities, 1, generator=self._generator)[0]
+            if ids is not None:
+                choice = ids[choice]
+            self.drawn_from = Drawn(ids, probabilities)
         return int(choice)
 
     def adjusted(self, logits: Tensor, sampling: Sampling) -> Tensor:

@@ -116,6 +116,7 @@ def write_tokens(
         if control.wants_answer and guide and not forced and (closing := guide.closing()):
             forced.extend(closing)
             yield Cut()
+        logits = logits.float()  # once for all who read them
         is_forced = bool(forced)
         token = forced.popleft() if forced else draw_token(sampler, logits, sampling, guide)
         if recorder:

@@ -39,6 +39,22 @@ def logits(seed: int) -> torch.Tensor:
     return values
 
 
+def drawn_by_the_others(values: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """The probability of every token by the rules of the other sampler: float32 [VOCAB]."""
+    adjusted = Sampler(TokenHistory(PROMPT), CPU).adjusted(values, sampling)
+    ids, kept = candidates(adjusted, sampling)
+    if ids is None:
+        return kept.softmax(0)
+    return torch.zeros(VOCAB).scatter(0, ids, kept.softmax(0))
+
+
+def found_in(ours: Sampler) -> torch.Tensor:
+    """The probability of every token as one was drawn: float32 [VOCAB]."""
+    assert ours.drawn_from is not None
+    assert ours.drawn_from.ids is not None
+    return torch.zeros(VOCAB).scatter(0, ours.drawn_from.ids.cpu(), ours.drawn_from.shares.cpu())
+
+
 def sampler(history: TokenHistory | None = None) -> DeviceSampler:
     run = DrawingRun(VOCAB, CPU, None)
     return DeviceSampler(history or TokenHistory(PROMPT), CPU, lambda _: run)
@@ -50,12 +66,8 @@ def test_the_same_tokens_with_the_same_probabilities(sampling: Sampling) -> None
         values = logits(seed)
         ours = sampler()
         token = ours.draw(values, sampling)
-        adjusted = Sampler(TokenHistory(PROMPT), CPU).adjusted(values, sampling)
-        ids, kept = candidates(adjusted, sampling)
-        expected = torch.zeros(VOCAB).scatter(0, ids, kept.softmax(0))
-        assert ours.drawn_from is not None
-        found = torch.zeros(VOCAB).scatter(0, *ours.drawn_from)
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        expected = drawn_by_the_others(values, sampling)
+        torch.testing.assert_close(found_in(ours), expected, atol=1e-6, rtol=1e-4)
         assert expected[token] > 0
 
 
@@ -169,9 +181,5 @@ def test_a_real_capture_draws_by_the_same_probabilities() -> None:
     for sampling in (*SETTINGS.values(), *SETTINGS.values()):
         values = logits(1)
         ours.draw(values.to(device), sampling)
-        adjusted = Sampler(TokenHistory(PROMPT), CPU).adjusted(values, sampling)
-        ids, kept = candidates(adjusted, sampling)
-        expected = torch.zeros(VOCAB).scatter(0, ids, kept.softmax(0))
-        assert ours.drawn_from is not None
-        found = torch.zeros(VOCAB).scatter(0, *(part.cpu() for part in ours.drawn_from))
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)
+        expected = drawn_by_the_others(values, sampling)
+        torch.testing.assert_close(found_in(ours), expected, atol=1e-5, rtol=1e-3)

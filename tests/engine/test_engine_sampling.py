@@ -128,6 +128,7 @@ def test_the_ngram_size_may_change_from_token_to_token() -> None:
         Sampling(temperature=0.3, top_k=5, top_p=1.0),
         Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.1),
         Sampling(temperature=2.0, top_k=1000, top_p=0.9),
+        Sampling(temperature=0.8, top_k=0, top_p=1.0),
     ],
 )
 @pytest.mark.parametrize("vocab", [400, 5000])
@@ -144,7 +145,9 @@ def test_all_rules_together_equal_the_list_that_generate_builds(
         warpers.append(MinPLogitsWarper(settings.min_p))
     expected = warpers(NO_IDS, scores[None].clone())[0].softmax(0)
     kept, values = candidates(scores, settings)
-    actual = torch.zeros_like(expected).scatter(0, kept, values.softmax(0))
+    actual = values.softmax(0)
+    if kept is not None:
+        actual = torch.zeros_like(expected).scatter(0, kept, actual)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-7)
 
 

@@ -62,6 +62,7 @@ class _Row:
         Raises:
             ModelError: the logits are not numbers.
         """
+        logits = logits.float()  # once for all who read them
         token = draw_token(self._sampler, logits, self._sampling, self._reader)
         if self._recorder:
             self._recorder.note(logits, token, self._sampler.drawn_from)
