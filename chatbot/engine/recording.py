@@ -1,29 +1,20 @@
 """What each token was drawn from: probabilities, ranks and alternatives, at little cost.
 
-Everything is computed on the model's device, and comes from there in one piece. Knows tensors
-and token ids; nothing of what a token becomes in the answer but what it is told.
+The numbers are ``chatbot.engine.token_facts``'s. Knows token ids; nothing of what a token becomes
+in the answer but what it is told.
 """
 
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-import torch
 from torch import Tensor
 
+from chatbot.engine.token_facts import NUM_SCALARS, highest, token_facts
 from chatbot.tokens import Alternative, Region, TokenRecord
-
-BITS: Final = 1 / torch.log(torch.tensor(2.0)).item()
-"""Bits in a nat."""
 
 BATCH_SECONDS: Final = 0.1
 """Records are handed on this often at most: one message for each token would cost more."""
-
-SERIAL_SIZE: Final = 32_768
-"""Most elements that torch works through on one thread on a CPU, its own grain size."""
-
-_BLOCK: Final = 256
-"""Tokens of which the likeliest is found first, so that few are left to be sorted."""
 
 _ANCHOR: Final = "a"
 """Put before a token that is decoded alone, because some decoders drop a space at the start."""
@@ -71,7 +62,7 @@ class Recorder:
             num_alternatives: likeliest tokens to record, at least 1.
             texts: what each token says by itself.
         """
-        self._num_alternatives = num_alternatives
+        self.num_alternatives = num_alternatives
         self._texts = texts
         self._waiting: list[TokenRecord] = []
         self._noted: TokenRecord | None = None
@@ -94,44 +85,33 @@ class Recorder:
             is_users: it was not drawn, but put there for the user.
         """
         scores = logits.float()
-        k = min(self._num_alternatives, scores.shape[0])
-        likeliest = _likeliest(scores, k)
+        likeliest = highest(scores, min(self.num_alternatives, scores.shape[0]))
         # Whatever is higher than one of the likeliest is among them; few are counted sooner. On a
         # GPU asking would cost a wait.
         is_among = scores.device.type == "cpu" and token in likeliest.tolist()
-        rivals = scores[likeliest] if is_among else scores
-        total, entropy = _measure(scores, scores[likeliest[0]])
-        rank = _rank(rivals, scores[token])
-        chosen = likeliest.new_tensor([token])
-        if drawn_from is None:
-            ids = torch.cat((likeliest, chosen))
-            after = (ids == chosen).float()
-            rank_after, entropy_after = torch.ones_like(rank), torch.zeros_like(entropy)
-        else:
-            kept, shares = drawn_from
-            ids = torch.cat((likeliest, kept[_likeliest(shares, min(k, len(shares)))], chosen))
-            everywhere = torch.zeros_like(scores).scatter_(0, kept, shares)
-            after = everywhere[ids]
-            rank_after = _rank(shares, everywhere[token])
-            entropy_after = torch.stack(
-                [torch.special.entr(part).sum() for part in _parts(shares)]
-            ).sum()
-        before = (scores[ids] - total).exp()
-        facts = torch.stack([rank, rank_after, entropy * BITS, entropy_after * BITS])
-        # Doubles hold every id exactly, so that all of it comes off the device at once.
-        everything = (facts.double(), ids.double(), before.double(), after.double())
-        numbers: list[float] = torch.cat(everything).tolist()
-        self._noted = self._record(token, numbers, is_users=is_users)
+        facts = token_facts(
+            scores,
+            likeliest.new_tensor([token]),
+            drawn_from,
+            len(likeliest),
+            likeliest=likeliest,
+            rivals=scores[likeliest] if is_among else None,
+        )
+        self._noted = self._record(token, facts.tolist(), is_users=is_users)
 
-    def _record(self, token: int, numbers: Sequence[float], *, is_users: bool) -> TokenRecord:
-        num_ids = (len(numbers) - 4) // 3
-        ids = [int(number) for number in numbers[4 : 4 + num_ids]]
-        before = numbers[4 + num_ids : 4 + 2 * num_ids]
-        after = numbers[4 + 2 * num_ids :]
+    def note_facts(self, token: int, facts: Sequence[float]) -> None:
+        """Take note of a token that was drawn on the device, by its ``token_facts``."""
+        self._noted = self._record(token, facts, is_users=False)
+
+    def _record(self, token: int, facts: Sequence[float], *, is_users: bool) -> TokenRecord:
+        numbers, rest = facts[:NUM_SCALARS], facts[NUM_SCALARS:]
+        num_ids = len(rest) // 3
+        ids = [int(number) for number in rest[:num_ids]]
+        before, after = rest[num_ids : 2 * num_ids], rest[2 * num_ids :]
         by_id = dict(zip(ids, zip(before, after, strict=True), strict=True))
         # Where fewer could be drawn than are recorded, others with no chance fill the places.
-        for key in ids[self._num_alternatives : -1]:
-            if key != token and key not in ids[: self._num_alternatives] and not by_id[key][1]:
+        for key in ids[self.num_alternatives : -1]:
+            if key != token and key not in ids[: self.num_alternatives] and not by_id[key][1]:
                 del by_id[key]
         return TokenRecord(
             token=token,
@@ -183,58 +163,6 @@ class Recorder:
         waiting, self._waiting = tuple(self._waiting), []
         self._handed_on_at = time.perf_counter()
         return waiting
-
-
-def _measure(scores: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
-    """What logits are normalised by, and their entropy in nats.
-
-    Args:
-        scores: logits, float32 [vocab]; those of impossible tokens are minus infinity.
-        highest: the highest of them, float32 [].
-    """
-    lowest = torch.finfo(torch.float32).min
-    sums, products = [], []
-    for part in _parts(scores):
-        distances = part - highest
-        weights = distances.exp()
-        sums.append(weights.sum())
-        # What is impossible has no weight, but must not be multiplied by infinity.
-        products.append(weights.dot(distances.clamp_min_(lowest)))
-    weight = torch.stack(sums).sum()
-    entropy = weight.log() - torch.stack(products).sum() / weight
-    return highest + weight.log(), entropy
-
-
-def _rank(scores: Tensor, chosen: Tensor) -> Tensor:
-    """The rank of one of ``scores`` [n] among them, from 1 on: float32 []."""
-    # 1 for each that is higher; comparing and counting truths takes three times as long.
-    higher = [(part - chosen).sign_().clamp_min_(0).sum() for part in _parts(scores)]
-    return torch.stack(higher).sum() + 1
-
-
-def _likeliest(scores: Tensor, k: int) -> Tensor:
-    """Indices of the ``k`` highest of ``scores`` [n], the highest first: int64 [k]."""
-    num_blocks = scores.shape[0] // _BLOCK
-    if scores.device.type != "cpu" or num_blocks <= 2 * k:
-        return scores.topk(k).indices
-    # On a CPU it is the selecting that takes long. None of the k highest is outside the k blocks
-    # with the highest maxima.
-    blocks = scores[: num_blocks * _BLOCK].view(num_blocks, _BLOCK)
-    chosen = blocks.amax(1).topk(k).indices
-    inside = (chosen[:, None] * _BLOCK + torch.arange(_BLOCK)).view(-1)
-    few = torch.cat((inside, torch.arange(num_blocks * _BLOCK, scores.shape[0])))
-    return few[scores[few].topk(k).indices]
-
-
-def _parts(values: Tensor) -> Sequence[Tensor]:
-    """A vector in parts so small that torch does not wake its threads for them.
-
-    Waking them takes longer than the work, many times so where other programs keep them busy.
-    """
-    if values.device.type != "cpu":
-        return (values,)
-    starts = range(0, values.shape[0], SERIAL_SIZE)
-    return [values[start : start + SERIAL_SIZE] for start in starts]
 
 
 def _rounded(value: float) -> float:
