@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -31,6 +30,7 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
 from chatbot.settings import Sampling
+from tests.engine.captures import Replaying
 from tests.engine.test_fused_decoder import SIZES
 from tests.engine.tiny_models import make_llama
 
@@ -49,24 +49,6 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 
 def never() -> bool:
     return False
-
-
-class Replaying:
-    """Captures as a graph does: what is given back has its own memory, always the same one."""
-
-    def __init__(self) -> None:
-        self.num_captured = 0
-        self.num_replayed = 0
-
-    def __call__(self, step: Step) -> Step:
-        self.num_captured += 1
-        output = step().clone()
-
-        def replay() -> Tensor:
-            self.num_replayed += 1
-            return output.copy_(step())
-
-        return replay
 
 
 def decoders(model: Any) -> tuple[StaticDecoder, TransformersDecoder, Replaying]:
