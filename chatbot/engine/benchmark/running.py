@@ -99,6 +99,11 @@ def _measure(
     if other is not None and any(isinstance(layer, PackedLinear) for layer in model.modules()):
         other = _load(found, config, precision, device)
     prompt = _prompt(found, config)
+    if device.type == "cuda":
+        _say("warming up")  # what is captured and what libraries set up is not decoding
+        decode_speed(cached, prompt, options.tokens)
+        if other is not None:
+            generate_speed(other, prompt, options.tokens)
     ours, plain, theirs = [], [], []
     for run in range(options.runs):
         _say(f"decoding, run {run + 1} of {options.runs}")

@@ -17,6 +17,10 @@ from chatbot.engine.decode.graphs import Capture, Step
 from chatbot.engine.decode.plain import GPU_ROW_COST, Brake
 from chatbot.engine.decode.static_cache import StaticCache, bucket
 
+Draw = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Draws at the end of a step, on the device: of the logits [vocab], the token that was read, int64
+[1], and its position, int64 [1], it makes the next token, int64 [1]. It may be captured."""
+
 NUM_EAGER: Final = 2
 """Steps of one kind before it is captured: for one or two it would not pay."""
 
@@ -100,8 +104,8 @@ class StaticDecoder(Decoder):
         self._forget_graphs()
 
     def _forget_graphs(self) -> None:
-        self._captured: dict[tuple[int, int], Step] = {}
-        self._num_run: dict[tuple[int, int], int] = {}
+        self._captured: dict[tuple[int, int | Draw], Step] = {}
+        self._num_run: dict[tuple[int, int | Draw], int] = {}
 
     def crop(self, length: int) -> bool:
         """See ``Decoder``; whatever follows is masked until it is written over."""
@@ -147,7 +151,7 @@ class StaticDecoder(Decoder):
         else:
             ids = [*tokens, *[tokens[-1]] * (rows - len(tokens))]
             inputs.copy_(torch.tensor([ids, list(range(start, start + rows))]))
-        step = self._captured.get((length, rows)) or self._try_capture(length, rows)
+        step = self._captured_step((length, rows), lambda: self._step(length, rows))
         if step is not None:
             # Cloned, because the next step writes over it.
             return step().clone()[: len(tokens)]
@@ -159,19 +163,54 @@ class StaticDecoder(Decoder):
         ids, positions = self._inputs[rows][:1], self._inputs[rows][1]
         return self._forward(ids, positions, length, {})
 
-    def _try_capture(self, length: int, rows: int) -> Step | None:
-        kind = length, rows
+    def has_room(self, num_tokens: int) -> bool:
+        """Whether so many tokens are read without anything being moved."""
+        return bucket(num_tokens) <= self._cache.place.capacity
+
+    @torch.inference_mode()
+    def read_and_draw(self, draw: Draw, start: int, token: int | None) -> None:
+        """Read a token and draw the next one, as one graph; nothing is waited for.
+
+        Args:
+            draw: the same one again and again, since its steps are captured with it.
+            start: how many tokens were read before; there is room for one more.
+            token: to read; None for what the step before has drawn.
+        """
+        inputs = self._inputs[1]
+        if token is not None:
+            inputs[0].fill_(token)
+        inputs[1].fill_(start)
+        length = bucket(start + 1)
+
+        def step() -> Tensor:
+            return self._step_and_draw(length, draw)
+
+        (self._captured_step((length, draw), step) or step)()
+
+    def _step_and_draw(self, length: int, draw: Draw) -> Tensor:
+        token, position = self._inputs[1].unbind()
+        drawn = draw(self._step(length, 1)[0], token, position)
+        return token.copy_(drawn)
+
+    def _captured_step(self, kind: tuple[int, int | Draw], step: Step) -> Step | None:
+        """The captured form of ``step``, made when it has run often enough without."""
+        if kind in self._captured:
+            return self._captured[kind]
         count = self._num_run[kind] = self._num_run.get(kind, 0) + 1
         if self._capture is None or count <= NUM_EAGER:
             return None
+        # A step that draws writes over what it reads, and runs once while it is captured.
+        token = self._inputs[1].clone()
         try:
-            self._captured[kind] = self._capture(lambda: self._step(length, rows))
+            self._captured[kind] = self._capture(step)
         except Exception as error:
             # It goes on as it is, and the statistics say so.
             print(f"not captured as a graph: {error}", file=sys.stderr, flush=True)
             self._capture = None
             self._captured = {}
             return None
+        finally:
+            self._inputs[1].copy_(token)
         return self._captured[kind]
 
     def _forward(
