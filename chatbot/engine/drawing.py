@@ -4,18 +4,15 @@ Settings are values on the device, so that the same captured run serves any of t
 themselves are those of ``chatbot.engine.sampling``, which the tests hold these to. Knows no model.
 """
 
-import sys
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.graphs import Capture, Step
+from chatbot.engine.decode.graphed_steps import GraphedSteps
+from chatbot.engine.decode.graphs import Capture
 from chatbot.engine.token_facts import facts_size, token_facts
 from chatbot.settings import Sampling
-
-NUM_EAGER: Final = 2
-"""Draws before the run is captured."""
 
 NUM_RANDOM: Final = 131_072
 """Random numbers of one answer: one for each place in the text, from the first again after so
@@ -46,9 +43,7 @@ class DrawingRun:
         self._top_p = torch.ones((), dtype=torch.float64, device=device)
         self._min_p = torch.zeros((), device=device)
         self._penalty = torch.ones((), device=device)
-        self._capture = capture
-        self._captured: Step | None = None
-        self._num_run = 0
+        self._graphs = GraphedSteps(capture, "draws")
         self._sampling: Sampling | None = None
         self._step_draws: dict[int, StepDraw] = {}
         self.ids = torch.arange(vocab_size, device=device)
@@ -71,14 +66,7 @@ class DrawingRun:
 
     def run(self) -> Tensor:
         """The token, and whether the logits are numbers: int64 [2], on the device."""
-        self._num_run += 1
-        if self._captured is None and self._capture and self._num_run > NUM_EAGER:
-            try:
-                self._captured = self._capture(self.draw)
-            except Exception as error:
-                print(f"sampling is not captured: {error}", file=sys.stderr, flush=True)
-                self._capture = None
-        return self._captured() if self._captured else self.draw()
+        return (self._graphs.captured("draw", self.draw) or self.draw)()
 
     def draw(self) -> Tensor:
         """As ``run``, one operation after the other.

@@ -25,7 +25,8 @@ from chatbot.engine.decode.fused_batch import FusedBatch
 from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
 from chatbot.engine.decode.plain_batch import TransformersBatch
-from chatbot.engine.decode.static import StaticDecoder, static_refusal
+from chatbot.engine.decode.static import StaticDecoder
+from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
@@ -188,6 +189,8 @@ class CachedModel:
         if isinstance(decoder, FusedDecoder):
             cache = decoder.cache.branch(num_rows, self.num_tokens)
             return FusedBatch(decoder.architecture, cache, self.num_tokens)
+        if isinstance(decoder, StaticDecoder):
+            return decoder.branch(num_rows, self.num_tokens)
         if not isinstance(decoder, TransformersDecoder):  # its cache is not known here
             decoder = TransformersDecoder(self._model, self._brake)
             for start in range(0, self.num_tokens, self.block_size):

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.device_sampling import DeviceSampler
-from chatbot.engine.drawing import NUM_EAGER, DrawingRun
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import Capture, CudaCapture, Step
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
 from chatbot.engine.decode.readback import Readback
-from chatbot.engine.decode.static import NUM_EAGER, StaticDecoder
+from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
@@ -415,7 +416,7 @@ def test_a_real_graph_writes_the_answers_of_steps_that_wait(
     ahead, at_once = CachedModel(model), AtOnce(model)
     for cached in (ahead, at_once):
         assert isinstance(cached._decoder, StaticDecoder)
-        assert isinstance(cached._decoder._capture, CudaCapture)
+        assert isinstance(cached._decoder._graphs.capture, CudaCapture)
     for prompt in (PROMPT, PROMPT[:100], [PROMPT[n % 250] for n in range(1000)]):
         assert write(ahead, prompt, sampling) == write(at_once, prompt, sampling)
         assert ahead.decoder_name == "graph"

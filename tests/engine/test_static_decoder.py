@@ -22,10 +22,12 @@ from transformers import (
 )
 
 from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import CudaCapture, Step
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
-from chatbot.engine.decode.static import NUM_EAGER, StaticDecoder, static_refusal
+from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_cache import bucket
+from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
@@ -122,9 +124,10 @@ def test_guesses_are_checked_by_graphs_and_taken_back() -> None:
 
 def test_logits_stay_when_the_next_step_has_run() -> None:
     torch.manual_seed(0)
-    static, _, _ = decoders(make_llama())
+    model = make_llama()
+    static, _, _ = decoders(model)
     kept = [static.read([TOKENS[n]], n, never) for n in range(8)]
-    again, _, _ = decoders(static._model)
+    again, _, _ = decoders(model)
     whole = again.read(TOKENS[:8], 0, never, wants_each=True)
     torch.testing.assert_close(torch.stack(kept), whole, atol=2e-4, rtol=1e-4)
 
