@@ -7,12 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from chatbot.bench import SPEED_BENCHMARK, add_bench_parser, run_bench
-from chatbot.engine.benchmark import measuring
+from chatbot.engine.benchmark import measuring, running
 from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
 from chatbot.engine.benchmark.running import main
+from chatbot.engine.benchmark.shapes import random_config
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
+from chatbot.engine.decode.plain import Brake
 from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.static import StaticDecoder
+from chatbot.engine.decode.static_step import static_refusal
+from chatbot.engine.drawing import DrawingRun
+from tests.engine.captures import NoWaiting, Replaying
+from tests.engine.test_pipeline import OnDevice
 from tests.engine.tiny_models import make_llama
 
 
@@ -44,6 +53,43 @@ def test_a_random_shape_is_measured(precision: str, capsys: pytest.CaptureFixtur
     (first,) = report["first_tokens"]
     assert first["num_history_tokens"] == 40
     assert first["warm_seconds"] > 0
+
+
+def test_a_step_that_is_launched_ahead_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[OnDevice] = []
+
+    def make(model: Any) -> OnDevice:
+        made.append(OnDevice(model))
+        return made[0]
+
+    monkeypatch.setattr(running, "CachedModel", make)
+    monkeypatch.setattr(running, "prepare_for_cpu", lambda *_: None)
+    report = run(capsys, "--random-config", "tiny", "--no-generate")
+    assert report["decoder"] == "graph"
+    (cached,) = made
+    assert isinstance(cached.capture, Replaying)
+    # Five steps with draws, and the first draws of five answers.
+    assert cached.capture.num_replayed == 2 * (5 - NUM_EAGER)
+
+
+@pytest.mark.parametrize("shape", ["smollm2-135m", "qwen3-8b", "llama-2-7b", "llama-3.1-8b"])
+def test_the_shapes_take_a_step_with_its_draw_on_a_gpu(shape: str) -> None:
+    # Tensors of this device have a shape and no memory.
+    device = torch.device("meta")
+    with device:
+        config = random_config(shape)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    assert static_refusal(model) == ""
+    decoder = StaticDecoder(model, Brake(model), None)
+    draw = DrawingRun(config.vocab_size, device, None).step_draw(0)
+    decoder.read([1, 2, 3], 0, lambda: False)
+    with NoWaiting():
+        decoder.read_and_draw(draw, 3, 4)
+    # Room for the first 1,024 tokens, as two numbers of two bytes for each head's size.
+    sizes = config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    assert decoder.num_cache_bytes == 1024 * 4 * sizes
 
 
 def test_a_folder_is_measured_and_shown_as_a_table(
