@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from chatbot.bench import SPEED_BENCHMARK, add_bench_parser, run_bench
 from chatbot.engine.benchmark import measuring, running
 from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
+from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.running import main
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.graphed_steps import NUM_EAGER
@@ -20,6 +21,7 @@ from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.drawing import DrawingRun
+from chatbot.settings import Precision
 from tests.engine.captures import NoWaiting, Replaying
 from tests.engine.test_pipeline import OnDevice
 from tests.engine.tiny_models import make_llama
@@ -92,6 +94,22 @@ def test_the_shapes_take_a_step_with_its_draw_on_a_gpu(shape: str) -> None:
     assert decoder.num_cache_bytes == 1024 * 4 * sizes
 
 
+@pytest.mark.parametrize(("precision", "most"), [("8-bit", 0.03), ("4-bit", 0.15)])
+@torch.inference_mode()
+def test_random_weights_are_rounded_as_those_of_a_folder(precision: Precision, most: float) -> None:
+    model = make_llama(hidden_size=64, intermediate_size=128).to(torch.bfloat16)
+    before, layer = step_bytes(model), model.model.layers[0].mlp.up_proj
+    inputs = torch.randn(1, 64, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    exact = layer(inputs).float()
+    quantise_linears(model, precision)
+    found = model.model.layers[0].mlp.up_proj(inputs).float()
+    assert 0 < (found - exact).norm() / exact.norm() < most
+    assert model(torch.tensor([[5, 6, 7]])).logits.isfinite().all()
+    # The head, which is the embedding, stays as it is, and so do the norms.
+    kept = 2 * (400 * 64 + 5 * 64)
+    assert step_bytes(model) == kept + (before - kept) // (2 if precision == "8-bit" else 4)
+
+
 def test_a_folder_is_measured_and_shown_as_a_table(
     tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,3 +169,11 @@ def test_the_command_starts_a_process_with_the_same_flags(
     assert SPEED_BENCHMARK in command
     assert ("--json" in command) == ("--json" in arguments)
     assert ("x" in command) == ("x" in arguments)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "4-bit"])
+def test_a_gpu_is_measured_with_graphs(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    report = run(capsys, "--random-config", "tiny", "--precision", precision)
+    assert report["decoder"] == "graph"
+    assert report["precision"] == report["generate_precision"] == precision
