@@ -81,6 +81,11 @@ class AnswerReader:
         return self._parser.num_calls
 
     @property
+    def is_masking(self) -> bool:
+        """See ``Guide``."""
+        return self._matcher is not None or (bool(self._whole) and self._parser.region == "text")
+
+    @property
     def is_in_call(self) -> bool:
         """See ``Guide``."""
         return self._parser.region == "call"

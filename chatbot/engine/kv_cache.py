@@ -9,8 +9,9 @@ its leading tokens were: a seeded answer reuses those alone, and so depends on n
 its prompt, its settings and the machine.
 """
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -24,9 +25,12 @@ from chatbot.engine.decode.fused_batch import FusedBatch
 from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
 from chatbot.engine.decode.plain_batch import TransformersBatch
-from chatbot.engine.decode.static import StaticDecoder, static_refusal
-from chatbot.engine.device_sampling import DeviceSampler, DrawingRun
+from chatbot.engine.decode.static import StaticDecoder
+from chatbot.engine.decode.static_step import static_refusal
+from chatbot.engine.device_sampling import DeviceSampler
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
+from chatbot.engine.pipeline import Pipeline, pipeline_for
 from chatbot.engine.sampling import Sampler
 
 CPU_BLOCK: Final = 128
@@ -66,6 +70,10 @@ class CachedModel:
         if self._drawing is None or self._drawing.logits.shape[0] != vocab_size:
             self._drawing = DrawingRun(vocab_size, self._device, CudaCapture())
         return self._drawing
+
+    def pipeline(self, sampler: Sampler, num_facts: int) -> Pipeline | None:
+        """What launches the steps of one answer ahead; None where its decoder cannot."""
+        return pipeline_for(self, self._decoder, sampler, num_facts)
 
     @property
     def num_tokens(self) -> int:
@@ -159,12 +167,30 @@ class CachedModel:
         """As ``read``, with logits after each of the tokens: [tokens, vocab]."""
         return self._read(tokens, is_cancelled, wants_each=True)
 
+    def note_read(self, token: int) -> None:
+        """Say that a step which was launched elsewhere has read ``token`` after all others."""
+        self._tokens.append(token)
+
+    @contextlib.contextmanager
+    def emptied_by_errors(self) -> Iterator[None]:
+        """Forget everything when what is done meanwhile fails.
+
+        Some layers may hold the new tokens then, and others not.
+        """
+        try:
+            yield
+        except BaseException:
+            self.clear()
+            raise
+
     def branch(self, num_rows: int) -> Batch:
         """Several sequences that begin with what was read so far, which stays as it is."""
         decoder = self._decoder
         if isinstance(decoder, FusedDecoder):
             cache = decoder.cache.branch(num_rows, self.num_tokens)
             return FusedBatch(decoder.architecture, cache, self.num_tokens)
+        if isinstance(decoder, StaticDecoder):
+            return decoder.branch(num_rows, self.num_tokens)
         if not isinstance(decoder, TransformersDecoder):  # its cache is not known here
             decoder = TransformersDecoder(self._model, self._brake)
             for start in range(0, self.num_tokens, self.block_size):

@@ -10,8 +10,9 @@ from typing import Final
 
 from torch import Tensor
 
-from chatbot.engine.chances import chances
+from chatbot.engine.chances import Chances, chances
 from chatbot.engine.sampling import Drawn
+from chatbot.engine.token_facts import chances_in
 from chatbot.tokens import Alternative, Region, TokenRecord
 
 BITS: Final = 1 / math.log(2)
@@ -66,7 +67,7 @@ class Recorder:
             num_alternatives: likeliest tokens to record, at least 1.
             texts: what each token says by itself.
         """
-        self._num_alternatives = num_alternatives
+        self.num_alternatives = num_alternatives
         self._texts = texts
         self._waiting: list[TokenRecord] = []
         self._noted: TokenRecord | None = None
@@ -86,11 +87,18 @@ class Recorder:
         Raises:
             ModelError: the logits are not numbers.
         """
-        found = chances(logits, token, drawn_from, self._num_alternatives)
+        found = chances(logits, token, drawn_from, self.num_alternatives)
+        self._noted = self._record(token, found, is_users=is_users)
+
+    def note_facts(self, token: int, facts: Sequence[float]) -> None:
+        """Take note of a token that was drawn on the device, by its ``token_facts``."""
+        self._noted = self._record(token, chances_in(facts), is_users=False)
+
+    def _record(self, token: int, found: Chances, *, is_users: bool) -> TokenRecord:
         before, after = found.by_token[token]
         texts, special = self._texts, self._texts.special
         others = sorted(found.by_token.items(), key=lambda item: item[1], reverse=True)
-        self._noted = TokenRecord(
+        return TokenRecord(
             token=token,
             text="",
             region="text",

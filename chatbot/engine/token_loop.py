@@ -14,6 +14,7 @@ from chatbot.engine.decode.lookup import PromptLookup
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.reading import Reader
 from chatbot.engine.recording import Recorder
 from chatbot.engine.sampling import Sampler, forbid
 from chatbot.messages import FinishReason
@@ -41,6 +42,11 @@ class Guide(Protocol):
 
     def refuses(self, token: int) -> bool:
         """Whether another token is to be drawn in place of this one, which was allowed."""
+        ...
+
+    @property
+    def is_masking(self) -> bool:
+        """Whether not all tokens may be next."""
         ...
 
     @property
@@ -97,12 +103,19 @@ def write_tokens(
     room = context_length - len(prompt)
     num_new = 0
     forced: deque[int] = deque()
-    reader = _Reader(model, control, PromptLookup(prompt, model.row_cost) if looks_up else None)
-    unread: Sequence[int] = prompt[model.num_tokens :]
+    lookup = PromptLookup(prompt, model.row_cost) if looks_up else None
+    pipeline = model.pipeline(sampler, recorder.num_alternatives if recorder else 0)
+    reader = Reader(model, control, lookup, pipeline)
+    draws = _Draws(reader, sampler, guide, recorder)
+    token = 0
     while True:
         most_left = _limit(room, control, guide) - num_new - 1
+        is_free = not forced and (guide is None or not guide.is_masking)
         try:
-            logits = reader.after(unread, most_left) if num_new else reader.start(unread)
+            if num_new:
+                logits = reader.after(token, most_left, is_free=is_free)
+            else:
+                logits = reader.start(prompt[model.num_tokens :])
         except Interrupted:
             return "cancelled"
         if control.is_held:
@@ -116,13 +129,16 @@ def write_tokens(
         if control.wants_answer and guide and not forced and (closing := guide.closing()):
             forced.extend(closing)
             yield Cut()
-        logits = logits.float()  # once for all who read them
-        is_forced = bool(forced)
-        token = forced.popleft() if forced else draw_token(sampler, logits, sampling, guide)
-        if recorder:
-            recorder.note(
-                logits, token, None if is_forced else sampler.drawn_from, is_users=is_forced
-            )
+        if forced:
+            token = forced.popleft()
+            reader.drop_drawn(logits)
+            if recorder:
+                recorder.note(logits.float(), token, None, is_users=True)
+        else:
+            try:
+                token = draws.next(logits, sampling, most_left, is_free=is_free)
+            except Interrupted:
+                return "cancelled"
         control.take_step()
         num_new += 1
         yield token
@@ -131,7 +147,6 @@ def write_tokens(
         if num_new >= _limit(room, control, guide):
             return "length"
         history.append(token)
-        unread = [token]
 
 
 def _limit(room: int, control: Control, guide: Guide | None) -> int:
@@ -140,62 +155,41 @@ def _limit(room: int, control: Control, guide: Guide | None) -> int:
     return min(room, control.sampling.max_tokens + overtime)
 
 
-class _Reader:
-    """Logits after each token, with guesses read ahead.
+class _Draws:
+    """The draws of one answer: those that were made ahead, where they may stand, or at once."""
 
-    What was read ahead and not confirmed stays in the cache at the end of an answer, and is
-    forgotten like any other token that the next prompt does not begin with.
-    """
+    def __init__(
+        self, reader: Reader, sampler: Sampler, guide: Guide | None, recorder: Recorder | None
+    ) -> None:
+        self._reader = reader
+        self._sampler = sampler
+        self._guide = guide
+        self._recorder = recorder
 
-    def __init__(self, model: CachedModel, control: Control, lookup: PromptLookup | None) -> None:
-        self._model = model
-        self._control = control
-        self._lookup = lookup
-        self._ahead: Sequence[int] = ()
-        """Guesses that were read and may yet be confirmed, at the end of the cache."""
-        self._rows: Sequence[Tensor] = ()
-        """Logits after each of them."""
-        self._num_guessed = 0
-
-    def start(self, prompt: Sequence[int]) -> Tensor:
-        """Logits after the prompt.
-
-        Raises:
-            Interrupted: the answer was cancelled.
-        """
-        return read_prompt(self._model, prompt, self._control)
-
-    def after(self, drawn: Sequence[int], most: int) -> Tensor:
-        """Logits after the one token ``drawn``.
+    def next(self, logits: Tensor, sampling: Sampling, most: int, *, is_free: bool) -> int:
+        """The next token, which is recorded.
 
         Args:
-            drawn: what the last logits led to.
-            most: tokens worth guessing.
+            logits: the last ones, [vocab].
+            sampling: settings for the token.
+            most: tokens that may still come after it.
+            is_free: it may be any token.
 
         Raises:
             Interrupted: the answer was cancelled.
+            ModelError: the logits are not numbers.
         """
-        if self._lookup is None:
-            return read_prompt(self._model, drawn, self._control)
-        self._lookup.append(drawn[0])
-        if self._ahead and self._ahead[0] == drawn[0]:
-            if self._control.is_cancelled:
-                raise Interrupted
-            logits, self._rows = self._rows[0], self._rows[1:]
-            self._ahead = self._ahead[1:]
-            if not self._ahead:
-                self._lookup.settle(self._num_guessed, self._num_guessed)
-            return logits
-        if self._ahead:
-            self._lookup.settle(self._num_guessed, self._num_guessed - len(self._ahead))
-            self._model.take_back(len(self._ahead))
-            self._ahead = ()
-        guess = self._lookup.guess(most)
-        if not guess or not self._model.can_go_back:
-            return read_prompt(self._model, drawn, self._control)
-        rows = self._model.read_each([*drawn, *guess], lambda: self._control.is_cancelled)
-        self._ahead, self._rows, self._num_guessed = guess, rows[1:].unbind(), len(guess)
-        return rows[0]
+        guide, recorder = self._guide, self._recorder
+        drawn = self._reader.drawn(sampling, most) if is_free else None
+        if drawn and not (guide and guide.refuses(drawn.token)):
+            if recorder:
+                recorder.note_facts(drawn.token, drawn.facts)
+            return drawn.token
+        logits = self._reader.drop_drawn(logits).float()  # once for all who read them
+        token = draw_token(self._sampler, logits, sampling, guide)
+        if recorder:
+            recorder.note(logits, token, self._sampler.drawn_from)
+        return token
 
 
 def draw_token(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guide | None) -> int:
@@ -215,19 +209,3 @@ def draw_token(sampler: Sampler, logits: Tensor, sampling: Sampling, guide: Guid
         else:
             allowed[token] = False
     return token
-
-
-def read_prompt(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
-    """Logits [vocab] after ``tokens``, which are read in blocks.
-
-    Raises:
-        Interrupted: the answer was cancelled.
-    """
-    start = 0
-    while True:
-        # Blocks are counted from the first token of the prompt, wherever reading starts.
-        end = start + model.block_size - model.num_tokens % model.block_size
-        logits = model.read(tokens[start:end], lambda: control.is_cancelled)
-        if end >= len(tokens):
-            return logits
-        start = end

@@ -7,12 +7,23 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from chatbot.bench import SPEED_BENCHMARK, add_bench_parser, run_bench
-from chatbot.engine.benchmark import measuring
+from chatbot.engine.benchmark import measuring, running
 from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
+from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.running import main
+from chatbot.engine.benchmark.shapes import random_config
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
+from chatbot.engine.decode.plain import Brake
 from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.static import StaticDecoder
+from chatbot.engine.decode.static_step import static_refusal
+from chatbot.engine.drawing import DrawingRun
+from chatbot.settings import Precision
+from tests.engine.captures import NoWaiting, Replaying
+from tests.engine.test_pipeline import OnDevice
 from tests.engine.tiny_models import make_llama
 
 
@@ -44,6 +55,59 @@ def test_a_random_shape_is_measured(precision: str, capsys: pytest.CaptureFixtur
     (first,) = report["first_tokens"]
     assert first["num_history_tokens"] == 40
     assert first["warm_seconds"] > 0
+
+
+def test_a_step_that_is_launched_ahead_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[OnDevice] = []
+
+    def make(model: Any) -> OnDevice:
+        made.append(OnDevice(model))
+        return made[0]
+
+    monkeypatch.setattr(running, "CachedModel", make)
+    monkeypatch.setattr(running, "prepare_for_cpu", lambda *_: None)
+    report = run(capsys, "--random-config", "tiny", "--no-generate")
+    assert report["decoder"] == "graph"
+    (cached,) = made
+    assert isinstance(cached.capture, Replaying)
+    # Five steps with draws, and the first draws of five answers.
+    assert cached.capture.num_replayed == 2 * (5 - NUM_EAGER)
+
+
+@pytest.mark.parametrize("shape", ["smollm2-135m", "qwen3-8b", "llama-2-7b", "llama-3.1-8b"])
+def test_the_shapes_take_a_step_with_its_draw_on_a_gpu(shape: str) -> None:
+    # Tensors of this device have a shape and no memory.
+    device = torch.device("meta")
+    with device:
+        config = random_config(shape)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    assert static_refusal(model) == ""
+    decoder = StaticDecoder(model, Brake(model), None)
+    draw = DrawingRun(config.vocab_size, device, None).step_draw(0)
+    decoder.read([1, 2, 3], 0, lambda: False)
+    with NoWaiting():
+        decoder.read_and_draw(draw, 3, 4)
+    # Room for the first 1,024 tokens, as two numbers of two bytes for each head's size.
+    sizes = config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    assert decoder.num_cache_bytes == 1024 * 4 * sizes
+
+
+@pytest.mark.parametrize(("precision", "most"), [("8-bit", 0.03), ("4-bit", 0.15)])
+@torch.inference_mode()
+def test_random_weights_are_rounded_as_those_of_a_folder(precision: Precision, most: float) -> None:
+    model = make_llama(hidden_size=64, intermediate_size=128).to(torch.bfloat16)
+    before, layer = step_bytes(model), model.model.layers[0].mlp.up_proj
+    inputs = torch.randn(1, 64, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    exact = layer(inputs).float()
+    quantise_linears(model, precision)
+    found = model.model.layers[0].mlp.up_proj(inputs).float()
+    assert 0 < (found - exact).norm() / exact.norm() < most
+    assert model(torch.tensor([[5, 6, 7]])).logits.isfinite().all()
+    # The head, which is the embedding, stays as it is, and so do the norms.
+    kept = 2 * (400 * 64 + 5 * 64)
+    assert step_bytes(model) == kept + (before - kept) // (2 if precision == "8-bit" else 4)
 
 
 def test_a_folder_is_measured_and_shown_as_a_table(
@@ -105,3 +169,11 @@ def test_the_command_starts_a_process_with_the_same_flags(
     assert SPEED_BENCHMARK in command
     assert ("--json" in command) == ("--json" in arguments)
     assert ("x" in command) == ("x" in arguments)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "4-bit"])
+def test_a_gpu_is_measured_with_graphs(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    report = run(capsys, "--random-config", "tiny", "--precision", precision)
+    assert report["decoder"] == "graph"
+    assert report["precision"] == report["generate_precision"] == precision

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import CudaCapture
-from chatbot.engine.device_sampling import NUM_EAGER, DeviceSampler, DrawingRun
+from chatbot.engine.device_sampling import DeviceSampler
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
@@ -13,7 +15,7 @@ from chatbot.engine.sampling import Sampler, candidates
 from chatbot.engine.token_loop import write_tokens
 from chatbot.errors import ModelError
 from chatbot.settings import Sampling
-from tests.engine.test_static_decoder import Replaying
+from tests.engine.captures import Replaying
 from tests.engine.tiny_models import make_llama
 
 VOCAB = 5000
@@ -82,12 +84,15 @@ def test_the_likeliest_without_a_temperature_even_when_it_is_penalised() -> None
 
 def test_tokens_are_drawn_as_often_as_is_likely() -> None:
     run = DrawingRun(4, CPU, None)
-    ours = DeviceSampler(TokenHistory([]), CPU, lambda _: run)
+    history = TokenHistory([])
+    ours = DeviceSampler(history, CPU, lambda _: run)
     sampling = Sampling(temperature=1, top_k=0, top_p=1, seed=1)
     shares = torch.tensor([0.5, 0.3, 0.2, 0.0])
     counts = torch.zeros(4)
     for _ in range(3000):
-        counts[ours.draw(shares.log(), sampling)] += 1
+        token = ours.draw(shares.log(), sampling)
+        history.append(token)
+        counts[token] += 1
     # Four standard deviations of a share of one half.
     assert (counts / 3000 - shares).abs().max() < 4 * (0.25 / 3000) ** 0.5
 

@@ -140,6 +140,10 @@ class Alternating:
     def __init__(self) -> None:
         self.num_drawn = 0
 
+    @property
+    def is_masking(self) -> bool:
+        return self.num_drawn >= 2
+
     def allowed(self, size: int) -> torch.Tensor | None:
         self.num_drawn += 1
         if self.num_drawn < 3:

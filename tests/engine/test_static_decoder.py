@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -23,14 +22,17 @@ from transformers import (
 )
 
 from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import CudaCapture, Step
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
-from chatbot.engine.decode.static import NUM_EAGER, StaticDecoder, static_refusal
+from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_cache import bucket
+from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
 from chatbot.settings import Sampling
+from tests.engine.captures import Replaying
 from tests.engine.test_fused_decoder import SIZES
 from tests.engine.tiny_models import make_llama
 
@@ -49,24 +51,6 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 
 def never() -> bool:
     return False
-
-
-class Replaying:
-    """Captures as a graph does: what is given back has its own memory, always the same one."""
-
-    def __init__(self) -> None:
-        self.num_captured = 0
-        self.num_replayed = 0
-
-    def __call__(self, step: Step) -> Step:
-        self.num_captured += 1
-        output = step().clone()
-
-        def replay() -> Tensor:
-            self.num_replayed += 1
-            return output.copy_(step())
-
-        return replay
 
 
 def decoders(model: Any) -> tuple[StaticDecoder, TransformersDecoder, Replaying]:
@@ -140,9 +124,10 @@ def test_guesses_are_checked_by_graphs_and_taken_back() -> None:
 
 def test_logits_stay_when_the_next_step_has_run() -> None:
     torch.manual_seed(0)
-    static, _, _ = decoders(make_llama())
+    model = make_llama()
+    static, _, _ = decoders(model)
     kept = [static.read([TOKENS[n]], n, never) for n in range(8)]
-    again, _, _ = decoders(static._model)
+    again, _, _ = decoders(model)
     whole = again.read(TOKENS[:8], 0, never, wants_each=True)
     torch.testing.assert_close(torch.stack(kept), whole, atol=2e-4, rtol=1e-4)
 

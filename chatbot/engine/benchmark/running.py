@@ -22,16 +22,18 @@ from chatbot.engine.benchmark.measuring import (
     step_bytes,
     weight_bytes,
 )
+from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.report import Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.packing import PackedLinear
 from chatbot.engine.decode.preparing import prepare_for_cpu
-from chatbot.engine.devices import pick_device
+from chatbot.engine.devices import look, pick_device
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.model_reference import FoundModel, find_model
-from chatbot.errors import ChatbotError, ModelError, SettingError
+from chatbot.engine.precisions import pick_precision, quantisation
+from chatbot.errors import ChatbotError, SettingError
 from chatbot.settings import Precision
 from chatbot.terminal_text import clean_line
 
@@ -91,6 +93,8 @@ def _measure(
     start = time.perf_counter()
     model = _load(found, config, precision, device)
     num_parameters = model.num_parameters()
+    if found is None and quantisation(precision, device):
+        quantise_linears(model, precision)
     prepare_for_cpu(model, precision)
     cached = CachedModel(model)
     seconds = time.perf_counter() - start
@@ -99,6 +103,11 @@ def _measure(
     if other is not None and any(isinstance(layer, PackedLinear) for layer in model.modules()):
         other = _load(found, config, precision, device)
     prompt = _prompt(found, config)
+    if device.type == "cuda":
+        _say("warming up")  # what is captured and what libraries set up is not decoding
+        decode_speed(cached, prompt, options.tokens)
+        if other is not None:
+            generate_speed(other, prompt, options.tokens)
     ours, plain, theirs = [], [], []
     for run in range(options.runs):
         _say(f"decoding, run {run + 1} of {options.runs}")
@@ -132,7 +141,7 @@ def _measure(
         ceiling_tokens_per_second=bandwidth / num_bytes,
         decode_tokens_per_second=median(ours),
         generate_tokens_per_second=median(plain) if plain else None,
-        generate_precision=_generate_precision(precision) if plain else "",
+        generate_precision=_generate_precision(precision, device) if plain else "",
         llama_cpp_tokens_per_second=median(theirs) if theirs else None,
         first_tokens=tuple(firsts),
     )
@@ -142,21 +151,21 @@ def _precision(wanted: Precision, device: torch.device) -> Precision:
     """What is measured.
 
     Raises:
-        ModelError: quantised weights on a GPU, which are another library's.
+        ModelError: it cannot be had here.
     """
     if wanted == "auto":
         return "fp16" if device.type == "mps" else "bf16"
-    if wanted in ("8-bit", "4-bit") and device.type != "cpu":
-        raise ModelError(f"{wanted} is measured on a CPU alone; choose bf16.")
-    return wanted
+    return pick_precision(wanted, device, None, look(device))
 
 
-def _generate_precision(precision: Precision) -> str:
-    return precision if precision in _DTYPES else "bf16"
+def _generate_precision(precision: Precision, device: torch.device) -> str:
+    """What ``generate`` is measured in: on a CPU our 8 and 4 bits are not transformers'."""
+    return precision if precision in _DTYPES or quantisation(precision, device) else "bf16"
 
 
 def _load(found: FoundModel | None, config: Any, precision: Precision, device: torch.device) -> Any:
     dtype = _DTYPES.get(precision, torch.bfloat16)
+    quantised = quantisation(precision, device)
     if found is None:
         with torch.device(device):
             torch.manual_seed(0)
@@ -169,7 +178,10 @@ def _load(found: FoundModel | None, config: Any, precision: Precision, device: t
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
+            **({"quantization_config": quantised, "device_map": {"": device}} if quantised else {}),
         )
+        if quantised:
+            return model.eval()
     return model.to(device).eval()
 
 

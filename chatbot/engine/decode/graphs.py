@@ -3,7 +3,8 @@
 The only module that speaks of CUDA graphs. Knows nothing of models.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -20,23 +21,43 @@ class CudaCapture:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Step) -> Step:
-        """Capture ``step``, which must give the same when it is run twice.
+        """Capture ``step``, which runs once for that.
 
         Raises:
             Exception: whatever torch raises where a kernel cannot be captured.
         """
+        stream = torch.cuda.current_stream()
         # What libraries set up at a first call on a stream must not be captured.
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        side.wait_stream(stream)
+        with torch.cuda.stream(side), _waiting_refused():
             step()
-        torch.cuda.current_stream().wait_stream(side)
+        stream.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            output = step()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                output = step()
+        finally:
+            # A capture that fails leaves its own stream in use.
+            torch.cuda.set_stream(stream)
 
         def replay() -> Tensor:
             graph.replay()
             return output
 
         return replay
+
+
+@contextlib.contextmanager
+def _waiting_refused() -> Iterator[None]:
+    """Have torch raise where it would wait for the device.
+
+    In a capture that is an error as well, but one after which torch's own books of memory are not
+    in order.
+    """
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)

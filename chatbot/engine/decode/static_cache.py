@@ -41,7 +41,7 @@ class Place:
 
 
 class PlacedLayer(CacheLayerMixin):  # type: ignore[misc]
-    """One layer's part of the cache, shaped [1, kv heads, capacity, head size]."""
+    """One layer's part of the cache, shaped [rows, kv heads, capacity, head size]."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()
@@ -80,6 +80,20 @@ class PlacedLayer(CacheLayerMixin):  # type: ignore[misc]
             after[:, :, :num_kept] = before[:, :, :num_kept]
             setattr(self, name, after)
 
+    def repeat(self, other: "PlacedLayer", num_rows: int, num_tokens: int) -> None:
+        """Have the first ``num_tokens`` of ``other``, of one row, in each of ``num_rows``."""
+        for name in ("keys", "values"):
+            source = getattr(other, name)[:, :, :num_tokens]
+            room = self._room(source.expand(num_rows, -1, -1, -1))
+            room[:, :, :num_tokens] = source
+            setattr(self, name, room)
+        self.is_initialized = True
+
+    def copy_row(self, source: int, target: int, num_tokens: int) -> None:
+        """Have the first ``num_tokens`` of row ``source`` in row ``target`` as well."""
+        for kept in (self.keys, self.values):
+            kept[target, :, :num_tokens].copy_(kept[source, :, :num_tokens])
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """See transformers; ours is never asked, since masks are given."""
         return self._place.length, 0
@@ -107,11 +121,30 @@ class StaticCache(Cache):  # type: ignore[misc]
         layers = [layer for layer in self._placed if layer.is_initialized]
         return sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
 
-    def reserve(self, num_tokens: int, num_kept: int) -> bool:
-        """Have room for ``num_tokens``; returns whether anything moved."""
+    def reserve(self, num_tokens: int, num_kept: int, least: int = 4 * FIRST_BUCKET) -> bool:
+        """Have room for ``num_tokens``; returns whether anything moved.
+
+        Args:
+            num_tokens: that will be in use.
+            num_kept: the first ones, which come along.
+            least: room that is worth reserving where any is.
+        """
         if num_tokens <= self.place.capacity:
             return False
-        self.place.capacity = bucket(max(num_tokens, 4 * FIRST_BUCKET))
+        self.place.capacity = bucket(max(num_tokens, least))
         for layer in self._placed:
             layer.grow(num_kept)
         return True
+
+    def repeated(self, num_rows: int, num_tokens: int) -> "StaticCache":
+        """One of its own with ``num_rows`` rows that begin with the first ``num_tokens``."""
+        twin = StaticCache(len(self._placed), self.place.positions.device)
+        twin.place.capacity = bucket(num_tokens + 1)
+        for layer, own in zip(twin._placed, self._placed, strict=True):
+            layer.repeat(own, num_rows, num_tokens)
+        return twin
+
+    def copy_row(self, source: int, target: int, num_tokens: int) -> None:
+        """See ``PlacedLayer.copy_row``."""
+        for layer in self._placed:
+            layer.copy_row(source, target, num_tokens)

@@ -15,7 +15,7 @@ from chatbot.engine.dialects.dialect import Piece, Text, Thinking
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
 from chatbot.engine.protocol import Generate, GenerateVariants, SearchBeams, VariantDelta
-from chatbot.engine.token_loop import read_prompt
+from chatbot.engine.reading import read_prompt
 from chatbot.messages import Statistics
 
 

@@ -1,0 +1,99 @@
+"""The model's own ``forward`` on a cache that does not move: for which models, and the call.
+
+Knows nothing of graphs, and of tokens only that they are numbers in memory.
+"""
+
+import inspect
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from chatbot.engine.decode.static_cache import StaticCache
+
+MOVING_ROPES: Final = ("dynamic", "longrope")
+"""Rotary embeddings that look at how long the text is, on the CPU, with each step."""
+
+
+def static_refusal(model: Any) -> str:
+    """Why ``model`` cannot run on a static cache, in a few words; empty when it can."""
+    name = type(model).__name__
+    if not getattr(model, "_can_compile_fullgraph", False):
+        return f"{name} knows no static cache"
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return f"{name} takes no positions"
+    places = getattr(model, "hf_device_map", None) or {}
+    if len(set(places.values())) > 1:
+        return "its layers are on several devices"
+    config = model.config.get_text_config(decoder=True)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None)
+    if kinds != {"full_attention"} or (
+        window is not None
+        and getattr(config, "layer_types", None) is None
+        and getattr(config, "use_sliding_window", True)
+    ):
+        return "some of its layers look back over a window"
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rope in MOVING_ROPES:
+        return f"its rotary embedding is {rope}"
+    if config._attn_implementation not in ("sdpa", "eager"):
+        return f"its attention is {config._attn_implementation}"
+    return ""
+
+
+class StaticStep:
+    """A model for which there is no refusal, and how it is called."""
+
+    def __init__(self, model: Any) -> None:
+        """Use ``model``, of transformers, in eval mode, on one device."""
+        self.device = torch.device(model.device)
+        self._model = model
+        self._dtype = model.dtype
+        self._is_eager = model.config._attn_implementation == "eager"
+        parameters = inspect.signature(model.forward).parameters
+        self._can_keep_last = "logits_to_keep" in parameters
+
+    def make_cache(self) -> StaticCache:
+        """An empty cache for it."""
+        config = self._model.config.get_text_config(decoder=True)
+        return StaticCache(config.num_hidden_layers, self.device)
+
+    def __call__(
+        self,
+        cache: StaticCache,
+        ids: Tensor,
+        positions: Tensor,
+        length: int,
+        *,
+        wants_last: bool = False,
+    ) -> Tensor:
+        """Read tokens.
+
+        Args:
+            cache: with room for ``length`` tokens.
+            ids: int64 [rows, n].
+            positions: of the n tokens in each row, int64 [n].
+            length: how much of the cache is looked at; see ``bucket``.
+            wants_last: logits after the last token suffice.
+
+        Returns:
+            Logits [rows, n or fewer, vocab].
+        """
+        place = cache.place
+        place.positions, place.length = positions, length
+        is_seen = torch.arange(length, device=self.device) <= positions[:, None]
+        mask = is_seen[None, None]
+        if self._is_eager:
+            lowest = torch.finfo(self._dtype).min
+            mask = torch.zeros_like(mask, dtype=self._dtype).masked_fill_(~mask, lowest)
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions[None],
+            past_key_values=cache,
+            use_cache=True,
+            **({"logits_to_keep": 1} if wants_last and self._can_keep_last else {}),
+        )
+        logits: Tensor = output.logits
+        return logits

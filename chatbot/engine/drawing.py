@@ -1,0 +1,146 @@
+"""The sampling rules as one run of tensor operations that never waits for a GPU.
+
+Settings are values on the device, so that the same captured run serves any of them. The rules
+themselves are those of ``chatbot.engine.sampling``, which the tests hold these to. Knows no model.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from chatbot.engine.decode.graphed_steps import GraphedSteps
+from chatbot.engine.decode.graphs import Capture
+from chatbot.engine.token_facts import facts_size, token_facts
+from chatbot.settings import Sampling
+
+NUM_RANDOM: Final = 131_072
+"""Random numbers of one answer: one for each place in the text, from the first again after so
+many."""
+
+MOST_RANDOM: Final = 1 - 2**-24
+"""No random number is above it, so that none times a sum is rounded to the sum."""
+
+
+class DrawingRun:
+    """Fixed memory for one draw, and the operations on it. Serves one answer after another.
+
+    The random number of a token is the one at its place in the text. So a draw that is thrown
+    away leaves no trace in those that follow.
+    """
+
+    def __init__(self, vocab_size: int, device: torch.device, capture: Capture | None) -> None:
+        self.logits = torch.zeros(vocab_size, device=device)
+        self.seen = torch.zeros(vocab_size, dtype=torch.bool, device=device)
+        """Tokens that occurred before."""
+        self.place = torch.zeros(1, dtype=torch.int64, device=device)
+        """How many tokens stand before the one that is drawn."""
+        self.random = torch.zeros(NUM_RANDOM, dtype=torch.float64, device=device)
+        """From 0 to ``MOST_RANDOM``."""
+        self._temperature = torch.ones((), device=device)
+        self._is_greedy = torch.zeros((), dtype=torch.bool, device=device)
+        self._top_k = torch.ones(1, dtype=torch.int64, device=device)
+        self._top_p = torch.ones((), dtype=torch.float64, device=device)
+        self._min_p = torch.zeros((), device=device)
+        self._penalty = torch.ones((), device=device)
+        self._graphs = GraphedSteps(capture, "draws")
+        self._sampling: Sampling | None = None
+        self._step_draws: dict[int, StepDraw] = {}
+        self.ids = torch.arange(vocab_size, device=device)
+        """After a run: all tokens, the likeliest first."""
+        self.shares = torch.zeros(vocab_size, device=device)
+        """After a run: the probability that each of ``ids`` had; 0 where it was left out."""
+
+    def use(self, sampling: Sampling) -> None:
+        """Have the settings on the device."""
+        if sampling is self._sampling:
+            return
+        self._sampling = sampling
+        size = self.logits.shape[0]
+        self._is_greedy.fill_(sampling.temperature == 0)
+        self._temperature.fill_(sampling.temperature or 1.0)
+        self._top_k.fill_(min(sampling.top_k, size) if sampling.top_k > 0 else size)
+        self._top_p.fill_(sampling.top_p)
+        self._min_p.fill_(sampling.min_p)
+        self._penalty.fill_(sampling.repetition_penalty)
+
+    def run(self) -> Tensor:
+        """The token, and whether the logits are numbers: int64 [2], on the device."""
+        return (self._graphs.captured("draw", self.draw) or self.draw)()
+
+    def draw(self) -> Tensor:
+        """As ``run``, one operation after the other.
+
+        Nothing in here may be indexed by a tensor without dimensions: torch would fetch it and
+        wait.
+        """
+        scores = self.logits
+        penalised = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
+        scores = torch.where(self.seen, penalised, scores)
+        best, choice = scores.max(0, keepdim=True)
+        values, ids = (scores / self._temperature).sort(descending=True)
+        values = values.masked_fill(values < values.gather(0, self._top_k - 1), -torch.inf)
+        shares = values.softmax(0)
+        # In the nucleus is what has less than top-p before it; rounding must not leave out any
+        # where all are wanted.
+        before = shares.double().cumsum(0) - shares
+        is_kept = (before < self._top_p) | (self._top_p >= 1)
+        is_kept &= shares >= self._min_p * shares[:1]
+        is_kept[:1].fill_(True)
+        is_kept = torch.where(self._is_greedy, ids == choice, is_kept)
+        shares = values.masked_fill(~is_kept, -torch.inf).softmax(0)
+        self.ids.copy_(ids)
+        self.shares.copy_(shares)
+        # In doubles, because a running sum of floats comes out another each time on a GPU.
+        reached = shares.double().cumsum(0)
+        point = self.random.gather(0, self.place.remainder(NUM_RANDOM)) * reached[-1:]
+        token = ids.gather(0, (reached <= point).sum(0, keepdim=True))
+        return torch.cat((token, best.isfinite().long()))
+
+    def step_draw(self, num_alternatives: int) -> "StepDraw":
+        """The draw at the end of a step; the same one as long as the number is the same."""
+        if num_alternatives not in self._step_draws:
+            self._step_draws[num_alternatives] = StepDraw(self, num_alternatives)
+        return self._step_draws[num_alternatives]
+
+
+class StepDraw:
+    """What follows the model's step in the same graph: the draw, and what is told of it."""
+
+    def __init__(self, run: DrawingRun, num_alternatives: int) -> None:
+        """Draw by ``run``.
+
+        Args:
+            run: keeps the logits, and what was drawn from them, until the next step.
+            num_alternatives: likeliest tokens to tell of; 0: nothing is recorded.
+        """
+        self._num_alternatives = min(num_alternatives, run.logits.shape[0])
+        self._run = run
+        size = 2 + (facts_size(self._num_alternatives) if num_alternatives else 0)
+        self.results = torch.zeros(size, dtype=torch.float64, device=run.logits.device)
+        """Of the last draw: its token, whether the logits are numbers, and the facts of it."""
+
+    @property
+    def logits(self) -> Tensor:
+        """That were drawn from, float32 [vocab]; the next step writes over them."""
+        return self._run.logits
+
+    def __call__(self, logits: Tensor, token: Tensor, position: Tensor) -> Tensor:
+        """The next token, int64 [1].
+
+        Args:
+            logits: float [vocab].
+            token: which was read, int64 [1].
+            position: of that token, int64 [1].
+        """
+        run = self._run
+        run.logits.copy_(logits)
+        run.seen.index_fill_(0, token, True)
+        run.place.copy_(position + 1)
+        drawn = run.draw()
+        parts = [drawn.double()]
+        if self._num_alternatives:
+            k = self._num_alternatives
+            parts.append(token_facts(run.logits, drawn[:1], run.ids, run.shares, k))
+        self.results.copy_(torch.cat(parts))
+        return drawn[:1]

@@ -1,0 +1,77 @@
+"""The figures of one token that was drawn on a device, computed there and given as one vector.
+
+They are those of ``chatbot.engine.chances``, as operations that can be captured. Knows tensors
+alone.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from chatbot.engine.chances import Chances
+
+_NUM_SCALARS: Final = 4
+"""Figures that are one number each, at the beginning: ranks and entropies, before and after."""
+
+
+def facts_size(num_alternatives: int) -> int:
+    """Length of what ``token_facts`` gives."""
+    return _NUM_SCALARS + 3 * (2 * num_alternatives + 1)
+
+
+def token_facts(
+    scores: Tensor, chosen: Tensor, ids: Tensor, shares: Tensor, num_alternatives: int
+) -> Tensor:
+    """Ranks, entropies and probabilities around one token; nothing waits for a GPU.
+
+    Args:
+        scores: logits as the model gave them, float32 [vocab].
+        chosen: the token, int64 [1].
+        ids: what it was drawn from, all tokens, int64 [vocab].
+        shares: the probability of each of ``ids``, float32 [vocab]; 0 where it was left out.
+        num_alternatives: likeliest tokens to tell of, k: at least 1, at most all.
+
+    Returns:
+        Doubles, which hold every id exactly, so that all of it comes off the device at once: see
+        ``chances_in``.
+    """
+    before = scores.softmax(0)
+    everywhere = torch.zeros_like(scores).scatter_(0, ids, shares)
+    told = torch.cat(
+        (
+            scores.topk(num_alternatives).indices,
+            ids[shares.topk(num_alternatives).indices],
+            chosen,
+        )
+    )
+    scalars = torch.cat(
+        (
+            (scores > scores[chosen]).sum(0, keepdim=True) + 1.0,
+            (shares > everywhere[chosen]).sum(0, keepdim=True) + 1.0,
+            torch.special.entr(before).sum(0, keepdim=True),
+            torch.special.entr(shares).sum(0, keepdim=True),
+        )
+    )
+    facts = (scalars, told, before[told], everywhere[told])
+    return torch.cat([part.double() for part in facts])
+
+
+def chances_in(facts: Sequence[float]) -> Chances:
+    """What ``token_facts`` tells: ranks and entropies in nats, before and after the
+    sampling rules; then ids, probabilities, and probabilities after the rules, of the likeliest,
+    of the likeliest to be drawn, and of the token."""
+    rank_before, rank_after, entropy_before, entropy_after = facts[:_NUM_SCALARS]
+    rest = facts[_NUM_SCALARS:]
+    num_ids = len(rest) // 3
+    k = (num_ids - 1) // 2
+    ids = [int(number) for number in rest[:num_ids]]
+    pairs = zip(rest[num_ids : 2 * num_ids], rest[2 * num_ids :], strict=True)
+    # Where fewer could be drawn than are wanted, others with no chance fill the places.
+    by_token = {
+        key: pair
+        for index, (key, pair) in enumerate(zip(ids, pairs, strict=True))
+        if not k <= index < 2 * k or pair[1] > 0
+    }
+    return Chances(int(rank_before), int(rank_after), entropy_before, entropy_after, by_token)

@@ -1,0 +1,53 @@
+"""Stand-ins for capturing a step as a graph, since the real capture needs a GPU."""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from chatbot.engine.decode.graphs import Step
+
+WAITING: Final = {
+    "_local_scalar_dense",  # a number is fetched, as by indexing with a tensor without dimensions
+    "equal",
+    "is_nonzero",
+    "lift_fresh",  # numbers are sent
+    "masked_select",
+    "nonzero",
+    "unique_dim",
+    "_unique2",
+}
+"""What waits for a device, or sends to it from memory that is not pinned: both break a capture."""
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises where a capture on a GPU would."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        is_picking = name in ("index", "index_put_") and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        if name in WAITING or is_picking:
+            raise RuntimeError(f"{name} is not permitted when a stream is capturing")
+        return func(*args, **(kwargs or {}))
+
+
+class Replaying:
+    """Captures as a graph does: what is given back has its own memory, always the same one."""
+
+    def __init__(self) -> None:
+        self.num_captured = 0
+        self.num_replayed = 0
+
+    def __call__(self, step: Step) -> Step:
+        with NoWaiting():
+            output = step().clone()
+        self.num_captured += 1
+
+        def replay() -> Tensor:
+            self.num_replayed += 1
+            return output.copy_(step())
+
+        return replay
