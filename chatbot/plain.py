@@ -44,8 +44,11 @@ from chatbot.events import (
     TurnEvent,
     TurnFinished,
     TurnStarted,
+    VariantFinished,
     VariantsEvent,
     VariantsStarted,
+    VariantTextDelta,
+    VariantThoughtDelta,
 )
 from chatbot.index_progress import IndexPrinter
 from chatbot.line_input import read_line
@@ -194,10 +197,24 @@ class PlainFace:
         async with aclosing(events):
             is_stopped = not await self._prepared()
             printer = VariantsPrinter()
+            thinking: set[int] = set()
+            self._has_cut = False
             async for event in events:
                 if is_stopped and isinstance(event, VariantsStarted):
                     self.manager.stop()
+                self._note_thinking(event, thinking)
                 printer.show(event)
+
+    def _note_thinking(self, event: VariantsEvent, thinking: set[int]) -> None:
+        """Keep account of which of several answers think; tell what can be done about it."""
+        match event:
+            case VariantThoughtDelta(index=index):
+                if self._is_interactive and not thinking and not self._has_cut:
+                    self.tell("[thinking; Ctrl+C answers now]")
+                thinking.add(index)
+            case VariantTextDelta(index=index) | VariantFinished(index=index):
+                thinking.discard(index)
+        self._is_thinking = bool(thinking)
 
     async def _prepared(self) -> bool:
         """Do what comes before the first question; False when the user broke it off."""

@@ -48,6 +48,7 @@ from chatbot.engine.protocol import (
     SamplingApplied,
     SearchBeams,
     SetSampling,
+    SetSamplings,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
@@ -57,7 +58,10 @@ from chatbot.engine.protocol import (
     Unloaded,
     VariantDelta,
     VariantDone,
+    VariantSamplingApplied,
     VariantsGenerated,
+    VariantsHeld,
+    VariantThinkingCut,
     VariantTokens,
 )
 from chatbot.messages import Statistics
@@ -248,22 +252,65 @@ def generate_variants(
     """
     question = request.messages[-1].content
     is_search = isinstance(request, SearchBeams)
-    number = request.num_beams if is_search else len(request.samplings)
+    samplings = (request.sampling,) if is_search else request.samplings
+    number = request.num_beams if is_search else len(samplings)
     whole = answer_to(Generate(id=0, messages=request.messages, sampling=SAMPLING))
     words = [re.findall(r"\S+\s*|\s+", f"{whole} Answer {n + 1}.") for n in range(number)]
     words = [w if n else w[1:] for n, w in enumerate(words)]
+    thoughts = [line[6:].split() for line in question.splitlines() if line.startswith("think ")]
+    thought = thoughts[0] if thoughts and not is_search else []
+    num_thought = 0
+    wants_answer = False
     ended: dict[int, str] = {}
     later = []
     num_new = 0
+    steps: int | None = None
     while len(ended) < number:
-        while not inbox.empty():
+        has_told = False
+        while not inbox.empty() or (steps == 0 and len(ended) < number):
+            if steps == 0 and inbox.empty() and not has_told:
+                num_tokens = num_thought + num_new
+                channel.send(VariantsHeld(request_id=request.id, num_tokens=num_tokens))
+                has_told = True
             message = inbox.get()
             if isinstance(message, Cancel) and message.target == request.id:
                 ended |= {n: "cancelled" for n in range(number) if n not in ended}
+            elif isinstance(message, SetSamplings) and message.target == request.id:
+                samplings = message.samplings
+                for n in () if is_search else sorted({*range(number)} - {*ended}):
+                    told = VariantSamplingApplied(
+                        request_id=request.id, variant=n, sampling=samplings[n]
+                    )
+                    channel.send(told)
+            elif isinstance(message, Hold) and message.target == request.id:
+                steps = message.num_steps
+            elif isinstance(message, AnswerNow):
+                wants_answer = message.target == request.id
             else:
                 later.append(message)
         if num_new == 3 and question == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if num_thought < len(thought) and len(ended) < number:
+            if wants_answer:
+                thought = thought[:num_thought]
+                for n in range(number):
+                    channel.send(VariantThinkingCut(request_id=request.id, variant=n))
+            else:
+                num_thought += 1
+                for n in range(number):
+                    told = VariantDelta(
+                        request_id=request.id,
+                        variant=n,
+                        text=f"{thought[num_thought - 1]} ",
+                        num_tokens=num_thought,
+                        is_thinking=True,
+                        num_thinking_tokens=num_thought,
+                        thinking_seconds=num_thought / 50,
+                    )
+                    channel.send(told)
+                steps = steps - 1 if steps else steps
+                time.sleep(DELAY)
+                continue
         num_new += 1
         if is_search:
             live = tuple(
@@ -281,16 +328,25 @@ def generate_variants(
                         request_id=request.id, variant=n, text="".join(own), num_tokens=num_new
                     )
                     channel.send(told)
+                    if request.num_alternatives:
+                        records = tuple(map(record_of, own))
+                        told = VariantTokens(request_id=request.id, variant=n, tokens=records)
+                        channel.send(told)
                 tell_end(channel, request.id, n, "stop", len(own), is_search)
                 continue
             if is_search:
                 continue
             piece = own[num_new - 1]
-            told = VariantDelta(request_id=request.id, variant=n, text=piece, num_tokens=num_new)
+            if samplings[n].temperature > 1:  # as in a single answer, to be seen
+                piece = piece.upper()
+            told = VariantDelta(
+                request_id=request.id, variant=n, text=piece, num_tokens=num_thought + num_new
+            )
             channel.send(told)
             if request.num_alternatives:
                 record = record_of(piece)
                 channel.send(VariantTokens(request_id=request.id, variant=n, tokens=(record,)))
+        steps = steps - 1 if steps else steps
         time.sleep(DELAY)
     for n, reason in ended.items():
         if reason == "cancelled":

@@ -100,6 +100,20 @@ class VariantsGeneration(Protocol):
         """End all of them at the next token; their ends still follow."""
         ...
 
+    def set_samplings(self, samplings: Sequence[Sampling]) -> None:
+        """Go on with these settings, one for each answer, or one for a beam search, from the next
+        token; ``VariantSamplingApplied`` of each says when."""
+        ...
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        """Hold all after so many more tokens of each; ``VariantsHeld`` says when. None lets them
+        go on."""
+        ...
+
+    def answer_now(self) -> None:
+        """Have those that think do so no longer; ``VariantThinkingCut`` of each says when."""
+        ...
+
 
 class Engine(Protocol):
     """What a conversation needs of an engine; a scripted one serves in tests."""
@@ -216,6 +230,8 @@ class Engine(Protocol):
         sampling: Sampling,
         num_beams: int,
         context_length: int = 0,
+        *,
+        num_alternatives: int = 0,
     ) -> VariantsGeneration:
         """Start a beam search, which finds as many answers as it has beams.
 
@@ -224,6 +240,7 @@ class Engine(Protocol):
             sampling: the longest answer, and the rules against repetition.
             num_beams: from 2 to ``MAX_VARIANTS``.
             context_length: window in tokens; 0 means the model's own.
+            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
         """
         ...
 
@@ -429,6 +446,8 @@ class EngineClient:
         sampling: Sampling,
         num_beams: int,
         context_length: int = 0,
+        *,
+        num_alternatives: int = 0,
     ) -> VariantsGeneration:
         """See ``Engine``."""
         return self._several(
@@ -437,6 +456,7 @@ class EngineClient:
                 sampling=sampling,
                 num_beams=num_beams,
                 context_length=context_length,
+                num_alternatives=num_alternatives,
             )
         )
 

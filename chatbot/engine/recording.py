@@ -93,6 +93,17 @@ class Recorder:
             drawn_from: see ``Sampler.drawn_from``.
             is_users: it was not drawn, but put there for the user.
         """
+        self._noted = self.measure(logits, token, drawn_from, is_users=is_users)
+
+    def measure(
+        self,
+        logits: Tensor,
+        token: int,
+        drawn_from: tuple[Tensor, Tensor] | None,
+        *,
+        is_users: bool = False,
+    ) -> TokenRecord:
+        """What ``note`` takes note of: a record without its text, which nobody knows yet."""
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
         likeliest = _likeliest(scores, k)
@@ -121,7 +132,7 @@ class Recorder:
         # Doubles hold every id exactly, so that all of it comes off the device at once.
         everything = (facts.double(), ids.double(), before.double(), after.double())
         numbers: list[float] = torch.cat(everything).tolist()
-        self._noted = self._record(token, numbers, is_users=is_users)
+        return self._record(token, numbers, is_users=is_users)
 
     def _record(self, token: int, numbers: Sequence[float], *, is_users: bool) -> TokenRecord:
         num_ids = (len(numbers) - 4) // 3
@@ -156,22 +167,7 @@ class Recorder:
         """Say what became of the token that was noted last."""
         if noted := self._noted:
             self._noted = None
-            # Made anew by hand: ``msgspec.structs.replace`` takes several times as long.
-            self._waiting.append(
-                TokenRecord(
-                    noted.token,
-                    text,
-                    region,
-                    noted.before,
-                    noted.after,
-                    noted.rank_before,
-                    noted.rank_after,
-                    noted.entropy_before,
-                    noted.entropy_after,
-                    noted.alternatives,
-                    noted.is_users,
-                )
-            )
+            self._waiting.append(completed(noted, text, region))
 
     @property
     def is_due(self) -> bool:
@@ -183,6 +179,24 @@ class Recorder:
         waiting, self._waiting = tuple(self._waiting), []
         self._handed_on_at = time.perf_counter()
         return waiting
+
+
+def completed(noted: TokenRecord, text: str, region: Region) -> TokenRecord:
+    """The record of a token of which it is known by now what became of it."""
+    # Made anew by hand: ``msgspec.structs.replace`` takes several times as long.
+    return TokenRecord(
+        noted.token,
+        text,
+        region,
+        noted.before,
+        noted.after,
+        noted.rank_before,
+        noted.rank_after,
+        noted.entropy_before,
+        noted.entropy_after,
+        noted.alternatives,
+        noted.is_users,
+    )
 
 
 def _measure(scores: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,10 @@ from chatbot.engine.protocol import (
     VariantDelta,
     VariantDone,
     VariantEvent,
+    VariantSamplingApplied,
     VariantsGenerated,
+    VariantsHeld,
+    VariantThinkingCut,
     VariantTokens,
 )
 from chatbot.errors import ChatbotError, ModelError
@@ -45,6 +48,10 @@ Step = (
     | ToolCallBroken
     | TokensRecorded
     | Held
+    | VariantDelta
+    | VariantThinkingCut
+    | VariantSamplingApplied
+    | VariantsHeld
     | ChatbotError
     | asyncio.Event
     | Callable[[], None]
@@ -210,6 +217,8 @@ class FakeEngine:
         sampling: Sampling,
         num_beams: int,
         context_length: int = 0,
+        *,
+        num_alternatives: int = 0,
     ) -> "FakeVariants":
         variants = self._several(messages, (sampling,) * num_beams)
         variants.is_search = True
@@ -236,6 +245,11 @@ class FakeVariants:
         self.is_cancelled = False
         self.is_waiting = False
         self.is_search = False
+        self.samplings: list[tuple[Sampling, ...]] = []
+        """What it was told to go on with."""
+        self.holds: list[int | None] = []
+        self.num_answers_wanted = 0
+        """How often it was told to think no longer."""
         self._script = script
         self._number = number
         self._wake = asyncio.Event()
@@ -257,6 +271,10 @@ class FakeVariants:
                 break
             if isinstance(step, ChatbotError):
                 raise step
+            if isinstance(
+                step, VariantDelta | VariantThinkingCut | VariantSamplingApplied | VariantsHeld
+            ):
+                yield step
             if isinstance(step, str):
                 num_tokens += 1
                 if self.is_search:
@@ -294,6 +312,15 @@ class FakeVariants:
     def cancel(self) -> None:
         self.is_cancelled = True
         self._wake.set()
+
+    def set_samplings(self, samplings: Sequence[Sampling]) -> None:
+        self.samplings.append(tuple(samplings))
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        self.holds.append(num_steps)
+
+    def answer_now(self) -> None:
+        self.num_answers_wanted += 1
 
 
 class FakeGeneration:

@@ -10,7 +10,7 @@ from chatbot.engine.protocol import MAX_VARIANTS
 from chatbot.errors import CommandError, SettingError
 from chatbot.events import VariantsKind
 from chatbot.settings import MAX_SEED, Settings, find_spec, get_value, with_value
-from chatbot.strategies import find_strategy, with_strategy
+from chatbot.strategies import STRATEGY_SETTINGS, find_strategy, with_strategy
 
 DEFAULT_NUMBER: Final = 4
 
@@ -31,6 +31,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     kind: VariantsKind
     choices: tuple[Choice, ...]
+    varied: tuple[str, ...] = ()
+    """Names of the settings that set the answers apart: each has its own value to the end."""
 
 
 def wish_for_seeds(settings: Settings, number: int) -> Wish:
@@ -49,7 +51,7 @@ def wish_for_seeds(settings: Settings, number: int) -> Wish:
     else:
         seeds = [(first + index) % (MAX_SEED + 1) for index in range(number)]
     choices = (Choice(f"seed {seed}", _seeded(settings, seed)) for seed in seeds)
-    return Wish("variants", tuple(choices))
+    return Wish("variants", tuple(choices), ("seed",))
 
 
 def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wish:
@@ -79,7 +81,7 @@ def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wis
             )
             for strategy in strategies
         ]
-        return Wish("sweep", tuple(choices))
+        return Wish("sweep", tuple(choices), STRATEGY_SETTINGS)
     spec = find_spec(name)
     if not spec.is_sampling:
         raise CommandError(
@@ -91,7 +93,7 @@ def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wis
         changed = with_value(seeded, spec.name, value)
         shown = spec.format(get_value(changed, spec.name))
         choices.append(Choice(f"{spec.label.lower()} {shown}", changed))
-    return Wish("sweep", tuple(choices))
+    return Wish("sweep", tuple(choices), (spec.name,))
 
 
 def wish_for_beams(settings: Settings, number: int) -> Wish:
@@ -128,7 +130,7 @@ def wish_for_models(settings: Settings, name: str, values: Sequence[str]) -> Wis
     _check_number(len(values))
     seeded = _seeded(settings, _common_seed(settings))
     choices = (Choice(value, with_value(seeded, name, value)) for value in values)
-    return Wish("comparison", tuple(choices))
+    return Wish("comparison", tuple(choices), (name,))
 
 
 def parse_number(text: str, default: int) -> int:
