@@ -24,6 +24,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.conversation.source_block import sources_of
+from chatbot.conversation.thinking import thinking_problem
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import LoadProgress
 from chatbot.errors import ChatbotError, PromptUsageError
@@ -123,6 +124,13 @@ def print_sources(answer: Message) -> None:
     print("", *source_lines(found), sep="\n", flush=True)
     for sentence in unsupported_sentences(answer.text, found):
         print(f"[in no source: {sentence}]", file=sys.stderr, flush=True)
+
+
+def tell_thinking(manager: ConversationManager) -> None:
+    """Say on standard error where the model does not heed what is set about thinking."""
+    info = manager.engine.status.info
+    if info and (problem := thinking_problem(manager.settings, info)):
+        print(f"[{problem}]", file=sys.stderr, flush=True)
 
 
 class PlainFace:
@@ -356,6 +364,7 @@ class PlainFace:
         wanted = self.manager.settings.model
         try:
             await self.manager.load_model()
+            tell_thinking(self.manager)
         except ChatbotError as error:
             # A turn that waits for the same model says the same.
             is_answering = self.manager.is_busy or self._preparing is not None

@@ -6,7 +6,8 @@ between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of t
 ends the process with that status, ``kill`` kills it after three words. Models called
 ``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, a word at a time,
 and one ``call NAME JSON`` calls a tool if there are any; what the tools said is then the answer.
-``SCRIPT_DIALECT`` is the model's way to call.
+``SCRIPT_DIALECT`` is the model's way to call. ``SCRIPT_SWITCH`` says whether it can be told to
+think or not (see ``ThinkingSwitch``); where it is told not to, it thinks nothing.
 """
 
 import math
@@ -162,7 +163,7 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     sampling = request.sampling
     reason = "stop"
     for line in question.splitlines() if request.messages[-1].role == "user" else ():
-        if line.startswith("think "):
+        if line.startswith("think ") and request.thinking is not False:
             think(channel, request, line[6:].split(), inbox)
         elif line.startswith("call ") and request.tools:
             name, _, arguments = line[5:].partition(" ")
@@ -258,7 +259,8 @@ def generate_variants(
     words = [re.findall(r"\S+\s*|\s+", f"{whole} Answer {n + 1}.") for n in range(number)]
     words = [w if n else w[1:] for n, w in enumerate(words)]
     thoughts = [line[6:].split() for line in question.splitlines() if line.startswith("think ")]
-    thought = thoughts[0] if thoughts and not is_search else []
+    thinks = bool(thoughts) and not is_search and request.thinking is not False
+    thought = thoughts[0] if thinks else []
     num_thought = 0
     wants_answer = False
     ended: dict[int, str] = {}
@@ -417,6 +419,7 @@ def main() -> None:
                     load_seconds=LOAD_SECONDS,
                     tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
                     thinks=True,
+                    thinking_switch=os.environ.get("SCRIPT_SWITCH", "none"),  # type: ignore
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
             case Adapt(adapters=adapters) if any("missing" in a.path for a in adapters):
@@ -437,7 +440,8 @@ def main() -> None:
                 channel.send(Adapted(request_id=request.id, info=info))
             case Count(messages=messages, continue_last=continues):
                 sizes = tuple(tokens_of(m.content) for m in messages)
-                opening = 0 if continues else 3
+                # Told not to think, its prompt has an empty thought in it.
+                opening = 0 if continues else 5 if request.thinking is False else 3
                 channel.send(
                     Counted(
                         request_id=request.id,
@@ -449,6 +453,7 @@ def main() -> None:
             case Render(messages=messages, continue_last=continues):
                 text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages)
                 text = text[:-1] if continues else text + "<|assistant|>\n"
+                text += "<think></think>" if request.thinking is False else ""
                 channel.send(Rendered(request_id=request.id, text=text, num_tokens=len(text)))
             case GenerateVariants() | SearchBeams():
                 generate_variants(channel, request, inbox)

@@ -25,6 +25,7 @@ from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.source_block import sources_of
+from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.titles import title_of
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
@@ -601,11 +602,15 @@ class ConversationManager:
 
         Raises:
             SettingError: the name is unknown or the value not allowed; nothing is changed.
-            CommandError: several answers are being written that differ in it; nothing is changed.
+            CommandError: several answers are being written that differ in it, or the model cannot
+                be told to think or not; nothing is changed.
             ConfigError: the value is in force but could not be written to the disk.
         """
         spec = find_spec(name)
         changed = with_value(self.settings, spec.name, clean(text))
+        info = self.engine.status.info
+        if spec.name == "thinking" and info and info.thinking_switch == "none":
+            refuse_thinking(changed, info)
         if spec.is_sampling and self._variants:
             self._variants.change_setting(spec, get_value(changed, spec.name))
         self.settings = changed
@@ -708,7 +713,7 @@ class ConversationManager:
             found=found,
             tools=tools,
         )
-        return await self.engine.render(prompt.messages, tools=tools)
+        return await self.engine.render(prompt.messages, tools=tools, thinking=self.settings.thinks)
 
 
 def _model_of(settings: Settings) -> tuple[str, Precision]:

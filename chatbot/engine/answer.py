@@ -46,16 +46,17 @@ def answer(
     clock = _Clock(control)
     if request.tools and request.schema:
         raise ModelError("An answer by a schema calls no tools; leave one of the two out.")
+    prompts = loaded.prompts.told(request.thinking)
     if request.is_completion:
         text = "".join(message.content for message in request.messages)
-        built = loaded.prompts.build_text(text)
+        built = prompts.build_text(text)
     else:
-        built = loaded.prompts.build(
+        built = prompts.build(
             request.messages, continue_last=request.continue_last, tools=request.tools
         )
     prompt = built.tokens
     if request.continue_last and request.begun_tokens:
-        exact = loaded.prompts.build_begun(request.messages, request.begun_tokens, request.tools)
+        exact = prompts.build_begun(request.messages, request.begun_tokens, request.tools)
         prompt = exact or prompt
     window = window_for(loaded, len(prompt), request.context_length)
     reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)

@@ -162,6 +162,7 @@ class Engine(Protocol):
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         """Exact sizes of the messages in tokens, for the loaded model."""
         ...
@@ -172,6 +173,7 @@ class Engine(Protocol):
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         """The very text that the loaded model would be given."""
         ...
@@ -188,6 +190,7 @@ class Engine(Protocol):
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> Generation:
         """Start an answer, or go on with the one that the messages end with.
 
@@ -201,6 +204,7 @@ class Engine(Protocol):
             schema: hold the whole answer to this JSON schema; not together with ``tools``.
             num_alternatives: likeliest tokens to record with each token; 0 records nothing.
             begun_tokens: with ``continue_last``, the tokens that the answer begins with.
+            thinking: whether to think first, where the template can be told that; None: as ever.
         """
         ...
 
@@ -212,6 +216,7 @@ class Engine(Protocol):
         *,
         schema: str = "",
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """Start several answers to one prompt, which is read once.
 
@@ -221,6 +226,7 @@ class Engine(Protocol):
             context_length: window in tokens; 0 means the model's own.
             schema: hold each answer to this JSON schema.
             num_alternatives: likeliest tokens to record with each token; 0 records nothing.
+            thinking: see ``generate``.
         """
         ...
 
@@ -232,6 +238,7 @@ class Engine(Protocol):
         context_length: int = 0,
         *,
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """Start a beam search, which finds as many answers as it has beams.
 
@@ -241,6 +248,7 @@ class Engine(Protocol):
             num_beams: from 2 to ``MAX_VARIANTS``.
             context_length: window in tokens; 0 means the model's own.
             num_alternatives: likeliest tokens to record with each token; 0 records nothing.
+            thinking: see ``generate``.
         """
         ...
 
@@ -376,9 +384,15 @@ class EngineClient:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         """See ``Engine``."""
-        request = Count(messages=tuple(messages), continue_last=continue_last, tools=tuple(tools))
+        request = Count(
+            messages=tuple(messages),
+            continue_last=continue_last,
+            tools=tuple(tools),
+            thinking=thinking,
+        )
         return await self._ask(request, Counted)
 
     async def render(
@@ -387,9 +401,15 @@ class EngineClient:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         """See ``Engine``."""
-        request = Render(messages=tuple(messages), continue_last=continue_last, tools=tuple(tools))
+        request = Render(
+            messages=tuple(messages),
+            continue_last=continue_last,
+            tools=tuple(tools),
+            thinking=thinking,
+        )
         return await self._ask(request, Rendered)
 
     def generate(
@@ -404,6 +424,7 @@ class EngineClient:
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> Generation:
         """See ``Engine``."""
         request = Generate(
@@ -416,6 +437,7 @@ class EngineClient:
             schema=schema,
             num_alternatives=num_alternatives,
             begun_tokens=tuple(begun_tokens),
+            thinking=thinking,
         )
         worker = self._running()
         return RunningGeneration(worker, worker.call(request))
@@ -428,6 +450,7 @@ class EngineClient:
         *,
         schema: str = "",
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """See ``Engine``."""
         return self._several(
@@ -437,6 +460,7 @@ class EngineClient:
                 context_length=context_length,
                 schema=schema,
                 num_alternatives=num_alternatives,
+                thinking=thinking,
             )
         )
 
@@ -448,6 +472,7 @@ class EngineClient:
         context_length: int = 0,
         *,
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """See ``Engine``."""
         return self._several(
@@ -457,6 +482,7 @@ class EngineClient:
                 num_beams=num_beams,
                 context_length=context_length,
                 num_alternatives=num_alternatives,
+                thinking=thinking,
             )
         )
 

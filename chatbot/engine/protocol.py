@@ -119,6 +119,11 @@ class AdapterInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.name if self.weight == 1 else f"{self.name} x{self.weight:g}"
 
 
+ThinkingSwitch = Literal["none", "always", "without_system"]
+"""Whether a model's template can be told to have it think or not: never, always, or only while
+there is no system prompt."""
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is loaded."""
 
@@ -137,6 +142,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     which stands in where its template knows no tools."""
     thinks: bool = False
     """Whether it marks what it thinks, so that thinking can be told from the answer."""
+    thinking_switch: ThinkingSwitch = "none"
     weight_bytes: int = 0
     """Measured: all its weights, wherever they are."""
     placement: tuple[DeviceShare, ...] = ()
@@ -194,6 +200,8 @@ class Count(Request, frozen=True, kw_only=True):
     messages: tuple[ChatMessage, ...]
     continue_last: bool = False
     """See ``Generate``."""
+    thinking: bool | None = None
+    """See ``Generate``."""
     tools: tuple[ToolSchema, ...] = ()
     """See ``Generate``."""
 
@@ -203,6 +211,8 @@ class Render(Request, frozen=True, kw_only=True):
 
     messages: tuple[ChatMessage, ...]
     continue_last: bool = False
+    """See ``Generate``."""
+    thinking: bool | None = None
     """See ``Generate``."""
     tools: tuple[ToolSchema, ...] = ()
     """See ``Generate``."""
@@ -227,6 +237,9 @@ class Generate(Request, frozen=True, kw_only=True):
     continue_last: bool = False
     """The last message is the beginning of the answer: go on in the same sentence. The template
     then neither closes that message nor opens another one."""
+    thinking: bool | None = None
+    """What the model is told about thinking before it answers, where its template has a switch for
+    that; None: nothing, so that it does as it was made to."""
     tools: tuple[ToolSchema, ...] = ()
     """What the model may call. An answer that calls tools ends after its last call."""
     mask_calls: bool = True
@@ -256,6 +269,7 @@ class GenerateVariants(Request, frozen=True, kw_only=True):
     is_completion: bool = False
     stop: tuple[str, ...] = ()
     schema: str = ""
+    thinking: bool | None = None
     num_alternatives: int = 0
 
 
@@ -279,6 +293,7 @@ class SearchBeams(Request, frozen=True, kw_only=True):
     """See ``Generate``; and so for the others."""
     is_completion: bool = False
     stop: tuple[str, ...] = ()
+    thinking: bool | None = None
     num_alternatives: int = 0
 
 

@@ -154,6 +154,7 @@ class FakeEngine:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         if self.count_gate:
             await self.count_gate.wait()
@@ -173,6 +174,7 @@ class FakeEngine:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         text = "\n".join(f"<{m.role}>{m.content}" for m in messages)
         return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, messages)))
@@ -189,6 +191,7 @@ class FakeEngine:
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> "FakeGeneration":
         self.begun_tokens.append(tuple(begun_tokens))
         self.prompts.append(tuple(messages))
@@ -208,6 +211,7 @@ class FakeEngine:
         *,
         schema: str = "",
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> "FakeVariants":
         return self._several(messages, tuple(samplings))
 
@@ -219,6 +223,7 @@ class FakeEngine:
         context_length: int = 0,
         *,
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> "FakeVariants":
         variants = self._several(messages, (sampling,) * num_beams)
         variants.is_search = True

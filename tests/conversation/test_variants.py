@@ -342,7 +342,7 @@ def test_wishes_that_make_no_sense() -> None:
         wish_for_values(HOT, "temperature", ["1", "3"])
     with pytest.raises(SettingError, match="greedy, top-k, top-p"):
         wish_for_values(HOT, "strategy", ["greedy", "beam"])
-    with pytest.raises(CommandError, match="precision or model"):
+    with pytest.raises(CommandError, match="precision, model or thinking"):
         wish_for_models(HOT, "temperature", ["0", "1"])
     with pytest.raises(SettingError, match="one of auto"):
         wish_for_models(HOT, "precision", ["fp32", "fp8"])

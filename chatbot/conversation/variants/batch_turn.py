@@ -104,6 +104,7 @@ class BatchTurn(VariantsTurn):
     def _begin(self, messages: tuple[ChatMessage, ...], context_length: int) -> VariantsGeneration:
         for one, sampling in zip(self.siblings, self.samplings, strict=True):
             one.draft.start(sampling)
+        thinking = self.wish.choices[0].settings.thinks
         if self.wish.kind == "beams":
             number = len(self.siblings)
             for one in self.siblings:
@@ -114,6 +115,7 @@ class BatchTurn(VariantsTurn):
                 number,
                 context_length,
                 num_alternatives=NUM_ALTERNATIVES,
+                thinking=thinking,
             )
         else:
             generation = self.engine.generate_variants(
@@ -122,6 +124,7 @@ class BatchTurn(VariantsTurn):
                 context_length,
                 schema=self.schema,
                 num_alternatives=NUM_ALTERNATIVES,
+                thinking=thinking,
             )
         if self.is_held:  # asked for before there was anything to hold
             generation.hold(0)

@@ -115,6 +115,7 @@ class ComparisonTurn(VariantsTurn):
             prompt.built.context_length,
             schema=self.schema,
             num_alternatives=NUM_ALTERNATIVES,
+            thinking=settings.thinks,
         )
         if self.is_held:
             generation.hold(0)

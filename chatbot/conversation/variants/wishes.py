@@ -85,8 +85,8 @@ def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wis
     spec = find_spec(name)
     if not spec.is_sampling:
         raise CommandError(
-            f"{spec.label} cannot be swept in one batch; models and precisions are compared by "
-            "/compare."
+            f"{spec.label} cannot be swept in one batch; models, precisions and thinking are "
+            "compared by /compare."
         )
     choices = []
     for value in values:
@@ -109,27 +109,29 @@ def wish_for_beams(settings: Settings, number: int) -> Wish:
 
 
 def wish_for_models(settings: Settings, name: str, values: Sequence[str]) -> Wish:
-    """One answer by each model, or in each precision; all are drawn with the same seed.
+    """One answer by each model, in each precision, or with thinking and without; all are drawn with
+    the same seed.
 
     Args:
         settings: the other settings.
-        name: ``model`` or ``precision``.
+        name: ``model``, ``precision`` or ``thinking``.
         values: as the user would type them.
 
     Raises:
         CommandError: there is nothing to compare.
-        SettingError: there is no such precision, or they are too many.
+        SettingError: there is no such value, or they are too many.
     """
-    if name not in ("model", "precision"):
+    if name not in ("model", "precision", "thinking"):
         raise CommandError(
-            "/compare takes precision or model, and at least two of them: "
+            "/compare takes precision, model or thinking, and at least two of them: "
             "/compare precision fp32 8-bit"
         )
     if len(values) < 2:
         raise CommandError(f"Name at least two to compare: /compare {name} A B")
     _check_number(len(values))
     seeded = _seeded(settings, _common_seed(settings))
-    choices = (Choice(value, with_value(seeded, name, value)) for value in values)
+    word = "thinking " if name == "thinking" else ""
+    choices = (Choice(f"{word}{value}", with_value(seeded, name, value)) for value in values)
     return Wish("comparison", tuple(choices), (name,))
 
 

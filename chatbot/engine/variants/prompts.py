@@ -41,7 +41,7 @@ def build_prompt(loaded: LoadedModel, request: GenerateVariants | SearchBeams) -
         text = "".join(message.content for message in request.messages)
         built = loaded.prompts.build_text(text)
     else:
-        built = loaded.prompts.build(request.messages)
+        built = loaded.prompts.told(request.thinking).build(request.messages)
     return SharedPrompt(
         tokens=tuple(built.tokens),
         window=window_for(loaded, len(built.tokens), request.context_length),
