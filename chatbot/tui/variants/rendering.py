@@ -50,6 +50,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         hints = Hints(
             f"{app.key_of('hold')} goes on · {app.key_of('step')} draws one more of each",
             f"thinking · {app.key_of('answer_now')} ends it in all of them",
+            f"{app.key_of('hold')} holds · {app.key_of('variants_set')} sets",
         )
         screen = VariantsScreen(
             started.kind,

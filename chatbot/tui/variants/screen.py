@@ -42,6 +42,7 @@ class Hints(NamedTuple):
 
     when_held: str
     when_thinking: str
+    when_running: str
 
 
 class VariantsScreen(ModalScreen[str | None]):
@@ -81,7 +82,7 @@ class VariantsScreen(ModalScreen[str | None]):
             stop: ends all of them.
             change: has all of them go on with another setting, given as ``NAME VALUE``; False
                 where that cannot be, which the user was told.
-            hints: what can be done about answers that are held, or that think.
+            hints: what can be done about answers that are held, or think, or are written.
         """
         super().__init__()
         self.chosen = 0
@@ -293,6 +294,7 @@ class VariantsScreen(ModalScreen[str | None]):
     def _show_setting(self, *, is_shown: bool) -> None:
         self._setting.display = is_shown
         self._facts.display = not is_shown
+        self._say_keys()
         if is_shown:
             self._setting.focus()
         elif self._columns:
@@ -317,11 +319,19 @@ class VariantsScreen(ModalScreen[str | None]):
             self._stop()
 
     def _say_keys(self) -> None:
+        if self._setting.display:
+            words = "a setting for all of them, and its value · Enter sets it · Esc closes"
+            self.query_one("#variants").border_subtitle = words
+            return
         numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
         named = f" or {numbers[0]}–{numbers[-1]}" if numbers else ""
-        moves = "↑ ↓ go" if self._beams else "← → go · ↑ ↓ scroll"
+        moves = "↑ ↓ go" if self._beams else "← → go"
+        if self.is_over:
+            words = f"{moves}{'' if self._beams else ' · ↑ ↓ scroll'}"
+        else:
+            words = f"{moves} · {self._hints.when_running}"
         leave = "Esc goes back" if self.is_over else "Esc stops"
-        words = f"{moves} · Enter{named} keeps one · {leave}"
+        words = f"{words} · Enter{named} keeps one · {leave}"
         self.query_one("#variants").border_subtitle = words
 
 
