@@ -93,17 +93,6 @@ class Recorder:
             drawn_from: see ``Sampler.drawn_from``.
             is_users: it was not drawn, but put there for the user.
         """
-        self._noted = self.measure(logits, token, drawn_from, is_users=is_users)
-
-    def measure(
-        self,
-        logits: Tensor,
-        token: int,
-        drawn_from: tuple[Tensor, Tensor] | None,
-        *,
-        is_users: bool = False,
-    ) -> TokenRecord:
-        """What ``note`` takes note of: a record without its text, which nobody knows yet."""
         scores = logits.float()
         k = min(self._num_alternatives, scores.shape[0])
         likeliest = _likeliest(scores, k)
@@ -132,35 +121,8 @@ class Recorder:
         # Doubles hold every id exactly, so that all of it comes off the device at once.
         everything = (facts.double(), ids.double(), before.double(), after.double())
         numbers: list[float] = torch.cat(everything).tolist()
-        return self._record(token, numbers, is_users=is_users)
-
-    def _record(self, token: int, numbers: Sequence[float], *, is_users: bool) -> TokenRecord:
-        num_ids = (len(numbers) - 4) // 3
-        ids = [int(number) for number in numbers[4 : 4 + num_ids]]
-        before = numbers[4 + num_ids : 4 + 2 * num_ids]
-        after = numbers[4 + 2 * num_ids :]
-        by_id = dict(zip(ids, zip(before, after, strict=True), strict=True))
-        # Where fewer could be drawn than are recorded, others with no chance fill the places.
-        for key in ids[self._num_alternatives : -1]:
-            if key != token and key not in ids[: self._num_alternatives] and not by_id[key][1]:
-                del by_id[key]
-        return TokenRecord(
-            token=token,
-            text="",
-            region="text",
-            before=_rounded(by_id[token][0]),
-            after=_rounded(by_id[token][1]),
-            rank_before=int(numbers[0]),
-            rank_after=int(numbers[1]),
-            entropy_before=_rounded(max(numbers[2], 0.0)),
-            entropy_after=_rounded(max(numbers[3], 0.0)),
-            alternatives=tuple(
-                Alternative(
-                    key, self._texts(key), _rounded(b), _rounded(a), key in self._texts.special
-                )
-                for key, (b, a) in sorted(by_id.items(), key=lambda item: item[1], reverse=True)
-            ),
-            is_users=is_users,
+        self._noted = record_of(
+            token, numbers, self._num_alternatives, self._texts, is_users=is_users
         )
 
     def complete(self, text: str, region: Region) -> None:
@@ -179,6 +141,52 @@ class Recorder:
         waiting, self._waiting = tuple(self._waiting), []
         self._handed_on_at = time.perf_counter()
         return waiting
+
+
+def record_of(
+    token: int,
+    numbers: Sequence[float],
+    num_alternatives: int,
+    texts: TokenTexts,
+    *,
+    is_users: bool = False,
+) -> TokenRecord:
+    """The record of a token, without its text.
+
+    Args:
+        token: its id.
+        numbers: its rank and the entropy in bits, each before and after the settings; then the ids
+            of the alternatives and of the token itself; then as many probabilities before, and
+            after.
+        num_alternatives: likeliest tokens to record.
+        texts: what each token says by itself.
+        is_users: it was not drawn, but put there for the user.
+    """
+    num_ids = (len(numbers) - 4) // 3
+    ids = [int(number) for number in numbers[4 : 4 + num_ids]]
+    before = numbers[4 + num_ids : 4 + 2 * num_ids]
+    after = numbers[4 + 2 * num_ids :]
+    by_id = dict(zip(ids, zip(before, after, strict=True), strict=True))
+    # Where fewer could be drawn than are recorded, others with no chance fill the places.
+    for key in ids[num_alternatives:-1]:
+        if key != token and key not in ids[:num_alternatives] and not by_id[key][1]:
+            del by_id[key]
+    return TokenRecord(
+        token=token,
+        text="",
+        region="text",
+        before=_rounded(by_id[token][0]),
+        after=_rounded(by_id[token][1]),
+        rank_before=int(numbers[0]),
+        rank_after=int(numbers[1]),
+        entropy_before=_rounded(max(numbers[2], 0.0)),
+        entropy_after=_rounded(max(numbers[3], 0.0)),
+        alternatives=tuple(
+            Alternative(key, texts(key), _rounded(b), _rounded(a), key in texts.special)
+            for key, (b, a) in sorted(by_id.items(), key=lambda item: item[1], reverse=True)
+        ),
+        is_users=is_users,
+    )
 
 
 def completed(noted: TokenRecord, text: str, region: Region) -> TokenRecord:

@@ -34,8 +34,10 @@ from chatbot.engine.protocol import (
     VariantsHeld,
     VariantTokens,
 )
+from chatbot.engine.recording import Recorder, TokenTexts
 from chatbot.engine.sampling import Sampler
 from chatbot.engine.variants.answers import answer_variants
+from chatbot.engine.variants.beam_recording import BeamRecorder
 from chatbot.engine.variants.beams import search_beams
 from chatbot.errors import ContextError, ModelError
 from chatbot.settings import Precision, Sampling
@@ -392,6 +394,33 @@ def test_the_tokens_of_a_beam_are_recorded(loaded: LoadedModel, sampling: Sampli
         if sampling.repetition_penalty == 1:
             total = sum(math.log(record.before) for record in records)
             assert total == pytest.approx(done(events)[index].log_probability, rel=1e-4)
+
+
+@pytest.mark.parametrize("vocab", [300, 5000, 50_001])
+def test_all_beams_of_a_step_are_measured_as_each_would_be_alone(vocab: int) -> None:
+    torch.manual_seed(5)
+    logits = torch.randn(4, vocab) * 4
+    logits[2, vocab - 1] = 30.0  # the last one, which is in no whole block
+    texts = TokenTexts(lambda tokens: " ".join(map(str, tokens)), lambda text: [0])
+    before = logits.log_softmax(1)
+    tokens = [before[row].topk(50).indices[place].item() for row, place in PLACES]
+    chosen = [(row, int(token)) for (row, _), token in zip(PLACES, tokens, strict=True)]
+    together = BeamRecorder(6, texts).measure(before, None, chosen)
+    for (row, token), found in zip(chosen, together, strict=True):
+        alone = Recorder(6, texts)
+        alone.note(logits[row], token, None)
+        alone.complete("", "text")
+        (expected,) = alone.take()
+        assert (found.token, found.rank_before) == (token, expected.rank_before)
+        assert found.before == pytest.approx(expected.before, rel=1e-4)
+        assert found.entropy_before == pytest.approx(expected.entropy_before, rel=1e-4)
+        assert [a.token for a in found.alternatives] == [a.token for a in expected.alternatives]
+        assert (found.after, found.rank_after) == (found.before, found.rank_before)
+        assert found.entropy_after == found.entropy_before
+
+
+PLACES = ((0, 0), (0, 3), (2, 0), (2, 49), (3, 7))
+"""Row, and how many are likelier; nobody goes on from the second row."""
 
 
 def test_a_cancelled_search_has_the_tokens_that_it_came_to(loaded: LoadedModel) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 
-import msgspec
 import torch
 from torch import Tensor
 
@@ -24,9 +23,10 @@ from chatbot.engine.protocol import (
     VariantsHeld,
     VariantTokens,
 )
-from chatbot.engine.recording import Recorder, completed
+from chatbot.engine.recording import completed
 from chatbot.engine.sampling import Sampler
 from chatbot.engine.thought import Thought
+from chatbot.engine.variants.beam_recording import BeamRecorder
 from chatbot.engine.variants.beam_search import BeamSearch, Hypothesis
 from chatbot.engine.variants.prompts import (
     SharedPrompt,
@@ -36,7 +36,7 @@ from chatbot.engine.variants.prompts import (
     make_reader,
 )
 from chatbot.settings import Sampling
-from chatbot.tokens import Alternative, Beam, TokenRecord
+from chatbot.tokens import Beam, TokenRecord
 
 
 def search_beams(
@@ -104,9 +104,9 @@ class _Running:
         self._step_times: list[float] = []
         self._records: dict[tuple[int, ...], tuple[TokenRecord, ...]] = {(): ()}
         """Of the tokens of each hypothesis that is live or finished, by those tokens."""
-        self._recorder: Recorder | None = None
+        self._recorder: BeamRecorder | None = None
         if request.num_alternatives > 0:
-            self._recorder = Recorder(request.num_alternatives, loaded.token_texts)
+            self._recorder = BeamRecorder(request.num_alternatives, loaded.token_texts)
         template_stops = () if request.is_completion else loaded.prompts.stops
         self._stops = tuple(stop for stop in (*request.stop, *template_stops) if stop)
 
@@ -183,7 +183,7 @@ class _Running:
             self._changes.append((num_tokens, self._sampling))
             self._search.most_tokens = min(self._room, self._sampling.max_tokens)
 
-    def _record(self, recorder: Recorder, logits: Tensor, rows: Tensor) -> None:
+    def _record(self, recorder: BeamRecorder, logits: Tensor, rows: Tensor) -> None:
         """Take note of what the last step chose.
 
         Args:
@@ -192,18 +192,15 @@ class _Running:
             rows: their log-probabilities after the rules against repetition, float32 [live, vocab].
         """
         known, self._records = self._records, {}
-        for one in (*self._search.live, *self._search.finished):
-            if one.tokens in known:  # finished before
-                self._records[one.tokens] = known[one.tokens]
-                continue
-            token, parent = one.tokens[-1], one.parent
-            shares = None
-            if _looks_back(self._sampling):
-                shares = torch.arange(rows.shape[1], device=rows.device), rows[parent].softmax(0)
-            record = recorder.measure(logits[parent], token, shares)
-            if shares is None:
-                record = _as_unchanged(record)
+        after = rows.log_softmax(1) if _looks_back(self._sampling) else None
+        before = rows if after is None else logits.float().log_softmax(1)
+        present = (*self._search.live, *self._search.finished)
+        new = [one for one in present if one.tokens not in known]
+        chosen = [(one.parent, one.tokens[-1]) for one in new]
+        for one, record in zip(new, recorder.measure(before, after, chosen), strict=True):
             self._records[one.tokens] = (*known[one.tokens[:-1]], record)
+        for one in present:  # what ended before
+            self._records.setdefault(one.tokens, known.get(one.tokens, ()))
 
     def _log_probabilities(self, logits: Tensor) -> Tensor:
         """Of each next token of each live beam, after the rules against repetition."""
@@ -245,17 +242,3 @@ class _Running:
 
 def _looks_back(sampling: Sampling) -> bool:
     return sampling.repetition_penalty != 1 or sampling.no_repeat_ngram_size > 0
-
-
-def _as_unchanged(record: TokenRecord) -> TokenRecord:
-    """A record of a token that was chosen by the model's own probabilities."""
-    return msgspec.structs.replace(
-        record,
-        after=record.before,
-        rank_after=record.rank_before,
-        entropy_after=record.entropy_before,
-        alternatives=tuple(
-            Alternative(other.token, other.text, other.before, other.before, other.is_special)
-            for other in record.alternatives
-        ),
-    )
