@@ -19,6 +19,9 @@ from chatbot.models.library_errors import first_sentence
 T = TypeVar("T")
 
 RENDER_SECONDS: Final = 5.0
+SWITCH_SECONDS: Final = 1.0
+"""For each trial of a template while the model loads; a template that hangs has no switch."""
+
 PLAIN_STOPS: Final = ("\nUser:", "\nSystem:")
 """Where an answer ends that was asked for in the plain form."""
 
@@ -84,7 +87,7 @@ class ChatTemplate:
             return self._render(messages, for_answer=True)
 
         try:
-            return call_within(RENDER_SECONDS, lambda: render(value=True) != render(value=False))
+            return call_within(SWITCH_SECONDS, lambda: render(value=True) != render(value=False))
         except Exception:  # it refuses every conversation, or this one alone: the user will see
             return False
         finally:

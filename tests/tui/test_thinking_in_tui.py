@@ -116,6 +116,7 @@ async def test_a_model_that_can_be_told_is_switched_in_the_sidebar(make_app: Mak
         await until(pilot, lambda: len(app.manager.conversation) == 4)
         await until(pilot, lambda: not app._status.is_busy)
         assert thoughts(app) == []
+        assert "bf16 · thinking off · " in foot(answers(app)[-1])
         await ask(pilot, "/set thinking on")
         await until(pilot, lambda: app.manager.settings.thinking == "on")
         app.take("think one two")
@@ -130,7 +131,10 @@ async def test_a_model_that_can_be_told_is_switched_in_the_sidebar(make_app: Mak
         app.take("/compare thinking on off")
         await until(pilot, lambda: "thinking off" in screen_text(app))
         await until(pilot, lambda: "Esc goes back" in screen_text(app))
-        assert screen_text(app).count("thought 2 tokens") == 1, screen_text(app)
+        assert screen_text(app).count("thought 2 tokens") == 1
+        press(app, "escape")
+        made = [m.making for m in app.manager.conversation.messages() if m.making]
+        assert [m.thinking for m in made] == ["auto", "off", "on", "on", "on", "on", "off"]
 
 
 @pytest.mark.parametrize("command", ["/set thinking off", "/compare thinking on off"])
