@@ -18,6 +18,7 @@ from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.source_block import sources_of
 from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
+    PromptBuilt,
     SourcesFound,
     TextDelta,
     ThoughtDelta,
@@ -35,7 +36,7 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from chatbot.plain import StatusPrinter, prepare_first, print_sources
+from chatbot.plain import StatusPrinter, prepare_first, print_sources, tell_thinking
 from chatbot.plain_asides import AsidePrinter, TerminalApprover, has_somebody
 from chatbot.session import Session
 
@@ -114,6 +115,7 @@ async def run_ask(
             session.tools.approver = TerminalApprover(read_line)
         asides = AsidePrinter()
         answer: Message | None = None
+        has_begun = False
         try:
             is_stopped = not await prepared(session)
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
@@ -121,6 +123,9 @@ async def run_ask(
                 match event:
                     case TurnStarted() if is_stopped:
                         manager.stop()  # so that the question is kept, and reported
+                    case PromptBuilt() if not has_begun:
+                        has_begun = True
+                        tell_thinking(manager)
                     case TextDelta(text=text) if stream and not as_json:
                         asides.show(event)
                         sys.stdout.write(text)

@@ -21,9 +21,9 @@ from chatbot.ask import (
 )
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.errors import ChatbotError
-from chatbot.events import VariantPlan, VariantsFinished, VariantsStarted
+from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message
-from chatbot.plain import print_sources
+from chatbot.plain import print_sources, tell_thinking
 from chatbot.plain_variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.settings import Settings
@@ -73,6 +73,8 @@ async def run_ask_several(
                         plans = event.plans
                         if is_stopped:
                             manager.stop()
+                    case PromptBuilt():
+                        tell_thinking(manager)
                     case VariantsFinished():
                         finished = event
                 if not as_json:

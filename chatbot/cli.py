@@ -44,6 +44,7 @@ _FLAGS = (
     ("--max-tokens", "max_tokens", "N"),
     ("--seed", "seed", "N"),
     ("--system", "system_prompt", "TEXT"),
+    ("--thinking", "thinking", "MODE"),
     ("--num-sources", "num_sources", "N"),
     ("--relevance-threshold", "relevance_threshold", "X"),
     ("--grounding", "grounding", "MODE"),

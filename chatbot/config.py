@@ -35,7 +35,15 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.errors import ConfigError, SettingError
-from chatbot.settings import SPECS, KnowledgeFolder, Settings, find_spec, get_value, with_value
+from chatbot.settings import (
+    SPECS,
+    KnowledgeFolder,
+    Settings,
+    Spec,
+    find_spec,
+    get_value,
+    with_value,
+)
 from chatbot.terminal_text import clean, clean_line, is_safe
 
 DEFAULT_MODEL_FOLDERS: Final = ("~/models",)
@@ -93,7 +101,7 @@ def load_config(file: Path) -> Config:
                 if spec.is_sampling is not bool(place):
                     where = "under [sampling]" if spec.is_sampling else "at the top"
                     raise SettingError(f"it belongs {where}.")
-                text = clean(value) if isinstance(value, str) else _as_text(value)
+                text = clean(value) if isinstance(value, str) else _as_text(value, spec)
                 settings = with_value(settings, name, text)
             except SettingError as error:
                 problems.append(f"{place}{clean_line(name)} in {file} is not used: {error}")
@@ -106,7 +114,9 @@ def load_config(file: Path) -> Config:
     )
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any, spec: Spec) -> str:
+    if isinstance(value, bool) and {"on", "off"} <= {*spec.choices}:  # as one would write it
+        return "on" if value else "off"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingError("it must be a number or text.")
     return str(value)

@@ -211,6 +211,28 @@ class VariantThoughtDelta(msgspec.Struct, frozen=True):
     index: int
     text: str
     num_tokens: int = 0
+    num_thinking_tokens: int = 0
+    seconds: float = 0.0
+
+
+class VariantThoughtCut(msgspec.Struct, frozen=True):
+    """One of the answers thinks no longer because the user wants it."""
+
+    index: int
+
+
+class VariantSettingChanged(msgspec.Struct, frozen=True):
+    """From the next token on, one of the answers is written with another setting."""
+
+    index: int
+    change: SettingChange
+
+
+class AnswersHeld(msgspec.Struct, frozen=True):
+    """All answers that are being written wait before their next token, until they are let go on."""
+
+    num_tokens: int
+    """Of the longest so far."""
 
 
 class BeamsShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,6 +290,9 @@ VariantsEvent = (
     | VariantLoaded
     | VariantTextDelta
     | VariantThoughtDelta
+    | VariantThoughtCut
+    | VariantSettingChanged
+    | AnswersHeld
     | BeamsShown
     | VariantFinished
     | VariantsFinished

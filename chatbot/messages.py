@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from chatbot.settings import Sampling
+from chatbot.settings import Sampling, Thinking
 
 Role = Literal["system", "user", "assistant"]
 
@@ -70,6 +70,8 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """Control sequences and characters that were cleaned out of the text."""
     adapters: tuple[str, ...] = ()
     """The LoRA adapters that were in use, by name, and by weight where that is not 1."""
+    thinking: Thinking = "auto"
+    """What the model was told about thinking first; ``auto``: nothing, or it cannot be told."""
     is_by_program: bool = False
     """The program gave the answer itself: no model was asked."""
     num_beams: int = 0

@@ -24,6 +24,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.conversation.source_block import sources_of
+from chatbot.conversation.thinking import thinking_problem
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import LoadProgress
 from chatbot.errors import ChatbotError, PromptUsageError
@@ -44,8 +45,11 @@ from chatbot.events import (
     TurnEvent,
     TurnFinished,
     TurnStarted,
+    VariantFinished,
     VariantsEvent,
     VariantsStarted,
+    VariantTextDelta,
+    VariantThoughtDelta,
 )
 from chatbot.index_progress import IndexPrinter
 from chatbot.line_input import read_line
@@ -122,6 +126,13 @@ def print_sources(answer: Message) -> None:
         print(f"[in no source: {sentence}]", file=sys.stderr, flush=True)
 
 
+def tell_thinking(manager: ConversationManager) -> None:
+    """Say on standard error where the model does not heed what is set about thinking."""
+    info = manager.engine.status.info
+    if info and (problem := thinking_problem(manager.settings, info)):
+        print(f"[{problem}]", file=sys.stderr, flush=True)
+
+
 class PlainFace:
     """The plain mode, as the slash commands and the turn see it."""
 
@@ -194,10 +205,24 @@ class PlainFace:
         async with aclosing(events):
             is_stopped = not await self._prepared()
             printer = VariantsPrinter()
+            thinking: set[int] = set()
+            self._has_cut = False
             async for event in events:
                 if is_stopped and isinstance(event, VariantsStarted):
                     self.manager.stop()
+                self._note_thinking(event, thinking)
                 printer.show(event)
+
+    def _note_thinking(self, event: VariantsEvent, thinking: set[int]) -> None:
+        """Keep account of which of several answers think; tell what can be done about it."""
+        match event:
+            case VariantThoughtDelta(index=index):
+                if self._is_interactive and not thinking and not self._has_cut:
+                    self.tell("[thinking; Ctrl+C answers now]")
+                thinking.add(index)
+            case VariantTextDelta(index=index) | VariantFinished(index=index):
+                thinking.discard(index)
+        self._is_thinking = bool(thinking)
 
     async def _prepared(self) -> bool:
         """Do what comes before the first question; False when the user broke it off."""
@@ -339,6 +364,7 @@ class PlainFace:
         wanted = self.manager.settings.model
         try:
             await self.manager.load_model()
+            tell_thinking(self.manager)
         except ChatbotError as error:
             # A turn that waits for the same model says the same.
             is_answering = self.manager.is_busy or self._preparing is not None

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from chatbot.events import (
+    AnswersHeld,
     BeamsShown,
     Parting,
     PromptBuilt,
@@ -17,10 +18,12 @@ from chatbot.events import (
     VariantLoaded,
     VariantLoading,
     VariantPlan,
+    VariantSettingChanged,
     VariantsEvent,
     VariantsFinished,
     VariantsStarted,
     VariantTextDelta,
+    VariantThoughtCut,
     VariantThoughtDelta,
 )
 from chatbot.messages import Message
@@ -70,6 +73,8 @@ class VariantsPrinter:
                 pass
             case VariantThoughtDelta() | BeamsShown():
                 pass  # of several at once there is no telling whose it is
+            case VariantThoughtCut() | VariantSettingChanged() | AnswersHeld():
+                pass  # who has it end here knows, and nothing here holds or changes them
         self._print()
 
     def _print(self) -> None:

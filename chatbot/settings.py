@@ -50,6 +50,9 @@ Grounding = Literal["auto", "strict", "open"]
 so, and the model is not asked. ``open``: the model answers by itself, and that is shown.
 ``auto``: strict where the user named a folder, open where there is only the manual."""
 
+Thinking = Literal["auto", "on", "off"]
+"""Whether a reasoning model thinks before it answers; ``auto``: as it does by itself."""
+
 MANUAL: Final = "manual"
 """Stands, among the knowledge folders, for the one that comes with the program."""
 
@@ -70,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A catalogue name, a hub id, a local folder or a .gguf file."""
     precision: Precision = "auto"
     system_prompt: str = DEFAULT_SYSTEM_PROMPT
+    thinking: Thinking = "auto"
     max_history: int = 0
     """Most earlier exchanges given to the model; 0 means as many as fit."""
     context_length: int = 0
@@ -85,6 +89,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A cross-encoder by hub id or folder; empty for none."""
     folders: tuple[KnowledgeFolder, ...] = (KnowledgeFolder(MANUAL),)
     theme: str = "night"
+
+    @property
+    def thinks(self) -> bool | None:
+        """What the model is told about thinking; None: nothing."""
+        return None if self.thinking == "auto" else self.thinking == "on"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +255,13 @@ SPECS: Final[tuple[Spec, ...]] = (
         kind="choice",
         choices=PRECISIONS,
         help="Number format of the weights; auto picks the best for this machine.",
+    ),
+    Spec(
+        name="thinking",
+        label="Thinking",
+        kind="choice",
+        choices=("auto", "on", "off"),
+        help="Whether the model thinks before its next answers; auto is as it does by itself.",
     ),
     Spec(
         name="max_history",

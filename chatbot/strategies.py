@@ -14,6 +14,9 @@ Strategy = Literal["greedy", "top-k", "top-p"]
 
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 
+STRATEGY_SETTINGS: Final = ("temperature", "top_k", "top_p", "min_p")
+"""Settings that a strategy decides on."""
+
 DEFAULT_BEAMS: Final = 5
 
 _TEMPERATURE: Final = 1.0

@@ -3,7 +3,8 @@ the machine does is the same for both.
 
 No test: ``python tests/measure_recording.py [--precision bf16] [--tokens 200] [--rounds 4]``
 prints the medians of both kinds and their ratio, the size of what is kept, and how soon the
-first token of a branch is there.
+first token of a branch is there. With ``--beams 5`` it times searches with so many beams instead,
+with records and without in turn.
 """
 
 import argparse
@@ -18,9 +19,17 @@ from chatbot.engine.answer import answer
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import ChatMessage, Generate, Generated, TokensRecorded
+from chatbot.engine.protocol import (
+    ChatMessage,
+    Generate,
+    Generated,
+    SearchBeams,
+    TokensRecorded,
+    VariantsGenerated,
+)
 from chatbot.engine.recording import Recorder
 from chatbot.engine.token_loop import write_tokens
+from chatbot.engine.variants.beams import search_beams
 from chatbot.settings import Sampling
 from chatbot.tokens import TokenRecord
 from chatbot.worker.protocol import encode
@@ -102,16 +111,46 @@ def branch_seconds(loaded: LoadedModel) -> str:
     )
 
 
+def beam_seconds(loaded: LoadedModel, num_beams: int, num_tokens: int, rounds: int) -> str:
+    """What recording takes of a beam search, with records and without in turn."""
+    sampling = Sampling(max_tokens=num_tokens)
+
+    def seconds(num_alternatives: int) -> float:
+        request = SearchBeams(
+            messages=(QUESTION,),
+            sampling=sampling,
+            num_beams=num_beams,
+            num_alternatives=num_alternatives,
+        )
+        *_, last = search_beams(loaded, request, Control(sampling))
+        if not isinstance(last, VariantsGenerated):
+            raise RuntimeError("the search did not end")
+        return last.seconds
+
+    seconds(0), seconds(NUM_ALTERNATIVES)
+    pairs = [(seconds(0), seconds(NUM_ALTERNATIVES)) for _ in range(rounds)]
+    plain, recorded = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(1 - a / b for a, b in pairs)
+    return (
+        f"{num_beams} beams of {num_tokens} tokens: {plain:.2f} s without, {recorded:.2f} s with, "
+        f"cost {ratio:.2%} of the speed; {rounds} pairs"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--beams", type=int, default=0)
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = find_model(options.model, lambda *_: None)
     loaded = load(found, options.precision, device, lambda *_: None)
+    if options.beams:
+        print(beam_seconds(loaded, options.beams, options.tokens, options.rounds))
+        return
     for name, sampling in (
         ("default settings", Sampling(max_tokens=options.tokens)),
         ("no limits", Sampling(temperature=1, top_k=0, top_p=1, max_tokens=options.tokens)),

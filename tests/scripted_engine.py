@@ -6,7 +6,8 @@ between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of t
 ends the process with that status, ``kill`` kills it after three words. Models called
 ``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, a word at a time,
 and one ``call NAME JSON`` calls a tool if there are any; what the tools said is then the answer.
-``SCRIPT_DIALECT`` is the model's way to call.
+``SCRIPT_DIALECT`` is the model's way to call. ``SCRIPT_SWITCH`` says whether it can be told to
+think or not (see ``ThinkingSwitch``); where it is told not to, it thinks nothing.
 """
 
 import math
@@ -48,6 +49,7 @@ from chatbot.engine.protocol import (
     SamplingApplied,
     SearchBeams,
     SetSampling,
+    SetSamplings,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
@@ -57,7 +59,10 @@ from chatbot.engine.protocol import (
     Unloaded,
     VariantDelta,
     VariantDone,
+    VariantSamplingApplied,
     VariantsGenerated,
+    VariantsHeld,
+    VariantThinkingCut,
     VariantTokens,
 )
 from chatbot.messages import Statistics
@@ -158,7 +163,7 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     sampling = request.sampling
     reason = "stop"
     for line in question.splitlines() if request.messages[-1].role == "user" else ():
-        if line.startswith("think "):
+        if line.startswith("think ") and request.thinking is not False:
             think(channel, request, line[6:].split(), inbox)
         elif line.startswith("call ") and request.tools:
             name, _, arguments = line[5:].partition(" ")
@@ -248,22 +253,66 @@ def generate_variants(
     """
     question = request.messages[-1].content
     is_search = isinstance(request, SearchBeams)
-    number = request.num_beams if is_search else len(request.samplings)
+    samplings = (request.sampling,) if is_search else request.samplings
+    number = request.num_beams if is_search else len(samplings)
     whole = answer_to(Generate(id=0, messages=request.messages, sampling=SAMPLING))
     words = [re.findall(r"\S+\s*|\s+", f"{whole} Answer {n + 1}.") for n in range(number)]
     words = [w if n else w[1:] for n, w in enumerate(words)]
+    thoughts = [line[6:].split() for line in question.splitlines() if line.startswith("think ")]
+    thinks = bool(thoughts) and not is_search and request.thinking is not False
+    thought = thoughts[0] if thinks else []
+    num_thought = 0
+    wants_answer = False
     ended: dict[int, str] = {}
     later = []
     num_new = 0
+    steps: int | None = None
     while len(ended) < number:
-        while not inbox.empty():
+        has_told = False
+        while not inbox.empty() or (steps == 0 and len(ended) < number):
+            if steps == 0 and inbox.empty() and not has_told:
+                num_tokens = num_thought + num_new
+                channel.send(VariantsHeld(request_id=request.id, num_tokens=num_tokens))
+                has_told = True
             message = inbox.get()
             if isinstance(message, Cancel) and message.target == request.id:
                 ended |= {n: "cancelled" for n in range(number) if n not in ended}
+            elif isinstance(message, SetSamplings) and message.target == request.id:
+                samplings = message.samplings
+                for n in () if is_search else sorted({*range(number)} - {*ended}):
+                    told = VariantSamplingApplied(
+                        request_id=request.id, variant=n, sampling=samplings[n]
+                    )
+                    channel.send(told)
+            elif isinstance(message, Hold) and message.target == request.id:
+                steps = message.num_steps
+            elif isinstance(message, AnswerNow):
+                wants_answer = message.target == request.id
             else:
                 later.append(message)
         if num_new == 3 and question == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if num_thought < len(thought) and len(ended) < number:
+            if wants_answer:
+                thought = thought[:num_thought]
+                for n in range(number):
+                    channel.send(VariantThinkingCut(request_id=request.id, variant=n))
+            else:
+                num_thought += 1
+                for n in range(number):
+                    told = VariantDelta(
+                        request_id=request.id,
+                        variant=n,
+                        text=f"{thought[num_thought - 1]} ",
+                        num_tokens=num_thought,
+                        is_thinking=True,
+                        num_thinking_tokens=num_thought,
+                        thinking_seconds=num_thought / 50,
+                    )
+                    channel.send(told)
+                steps = steps - 1 if steps else steps
+                time.sleep(DELAY)
+                continue
         num_new += 1
         if is_search:
             live = tuple(
@@ -281,16 +330,25 @@ def generate_variants(
                         request_id=request.id, variant=n, text="".join(own), num_tokens=num_new
                     )
                     channel.send(told)
+                    if request.num_alternatives:
+                        records = tuple(map(record_of, own))
+                        told = VariantTokens(request_id=request.id, variant=n, tokens=records)
+                        channel.send(told)
                 tell_end(channel, request.id, n, "stop", len(own), is_search)
                 continue
             if is_search:
                 continue
             piece = own[num_new - 1]
-            told = VariantDelta(request_id=request.id, variant=n, text=piece, num_tokens=num_new)
+            if samplings[n].temperature > 1:  # as in a single answer, to be seen
+                piece = piece.upper()
+            told = VariantDelta(
+                request_id=request.id, variant=n, text=piece, num_tokens=num_thought + num_new
+            )
             channel.send(told)
             if request.num_alternatives:
                 record = record_of(piece)
                 channel.send(VariantTokens(request_id=request.id, variant=n, tokens=(record,)))
+        steps = steps - 1 if steps else steps
         time.sleep(DELAY)
     for n, reason in ended.items():
         if reason == "cancelled":
@@ -361,6 +419,7 @@ def main() -> None:
                     load_seconds=LOAD_SECONDS,
                     tool_dialect=os.environ.get("SCRIPT_DIALECT", ""),
                     thinks=True,
+                    thinking_switch=os.environ.get("SCRIPT_SWITCH", "none"),  # type: ignore
                 )
                 channel.send(Loaded(request_id=request.id, info=info))
             case Adapt(adapters=adapters) if any("missing" in a.path for a in adapters):
@@ -381,7 +440,8 @@ def main() -> None:
                 channel.send(Adapted(request_id=request.id, info=info))
             case Count(messages=messages, continue_last=continues):
                 sizes = tuple(tokens_of(m.content) for m in messages)
-                opening = 0 if continues else 3
+                # Told not to think, its prompt has an empty thought in it.
+                opening = 0 if continues else 5 if request.thinking is False else 3
                 channel.send(
                     Counted(
                         request_id=request.id,
@@ -393,6 +453,7 @@ def main() -> None:
             case Render(messages=messages, continue_last=continues):
                 text = "".join(f"<|{m.role}|>\n{m.content}\n" for m in messages)
                 text = text[:-1] if continues else text + "<|assistant|>\n"
+                text += "<think></think>" if request.thinking is False else ""
                 channel.send(Rendered(request_id=request.id, text=text, num_tokens=len(text)))
             case GenerateVariants() | SearchBeams():
                 generate_variants(channel, request, inbox)

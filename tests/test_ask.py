@@ -115,6 +115,31 @@ def test_model_system_prompt_and_temperature_reach_the_engine() -> None:
     assert report["usage"]["prompt_tokens"] == 8  # one word, and 4 and 3 of the script
 
 
+@pytest.mark.parametrize(
+    ("flags", "thought"),
+    [((), "one two"), (("--thinking", "on"), "one two"), (("--thinking", "off"), None)],
+)
+def test_a_model_is_told_to_think_or_not(flags: tuple[str, ...], thought: str | None) -> None:
+    done = run_chatbot("ask", "think one two", "--json", *flags, SCRIPT_SWITCH="always")
+    report = json.loads(done.stdout)
+    assert report.get("thinking", "").strip() == (thought or "")
+    assert "cannot be told" not in done.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("-n", "2")])
+def test_a_model_that_cannot_be_told_answers_and_that_is_said(flags: tuple[str, ...]) -> None:
+    done = run_chatbot("ask", "hello", "--thinking", "off", *flags)
+    assert done.returncode == 0
+    assert "You said: hello" in done.stdout
+    assert done.stderr.count("smollm2-135m cannot be told to think or not") == 1
+
+
+def test_a_way_to_think_that_there_is_not() -> None:
+    done = run_chatbot("ask", "hello", "--thinking", "maybe")
+    assert done.returncode == 2
+    assert "Thinking must be one of auto, on, off." in done.stderr
+
+
 def test_a_missing_model_is_one_line_and_the_status_1() -> None:
     done = run_chatbot("ask", "-m", "missing-one", "hello")
     assert (done.returncode, done.stdout) == (1, "")

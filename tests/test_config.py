@@ -46,6 +46,28 @@ def test_round_trip(tmp_path: Path) -> None:
     assert load_config(file) == Config(settings=settings)
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ('thinking = "off"', "off"),
+        ("thinking = false", "off"),
+        ("thinking = true", "on"),
+        ("", "auto"),
+    ],
+)
+def test_thinking_is_written_as_a_word_or_a_truth(file: Path, line: str, value: str) -> None:
+    file.write_text(line)
+    config = load_config(file)
+    assert (config.settings.thinking, config.problems) == (value, ())
+    save_settings(config.settings, ["thinking"], file)
+    assert load_config(file).settings.thinking == value
+
+
+def test_a_truth_where_a_text_belongs_is_named(file: Path) -> None:
+    file.write_text("system_prompt = true\nthinking = 3\n")
+    assert len(load_config(file).problems) == 2
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )

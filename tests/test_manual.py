@@ -30,6 +30,7 @@ PAGE_OF_SETTING = {
     "model": "models-and-precision.md",
     "precision": "models-and-precision.md",
     "system_prompt": "conversation.md",
+    "thinking": "conversation.md",
     "max_history": "conversation.md",
     "context_length": "conversation.md",
 }

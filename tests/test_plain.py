@@ -302,3 +302,18 @@ def test_ctrl_c_at_a_terminal_ends_the_thinking_and_the_second_time_stops(
 def test_without_an_answer_there_is_no_thinking_to_end() -> None:
     done = run_chatbot("--plain", stdin=b"/answer\n")
     assert "There is no answer being written" in done.stderr
+
+
+def test_ctrl_c_ends_the_thinking_of_several_answers_and_the_second_time_stops(
+    long_answer: None,
+) -> None:
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        terminal.type(f"/variants 2 think {'hm ' * 3000}\n")
+        terminal.until(r"\[thinking; Ctrl\+C answers now\]")
+        terminal.type("\x03")
+        terminal.until(r"the thinking ends here; Ctrl\+C stops.*word word")
+        terminal.type("\x03")
+        terminal.until(r"\[cancelled.*\[cancelled.*> $")
+        terminal.type("bye\n")
+        assert terminal.end() == 0

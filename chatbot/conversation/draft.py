@@ -69,6 +69,7 @@ class AnswerDraft:
         self._has_words = bool(begun and begun.text.strip())
         self._changes: list[SettingChange] = []
         self._started_with = self._sampling = settings().sampling
+        self._thinking = settings().thinking
         self._begin_with_last()
 
     def _begin_with_last(self) -> None:
@@ -93,6 +94,7 @@ class AnswerDraft:
         An answer that is gone on with may have been begun with others; that is a change then.
         """
         self._started_with = self._sampling = sampling
+        self._thinking = self._settings().thinking
         before = self._begun.making if self._begun else None
         if before is None or before.is_by_program:
             return
@@ -228,6 +230,7 @@ class AnswerDraft:
             + self._cleaner.num_removed
             + (before.num_controls_removed if before else 0),
             adapters=tuple(a.label for a in info.adapters) if info and by_model else (),
+            thinking=self._thinking if info and info.thinking_switch != "none" else "auto",
             is_by_program=self.is_by_program,
         )
         parts = self.parts or (TextPart(""),)

@@ -25,6 +25,7 @@ from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.source_block import sources_of
+from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.titles import title_of
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
@@ -347,27 +348,30 @@ class ConversationManager:
         return self.conversation[answer_id]
 
     def hold(self, num_steps: int | None = 0) -> None:
-        """Hold the running answer after so many more tokens; None lets it go on."""
-        if self._turn:
-            self._turn.hold(num_steps)
+        """Hold the running answers after so many more tokens of each; None lets them go on."""
+        if running := self._turn or self._variants:
+            running.hold(num_steps)
 
     def answer_now(self) -> None:
-        """Have the running answer think no longer, and come.
+        """Have the running answers think no longer, all of them, and come.
 
         Raises:
             CommandError: no answer is being written, or not by a model that thinks.
         """
-        if self._turn is None:
+        running = self._turn or self._variants
+        if running is None:
             raise CommandError("There is no answer being written; ask a question first.")
         info = self.engine.status.info
-        if info is not None and not info.thinks:
+        is_alone = self._variants is None or self._variants.wish.kind != "comparison"
+        if info is not None and not info.thinks and is_alone:
             raise CommandError(f"{info.name} does not think before it answers.")
-        self._turn.answer_now()
+        running.answer_now()
 
     @property
     def is_held(self) -> bool:
-        """Whether the running answer is held, or about to be."""
-        return self._turn is not None and self._turn.is_held
+        """Whether the running answers are held, or about to be."""
+        running = self._turn or self._variants
+        return running is not None and running.is_held
 
     def rate(self, answer_id: str, rating: Rating | None) -> None:
         """Note what the user thinks of an answer.
@@ -589,7 +593,7 @@ class ConversationManager:
             raise CommandError("An answer is being written; stop it first (Esc).")
 
     def change_setting(self, name: str, text: str) -> Any:
-        """Set a setting by name, for the running answer too, and keep it for the next start.
+        """Set a setting by name, for the running answers too, and keep it for the next start.
 
         Model and precision are only noted: ``load_model`` brings them about.
 
@@ -598,10 +602,18 @@ class ConversationManager:
 
         Raises:
             SettingError: the name is unknown or the value not allowed; nothing is changed.
+            CommandError: several answers are being written that differ in it, or the model cannot
+                be told to think or not; nothing is changed.
             ConfigError: the value is in force but could not be written to the disk.
         """
         spec = find_spec(name)
-        self.settings = with_value(self.settings, spec.name, clean(text))
+        changed = with_value(self.settings, spec.name, clean(text))
+        info = self.engine.status.info
+        if spec.name == "thinking" and info and info.thinking_switch == "none":
+            refuse_thinking(changed, info)
+        if spec.is_sampling and self._variants:
+            self._variants.change_setting(spec, get_value(changed, spec.name))
+        self.settings = changed
         self._overrides.pop(spec.name, None)  # what is said last counts
         if spec.is_sampling and self._turn:
             self._turn.set_sampling(self._settings_of_turn().sampling)
@@ -701,7 +713,7 @@ class ConversationManager:
             found=found,
             tools=tools,
         )
-        return await self.engine.render(prompt.messages, tools=tools)
+        return await self.engine.render(prompt.messages, tools=tools, thinking=self.settings.thinks)
 
 
 def _model_of(settings: Settings) -> tuple[str, Precision]:

@@ -86,7 +86,10 @@ async def build_prompt(
     continues = bool(written) and written[-1].role == "assistant"
 
     counted = await engine.count(
-        [*before, question, *written], continue_last=continues, tools=tools
+        [*before, question, *written],
+        continue_last=continues,
+        tools=tools,
+        thinking=settings.thinks,
     )
     sizes = counted.message_tokens
     num_system = len(system)
@@ -104,7 +107,14 @@ async def build_prompt(
         # As much as the question alone would leave, with room for an answer.
         taken = fixed + sum(sum(pairs[i]) for i in stay) + num_plain + num_written
         room = window - taken - max(MIN_ROOM, min(settings.sampling.max_tokens, window // 4))
-        counting = _SourceCounting(engine, before, [question, *written], tools, continues=continues)
+        counting = _SourceCounting(
+            engine,
+            before,
+            [question, *written],
+            tools,
+            continues=continues,
+            thinking=settings.thinks,
+        )
         budget = min(int(window * MAX_SOURCE_SHARE), room) + num_plain
         found, num_question = await counting.fit(found, budget, num_plain)
         question = ChatMessage(question.role, with_sources(question.content, found.sources))
@@ -127,7 +137,9 @@ async def build_prompt(
     if left_out or num_question != num_plain:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
-        counted = await engine.count(given, continue_last=continues, tools=tools)
+        counted = await engine.count(
+            given, continue_last=continues, tools=tools, thinking=settings.thinks
+        )
     sizes = counted.message_tokens
     num_before = num_fixed + len(kept)
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
@@ -184,12 +196,14 @@ class _SourceCounting:
         tools: Sequence[ToolSchema],
         *,
         continues: bool,
+        thinking: bool | None,
     ) -> None:
         self._engine = engine
         self._before = before
         self._last = last
         self._tools = tools
         self._continues = continues
+        self._thinking = thinking
 
     async def fit(self, found: SourcesPart, budget: int, num_plain: int) -> tuple[SourcesPart, int]:
         """The sources that fit, best first, and the size of the question below them.
@@ -210,7 +224,10 @@ class _SourceCounting:
         with_them = ChatMessage(question.role, with_sources(question.content, sources))
         messages = [*self._before, with_them, *self._last[1:]]
         counted = await self._engine.count(
-            messages, continue_last=self._continues, tools=self._tools
+            messages,
+            continue_last=self._continues,
+            tools=self._tools,
+            thinking=self._thinking,
         )
         return counted.message_tokens[len(self._before)]
 

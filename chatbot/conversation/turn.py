@@ -378,6 +378,7 @@ class Turn:
             schema=self._schema,
             num_alternatives=NUM_ALTERNATIVES,
             begun_tokens=begun_tokens(begun, self._records) if prompt.continues and begun else (),
+            thinking=settings.thinks,
         )
         if self.is_held:  # asked for before there was anything to hold
             self._generation.hold(0)

@@ -23,10 +23,10 @@ from chatbot.engine.protocol import (
 )
 from chatbot.engine.protocol import Held as HeldEvent
 from chatbot.engine.recording import Recorder
+from chatbot.engine.thought import Thought
 from chatbot.engine.token_loop import Cut, Held, write_tokens
 from chatbot.errors import ContextError, ModelError
 from chatbot.messages import FinishReason, Statistics
-from chatbot.tokens import Region
 
 _CUTS: Final[dict[FinishReason, str]] = {
     "length": "The call was cut off by the longest length of an answer; raise max_tokens.",
@@ -46,20 +46,21 @@ def answer(
     clock = _Clock(control)
     if request.tools and request.schema:
         raise ModelError("An answer by a schema calls no tools; leave one of the two out.")
+    prompts = loaded.prompts.told(request.thinking)
     if request.is_completion:
         text = "".join(message.content for message in request.messages)
-        built = loaded.prompts.build_text(text)
+        built = prompts.build_text(text)
     else:
-        built = loaded.prompts.build(
+        built = prompts.build(
             request.messages, continue_last=request.continue_last, tools=request.tools
         )
     prompt = built.tokens
     if request.continue_last and request.begun_tokens:
-        exact = loaded.prompts.build_begun(request.messages, request.begun_tokens, request.tools)
+        exact = prompts.build_begun(request.messages, request.begun_tokens, request.tools)
         prompt = exact or prompt
     window = window_for(loaded, len(prompt), request.context_length)
     reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)
-    thought = _Thought(is_begun=built.opens_thinking)
+    thought = Thought(is_begun=built.opens_thinking)
     recorder: Recorder | None = None
     if request.num_alternatives > 0:
         recorder = Recorder(request.num_alternatives, loaded.token_texts)
@@ -145,7 +146,7 @@ def window_for(loaded: LoadedModel, num_prompt_tokens: int, context_length: int)
 
 
 def _event(
-    piece: Piece, request_id: int, num_tokens: int, thought: "_Thought"
+    piece: Piece, request_id: int, num_tokens: int, thought: Thought
 ) -> Delta | ThinkingDelta | ToolCallStarted | ToolCallReady | ToolCallBroken:
     match piece:
         case Text(text):
@@ -168,29 +169,6 @@ def _event(
             return ToolCallBroken(
                 request_id=request_id, index=index, name=name, raw=raw, reason=reason
             )
-
-
-class _Thought:
-    """How long the last stretch of thinking is."""
-
-    def __init__(self, *, is_begun: bool) -> None:
-        self.num_tokens = 0
-        self.seconds = 0.0
-        self._is_begun = is_begun
-        """The prompt has opened it: the first token is part of it, and no mark."""
-        self._start: float | None = None
-
-    def note(self, region: Region, now: float) -> None:
-        """Take note of a token after which the answer stands in ``region``."""
-        if region != "thinking":
-            self._start, self._is_begun = None, False
-            return
-        if self._start is None:
-            self._start = now
-            self.num_tokens = 0 if not self._is_begun else 1
-        else:
-            self.num_tokens += 1
-        self.seconds = now - self._start
 
 
 class _Clock:

@@ -4,12 +4,13 @@ Templates are code. transformers renders them in its sandbox, and here they get 
 besides. A model without one gets a plain form with a name before each message.
 """
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from chatbot.engine.chat_formats import ChatFormat
-from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
 from chatbot.engine.template_limits import limit_templates
 from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError
@@ -18,12 +19,18 @@ from chatbot.models.library_errors import first_sentence
 T = TypeVar("T")
 
 RENDER_SECONDS: Final = 5.0
+SWITCH_SECONDS: Final = 1.0
+"""For each trial of a template while the model loads; a template that hangs has no switch."""
+
 PLAIN_STOPS: Final = ("\nUser:", "\nSystem:")
 """Where an answer ends that was asked for in the plain form."""
 
 limit_templates()
 
 _PROBE: Final = (ChatMessage("system", "a"), ChatMessage("user", "b"))
+
+_SWITCHES: Final = ("enable_thinking", "thinking")
+"""Names under which templates can be told whether the model is to think."""
 
 
 class ChatTemplate:
@@ -47,6 +54,44 @@ class ChatTemplate:
         """The last conversation's messages, each with the prompt up to it."""
         self._rendered_tools: tuple[ToolSchema, ...] = ()
         """The tools that they were rendered with."""
+        self._options: dict[str, bool] = {}
+        """What the template is told besides."""
+        self._switch, self.thinking_switch = self._find_switch()
+        """The name that it knows for whether the model is to think, and when it heeds it."""
+
+    def told(self, thinking: bool | None) -> "ChatTemplate":
+        """The same template, told whether the model is to think, where it can be told that.
+
+        Each remembers its own renderings, as they begin differently.
+        """
+        if thinking is None or not self._switch:
+            return self
+        other = copy.copy(self)
+        other._rendered, other._rendered_tools = [], ()
+        other._options = {self._switch: thinking}
+        return other
+
+    def _find_switch(self) -> tuple[str, ThinkingSwitch]:
+        """By what becomes of a conversation: a name alone may stand for anything in a template."""
+        for name in _SWITCHES:
+            if name in self.source:
+                if self._heeds(name, _PROBE):
+                    return name, "always"
+                if self._heeds(name, _PROBE[1:]):
+                    return name, "without_system"
+        return "", "none"
+
+    def _heeds(self, name: str, messages: Sequence[ChatMessage]) -> bool:
+        def render(*, value: bool) -> str:
+            self._options = {name: value}
+            return self._render(messages, for_answer=True)
+
+        try:
+            return call_within(SWITCH_SECONDS, lambda: render(value=True) != render(value=False))
+        except Exception:  # it refuses every conversation, or this one alone: the user will see
+            return False
+        finally:
+            self._options = {}
 
     @property
     def is_plain(self) -> bool:
@@ -146,6 +191,7 @@ class ChatTemplate:
             add_generation_prompt=for_answer,
             # One family has another name for them.
             **({"xml_tools": schemas} if schemas and "xml_tools" in self.source else {}),
+            **self._options,
         )
         return str(text)
 

@@ -100,6 +100,20 @@ class VariantsGeneration(Protocol):
         """End all of them at the next token; their ends still follow."""
         ...
 
+    def set_samplings(self, samplings: Sequence[Sampling]) -> None:
+        """Go on with these settings, one for each answer, or one for a beam search, from the next
+        token; ``VariantSamplingApplied`` of each says when."""
+        ...
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        """Hold all after so many more tokens of each; ``VariantsHeld`` says when. None lets them
+        go on."""
+        ...
+
+    def answer_now(self) -> None:
+        """Have those that think do so no longer; ``VariantThinkingCut`` of each says when."""
+        ...
+
 
 class Engine(Protocol):
     """What a conversation needs of an engine; a scripted one serves in tests."""
@@ -148,6 +162,7 @@ class Engine(Protocol):
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         """Exact sizes of the messages in tokens, for the loaded model."""
         ...
@@ -158,6 +173,7 @@ class Engine(Protocol):
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         """The very text that the loaded model would be given."""
         ...
@@ -174,6 +190,7 @@ class Engine(Protocol):
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> Generation:
         """Start an answer, or go on with the one that the messages end with.
 
@@ -187,6 +204,7 @@ class Engine(Protocol):
             schema: hold the whole answer to this JSON schema; not together with ``tools``.
             num_alternatives: likeliest tokens to record with each token; 0 records nothing.
             begun_tokens: with ``continue_last``, the tokens that the answer begins with.
+            thinking: whether to think first, where the template can be told that; None: as ever.
         """
         ...
 
@@ -198,6 +216,7 @@ class Engine(Protocol):
         *,
         schema: str = "",
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """Start several answers to one prompt, which is read once.
 
@@ -207,6 +226,7 @@ class Engine(Protocol):
             context_length: window in tokens; 0 means the model's own.
             schema: hold each answer to this JSON schema.
             num_alternatives: likeliest tokens to record with each token; 0 records nothing.
+            thinking: see ``generate``.
         """
         ...
 
@@ -216,6 +236,9 @@ class Engine(Protocol):
         sampling: Sampling,
         num_beams: int,
         context_length: int = 0,
+        *,
+        num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """Start a beam search, which finds as many answers as it has beams.
 
@@ -224,6 +247,8 @@ class Engine(Protocol):
             sampling: the longest answer, and the rules against repetition.
             num_beams: from 2 to ``MAX_VARIANTS``.
             context_length: window in tokens; 0 means the model's own.
+            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
+            thinking: see ``generate``.
         """
         ...
 
@@ -359,9 +384,15 @@ class EngineClient:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         """See ``Engine``."""
-        request = Count(messages=tuple(messages), continue_last=continue_last, tools=tuple(tools))
+        request = Count(
+            messages=tuple(messages),
+            continue_last=continue_last,
+            tools=tuple(tools),
+            thinking=thinking,
+        )
         return await self._ask(request, Counted)
 
     async def render(
@@ -370,9 +401,15 @@ class EngineClient:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         """See ``Engine``."""
-        request = Render(messages=tuple(messages), continue_last=continue_last, tools=tuple(tools))
+        request = Render(
+            messages=tuple(messages),
+            continue_last=continue_last,
+            tools=tuple(tools),
+            thinking=thinking,
+        )
         return await self._ask(request, Rendered)
 
     def generate(
@@ -387,6 +424,7 @@ class EngineClient:
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> Generation:
         """See ``Engine``."""
         request = Generate(
@@ -399,6 +437,7 @@ class EngineClient:
             schema=schema,
             num_alternatives=num_alternatives,
             begun_tokens=tuple(begun_tokens),
+            thinking=thinking,
         )
         worker = self._running()
         return RunningGeneration(worker, worker.call(request))
@@ -411,6 +450,7 @@ class EngineClient:
         *,
         schema: str = "",
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """See ``Engine``."""
         return self._several(
@@ -420,6 +460,7 @@ class EngineClient:
                 context_length=context_length,
                 schema=schema,
                 num_alternatives=num_alternatives,
+                thinking=thinking,
             )
         )
 
@@ -429,6 +470,9 @@ class EngineClient:
         sampling: Sampling,
         num_beams: int,
         context_length: int = 0,
+        *,
+        num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> VariantsGeneration:
         """See ``Engine``."""
         return self._several(
@@ -437,6 +481,8 @@ class EngineClient:
                 sampling=sampling,
                 num_beams=num_beams,
                 context_length=context_length,
+                num_alternatives=num_alternatives,
+                thinking=thinking,
             )
         )
 

@@ -1,5 +1,5 @@
-"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``Hold`` and
-``AnswerNow``.
+"""The requests that wait, and those that do not: ``Cancel``, ``SetSampling``, ``SetSamplings``,
+``Hold`` and ``AnswerNow``.
 
 A reader thread takes requests from the client at all times, so that a running answer can be
 stopped or changed, and so that the process ends at once when its client does. Imports no
@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from chatbot.engine.protocol import (
@@ -26,6 +26,7 @@ from chatbot.engine.protocol import (
     LoadProgress,
     SearchBeams,
     SetSampling,
+    SetSamplings,
 )
 from chatbot.errors import SettingError
 from chatbot.settings import MAX_SEED, SPECS, Sampling
@@ -33,15 +34,17 @@ from chatbot.worker.server import Channel
 
 
 class Control:
-    """What the client may change about one answer while it is being written.
+    """What the client may change about an answer, or several, while they are being written.
 
     Written by the reader thread and read by the one that generates. The fields are replaced
     as a whole, so no lock is needed but for the one that generates to wait.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, samplings: tuple[Sampling, ...] = ()) -> None:
         self.sampling = sampling
         """Settings for the next token."""
+        self.samplings = samplings
+        """The same for each of several answers; empty where they are to stay as they are."""
         self.is_cancelled = False
         self.wants_answer = False
         """Whatever is thought is to end."""
@@ -140,6 +143,9 @@ class Inbox:
                 case SetSampling(target=target, sampling=sampling):
                     if control := self._controls.get(target):
                         _change(control, sampling)
+                case SetSamplings(target=target, samplings=samplings):
+                    if control := self._controls.get(target):
+                        _change_all(control, samplings)
                 case Hold(target=target, num_steps=num_steps):
                     if control := self._controls.get(target):
                         control.hold(num_steps)
@@ -159,10 +165,9 @@ class Inbox:
 
 
 def _control_for(request: Generate | GenerateVariants | SearchBeams) -> Control:
-    """A control; the settings of several answers at once are fixed."""
     if isinstance(request, GenerateVariants):
-        return Control(Sampling())
-    return Control(request.sampling)
+        return Control(Sampling(), request.samplings)
+    return Control(request.sampling, (request.sampling,))
 
 
 _SAMPLING_SPECS: Final = tuple(spec for spec in SPECS if spec.is_sampling)
@@ -183,9 +188,20 @@ def check_sampling(sampling: Sampling) -> None:
 
 
 def _change(control: Control, sampling: Sampling) -> None:
+    if _are_allowed((sampling,)):
+        control.sampling = sampling
+
+
+def _change_all(control: Control, samplings: tuple[Sampling, ...]) -> None:
+    if len(samplings) == len(control.samplings) and _are_allowed(samplings):
+        control.samplings = samplings
+
+
+def _are_allowed(samplings: Sequence[Sampling]) -> bool:
     try:
-        check_sampling(sampling)
+        for sampling in samplings:
+            check_sampling(sampling)
     except SettingError as error:
         print(f"settings not applied: {error}", file=sys.stderr, flush=True)
-    else:
-        control.sampling = sampling
+        return False
+    return True

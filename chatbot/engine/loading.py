@@ -150,6 +150,7 @@ def load(
             num_parameters=num_parameters,
             load_seconds=time.perf_counter() - start,
             tool_dialect=prompts.dialect.name,
+            thinking_switch=prompts.thinking_switch,
             thinks=prompts.dialect.think is not None or prompts.dialect.has_channels,
         )
         return LoadedModel(

@@ -3,6 +3,7 @@
 Knows the tokenizer and the template, not the model.
 """
 
+import copy
 import hashlib
 import json
 from bisect import bisect_left
@@ -16,7 +17,7 @@ from chatbot.engine.chat_template import ChatTemplate
 from chatbot.engine.dialects.compact import with_tools
 from chatbot.engine.dialects.recognition import recognise
 from chatbot.engine.dialects.schemas import parameters_of
-from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
 from chatbot.engine.special_tokens import SpecialTokenGuard
 
 
@@ -44,6 +45,22 @@ class PromptBuilder:
         )
         self._text_start = _plain_start(tokenizer)
         self._start = self._text_start if self._template.is_plain else []
+        self._told: dict[bool, PromptBuilder] = {}
+        """Those whose prompts tell the model to think or not."""
+
+    def told(self, thinking: bool | None) -> "PromptBuilder":
+        """What builds prompts that tell the model whether to think, where the template can."""
+        if thinking is None or self.thinking_switch == "none":
+            return self
+        if thinking not in self._told:
+            other = self._told[thinking] = copy.copy(self)
+            other._template = self._template.told(thinking)
+        return self._told[thinking]
+
+    @property
+    def thinking_switch(self) -> ThinkingSwitch:
+        """Whether the template can be told to have the model think or not."""
+        return self._template.thinking_switch
 
     @property
     def stops(self) -> tuple[str, ...]:

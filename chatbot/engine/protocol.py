@@ -1,7 +1,7 @@
 """What the engine can be asked, and what it answers. Imports no torch.
 
-Requests are carried out one after the other; ``Cancel``, ``SetSampling``, ``Hold`` and
-``AnswerNow`` alone overtake, and reach a running answer between two tokens.
+Requests are carried out one after the other; ``Cancel``, ``SetSampling``, ``SetSamplings``,
+``Hold`` and ``AnswerNow`` alone overtake, and reach running answers between two tokens.
 """
 
 from typing import Annotated, ClassVar, Final, Literal
@@ -119,6 +119,11 @@ class AdapterInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.name if self.weight == 1 else f"{self.name} x{self.weight:g}"
 
 
+ThinkingSwitch = Literal["none", "always", "without_system"]
+"""Whether a model's template can be told to have it think or not: never, always, or only while
+there is no system prompt."""
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is loaded."""
 
@@ -137,6 +142,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     which stands in where its template knows no tools."""
     thinks: bool = False
     """Whether it marks what it thinks, so that thinking can be told from the answer."""
+    thinking_switch: ThinkingSwitch = "none"
     weight_bytes: int = 0
     """Measured: all its weights, wherever they are."""
     placement: tuple[DeviceShare, ...] = ()
@@ -194,6 +200,8 @@ class Count(Request, frozen=True, kw_only=True):
     messages: tuple[ChatMessage, ...]
     continue_last: bool = False
     """See ``Generate``."""
+    thinking: bool | None = None
+    """See ``Generate``."""
     tools: tuple[ToolSchema, ...] = ()
     """See ``Generate``."""
 
@@ -203,6 +211,8 @@ class Render(Request, frozen=True, kw_only=True):
 
     messages: tuple[ChatMessage, ...]
     continue_last: bool = False
+    """See ``Generate``."""
+    thinking: bool | None = None
     """See ``Generate``."""
     tools: tuple[ToolSchema, ...] = ()
     """See ``Generate``."""
@@ -227,6 +237,9 @@ class Generate(Request, frozen=True, kw_only=True):
     continue_last: bool = False
     """The last message is the beginning of the answer: go on in the same sentence. The template
     then neither closes that message nor opens another one."""
+    thinking: bool | None = None
+    """What the model is told about thinking before it answers, where its template has a switch for
+    that; None: nothing, so that it does as it was made to."""
     tools: tuple[ToolSchema, ...] = ()
     """What the model may call. An answer that calls tools ends after its last call."""
     mask_calls: bool = True
@@ -244,8 +257,8 @@ class Generate(Request, frozen=True, kw_only=True):
 class GenerateVariants(Request, frozen=True, kw_only=True):
     """Answer one prompt several times, in one batch: the prompt is read once.
 
-    Answered by VariantDelta, VariantTokens and VariantDone of each, in any order, then by
-    VariantsGenerated. Can be cancelled as a whole.
+    Answered by VariantDelta, VariantThinkingCut, VariantSamplingApplied, VariantTokens and
+    VariantDone of each, in any order, then by VariantsGenerated. Can be cancelled as a whole.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -256,14 +269,16 @@ class GenerateVariants(Request, frozen=True, kw_only=True):
     is_completion: bool = False
     stop: tuple[str, ...] = ()
     schema: str = ""
+    thinking: bool | None = None
     num_alternatives: int = 0
 
 
 class SearchBeams(Request, frozen=True, kw_only=True):
     """Look for the likeliest answers as wholes, by beam search.
 
-    Answered by BeamsMoved at each step, then by VariantDelta and VariantDone of each answer
-    that was found, the best first, and by VariantsGenerated. Can be cancelled.
+    Answered by BeamsMoved at each step, then by VariantDelta, VariantSamplingApplied,
+    VariantTokens and VariantDone of each answer that was found, the best first, and by
+    VariantsGenerated. Can be cancelled.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -278,6 +293,8 @@ class SearchBeams(Request, frozen=True, kw_only=True):
     """See ``Generate``; and so for the others."""
     is_completion: bool = False
     stop: tuple[str, ...] = ()
+    thinking: bool | None = None
+    num_alternatives: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -293,20 +310,32 @@ class SetSampling(Request, frozen=True, kw_only=True):
     sampling: Sampling
 
 
+class SetSamplings(Request, frozen=True, kw_only=True):
+    """Change how the answers of the request with this id go on. Answered there.
+
+    Of a beam search the longest answer and the rules against repetition change.
+    """
+
+    target: int
+    samplings: tuple[Sampling, ...]
+    """One for each answer; for a beam search, one alone."""
+
+
 class Hold(Request, frozen=True, kw_only=True):
-    """Hold the Generate request with this id between two tokens. Answered there by Held.
+    """Hold the request with this id between two tokens. Answered there by Held or VariantsHeld.
 
     What is held can be cancelled, and given other settings.
     """
 
     target: int
     num_steps: Annotated[int, msgspec.Meta(ge=0)] | None = 0
-    """Tokens to draw before it is held again; None lets it go on."""
+    """Tokens to draw, of each answer, before it is held again; None lets it go on."""
 
 
 class AnswerNow(Request, frozen=True, kw_only=True):
-    """Have the Generate request with this id think no longer, and answer. Answered there by
-    ThinkingCut where it thinks; what it has not begun to think is cut as soon as it does.
+    """Have the request with this id think no longer, and answer. Answered there by ThinkingCut,
+    or by VariantThinkingCut of each answer that thinks; what is not begun to be thought is cut as
+    soon as it is. A beam search goes on as it would.
     """
 
     target: int
@@ -461,7 +490,29 @@ class VariantDelta(Event, frozen=True, kw_only=True):
     text: str
     num_tokens: int
     is_thinking: bool = False
-    """It is thought before the answer; see ``ThinkingDelta``."""
+    """It is thought before the answer; see ``ThinkingDelta``, and so for the others."""
+    num_thinking_tokens: int = 0
+    thinking_seconds: float = 0.0
+
+
+class VariantThinkingCut(Event, frozen=True, kw_only=True):
+    """The user wants this one of several answers; see ``ThinkingCut``."""
+
+    variant: int
+
+
+class VariantSamplingApplied(Event, frozen=True, kw_only=True):
+    """All tokens of this answer after this event are drawn, or searched for, by these settings."""
+
+    variant: int
+    sampling: Sampling
+
+
+class VariantsHeld(Event, frozen=True, kw_only=True):
+    """All answers wait before their next token, and all that was drawn so far has been told."""
+
+    num_tokens: int
+    """Of the longest so far."""
 
 
 class VariantTokens(Event, frozen=True, kw_only=True):
@@ -529,7 +580,16 @@ AnswerEvent = (
 )
 """What a Generate request is answered by; ``Failed`` aside."""
 
-VariantEvent = VariantDelta | VariantTokens | BeamsMoved | VariantDone | VariantsGenerated
+VariantEvent = (
+    VariantDelta
+    | VariantThinkingCut
+    | VariantSamplingApplied
+    | VariantsHeld
+    | VariantTokens
+    | BeamsMoved
+    | VariantDone
+    | VariantsGenerated
+)
 """What GenerateVariants and SearchBeams are answered by; ``Failed`` aside."""
 
 EngineRequest = (
@@ -543,6 +603,7 @@ EngineRequest = (
     | SearchBeams
     | Cancel
     | SetSampling
+    | SetSamplings
     | Hold
     | AnswerNow
     | Unload
@@ -565,6 +626,9 @@ EngineEvent = (
     | SamplingApplied
     | Generated
     | VariantDelta
+    | VariantThinkingCut
+    | VariantSamplingApplied
+    | VariantsHeld
     | VariantTokens
     | BeamsMoved
     | VariantDone

@@ -88,55 +88,17 @@ class Recorder:
             ModelError: the logits are not numbers.
         """
         found = chances(logits, token, drawn_from, self.num_alternatives)
-        self._noted = self._record(token, found, is_users=is_users)
+        self._noted = record_of(token, found, self._texts, is_users=is_users)
 
     def note_facts(self, token: int, facts: Sequence[float]) -> None:
         """Take note of a token that was drawn on the device, by its ``token_facts``."""
-        self._noted = self._record(token, chances_in(facts), is_users=False)
-
-    def _record(self, token: int, found: Chances, *, is_users: bool) -> TokenRecord:
-        before, after = found.by_token[token]
-        texts, special = self._texts, self._texts.special
-        others = sorted(found.by_token.items(), key=lambda item: item[1], reverse=True)
-        return TokenRecord(
-            token=token,
-            text="",
-            region="text",
-            before=_rounded(before),
-            after=_rounded(after),
-            rank_before=found.rank_before,
-            rank_after=found.rank_after,
-            entropy_before=_rounded(max(found.entropy_before * BITS, 0.0)),
-            entropy_after=_rounded(max(found.entropy_after * BITS, 0.0)),
-            alternatives=tuple(
-                [
-                    Alternative(key, texts(key), _rounded(b), _rounded(a), key in special)
-                    for key, (b, a) in others
-                ]
-            ),
-            is_users=is_users,
-        )
+        self._noted = record_of(token, chances_in(facts, self.num_alternatives), self._texts)
 
     def complete(self, text: str, region: Region) -> None:
         """Say what became of the token that was noted last."""
         if noted := self._noted:
             self._noted = None
-            # Made anew by hand: ``msgspec.structs.replace`` takes several times as long.
-            self._waiting.append(
-                TokenRecord(
-                    noted.token,
-                    text,
-                    region,
-                    noted.before,
-                    noted.after,
-                    noted.rank_before,
-                    noted.rank_after,
-                    noted.entropy_before,
-                    noted.entropy_after,
-                    noted.alternatives,
-                    noted.is_users,
-                )
-            )
+            self._waiting.append(completed(noted, text, region))
 
     @property
     def is_due(self) -> bool:
@@ -148,6 +110,57 @@ class Recorder:
         waiting, self._waiting = tuple(self._waiting), []
         self._handed_on_at = time.perf_counter()
         return waiting
+
+
+def record_of(
+    token: int, found: Chances, texts: TokenTexts, *, is_users: bool = False
+) -> TokenRecord:
+    """The record of a token, without its text.
+
+    Args:
+        token: its id.
+        found: the figures of it.
+        texts: what each token says by itself.
+        is_users: it was not drawn, but put there for the user.
+    """
+    before, after = found.by_token[token]
+    others = sorted(found.by_token.items(), key=lambda item: item[1], reverse=True)
+    return TokenRecord(
+        token=token,
+        text="",
+        region="text",
+        before=_rounded(before),
+        after=_rounded(after),
+        rank_before=found.rank_before,
+        rank_after=found.rank_after,
+        entropy_before=_rounded(max(found.entropy_before * BITS, 0.0)),
+        entropy_after=_rounded(max(found.entropy_after * BITS, 0.0)),
+        alternatives=tuple(
+            [
+                Alternative(key, texts(key), _rounded(b), _rounded(a), key in texts.special)
+                for key, (b, a) in others
+            ]
+        ),
+        is_users=is_users,
+    )
+
+
+def completed(noted: TokenRecord, text: str, region: Region) -> TokenRecord:
+    """The record of a token of which it is known by now what became of it."""
+    # Made anew by hand: ``msgspec.structs.replace`` takes several times as long.
+    return TokenRecord(
+        noted.token,
+        text,
+        region,
+        noted.before,
+        noted.after,
+        noted.rank_before,
+        noted.rank_after,
+        noted.entropy_before,
+        noted.entropy_after,
+        noted.alternatives,
+        noted.is_users,
+    )
 
 
 def _rounded(value: float) -> float:

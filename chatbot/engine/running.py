@@ -4,7 +4,7 @@ Knows one request; nothing of models and their loading.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, TypeGuard, TypeVar
 
 from chatbot.engine.protocol import (
@@ -14,6 +14,7 @@ from chatbot.engine.protocol import (
     EngineEvent,
     Hold,
     SetSampling,
+    SetSamplings,
     VariantEvent,
 )
 from chatbot.errors import ContextError, ModelError, ModelFitError, WorkerError
@@ -55,6 +56,14 @@ class _Running(Generic[_EventT]):
         """End it at the next token."""
         self._tell(Cancel(target=self._call.request_id))
 
+    def hold(self, num_steps: int | None = 0) -> None:
+        """See ``Generation``."""
+        self._tell(Hold(target=self._call.request_id, num_steps=num_steps))
+
+    def answer_now(self) -> None:
+        """See ``Generation``."""
+        self._tell(AnswerNow(target=self._call.request_id))
+
     def _tell(self, request: Request) -> None:
         with contextlib.suppress(WorkerError):  # a dead engine has stopped already
             self._worker.send(request)
@@ -70,20 +79,16 @@ class RunningGeneration(_Running[AnswerEvent]):
         """See ``Generation``."""
         self._tell(SetSampling(target=self._call.request_id, sampling=sampling))
 
-    def hold(self, num_steps: int | None = 0) -> None:
-        """See ``Generation``."""
-        self._tell(Hold(target=self._call.request_id, num_steps=num_steps))
-
-    def answer_now(self) -> None:
-        """See ``Generation``."""
-        self._tell(AnswerNow(target=self._call.request_id))
-
 
 class RunningVariants(_Running[VariantEvent]):
     """See ``VariantsGeneration``."""
 
     def __init__(self, worker: WorkerProcess[EngineEvent], call: Call[EngineEvent]) -> None:
         super().__init__(worker, call, _is_of_variants)
+
+    def set_samplings(self, samplings: Sequence[Sampling]) -> None:
+        """See ``VariantsGeneration``."""
+        self._tell(SetSamplings(target=self._call.request_id, samplings=tuple(samplings)))
 
 
 def _is_of_answer(event: EngineEvent) -> TypeGuard[AnswerEvent]:

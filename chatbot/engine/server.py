@@ -113,7 +113,7 @@ class Engine:
                 for told in search_beams(self._model(), request, control):
                     self._channel.send(told)
             case Count():
-                prompts = self._model().prompts
+                prompts = self._model().prompts.told(request.thinking)
                 sizes, rest = prompts.count(
                     request.messages, continue_last=request.continue_last, tools=request.tools
                 )
@@ -131,7 +131,8 @@ class Engine:
                     )
                 )
             case Render():
-                prompt = self._model().prompts.build(
+                prompts = self._model().prompts.told(request.thinking)
+                prompt = prompts.build(
                     request.messages, continue_last=request.continue_last, tools=request.tools
                 )
                 self._channel.send(

@@ -58,20 +58,24 @@ def token_facts(
     return torch.cat([part.double() for part in facts])
 
 
-def chances_in(facts: Sequence[float]) -> Chances:
-    """What ``token_facts`` tells: ranks and entropies in nats, before and after the
-    sampling rules; then ids, probabilities, and probabilities after the rules, of the likeliest,
-    of the likeliest to be drawn, and of the token."""
+def chances_in(facts: Sequence[float], num_alternatives: int) -> Chances:
+    """What is told of a token.
+
+    Args:
+        facts: ranks and entropies in nats, before and after the sampling rules; then ids,
+            probabilities, and probabilities after the rules, of the likeliest, of the likeliest
+            to be drawn if they are told of, and of the token.
+        num_alternatives: likeliest tokens that were wanted.
+    """
     rank_before, rank_after, entropy_before, entropy_after = facts[:_NUM_SCALARS]
     rest = facts[_NUM_SCALARS:]
     num_ids = len(rest) // 3
-    k = (num_ids - 1) // 2
     ids = [int(number) for number in rest[:num_ids]]
     pairs = zip(rest[num_ids : 2 * num_ids], rest[2 * num_ids :], strict=True)
     # Where fewer could be drawn than are wanted, others with no chance fill the places.
     by_token = {
         key: pair
         for index, (key, pair) in enumerate(zip(ids, pairs, strict=True))
-        if not k <= index < 2 * k or pair[1] > 0
+        if not num_alternatives <= index < num_ids - 1 or pair[1] > 0
     }
     return Chances(int(rank_before), int(rank_after), entropy_before, entropy_after, by_token)

@@ -20,6 +20,7 @@ from textual.screen import ModalScreen, Screen
 from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
+from chatbot.conversation.thinking import thinking_problem
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
 from chatbot.events import TurnEvent, VariantsEvent
@@ -268,6 +269,8 @@ class ChatApp(App[int]):
         self.show_settings()
         if event.name in ("model", "precision"):
             self.load_model()
+        if event.name == "thinking":
+            self._say_thinking()
         if event.name == "context_length":
             self._say_window()
 
@@ -558,11 +561,19 @@ class ChatApp(App[int]):
         except ChatbotError as error:
             self.refuse(str(error))
         self.show_settings()
+        self._say_thinking()
 
     def show_settings(self) -> None:
-        """Show the settings that are in force."""
+        """Show the settings that are in force, and what the next prompt is with them."""
         self._sidebar.show_settings(self.manager.settings)
         self._show_window()
+        self.count_context()
+
+    def _say_thinking(self) -> None:
+        """Say where the model does not heed what is set about thinking."""
+        info = self.session.engine.status.info
+        if info and (problem := thinking_problem(self.manager.settings, info)):
+            self.warn(problem)
 
     def set_theme(self, name: str) -> None:
         """Use a theme, or list them."""

@@ -104,6 +104,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "lens_copy": Key("c", "copy the token with its figures and alternatives, as JSON", "lens"),
     "variants_left": Key("left,h", "the answer on the left", "variants"),
     "variants_right": Key("right,l", "the answer on the right", "variants"),
+    "variants_set": Key("s", "set a setting of all of them, from the next token on", "variants"),
     "variants_keep": Key("enter", "keep the answer; the others stay beside it", "variants"),
     **{
         f"variants_keep_{number}": Key(

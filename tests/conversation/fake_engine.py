@@ -28,7 +28,10 @@ from chatbot.engine.protocol import (
     VariantDelta,
     VariantDone,
     VariantEvent,
+    VariantSamplingApplied,
     VariantsGenerated,
+    VariantsHeld,
+    VariantThinkingCut,
     VariantTokens,
 )
 from chatbot.errors import ChatbotError, ModelError
@@ -45,6 +48,10 @@ Step = (
     | ToolCallBroken
     | TokensRecorded
     | Held
+    | VariantDelta
+    | VariantThinkingCut
+    | VariantSamplingApplied
+    | VariantsHeld
     | ChatbotError
     | asyncio.Event
     | Callable[[], None]
@@ -147,6 +154,7 @@ class FakeEngine:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         if self.count_gate:
             await self.count_gate.wait()
@@ -166,6 +174,7 @@ class FakeEngine:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         text = "\n".join(f"<{m.role}>{m.content}" for m in messages)
         return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, messages)))
@@ -182,6 +191,7 @@ class FakeEngine:
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> "FakeGeneration":
         self.begun_tokens.append(tuple(begun_tokens))
         self.prompts.append(tuple(messages))
@@ -201,6 +211,7 @@ class FakeEngine:
         *,
         schema: str = "",
         num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> "FakeVariants":
         return self._several(messages, tuple(samplings))
 
@@ -210,6 +221,9 @@ class FakeEngine:
         sampling: Sampling,
         num_beams: int,
         context_length: int = 0,
+        *,
+        num_alternatives: int = 0,
+        thinking: bool | None = None,
     ) -> "FakeVariants":
         variants = self._several(messages, (sampling,) * num_beams)
         variants.is_search = True
@@ -236,6 +250,11 @@ class FakeVariants:
         self.is_cancelled = False
         self.is_waiting = False
         self.is_search = False
+        self.samplings: list[tuple[Sampling, ...]] = []
+        """What it was told to go on with."""
+        self.holds: list[int | None] = []
+        self.num_answers_wanted = 0
+        """How often it was told to think no longer."""
         self._script = script
         self._number = number
         self._wake = asyncio.Event()
@@ -257,6 +276,10 @@ class FakeVariants:
                 break
             if isinstance(step, ChatbotError):
                 raise step
+            if isinstance(
+                step, VariantDelta | VariantThinkingCut | VariantSamplingApplied | VariantsHeld
+            ):
+                yield step
             if isinstance(step, str):
                 num_tokens += 1
                 if self.is_search:
@@ -294,6 +317,15 @@ class FakeVariants:
     def cancel(self) -> None:
         self.is_cancelled = True
         self._wake.set()
+
+    def set_samplings(self, samplings: Sequence[Sampling]) -> None:
+        self.samplings.append(tuple(samplings))
+
+    def hold(self, num_steps: int | None = 0) -> None:
+        self.holds.append(num_steps)
+
+    def answer_now(self) -> None:
+        self.num_answers_wanted += 1
 
 
 class FakeGeneration:

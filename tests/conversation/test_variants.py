@@ -12,13 +12,21 @@ from chatbot.conversation.commands import run_command
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.variants.parting import partings_of
 from chatbot.conversation.variants.wishes import (
+    Wish,
     wish_for_beams,
     wish_for_models,
     wish_for_seeds,
     wish_for_values,
 )
+from chatbot.engine.protocol import (
+    VariantDelta,
+    VariantSamplingApplied,
+    VariantsHeld,
+    VariantThinkingCut,
+)
 from chatbot.errors import ChatbotError, CommandError, SettingError, WorkerError
 from chatbot.events import (
+    AnswersHeld,
     BeamsShown,
     Parting,
     PromptBuilt,
@@ -27,12 +35,15 @@ from chatbot.events import (
     VariantFinished,
     VariantLoaded,
     VariantLoading,
+    VariantSettingChanged,
     VariantsEvent,
     VariantsFinished,
     VariantsStarted,
     VariantTextDelta,
+    VariantThoughtCut,
+    VariantThoughtDelta,
 )
-from chatbot.messages import Message, TextPart
+from chatbot.messages import Message, SettingChange, TextPart, ThinkingPart
 from chatbot.settings import MAX_SEED, Sampling, Settings
 from chatbot.store.chat_store import ChatStore
 from chatbot.strategies import with_strategy
@@ -331,7 +342,7 @@ def test_wishes_that_make_no_sense() -> None:
         wish_for_values(HOT, "temperature", ["1", "3"])
     with pytest.raises(SettingError, match="greedy, top-k, top-p"):
         wish_for_values(HOT, "strategy", ["greedy", "beam"])
-    with pytest.raises(CommandError, match="precision or model"):
+    with pytest.raises(CommandError, match="precision, model or thinking"):
         wish_for_models(HOT, "temperature", ["0", "1"])
     with pytest.raises(SettingError, match="one of auto"):
         wish_for_models(HOT, "precision", ["fp32", "fp8"])
@@ -398,3 +409,188 @@ async def test_the_commands() -> None:
     for line in ("/sweep", "/compare", "/compare model A", "/keep", "/keep x", "/variants 99"):
         with pytest.raises(ChatbotError):
             await run_command(face, line)
+
+
+# What the user does meanwhile
+
+
+async def running(
+    manager: ConversationManager, engine: FakeEngine, wish: Wish
+) -> "asyncio.Task[tuple[list[VariantsEvent], VariantsFinished]]":
+    """Answers under way, at the gate of the script."""
+    work = asyncio.create_task(several(manager.answer_variously(wish, "why?")))
+    for _ in range(2000):  # the store works in a thread of its own
+        if engine.variants and engine.variants.is_waiting:
+            return work
+        await asyncio.sleep(0.001)
+    raise AssertionError("never at the gate")
+
+
+async def test_hold_and_answer_now_reach_all() -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine("So", gate, " it")
+    manager = manager_of(engine)
+    work = await running(manager, engine, wish_for_seeds(HOT, 2))
+    assert not manager.is_held
+    manager.hold()
+    assert manager.is_held
+    manager.hold(1)
+    manager.hold(None)
+    assert not manager.is_held
+    manager.answer_now()
+    assert engine.variants
+    assert engine.variants.holds == [0, 1, None]
+    assert engine.variants.num_answers_wanted == 1
+    gate.set()
+    await work
+
+
+async def test_what_is_asked_for_too_early_is_asked_when_they_begin() -> None:
+    engine = FakeEngine("So")
+    engine.load_gates[HOT.model] = asyncio.Event()
+    manager = manager_of(engine)
+    wish = wish_for_seeds(HOT, 2)
+    work = asyncio.create_task(several(manager.answer_variously(wish, "why?")))
+    await until(lambda: bool(engine.loads))
+    manager.hold()
+    manager.answer_now()
+    manager.change_setting("top_k", "5")
+    engine.load_gates[HOT.model].set()
+    _, finished = await work
+    assert engine.variants
+    assert (engine.variants.holds, engine.variants.num_answers_wanted) == ([0], 1)
+    assert [s.top_k for s in engine.samplings[0]] == [5, 5]
+    made = [making_of(answer) for answer in finished.answers]
+    assert [(m.sampling.top_k, m.changes) for m in made] == [(5, ()), (5, ())]
+
+
+async def test_thoughts_have_a_size_and_are_cut(store: ChatStore) -> None:
+    def thought(index: int, text: str, number: int) -> VariantDelta:
+        return VariantDelta(
+            request_id=1,
+            variant=index,
+            text=text,
+            num_tokens=number + 1,
+            is_thinking=True,
+            num_thinking_tokens=number,
+            thinking_seconds=number / 2,
+        )
+
+    engine = FakeEngine(
+        thought(0, "Hm", 1),
+        thought(1, "Oh", 1),
+        thought(1, " well", 2),
+        VariantThinkingCut(request_id=1, variant=0),
+        VariantsHeld(request_id=1, num_tokens=3),
+        "So",
+    )
+    manager = manager_of(engine, store)
+    told, finished = await several(manager.answer_variously(wish_for_seeds(HOT, 2), "why?"))
+    assert [event for event in told if isinstance(event, VariantThoughtDelta)] == [
+        VariantThoughtDelta(0, "Hm", 2, 1, 0.5),
+        VariantThoughtDelta(1, "Oh", 2, 1, 0.5),
+        VariantThoughtDelta(1, " well", 3, 2, 1.0),
+    ]
+    assert [event for event in told if isinstance(event, VariantThoughtCut | AnswersHeld)] == [
+        VariantThoughtCut(0),
+        AnswersHeld(3),
+    ]
+    parts = [answer.parts[0] for answer in finished.answers]
+    assert parts == [
+        ThinkingPart("Hm", num_tokens=1, seconds=0.5, is_cut=True),
+        ThinkingPart("Oh well", num_tokens=2, seconds=1.0),
+    ]
+    await manager.settled()
+    chat = await store.load_chat(manager.conversation.id)
+    assert [message.parts[0] for message in chat.messages[1:]] == parts
+
+
+async def test_another_setting_goes_to_all_and_leaves_marks(store: ChatStore) -> None:
+    gate = asyncio.Event()
+    cold = msgspec.structs.replace(HOT.sampling, temperature=0.1)
+    applied = [
+        VariantSamplingApplied(request_id=1, variant=index, sampling=sampling)
+        for index, sampling in enumerate(
+            msgspec.structs.replace(cold, seed=seed) for seed in (7, 8)
+        )
+    ]
+    engine = FakeEngine("So", gate, *applied, " it")
+    manager = manager_of(engine, store)
+    work = await running(manager, engine, wish_for_seeds(HOT, 2))
+    manager.change_setting("temperature", "0.1")
+    assert engine.variants
+    assert engine.variants.samplings == [tuple(event.sampling for event in applied)]
+    gate.set()
+    told, finished = await work
+    change = SettingChange(offset=2, name="temperature", old="0.8", new="0.1")
+    assert [event for event in told if isinstance(event, VariantSettingChanged)] == [
+        VariantSettingChanged(0, change),
+        VariantSettingChanged(1, change),
+    ]
+    assert [making_of(answer).changes for answer in finished.answers] == [(change,)] * 2
+    assert [making_of(answer).sampling.temperature for answer in finished.answers] == [0.8, 0.8]
+    assert manager.settings.sampling.temperature == 0.1
+    await manager.settled()
+    chat = await store.load_chat(manager.conversation.id)
+    assert [making_of(message).changes for message in chat.messages[1:]] == [(change,)] * 2
+
+
+@pytest.mark.parametrize(
+    ("wish", "name", "value", "words"),
+    [
+        (wish_for_seeds(HOT, 2), "seed", "3", "Seed is what these answers differ in"),
+        (wish_for_values(HOT, "top_p", ["0.5", "1"]), "top-p", "0.3", "Top-p is what these"),
+        (wish_for_values(HOT, "strategy", ["greedy", "top-k"]), "min_p", "0.3", "Min-p is what"),
+        (wish_for_beams(HOT, 2), "temperature", "1", "draws nothing, so temperature does not"),
+        (wish_for_beams(HOT, 2), "seed", "1", "draws nothing, so seed does not"),
+    ],
+)
+async def test_what_sets_them_apart_stays_as_it_is(
+    wish: Wish, name: str, value: str, words: str
+) -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine("So", gate)
+    manager = manager_of(engine)
+    work = await running(manager, engine, wish)
+    with pytest.raises(CommandError, match=words):
+        manager.change_setting(name, value)
+    assert manager.settings == HOT
+    manager.change_setting("max_tokens", "9")  # anything else goes to all
+    assert engine.variants
+    sent = engine.variants.samplings[-1]
+    assert {sampling.max_tokens for sampling in sent} == {9}
+    assert len(sent) == (1 if wish.kind == "beams" else 2)
+    gate.set()
+    await work
+
+
+async def test_a_search_cannot_be_told_to_think_no_longer() -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine("So", gate)
+    manager = manager_of(engine)
+    work = await running(manager, engine, wish_for_beams(HOT, 2))
+    with pytest.raises(CommandError, match="beam search"):
+        manager.answer_now()
+    gate.set()
+    await work
+
+
+async def test_a_comparison_takes_wishes_for_the_answer_under_way_and_for_those_to_come() -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine()
+    engine.rounds = [["It", gate, " is so."], ["It", " is not."]]
+    manager = manager_of(engine)
+    wish = wish_for_models(HOT, "precision", ["fp32", "8-bit"])
+    work = asyncio.create_task(several(manager.answer_variously(wish, "why?")))
+    await until(lambda: bool(engine.generations) and engine.generations[0].is_waiting)
+    manager.hold()
+    manager.answer_now()
+    manager.change_setting("temperature", "0.1")
+    gate.set()
+    _, finished = await work
+    first, second = engine.generations
+    assert (first.holds, second.holds) == ([0], [0])
+    assert (first.num_answers_wanted, second.num_answers_wanted) == (1, 1)
+    assert [s.temperature for s in (first.sampling, second.sampling)] == [0.8, 0.1]
+    made = [making_of(answer) for answer in finished.answers]
+    assert [(m.sampling.temperature, len(m.changes)) for m in made] == [(0.8, 1), (0.1, 0)]

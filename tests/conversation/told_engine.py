@@ -95,6 +95,7 @@ class FakeEngine:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Counted:
         sizes = tuple(len(message.content.split()) for message in messages)
         return Counted(
@@ -107,6 +108,7 @@ class FakeEngine:
         *,
         continue_last: bool = False,
         tools: Sequence[ToolSchema] = (),
+        thinking: bool | None = None,
     ) -> Rendered:
         return Rendered(request_id=1, text="\n".join(m.content for m in messages), num_tokens=1)
 
@@ -122,6 +124,7 @@ class FakeEngine:
         schema: str = "",
         num_alternatives: int = 0,
         begun_tokens: Sequence[int] = (),
+        thinking: bool | None = None,
     ) -> FakeGeneration:
         self.asked.append((tuple(messages), continue_last))
         return FakeGeneration(self._answer(messages), self._seconds, self.reason)

@@ -23,11 +23,17 @@ from chatbot.engine.protocol import (
     Delta,
     Generate,
     Generated,
+    GenerateVariants,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
+    VariantDelta,
+    VariantEvent,
+    VariantThinkingCut,
+    VariantTokens,
 )
 from chatbot.engine.token_loop import write_tokens
+from chatbot.engine.variants.answers import answer_variants
 from chatbot.settings import Sampling
 from chatbot.tokens import TokenRecord
 from tests.engine.tiny_models import make_llama, make_tokenizer
@@ -204,6 +210,50 @@ def test_each_family_ends_a_thought_in_its_own_way(
     parser.push(closing)
     assert parser.region == "text"
     assert parser.push("Yes.") == [Text("Yes.")]
+
+
+@pytest.mark.parametrize("after", [0, 4])
+def test_several_are_cut_short_at_once(loaded: LoadedModel, after: int) -> None:
+    """Each goes on as if the model had ended its thought there."""
+    samplings = tuple(
+        Sampling(temperature=1, top_k=0, top_p=1, seed=seed, max_tokens=24) for seed in (1, 2, 3)
+    )
+    request = GenerateVariants(messages=(QUESTION,), samplings=samplings, num_alternatives=2)
+    control = Control(GREEDY)
+    control.wants_answer = after == 0
+    events: list[VariantEvent] = []
+    for event in answer_variants(loaded, request, control):
+        events.append(event)
+        if isinstance(event, VariantDelta) and event.num_tokens >= after:
+            control.wants_answer = True
+    tokenizer = loaded.found.tokenizer
+    mark = tokenizer.convert_tokens_to_ids("</think>")
+    for index in range(3):
+        own = [e for e in events if getattr(e, "variant", None) == index]
+        cut = [n for n, event in enumerate(own) if isinstance(event, VariantThinkingCut)]
+        assert len(cut) == 1
+        deltas = [event for event in own if isinstance(event, VariantDelta)]
+        thoughts = [delta for delta in deltas if delta.is_thinking]
+        assert not deltas[-1].is_thinking
+        assert {delta.num_thinking_tokens for delta in deltas if not delta.is_thinking} == {0}
+        if after:
+            # All tokens up to there, since the prompt opened the thought.
+            assert thoughts[-1].num_thinking_tokens == thoughts[-1].num_tokens >= after
+            assert thoughts[-1].thinking_seconds > 0
+        else:
+            assert not thoughts
+        tokens = [e for e in own if isinstance(e, VariantTokens)]
+        records = [record for event in tokens for record in event.tokens]
+        put = [record for record in records if record.is_users]
+        assert [r.token for r in put].count(mark) == 1
+        place = [record.token for record in records].index(mark)
+        assert {record.region for record in records[place + 1 :]} == {"text"}
+    assert len({text_of(events, n) for n in range(3)}) == 3
+
+
+def text_of(events: Sequence[VariantEvent], index: int) -> str:
+    deltas = [e for e in events if isinstance(e, VariantDelta) and e.variant == index]
+    return "".join(delta.text for delta in deltas if not delta.is_thinking)
 
 
 THOUGHT = ChatMessage("assistant", "Paris.", thinking="The capital of France is what they ask.")

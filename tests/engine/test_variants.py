@@ -1,6 +1,7 @@
 """Several answers to one prompt in one batch, on tiny models with random weights."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.batch import Batch
+from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
@@ -27,13 +29,19 @@ from chatbot.engine.protocol import (
     VariantDelta,
     VariantDone,
     VariantEvent,
+    VariantSamplingApplied,
     VariantsGenerated,
+    VariantsHeld,
     VariantTokens,
 )
+from chatbot.engine.recording import Recorder, TokenTexts
+from chatbot.engine.sampling import Sampler
 from chatbot.engine.variants.answers import answer_variants
+from chatbot.engine.variants.beam_recording import BeamRecorder
 from chatbot.engine.variants.beams import search_beams
 from chatbot.errors import ContextError, ModelError
 from chatbot.settings import Precision, Sampling
+from chatbot.tokens import TokenRecord
 from tests.engine.families import FAMILIES, Family
 from tests.engine.tiny_models import make_gpt2, make_llama
 
@@ -343,6 +351,180 @@ def test_a_cancelled_search_gives_what_it_has(loaded: LoadedModel) -> None:
     assert set(done(events)) == {0, 1, 2}
     assert "cancelled" in {event.finish_reason for event in done(events).values()}
     assert all(texts_of(events, 3))
+
+
+def records_of(events: list[VariantEvent], index: int) -> list[TokenRecord]:
+    return [
+        record
+        for event in events
+        if isinstance(event, VariantTokens) and event.variant == index
+        for record in event.tokens
+    ]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(max_tokens=16),
+        Sampling(max_tokens=16, no_repeat_ngram_size=2, repetition_penalty=1.3),
+    ],
+)
+def test_the_tokens_of_a_beam_are_recorded(loaded: LoadedModel, sampling: Sampling) -> None:
+    """Their probabilities are the model's, after the rules those that the search went by."""
+    request = SearchBeams(messages=QUESTION, sampling=sampling, num_beams=3, num_alternatives=4)
+    events = list(search_beams(loaded, request, Control(sampling)))
+    prompt = loaded.prompts.build(QUESTION).tokens
+    for index, text in enumerate(texts_of(events, 3)):
+        records = records_of(events, index)
+        assert len(records) == done(events)[index].statistics.num_new_tokens
+        assert "".join(record.text for record in records).strip() == text.strip()
+        tokens = [record.token for record in records]
+        with torch.inference_mode():
+            logits = loaded.model(torch.tensor([[*prompt, *tokens]])).logits[0].float()
+        rows = logits[len(prompt) - 1 : -1]
+        before = rows.softmax(1)
+        for place, (record, row) in enumerate(zip(records, before, strict=True)):
+            assert record.before == pytest.approx(float(row[record.token]), rel=1e-3)
+            assert record.rank_before == int((row > row[record.token]).sum()) + 1
+            assert record.alternatives[0].before == pytest.approx(float(row.max()), rel=1e-3)
+            history = TokenHistory([*prompt, *tokens[:place]])
+            after = Sampler(history, CPU).adjusted(row.log(), sampling).softmax(0)
+            assert record.after == pytest.approx(float(after[record.token]), rel=1e-3)
+            assert record.rank_after == int((after > after[record.token]).sum()) + 1
+        if sampling.repetition_penalty == 1:
+            total = sum(math.log(record.before) for record in records)
+            assert total == pytest.approx(done(events)[index].log_probability, rel=1e-4)
+
+
+@pytest.mark.parametrize("vocab", [300, 5000, 50_001])
+def test_all_beams_of_a_step_are_measured_as_each_would_be_alone(vocab: int) -> None:
+    torch.manual_seed(5)
+    logits = torch.randn(4, vocab) * 4
+    logits[2, vocab - 1] = 30.0  # the last one, which is in no whole block
+    texts = TokenTexts(lambda tokens: " ".join(map(str, tokens)), lambda text: [0])
+    before = logits.log_softmax(1)
+    tokens = [before[row].topk(50).indices[place].item() for row, place in PLACES]
+    chosen = [(row, int(token)) for (row, _), token in zip(PLACES, tokens, strict=True)]
+    together = BeamRecorder(6, texts).measure(before, None, chosen)
+    for (row, token), found in zip(chosen, together, strict=True):
+        alone = Recorder(6, texts)
+        alone.note(logits[row], token, None)
+        alone.complete("", "text")
+        (expected,) = alone.take()
+        assert (found.token, found.rank_before) == (token, expected.rank_before)
+        assert found.before == pytest.approx(expected.before, rel=1e-4)
+        assert found.entropy_before == pytest.approx(expected.entropy_before, rel=1e-4, abs=1e-6)
+        assert [a.token for a in found.alternatives] == [a.token for a in expected.alternatives]
+        assert (found.after, found.rank_after) == (found.before, found.rank_before)
+        assert found.entropy_after == found.entropy_before
+
+
+PLACES = ((0, 0), (0, 3), (2, 0), (2, 49), (3, 7))
+"""Row, and how many are likelier; nobody goes on from the second row."""
+
+
+def test_a_cancelled_search_has_the_tokens_that_it_came_to(loaded: LoadedModel) -> None:
+    control = Control(Sampling())
+    events: list[VariantEvent] = []
+    sampling = Sampling(max_tokens=30)
+    request = SearchBeams(messages=QUESTION, sampling=sampling, num_beams=3, num_alternatives=2)
+    for event in search_beams(loaded, request, control):
+        events.append(event)
+        if isinstance(event, BeamsMoved) and event.num_tokens == 4:
+            control.cancel()
+    sizes = [len(records_of(events, index)) for index in range(3)]
+    assert sizes == [done(events)[n].statistics.num_new_tokens for n in range(3)]
+    assert max(sizes) == 4
+
+
+def holding(control: Control, steps: Sequence[int | None]) -> Callable[[VariantsHeld], None]:
+    """Lets answers go on by so many tokens each time that they are held."""
+    waiting = list(steps)
+
+    def go_on(event: VariantsHeld) -> None:
+        control.hold(waiting.pop(0))
+
+    return go_on
+
+
+def test_held_they_go_on_by_as_many_tokens_as_are_let(loaded: LoadedModel) -> None:
+    request = GenerateVariants(messages=QUESTION, samplings=seeds(2, 3), num_alternatives=2)
+    whole = texts_of(list(answer_variants(loaded, request, Control(Sampling()))), 2)
+    control = Control(Sampling())
+    control.hold(0)
+    go_on = holding(control, [3, 1, None])
+    held, events = [], []
+    for event in answer_variants(loaded, request, control):
+        events.append(event)
+        if isinstance(event, VariantsHeld):
+            held.append((event.num_tokens, len(records_of(events, 0)), len(records_of(events, 1))))
+            go_on(event)
+    assert held == [(0, 0, 0), (3, 3, 3), (4, 4, 4)]
+    assert texts_of(events, 2) == whole
+
+
+def test_a_search_is_held_between_two_steps(loaded: LoadedModel) -> None:
+    sampling = Sampling(max_tokens=8)
+    control = Control(sampling)
+    control.hold(2)
+    go_on = holding(control, [1, None])
+    told = []
+    request = SearchBeams(messages=QUESTION, sampling=sampling, num_beams=2)
+    for event in search_beams(loaded, request, control):
+        if isinstance(event, VariantsHeld):
+            go_on(event)
+        if isinstance(event, VariantsHeld | BeamsMoved):
+            told.append((type(event), event.num_tokens))
+    assert told[:5] == [
+        (BeamsMoved, 1),
+        (BeamsMoved, 2),
+        (VariantsHeld, 2),
+        (BeamsMoved, 3),
+        (VariantsHeld, 3),
+    ]
+
+
+def test_other_settings_act_from_the_next_token(loaded: LoadedModel) -> None:
+    samplings = seeds(2, 3)
+    greedy = tuple(msgspec.structs.replace(each, temperature=0.0) for each in samplings)
+    request = GenerateVariants(messages=QUESTION, samplings=samplings, num_alternatives=2)
+    control = Control(Sampling(), samplings)
+    control.hold(5)
+    events: list[VariantEvent] = []
+    for event in answer_variants(loaded, request, control):
+        events.append(event)
+        if isinstance(event, VariantsHeld):
+            control.samplings = greedy
+            control.hold(None)
+    applied = [event for event in events if isinstance(event, VariantSamplingApplied)]
+    assert [(event.variant, event.sampling) for event in applied] == [*enumerate(greedy)]
+    for index in range(2):
+        records = records_of(events, index)
+        assert [record.after < 1 for record in records[:5]].count(True) > 0
+        assert {record.after for record in records[5:]} == {1.0}  # the likeliest, undrawn
+        assert {record.rank_before for record in records[5:]} == {1}
+
+
+def test_a_search_takes_other_rules_from_the_next_step(loaded: LoadedModel) -> None:
+    sampling = Sampling(max_tokens=30)
+    control = Control(sampling, (sampling,))
+    control.hold(3)
+    request = SearchBeams(messages=QUESTION, sampling=sampling, num_beams=2)
+    shorter = msgspec.structs.replace(sampling, max_tokens=5)
+    events: list[VariantEvent] = []
+    for event in search_beams(loaded, request, control):
+        events.append(event)
+        if isinstance(event, VariantsHeld):
+            control.samplings = (shorter,)
+            control.hold(None)
+    assert {e.finish_reason for e in done(events).values()} == {"length"}
+    assert {e.statistics.num_new_tokens for e in done(events).values()} == {5}
+    applied = [event for event in events if isinstance(event, VariantSamplingApplied)]
+    assert [(event.variant, event.sampling) for event in applied] == [(0, shorter), (1, shorter)]
+    # The change stands between the third token and the fourth.
+    first = next(n for n, event in enumerate(events) if isinstance(event, VariantSamplingApplied))
+    before = [e for e in events[:first] if isinstance(e, VariantDelta)]
+    assert max(delta.num_tokens for delta in before) == 3
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

@@ -52,6 +52,31 @@ def test_cancel_reaches_a_search_that_waits(tiny: RunningEngine) -> None:
     assert {end["finish_reason"] for end in ends_of(events).values()} == {"cancelled"}
 
 
+def until_type(running: RunningEngine, kind: str) -> list[dict[str, Any]]:
+    """What comes up to the first event of this kind."""
+    events = [running.next()]
+    while events[-1]["type"] != kind:
+        events.append(running.next())
+    return events
+
+
+def test_hold_and_settings_overtake(tiny: RunningEngine) -> None:
+    target = tiny.send("GenerateVariants", messages=QUESTION, samplings=[ENDLESS, HOT])
+    tiny.send("Hold", target=target)
+    held = until_type(tiny, "VariantsHeld")[-1]
+    tiny.send("SetSamplings", target=target, samplings=[GREEDY])  # one too few: not taken
+    tiny.send("SetSamplings", target=target, samplings=[{**ENDLESS, "temperature": -1}, HOT])
+    longest = held["num_tokens"] + 4
+    tiny.send("SetSamplings", target=target, samplings=[{**GREEDY, "max_tokens": longest}, HOT])
+    tiny.send("Hold", target=target, num_steps=1)
+    events = until_type(tiny, "VariantsHeld")
+    assert events[-1]["num_tokens"] == held["num_tokens"] + 1
+    applied = [e for e in events if e["type"] == "VariantSamplingApplied"]
+    assert [(e["variant"], e["sampling"]["max_tokens"]) for e in applied] == [(0, longest)]
+    tiny.send("Hold", target=target, num_steps=None)
+    assert ends_of(tiny.rest())[0]["statistics"]["num_new_tokens"] <= longest
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "complaint"),
     [

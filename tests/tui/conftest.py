@@ -25,7 +25,7 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
 
     ``answer`` is a text, ``settings`` replaces the settings in force for this run alone, and
     ``retrieval`` searches the folders of the settings; without it there are none. ``tools`` are
-    those that are on.
+    those that are on. ``switch`` says whether the model can be told to think or not.
     """
     monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path / "cache"))
 
@@ -38,12 +38,14 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
         window: int = 8192,
         retrieval: QuietFolders | None = None,
         tools: Collection[str] | None = None,
+        switch: str = "none",
     ) -> ChatApp:
         if answer is not None:
             script = tmp_path / "answer.txt"
             script.write_bytes(answer.encode("utf-8", "surrogatepass"))
             monkeypatch.setenv("SCRIPT_ANSWER", str(script))
         monkeypatch.setenv("SCRIPT_DELAY", str(delay))
+        monkeypatch.setenv("SCRIPT_SWITCH", switch)
         monkeypatch.setenv("SCRIPT_LOAD_SECONDS", str(load_seconds))
         monkeypatch.setenv("SCRIPT_WINDOW", str(window))
         if retrieval is not None:  # a model that is given more than one source

@@ -1,14 +1,17 @@
 """Several answers side by side: columns, where they part, beams, and keeping one."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 
 import msgspec
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from chatbot.errors import CommandError, WorkerError
 from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
+from chatbot.messages import SettingChange, ThinkingPart
 from chatbot.tui.app import ChatApp
 from chatbot.tui.variants import rendering as variants_rendering
 from chatbot.tui.variants.drawing import ending, parted, partings, same_length, shared_start
@@ -82,6 +85,23 @@ def test_the_place_is_marked_by_a_shape() -> None:
     assert parted("the sea is", [4, 5]).plain == "the ◆s◆ea is"
     assert parted("the sea", [7]).plain == "the sea◆"
     assert parted("the sea", []).plain == "the sea"
+
+
+@pytest.mark.parametrize(
+    ("places", "offset", "drawn"),
+    [
+        ([], 4, "the ⟦top_k 1 → 2⟧ sea is"),
+        ([4], 4, "the ◆⟦top_k 1 → 2⟧ sea is"),
+        ([4], 5, "the ◆s⟦top_k 1 → 2⟧ ea is"),
+        ([4], 10, "the ◆sea is⟦top_k 1 → 2⟧ "),
+        ([4], 99, "the ◆sea is⟦top_k 1 → 2⟧ "),
+    ],
+)
+def test_a_changed_setting_is_marked_where_it_acts(
+    places: list[int], offset: int, drawn: str
+) -> None:
+    change = SettingChange(offset=offset, name="top_k", old="1", new="2")
+    assert parted("the sea is", places, [change]).plain == drawn
 
 
 def test_what_texts_share_ends_with_a_word() -> None:
@@ -247,7 +267,7 @@ async def test_thinking_is_counted_in_the_heading(app: ChatApp) -> None:
     async def thinking() -> AsyncGenerator[VariantsEvent]:
         events = told(["seed 1", "seed 2"], gate=gate, half=0)
         yield await anext(events)
-        yield VariantThoughtDelta(0, "hm", 12)
+        yield VariantThoughtDelta(0, "hm", 12, 11, 0.5)
         async for event in events:
             yield event
 
@@ -255,7 +275,7 @@ async def test_thinking_is_counted_in_the_heading(app: ChatApp) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         show(app, thinking())
         await until(pilot, lambda: "▶ thinking · 12 tokens" in screen_text(app))
-        assert "thought 12 tokens" in screen_text(app)
+        assert "thought 11 tokens · 0.5 s" in screen_text(app)
         gate.set()
         await until(pilot, lambda: "Esc goes back" in screen_text(app))
 
@@ -342,3 +362,120 @@ async def test_escape_keeps_what_there_is_of_each(make_app: MakeApp) -> None:
         assert screen_text(app).count("■ stopped") == 2
         press(app, "escape")
         await until(pilot, lambda: "‹ 1/2 ›" in screen_text(app))
+
+
+async def test_thinking_is_cut_short_in_all_of_them(make_app: MakeApp) -> None:
+    app = make_app(answer="Yes it is.", delay=0.002)
+    async with app.run_test(size=(120, 30)) as pilot:
+        app.take("/variants 2 think " + "hm " * 2000)
+        await until(pilot, lambda: screen_text(app).count("▶ thinking · ") == 2)
+        await until(pilot, lambda: "thinking · F5 ends it in all of them" in screen_text(app))
+        press(app, "f5")
+        await until_over(pilot, app)
+        assert screen_text(app).count("cut short") == 2, screen_text(app)
+        press(app, "2")
+        await until(pilot, lambda: "‹ 2/2 ›" in screen_text(app))
+        thought, _ = last_answer(app).parts
+        assert isinstance(thought, ThinkingPart)
+        assert thought.is_cut
+        assert 0 < thought.num_tokens < 2000
+        await until(pilot, lambda: f"thought · {thought.num_tokens:,} tokens" in screen_text(app))
+
+
+@pytest.mark.parametrize("command", ["/variants 2", "/beam 2"])
+async def test_all_are_held_and_go_on_a_token_at_a_time(make_app: MakeApp, command: str) -> None:
+    app = make_app(answer="one two three four five six seven eight.", delay=0.1)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, f"{command} hello")
+        await until(pilot, lambda: "one two" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: "F8 goes on · F9 draws one more of each" in screen_text(app))
+        held = re.search(r"held after (\d+) tokens", screen_text(app))
+        assert held
+        number = int(held.group(1))
+        for step in (1, 2):
+            press(app, "f9")
+            await until(pilot, lambda: f"held after {number + step} tokens" in screen_text(app))  # noqa: B023
+        if command == "/variants 2":
+            words = f"‖ held · {number + 2} tokens"
+            await until(pilot, lambda: screen_text(app).count(words) == 2)
+        press(app, "f8")
+        await until_over(pilot, app)
+        assert "held" not in screen_text(app)
+
+
+async def test_what_is_held_can_be_stopped(make_app: MakeApp) -> None:
+    app = make_app(answer="one two three four five six.", delay=0.1)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, "/variants 2 hello")
+        await until(pilot, lambda: "one two" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: "held after" in screen_text(app))
+        press(app, "escape")
+        await until_over(pilot, app)
+        assert screen_text(app).count("■ stopped") == 2
+
+
+async def test_a_setting_acts_on_all_and_leaves_a_mark(make_app: MakeApp) -> None:
+    app = make_app(answer="one two three four five six seven eight nine ten.", delay=0.1)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask(pilot, "/variants 2 hello")
+        await until(pilot, lambda: "one two" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: "held after" in screen_text(app))
+        press(app, "s")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        press(app, *"temperature 1.5", "enter")
+        mark = "⟦temperature 0.3 → 1.5⟧"
+        await until(pilot, lambda: screen_text(app).count(mark) == 2)
+        press(app, "f8")
+        await until_over(pilot, app)
+        assert screen_text(app).count("TEN.") == 2
+        assert screen_text(app).count("ONE") == 0
+        assert screen_text(app).count(mark) == 2
+        press(app, "1")
+        await until(pilot, lambda: "‹ 1/2 ›" in screen_text(app))
+        assert mark in screen_text(app)
+        made = last_answer(app).making
+        assert made
+        assert [(c.name, c.old, c.new) for c in made.changes] == [("temperature", "0.3", "1.5")]
+        assert made.sampling.temperature == 0.3
+        assert app.manager.settings.sampling.temperature == 1.5
+
+
+async def test_what_they_differ_in_stays(make_app: MakeApp) -> None:
+    app = make_app(answer="one two three four five six seven eight nine ten.", delay=0.1)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        before = app.manager.settings
+        for command, text, refusal in (
+            ("/sweep temperature 0.3 0.7", "temperature 1", "Temperature is what these answers"),
+            ("/beam 2", "top_p 0.5", "A beam search draws nothing, so top_p does not"),
+        ):
+            await ask(pilot, command)
+            await until(pilot, lambda: isinstance(app.screen, VariantsScreen))
+            await until(pilot, lambda: "one two" in screen_text(app))
+            press(app, "f8")
+            await until(pilot, lambda: "held after" in screen_text(app))
+            press(app, "s")
+            await until(pilot, lambda: isinstance(app.focused, Input))
+            press(app, *text, "enter")
+            await until(pilot, lambda: refusal in notices(app))  # noqa: B023
+            assert app.manager.settings == before
+            press(app, "escape")  # closes the box
+            press(app, "escape")  # stops the answers
+            await until_over(pilot, app)
+            press(app, "escape")
+            await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+
+
+async def test_a_beam_has_its_tokens_in_the_lens(make_app: MakeApp) -> None:
+    app = make_app(answer="one two three four five.", delay=0.002)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(pilot, "/beam 2 hello")
+        await until_over(pilot, app)
+        press(app, "2")
+        await until(pilot, lambda: "‹ 2/2 ›" in screen_text(app))
+        app.take("/lens")
+        await until(pilot, lambda: "1 of 7  one␣" in screen_text(app))
+        assert " · beams 2" in screen_text(app)

@@ -8,6 +8,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_arguments import parse_arguments
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.prompt_template import FilledPrompt
+from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_note
 from chatbot.engine.protocol import parse_adapter
 from chatbot.errors import CommandError, ConfigError
@@ -98,6 +99,13 @@ async def _set(face: Face, arguments: str) -> None:
         face.show_note(f"`{spec.name}` = `{now}`: {spec.help} Allowed: {spec.allowed}.")
         return
     _change(face, spec.name, value.strip())
+    info = face.manager.engine.status.info
+    if (
+        spec.name == "thinking"
+        and info
+        and (words := thinking_problem(face.manager.settings, info))
+    ):
+        face.show_note(words)
     if spec.name == "context_length":
         sentence, _ = await window_note(face.manager.engine, face.manager.settings)
         face.show_note(sentence)

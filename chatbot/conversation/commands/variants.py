@@ -1,6 +1,7 @@
 """Slash commands that answer one question several times, and take one of the answers."""
 
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.variants.wishes import (
     DEFAULT_NUMBER,
     parse_number,
@@ -36,6 +37,10 @@ async def _sweep(face: Face, arguments: str) -> None:
 async def _compare(face: Face, arguments: str) -> None:
     name, *values = arguments.split() or [""]
     wish = wish_for_models(face.manager.settings, name, values)
+    info = face.manager.engine.status.info
+    if info and name == "thinking":
+        for choice in wish.choices:
+            refuse_thinking(choice.settings, info)
     await face.run_variants(face.manager.answer_variously(wish))
 
 
@@ -77,7 +82,7 @@ COMMANDS = (
     Command(
         "compare",
         "WHAT VALUES",
-        "answers with one after the other: precision fp32 8-bit, or model A B.",
+        "answers with one after the other: precision fp32 8-bit, model A B, thinking on off.",
         _compare,
     ),
     Command("keep", "N", "takes answer N to the question as the one to go on from.", _keep),

@@ -1,6 +1,7 @@
 """Answers that one model makes in one batch: other seeds, other settings, the beams of a search."""
 
 from collections.abc import AsyncGenerator, Iterator
+from typing import Any, Final
 
 import msgspec
 
@@ -14,13 +15,20 @@ from chatbot.engine.protocol import (
     VariantDelta,
     VariantDone,
     VariantEvent,
+    VariantSamplingApplied,
     VariantsGenerated,
+    VariantsHeld,
+    VariantThinkingCut,
     VariantTokens,
 )
-from chatbot.errors import ChatbotError
-from chatbot.events import BeamsShown, SourcesFound, VariantsEvent, VariantTextDelta
+from chatbot.errors import ChatbotError, CommandError
+from chatbot.events import AnswersHeld, BeamsShown, SourcesFound, VariantsEvent, VariantTextDelta
+from chatbot.settings import Sampling, Spec
 from chatbot.terminal_text import clean
 from chatbot.tokens import Beam
+
+_OF_A_SEARCH: Final = ("max_tokens", "repetition_penalty", "no_repeat_ngram_size")
+"""Settings that act on a beam search."""
 
 
 class BatchTurn(VariantsTurn):
@@ -35,6 +43,35 @@ class BatchTurn(VariantsTurn):
         super().stop()
         if self._generation:
             self._generation.cancel()
+
+    def hold(self, num_steps: int | None) -> None:
+        """See ``VariantsTurn``."""
+        super().hold(num_steps)
+        if self._generation:
+            self._generation.hold(num_steps)
+
+    def answer_now(self) -> None:
+        """See ``VariantsTurn``."""
+        if self.wish.kind == "beams":
+            raise CommandError("A beam search looks for thoughts too, and cannot cut them short.")
+        super().answer_now()
+        if self._generation:
+            self._generation.answer_now()
+
+    def change_setting(self, spec: Spec, value: Any) -> None:
+        """See ``VariantsTurn``."""
+        if self.wish.kind == "beams" and spec.name not in _OF_A_SEARCH:
+            raise CommandError(
+                f"A beam search draws nothing, so {spec.name} does not act on it; change it when "
+                "the search is over."
+            )
+        super().change_setting(spec, value)
+        if self._generation:
+            self._generation.set_samplings(self._distinct_samplings())
+
+    def _distinct_samplings(self) -> list[Sampling]:
+        """One for each answer; one for all beams."""
+        return self.samplings[:1] if self.wish.kind == "beams" else self.samplings
 
     async def answers(self) -> AsyncGenerator[VariantsEvent]:
         """See ``VariantsTurn``."""
@@ -65,27 +102,54 @@ class BatchTurn(VariantsTurn):
                 generation.cancel()
 
     def _begin(self, messages: tuple[ChatMessage, ...], context_length: int) -> VariantsGeneration:
-        samplings = [choice.settings.sampling for choice in self.wish.choices]
+        for one, sampling in zip(self.siblings, self.samplings, strict=True):
+            one.draft.start(sampling)
+        thinking = self.wish.choices[0].settings.thinks
         if self.wish.kind == "beams":
             number = len(self.siblings)
             for one in self.siblings:
                 one.num_beams = number
-            return self.engine.search_beams(messages, samplings[0], number, context_length)
-        return self.engine.generate_variants(
-            messages,
-            samplings,
-            context_length,
-            schema=self.schema,
-            num_alternatives=NUM_ALTERNATIVES,
-        )
+            generation = self.engine.search_beams(
+                messages,
+                self.samplings[0],
+                number,
+                context_length,
+                num_alternatives=NUM_ALTERNATIVES,
+                thinking=thinking,
+            )
+        else:
+            generation = self.engine.generate_variants(
+                messages,
+                self.samplings,
+                context_length,
+                schema=self.schema,
+                num_alternatives=NUM_ALTERNATIVES,
+                thinking=thinking,
+            )
+        if self.is_held:  # asked for before there was anything to hold
+            generation.hold(0)
+        if self.wants_answers:
+            generation.answer_now()
+        return generation
 
     def _take(self, event: VariantEvent) -> Iterator[VariantsEvent]:
         """What the faces hear of an event of the engine."""
         match event:
-            case VariantDelta(variant=index, text=raw, num_tokens=number, is_thinking=thinks):
-                if told := self.siblings[index].feed(raw, number, is_thinking=thinks):
+            case VariantDelta(variant=index, text=raw, num_tokens=number, is_thinking=False):
+                if told := self.siblings[index].feed(raw, number):
                     self.flush_timer.start()
                     yield told
+            case VariantDelta(variant=index, num_thinking_tokens=size, thinking_seconds=seconds):
+                sibling, number = self.siblings[index], event.num_tokens
+                if thought := sibling.feed_thinking(event.text, number, size, seconds):
+                    self.flush_timer.start()
+                    yield thought
+            case VariantThinkingCut(variant=index):
+                yield self.siblings[index].cut_thought()
+            case VariantSamplingApplied(variant=index, sampling=sampling):
+                yield from self.siblings[index].change(sampling)
+            case VariantsHeld(num_tokens=number):
+                yield AnswersHeld(number)
             case VariantTokens(variant=index, tokens=records):
                 self.siblings[index].records += map(cleaned, records)
             case BeamsMoved(num_tokens=number, live=live, finished=finished):

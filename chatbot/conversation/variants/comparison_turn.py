@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from chatbot.conversation.stopping import Stopped
 from chatbot.conversation.token_records import cleaned
@@ -15,18 +16,31 @@ from chatbot.engine.protocol import (
     AnswerEvent,
     Delta,
     Generated,
+    Held,
     ModelInfo,
+    SamplingApplied,
+    ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
 )
 from chatbot.errors import ChatbotError
-from chatbot.events import SourcesFound, VariantLoaded, VariantLoading, VariantsEvent
+from chatbot.events import (
+    AnswersHeld,
+    SourcesFound,
+    VariantLoaded,
+    VariantLoading,
+    VariantsEvent,
+)
+from chatbot.settings import Spec
 
 
 class ComparisonTurn(VariantsTurn):
     """The same question put to one model after the other; the present one is brought back."""
 
     _generation: Generation | None = None
+    """Of the answer that is being written; None while a model is loaded."""
+    _index = 0
+    """Of that answer."""
     _bringing_back: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
@@ -34,6 +48,24 @@ class ComparisonTurn(VariantsTurn):
         super().stop()
         if self._generation:
             self._generation.cancel()
+
+    def hold(self, num_steps: int | None) -> None:
+        """See ``VariantsTurn``; the answers to come are held before their first token."""
+        super().hold(num_steps)
+        if self._generation:
+            self._generation.hold(num_steps)
+
+    def answer_now(self) -> None:
+        """See ``VariantsTurn``."""
+        super().answer_now()
+        if self._generation:
+            self._generation.answer_now()
+
+    def change_setting(self, spec: Spec, value: Any) -> None:
+        """See ``VariantsTurn``; the answers to come have it from their beginning."""
+        super().change_setting(spec, value)
+        if self._generation:
+            self._generation.set_sampling(self.samplings[self._index])
 
     async def answers(self) -> AsyncGenerator[VariantsEvent]:
         """See ``VariantsTurn``."""
@@ -63,6 +95,7 @@ class ComparisonTurn(VariantsTurn):
             Stopped: the user had enough.
             ChatbotError: it cannot be loaded, or cannot answer.
         """
+        self._generation, self._index = None, one.index
         settings = self.wish.choices[one.index].settings
         yield VariantLoading(one.index)
         info = await self.until_stopped(
@@ -74,13 +107,20 @@ class ComparisonTurn(VariantsTurn):
         if prompt.found and one.index == 0:
             yield SourcesFound(prompt.found)
         yield prompt.built
+        sampling = self.samplings[one.index]
+        one.draft.start(sampling)
         self._generation = generation = self.engine.generate(
             prompt.messages,
-            settings.sampling,
+            sampling,
             prompt.built.context_length,
             schema=self.schema,
             num_alternatives=NUM_ALTERNATIVES,
+            thinking=settings.thinks,
         )
+        if self.is_held:
+            generation.hold(0)
+        if self.wants_answers:
+            generation.answer_now()
         with self.sources.undisturbed(info.device):
             async for event in generation:
                 for told in self._take(one, event):
@@ -89,11 +129,20 @@ class ComparisonTurn(VariantsTurn):
     def _take(self, one: Sibling, event: AnswerEvent) -> Iterator[VariantsEvent]:
         """What the faces hear of an event of the engine."""
         match event:
-            case Delta(text=raw, num_tokens=number) | ThinkingDelta(text=raw, num_tokens=number):
-                thinks = isinstance(event, ThinkingDelta)
-                if told := one.feed(raw, number, is_thinking=thinks):
+            case Delta(text=raw, num_tokens=number):
+                if told := one.feed(raw, number):
                     self.flush_timer.start()
                     yield told
+            case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
+                if thought := one.feed_thinking(event.text, event.num_tokens, size, seconds):
+                    self.flush_timer.start()
+                    yield thought
+            case ThinkingCut():
+                yield one.cut_thought()
+            case SamplingApplied(sampling=sampling):
+                yield from one.change(sampling)
+            case Held():
+                yield AnswersHeld(len(one.records))
             case TokensRecorded(tokens=records):
                 one.records += map(cleaned, records)
             case Generated(finish_reason=reason, statistics=cost):
@@ -102,7 +151,7 @@ class ComparisonTurn(VariantsTurn):
                 self.seconds += cost.first_token_seconds + cost.decode_seconds
                 yield from one.end(reason, cost)
             case _:
-                pass  # without tools nothing is called, and nobody holds it
+                pass  # without tools nothing is called
 
     async def _bring_back(self, adapters: Sequence[AdapterUse]) -> None:
         """Have the model that is set loaded again; the next question tells where that fails."""

@@ -5,8 +5,15 @@ from collections.abc import Iterator
 import msgspec
 
 from chatbot.conversation.draft import AnswerDraft
-from chatbot.events import VariantFinished, VariantTextDelta, VariantThoughtDelta
+from chatbot.events import (
+    VariantFinished,
+    VariantSettingChanged,
+    VariantTextDelta,
+    VariantThoughtCut,
+    VariantThoughtDelta,
+)
 from chatbot.messages import FinishReason, Message, Statistics, TextPart
+from chatbot.settings import Sampling
 from chatbot.tokens import TokenRecord
 
 
@@ -46,15 +53,36 @@ class Sibling:
         has_words = any(not isinstance(p, TextPart) or p.text for p in self.draft.parts)
         return has_words or self.reason not in (None, "cancelled", "error")
 
-    def feed(
-        self, raw: str, num_tokens: int, *, is_thinking: bool
-    ) -> VariantTextDelta | VariantThoughtDelta | None:
+    def feed(self, raw: str, num_tokens: int) -> VariantTextDelta | None:
         """Add what the model wrote; returns what can be shown of it now."""
-        if is_thinking:
-            text = self.draft.feed_thinking(raw)
-            return VariantThoughtDelta(self.index, text, num_tokens) if text else None
         text = self.draft.feed(raw)
         return VariantTextDelta(self.index, text, num_tokens) if text else None
+
+    def feed_thinking(
+        self, raw: str, num_tokens: int, num_thinking_tokens: int, seconds: float
+    ) -> VariantThoughtDelta | None:
+        """Add what the model thinks; returns what can be shown of it now.
+
+        Args:
+            raw: the next piece.
+            num_tokens: of the answer, with the piece.
+            num_thinking_tokens: of this thought, with the piece.
+            seconds: what those took.
+        """
+        text = self.draft.feed_thinking(raw, num_thinking_tokens, seconds)
+        if not text:
+            return None
+        return VariantThoughtDelta(self.index, text, num_tokens, num_thinking_tokens, seconds)
+
+    def cut_thought(self) -> VariantThoughtCut:
+        """Note that the user has the thought end here."""
+        self.draft.cut_thought()
+        return VariantThoughtCut(self.index)
+
+    def change(self, sampling: Sampling) -> Iterator[VariantSettingChanged]:
+        """Note that it goes on with these settings; yields what is other than before."""
+        for changed in self.draft.note_changes(sampling):
+            yield VariantSettingChanged(self.index, changed.change)
 
     def end(
         self, reason: FinishReason, statistics: Statistics | None, error: str = ""

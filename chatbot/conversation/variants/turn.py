@@ -8,7 +8,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,7 +25,7 @@ from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import ModelInfo
-from chatbot.errors import ChatbotError
+from chatbot.errors import ChatbotError, CommandError
 from chatbot.events import (
     SearchStarted,
     SourcesFound,
@@ -36,7 +36,7 @@ from chatbot.events import (
     VariantTextDelta,
 )
 from chatbot.messages import FinishReason, Message
-from chatbot.settings import Settings
+from chatbot.settings import Settings, Spec
 from chatbot.tokens import TokenRecord
 
 ResultT = TypeVar("ResultT")
@@ -75,6 +75,12 @@ class VariantsTurn(ABC):
         self.present = present or wish.choices[0].settings
         self.stopping = asyncio.Event()
         """Set when the user has had enough."""
+        self.is_held = False
+        """Whether the user holds all of them between two tokens, or is about to."""
+        self.wants_answers = False
+        """Whatever is thought is to end."""
+        self.samplings = [choice.settings.sampling for choice in wish.choices]
+        """How each of them is drawn, as it stands."""
         self.num_prompt_tokens = self.num_read_tokens = 0
         self.seconds = 0.0
         self._conversation = conversation
@@ -95,6 +101,37 @@ class VariantsTurn(ABC):
     def stop(self) -> None:
         """End all answers at the next token; what there is of them is kept."""
         self.stopping.set()
+
+    def hold(self, num_steps: int | None) -> None:
+        """Hold all answers after so many more tokens of each; None lets them go on."""
+        self.is_held = num_steps is not None
+
+    def answer_now(self) -> None:
+        """Have no model think any longer in this turn, and all answer.
+
+        Raises:
+            CommandError: they cannot be told to.
+        """
+        self.wants_answers = True
+
+    def change_setting(self, spec: Spec, value: Any) -> None:
+        """Let all answers go on with another sampling setting from the next token.
+
+        Raises:
+            CommandError: it is what sets them apart, or means nothing to them.
+        """
+        if spec.name in self.wish.varied:
+            raise CommandError(
+                f"{spec.label} is what these answers differ in, so it stays; change it when they "
+                "are over."
+            )
+        change = {spec.name: value}
+        self.samplings = [msgspec.structs.replace(each, **change) for each in self.samplings]
+
+    def settings_of(self, index: int) -> Settings:
+        """The settings for one of the answers, as they stand."""
+        settings = self.wish.choices[index].settings
+        return msgspec.structs.replace(settings, sampling=self.samplings[index])
 
     @property
     def records(self) -> dict[str, tuple[TokenRecord, ...]]:
@@ -193,7 +230,7 @@ class VariantsTurn(ABC):
             build_prompt(
                 self.engine,
                 self._conversation.path(self.question.id),
-                self.wish.choices[index].settings,
+                self.settings_of(index),
                 info,
                 pinned=self._conversation.pinned,
                 found=self._sources.part,

@@ -10,7 +10,7 @@ from chatbot.engine.protocol import MAX_VARIANTS
 from chatbot.errors import CommandError, SettingError
 from chatbot.events import VariantsKind
 from chatbot.settings import MAX_SEED, Settings, find_spec, get_value, with_value
-from chatbot.strategies import find_strategy, with_strategy
+from chatbot.strategies import STRATEGY_SETTINGS, find_strategy, with_strategy
 
 DEFAULT_NUMBER: Final = 4
 
@@ -31,6 +31,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     kind: VariantsKind
     choices: tuple[Choice, ...]
+    varied: tuple[str, ...] = ()
+    """Names of the settings that set the answers apart: each has its own value to the end."""
 
 
 def wish_for_seeds(settings: Settings, number: int) -> Wish:
@@ -49,7 +51,7 @@ def wish_for_seeds(settings: Settings, number: int) -> Wish:
     else:
         seeds = [(first + index) % (MAX_SEED + 1) for index in range(number)]
     choices = (Choice(f"seed {seed}", _seeded(settings, seed)) for seed in seeds)
-    return Wish("variants", tuple(choices))
+    return Wish("variants", tuple(choices), ("seed",))
 
 
 def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wish:
@@ -79,19 +81,19 @@ def wish_for_values(settings: Settings, name: str, values: Sequence[str]) -> Wis
             )
             for strategy in strategies
         ]
-        return Wish("sweep", tuple(choices))
+        return Wish("sweep", tuple(choices), STRATEGY_SETTINGS)
     spec = find_spec(name)
     if not spec.is_sampling:
         raise CommandError(
-            f"{spec.label} cannot be swept in one batch; models and precisions are compared by "
-            "/compare."
+            f"{spec.label} cannot be swept in one batch; models, precisions and thinking are "
+            "compared by /compare."
         )
     choices = []
     for value in values:
         changed = with_value(seeded, spec.name, value)
         shown = spec.format(get_value(changed, spec.name))
         choices.append(Choice(f"{spec.label.lower()} {shown}", changed))
-    return Wish("sweep", tuple(choices))
+    return Wish("sweep", tuple(choices), (spec.name,))
 
 
 def wish_for_beams(settings: Settings, number: int) -> Wish:
@@ -107,28 +109,30 @@ def wish_for_beams(settings: Settings, number: int) -> Wish:
 
 
 def wish_for_models(settings: Settings, name: str, values: Sequence[str]) -> Wish:
-    """One answer by each model, or in each precision; all are drawn with the same seed.
+    """One answer by each model, in each precision, or with thinking and without; all are drawn with
+    the same seed.
 
     Args:
         settings: the other settings.
-        name: ``model`` or ``precision``.
+        name: ``model``, ``precision`` or ``thinking``.
         values: as the user would type them.
 
     Raises:
         CommandError: there is nothing to compare.
-        SettingError: there is no such precision, or they are too many.
+        SettingError: there is no such value, or they are too many.
     """
-    if name not in ("model", "precision"):
+    if name not in ("model", "precision", "thinking"):
         raise CommandError(
-            "/compare takes precision or model, and at least two of them: "
+            "/compare takes precision, model or thinking, and at least two of them: "
             "/compare precision fp32 8-bit"
         )
     if len(values) < 2:
         raise CommandError(f"Name at least two to compare: /compare {name} A B")
     _check_number(len(values))
     seeded = _seeded(settings, _common_seed(settings))
-    choices = (Choice(value, with_value(seeded, name, value)) for value in values)
-    return Wish("comparison", tuple(choices))
+    word = "thinking " if name == "thinking" else ""
+    choices = (Choice(f"{word}{value}", with_value(seeded, name, value)) for value in values)
+    return Wish("comparison", tuple(choices), (name,))
 
 
 def parse_number(text: str, default: int) -> int:

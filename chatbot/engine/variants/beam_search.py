@@ -45,7 +45,8 @@ class BeamSearch:
         """
         self._num_beams = num_beams
         self._length_penalty = length_penalty
-        self._most_tokens = most_tokens
+        self.most_tokens = most_tokens
+        """May change from step to step."""
         self._num_candidates = max(2, 1 + num_ends) * num_beams
         self.live = [Hypothesis()]
         self.finished: list[Hypothesis] = []
@@ -91,7 +92,7 @@ class BeamSearch:
         """
         live: list[Hypothesis] = []
         for rank, (hypothesis, is_end) in enumerate(zip(candidates, ends, strict=True)):
-            is_longest = len(hypothesis.tokens) >= self._most_tokens
+            is_longest = len(hypothesis.tokens) >= self.most_tokens
             if not (is_end or is_longest):
                 live.append(hypothesis)
             elif rank < self._num_beams:  # the others are only there to go on with

@@ -16,6 +16,7 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
 from chatbot.engine.protocol import Generate, GenerateVariants, SearchBeams, VariantDelta
 from chatbot.engine.reading import read_prompt
+from chatbot.engine.thought import Thought
 from chatbot.messages import Statistics
 
 
@@ -40,7 +41,7 @@ def build_prompt(loaded: LoadedModel, request: GenerateVariants | SearchBeams) -
         text = "".join(message.content for message in request.messages)
         built = loaded.prompts.build_text(text)
     else:
-        built = loaded.prompts.build(request.messages)
+        built = loaded.prompts.told(request.thinking).build(request.messages)
     return SharedPrompt(
         tokens=tuple(built.tokens),
         window=window_for(loaded, len(built.tokens), request.context_length),
@@ -67,7 +68,7 @@ def make_reader(
 
 
 def deltas(
-    pieces: Sequence[Piece], request_id: int, variant: int, num_tokens: int
+    pieces: Sequence[Piece], request_id: int, variant: int, num_tokens: int, thought: Thought
 ) -> list[VariantDelta]:
     """What the client hears of pieces of an answer; without tools there are no calls in it."""
     return [
@@ -76,7 +77,13 @@ def deltas(
             variant=variant,
             text=piece.text,
             num_tokens=num_tokens,
-            is_thinking=isinstance(piece, Thinking),
+            is_thinking=True,
+            num_thinking_tokens=thought.num_tokens,
+            thinking_seconds=thought.seconds,
+        )
+        if isinstance(piece, Thinking)
+        else VariantDelta(
+            request_id=request_id, variant=variant, text=piece.text, num_tokens=num_tokens
         )
         for piece in pieces
         if isinstance(piece, Text | Thinking)
@@ -84,24 +91,35 @@ def deltas(
 
 
 class SharedReading:
-    """Reads a prompt once, and counts what answers behind it cost."""
+    """Reads a prompt once, and counts what answers behind it cost.
 
-    def __init__(self, loaded: LoadedModel, prompt: SharedPrompt, *, reproducible: bool) -> None:
+    Its clock stands still while the answers are held.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, prompt: SharedPrompt, control: Control, *, reproducible: bool
+    ) -> None:
         """Begin to count; nothing is read yet."""
         self._loaded = loaded
         self._prompt = prompt
-        self._start = time.perf_counter()
+        self._control = control
+        self._start = self.now
         self._first = self._last = 0.0
         self.num_cached = loaded.cached.rewind(prompt.tokens, reproducible=reproducible)
 
-    def logits(self, control: Control) -> Tensor:
+    @property
+    def now(self) -> float:
+        """Seconds since some moment, without the time that the answers were held."""
+        return time.perf_counter() - self._control.held_seconds
+
+    def logits(self) -> Tensor:
         """Logits [vocab] after the prompt, of which only what is not cached is read.
 
         Raises:
             Interrupted: it was cancelled.
         """
         unread = self._prompt.tokens[self._loaded.cached.num_tokens :]
-        return read_prompt(self._loaded.cached, unread, control)
+        return read_prompt(self._loaded.cached, unread, self._control)
 
     @property
     def num_read(self) -> int:
@@ -115,7 +133,7 @@ class SharedReading:
 
     def note_step(self) -> None:
         """Note that each answer has one more token."""
-        self._last = time.perf_counter()
+        self._last = self.now
         self._first = self._first or self._last
 
     def statistics(self, variant: int, num_new_tokens: int) -> Statistics:
@@ -125,7 +143,7 @@ class SharedReading:
         of it in the cache.
         """
         num_prompt = len(self._prompt.tokens)
-        first = self._first or time.perf_counter()
+        first = self._first or self.now
         return Statistics(
             num_prompt_tokens=num_prompt,
             num_cached_tokens=num_prompt if variant else self.num_cached,

@@ -321,6 +321,8 @@ class AnswerView(MessageView):
         facts = [" + ".join((made.model, *made.adapters)), made.precision]
         if made.is_by_program:
             facts = ["the program's own words: no model was asked"]
+        if made.thinking != "auto":
+            facts.append(f"thinking {made.thinking}")
         if made.statistics:
             facts.append(f"{made.statistics.num_new_tokens} tokens")
             if made.statistics.tokens_per_second:

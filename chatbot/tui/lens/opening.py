@@ -36,13 +36,16 @@ async def make_lens(manager: ConversationManager, answer_id: str) -> LensScreen:
 def stretches_of(answer: Message, records: tuple[TokenRecord, ...]) -> list[Stretch]:
     """Which tokens were drawn with which settings, in their order; the first begins at 0.
 
-    Told are the temperature and whatever was changed on the way.
+    Told are the temperature, or how many beams searched, and whatever was changed on the way.
     """
     making = answer.making
     if making is None or making.is_by_program:
         return []
-    names = dict.fromkeys(("temperature", *(change.name for change in making.changes)))
-    values = {
+    names = dict.fromkeys(change.name for change in making.changes)
+    if not making.num_beams:
+        names = dict.fromkeys(("temperature", *names))
+    values = {"beams": str(making.num_beams)} if making.num_beams else {}
+    values |= {
         name: find_spec(name).format(getattr(making.sampling, name))
         for name in names
         if find_spec(name).is_sampling

@@ -37,6 +37,7 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._adapters: AdapterPanel | None = None
         self._adapter_rows: tuple[AdapterRow, ...] = ()
         self._controls = {spec.name: control_for(spec) for spec in SPECS}
+        self._controls["thinking"].display = False  # until a model is there that can be told
         self._theme = ChoiceControl(
             Spec(
                 name="theme",
@@ -49,7 +50,7 @@ class Sidebar(VerticalScroll, can_focus=False):
 
     async def fill(self) -> None:
         """Add the controls. They are most of the widgets, so the first frame goes without."""
-        model = ("model", "precision")
+        model = ("model", "precision", "thinking")
         sampling = [spec.name for spec in SPECS if spec.is_sampling]
         grouped = (*model, *sampling, *KNOWLEDGE)
         rest = [spec.name for spec in SPECS if spec.name not in grouped]
@@ -117,6 +118,8 @@ class Sidebar(VerticalScroll, can_focus=False):
         if not isinstance(control, TextControl):
             raise TypeError("the model is chosen by its name")
         control.set_class(status.state == "failed", "-failed")
+        if status.info:
+            self._controls["thinking"].display = status.info.thinking_switch != "none"
         if status.state == "ready" and status.info:
             info = status.info
             lines = [

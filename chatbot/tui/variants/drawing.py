@@ -5,17 +5,20 @@ Pure functions from values to content. Whatever a colour says, a shape or a weig
 
 import math
 import re
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from textual.content import Content
 
-from chatbot.messages import FinishReason, Message
+from chatbot.messages import FinishReason, Message, SettingChange
 from chatbot.tokens import Beam
 from chatbot.tui.lens.drawing import bar
 
 PARTING: Final = "◆"
 """Stands in the text where an answer leaves the words of the first one."""
+
+_PARTING_STYLE: Final = "bold $accent"
 
 BAR_WIDTH: Final = 48
 """Most cells of a bar: a longer one says no more."""
@@ -61,20 +64,39 @@ def partings(texts: Sequence[str], are_over: Sequence[bool]) -> list[tuple[int, 
     return [tuple(sorted({place for found in places for place in found})), *places]
 
 
-def parted(text: str, places: Sequence[int]) -> Content:
-    """An answer, with each place set off at which ways part; what is before the first is dim."""
-    pieces: list[tuple[str, str]] = [(text[: places[0]], "dim")] if places else [(text, "")]
+def parted(text: str, places: Sequence[int], changes: Sequence[SettingChange] = ()) -> Content:
+    """An answer, with each place set off at which ways part; what is before the first is dim.
+
+    Args:
+        text: the answer.
+        places: where ways part, in their order.
+        changes: settings that were changed on the way; each has a mark of its own.
+    """
+    first = places[0] if places else 0
+    pieces: list[tuple[int, int, str]] = [(0, first, "dim")] if places else [(0, len(text), "")]
     for place, following in zip(places, [*places, len(text)][1:], strict=True):
         word = _WORD.match(text, place)
         start = min(word.start(1) if word else place, following)
         end = min(word.end() if word else place, following)
         pieces += [
-            (text[place:start], ""),
-            (PARTING, "bold $accent"),
-            (text[start:end], "bold underline $text-accent"),
-            (text[end:following], ""),
+            (place, start, ""),
+            (start, start, _PARTING_STYLE),
+            (start, end, "bold underline $text-accent"),
+            (end, following, ""),
         ]
-    return Content.assemble(*pieces)
+    waiting = deque(changes)
+    drawn: list[tuple[str, str]] = []
+    for start, end, style in pieces:
+        while waiting and waiting[0].offset < end:
+            change = waiting.popleft()
+            drawn += [(text[start : change.offset], style), _mark(change)]
+            start = max(start, change.offset)
+        drawn.append((PARTING if style == _PARTING_STYLE else text[start:end], style))
+    return Content.assemble(*drawn, *map(_mark, waiting))
+
+
+def _mark(change: SettingChange) -> tuple[str, str]:
+    return f"⟦{change.name} {change.old} → {change.new}⟧ ", "$text-warning"
 
 
 def ending(answer: Message) -> str:

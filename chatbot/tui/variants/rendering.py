@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from chatbot.conversation.tree import Conversation
-from chatbot.errors import ChatbotError
+from chatbot.errors import ChatbotError, CommandError
 from chatbot.events import (
+    AnswersHeld,
     BeamsShown,
     PromptBuilt,
     SearchStarted,
@@ -14,15 +16,17 @@ from chatbot.events import (
     VariantFinished,
     VariantLoaded,
     VariantLoading,
+    VariantSettingChanged,
     VariantsEvent,
     VariantsFinished,
     VariantsStarted,
     VariantTextDelta,
+    VariantThoughtCut,
     VariantThoughtDelta,
 )
 from chatbot.tui.models.rows import disk_size
 from chatbot.tui.variants.column import VariantColumn
-from chatbot.tui.variants.screen import VariantsScreen
+from chatbot.tui.variants.screen import Hints, VariantsScreen
 
 if TYPE_CHECKING:
     from chatbot.tui.app import ChatApp
@@ -43,8 +47,19 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
 
     async def open_screen(started: VariantsStarted) -> VariantsScreen:
         nonlocal screen
-        question = started.question.text
-        screen = VariantsScreen(started.kind, started.plans, question, app.manager.stop)
+        hints = Hints(
+            f"{app.key_of('hold')} goes on · {app.key_of('step')} draws one more of each",
+            f"thinking · {app.key_of('answer_now')} ends it in all of them",
+            f"{app.key_of('hold')} holds · {app.key_of('variants_set')} sets",
+        )
+        screen = VariantsScreen(
+            started.kind,
+            started.plans,
+            started.question.text,
+            app.manager.stop,
+            partial(change_setting, app),
+            hints,
+        )
         await app.push_screen(screen, keep)
         return screen
 
@@ -57,6 +72,24 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         screen.fail(str(error))
     finally:
         await app.draw_conversation()
+
+
+def change_setting(app: "ChatApp", text: str) -> bool:
+    """Have all answers go on with another setting, given as ``NAME VALUE``.
+
+    Returns:
+        Whether it is set; where it is not, the user has been told why.
+    """
+    name, _, value = text.removeprefix("/set").strip().partition(" ")
+    try:
+        if not value.strip():
+            raise CommandError("Give a setting and its value: temperature 0.9")
+        app.manager.change_setting(name, value.strip())
+    except ChatbotError as error:
+        app.refuse(str(error))
+        return False
+    app.show_settings()
+    return True
 
 
 def keep_answer(conversation: Conversation, answer_id: str) -> None:
@@ -80,6 +113,8 @@ async def render_variants(
     """
     screen: VariantsScreen | None = None
     async for event in events:
+        if screen and isinstance(event, _GOES_ON):
+            screen.hold(None)
         match event:
             case VariantsStarted():
                 screen = await open_screen(event)
@@ -91,6 +126,8 @@ async def render_variants(
                 screen.say(found_words(found))
             case PromptBuilt(num_prompt_tokens=num_tokens) if screen:
                 screen.say_all(f"reading {num_tokens:,} tokens")
+            case AnswersHeld(num_tokens=num_tokens) if screen:
+                screen.hold(num_tokens)
             case BeamsShown() if screen:
                 screen.show_beams(event)
             case VariantFinished(index=index, answer=answer) if screen:
@@ -98,13 +135,27 @@ async def render_variants(
             case VariantsFinished() if screen:
                 screen.finish_all(event, facts_of(event, is_once=not screen.is_comparison))
             case (
-                VariantLoading() | VariantLoaded() | VariantTextDelta() | VariantThoughtDelta()
+                VariantLoading()
+                | VariantLoaded()
+                | VariantTextDelta()
+                | VariantThoughtDelta()
+                | VariantThoughtCut()
+                | VariantSettingChanged()
             ) if screen:
                 _render_one(event, screen.column(event.index))
 
 
+_GOES_ON: Final = (VariantTextDelta, VariantThoughtDelta, BeamsShown, VariantFinished)
+"""What comes only while answers are not held."""
+
+
 def _render_one(
-    event: VariantLoading | VariantLoaded | VariantTextDelta | VariantThoughtDelta,
+    event: VariantLoading
+    | VariantLoaded
+    | VariantTextDelta
+    | VariantThoughtDelta
+    | VariantThoughtCut
+    | VariantSettingChanged,
     column: VariantColumn | None,
 ) -> None:
     if column is None:
@@ -118,8 +169,12 @@ def _render_one(
             column.say_loaded(" · ".join([*facts, device, *size]))
         case VariantTextDelta(text=text, num_tokens=num_tokens):
             column.append(text, num_tokens)
-        case VariantThoughtDelta(num_tokens=num_tokens):
-            column.think(num_tokens)
+        case VariantThoughtDelta(num_tokens=num_tokens, num_thinking_tokens=size):
+            column.think(num_tokens, size, event.seconds)
+        case VariantThoughtCut():
+            column.cut_thought()
+        case VariantSettingChanged(change=change):
+            column.mark(change)
 
 
 def facts_of(finished: VariantsFinished, *, is_once: bool) -> str:

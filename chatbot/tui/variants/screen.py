@@ -4,14 +4,14 @@ Shows what it is told; what the user chooses is for whoever opened it to carry o
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from chatbot.events import BeamsShown, Parting, VariantPlan, VariantsFinished, VariantsKind
 from chatbot.messages import Message
@@ -37,15 +37,26 @@ TITLES: Final[dict[VariantsKind, str]] = {
 }
 
 
+class Hints(NamedTuple):
+    """What the user can do, by the keys that are bound."""
+
+    when_held: str
+    when_thinking: str
+    when_running: str
+
+
 class VariantsScreen(ModalScreen[str | None]):
     """The answers as columns, or the beams as a list. Gives the id of the one to keep."""
 
+    AUTO_FOCUS = ""  # or the keys would go to the box for a setting, shown or not
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", show=False),
         bind("variants_left", "go(-1)"),
         bind("variants_right", "go(1)"),
         Binding("up,k", "go(-1)", show=False),  # of beams: columns have the keys themselves
         Binding("down,j", "go(1)", show=False),
+        bind("variants_set", "set"),
+        bind("answer_now", "app.answer_now"),
         bind("variants_keep", "keep"),
         *(
             bind(f"variants_keep_{number}", f"keep_number({number})")
@@ -59,6 +70,8 @@ class VariantsScreen(ModalScreen[str | None]):
         plans: Sequence[VariantPlan],
         question: str,
         stop: Callable[[], None],
+        change: Callable[[str], bool],
+        hints: Hints,
     ) -> None:
         """Make the screen.
 
@@ -67,6 +80,9 @@ class VariantsScreen(ModalScreen[str | None]):
             plans: the answers that are to come.
             question: what they answer.
             stop: ends all of them.
+            change: has all of them go on with another setting, given as ``NAME VALUE``; False
+                where that cannot be, which the user was told.
+            hints: what can be done about answers that are held, or think, or are written.
         """
         super().__init__()
         self.chosen = 0
@@ -76,6 +92,11 @@ class VariantsScreen(ModalScreen[str | None]):
         """Each has a model of its own, and waits for it."""
         self._plans = tuple(plans)
         self._stop = stop
+        self._change = change
+        self._hints = hints
+        self._num_held: int | None = None
+        """Tokens after which all are held; None while they go on."""
+        self._notice = ""
         self._title = f"{len(plans)} {TITLES[kind]} · {clean_line(question, 200)}"
         self._answers: dict[int, Message] = {}
         self._beams = BeamList([plan.number for plan in plans]) if kind == "beams" else None
@@ -83,6 +104,8 @@ class VariantsScreen(ModalScreen[str | None]):
         self._wish: str | None = None
         """The answer that the user keeps as soon as the others are stopped."""
         self._facts = Static("", id="variants-facts", markup=False)
+        self._setting = Input(placeholder="temperature 0.9", id="variants-set", compact=True)
+        self._setting.display = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="variants") as box:
@@ -94,6 +117,7 @@ class VariantsScreen(ModalScreen[str | None]):
                 with Horizontal(id="variants-columns"):
                     yield from self._columns
             yield self._facts
+            yield self._setting
 
     def on_mount(self) -> None:
         self._say_keys()
@@ -107,7 +131,25 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def say(self, words: str) -> None:
         """Say below the answers, in one line, what is going on."""
+        self._notice = words
+        self._say_state()
+
+    def _say_state(self) -> None:
+        words = self._notice
+        if not self.is_over and self._num_held is not None:
+            words = f"held after {self._num_held:,} tokens · {self._hints.when_held}"
+        elif any(column.is_thinking for column in self._columns):
+            words = self._hints.when_thinking
         self._facts.update(words)
+
+    def hold(self, num_tokens: int | None) -> None:
+        """Show that all are held after so many tokens; None: they go on."""
+        if self._num_held == num_tokens:
+            return
+        self._num_held = num_tokens
+        for column in self._columns:
+            column.hold(is_held=num_tokens is not None)
+        self._say_state()
 
     def say_all(self, words: str) -> None:
         """Say in each heading what is going on with all of them at once."""
@@ -135,7 +177,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def finish_all(self, finished: VariantsFinished, facts: str) -> None:
         """Nothing follows; the user may look, and keep one."""
-        self.is_over = True
+        self._end()
         self.say(facts)
         self._answers = dict(enumerate(finished.answers))
         ids = [plan.answer_id for plan in self._plans]
@@ -161,12 +203,17 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def fail(self, sentence: str) -> None:
         """It broke off; what there is of the answers stays."""
-        self.is_over = True
+        self._end()
         self.say(f"✗ {sentence}")
         for column in self._columns:
             column.break_off()
         self.draw()
         self._say_keys()
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._setting.display:
+            self._show_setting(is_shown=False)
 
     def _draw_running(self) -> None:
         if not self.is_over:
@@ -174,6 +221,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def draw(self) -> None:
         """Show what is new."""
+        self._say_state()
         texts = [column.text for column in self._columns]
         are_over = [column.answer is not None for column in self._columns]
         for index, places in enumerate(partings(texts, are_over) if texts else ()):
@@ -240,23 +288,58 @@ class VariantsScreen(ModalScreen[str | None]):
             self._go_to(numbers.index(number))
             self.action_keep()
 
+    def action_set(self) -> None:
+        """Ask for a setting that all answers are to go on with."""
+        if self.is_over:
+            self.notify("The answers are written; settings act on the next ones.")
+            return
+        self._setting.value = ""
+        self._show_setting(is_shown=True)
+
+    def _show_setting(self, *, is_shown: bool) -> None:
+        self._setting.display = is_shown
+        self._facts.display = not is_shown
+        self._say_keys()
+        if is_shown:
+            self._setting.focus()
+        elif self._columns:
+            self._columns[self.chosen].go_to()
+        else:
+            self.set_focus(None)
+
+    @on(Input.Submitted, "#variants-set")
+    def _set(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._change(event.value):
+            self._show_setting(is_shown=False)
+
     def action_leave(self) -> None:
         """Stop the answers; once they are over, go back to the chat."""
-        if self.is_over:
+        if self._setting.display:
+            self._show_setting(is_shown=False)
+        elif self.is_over:
             self.dismiss(None)
         else:
             self.say("stopping …")
             self._stop()
 
     def _say_keys(self) -> None:
+        if self._setting.display:
+            words = "a setting for all of them, and its value · Enter sets it · Esc closes"
+            self.query_one("#variants").border_subtitle = words
+            return
         numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
         edges = dict.fromkeys(map(str, (*numbers[:1], *numbers[-1:])))
         named = f" or {'–'.join(edges)}" if edges else ""
-        moves = "↑ ↓ go" if self._beams else "← → go · ↑ ↓ scroll"
+        moves = "↑ ↓ go" if self._beams else "← → go"
         leave = "Esc goes back" if self.is_over else "Esc stops"
-        words = f"{moves} · Enter{named} keeps one · {leave}"
-        if self._beams and not self.is_over:
-            words = leave  # until the end there is no answer that could be kept
+        if self.is_over:
+            scrolls = "" if self._beams else " · ↑ ↓ scroll"
+            words = f"{moves}{scrolls} · Enter{named} keeps one · {leave}"
+        elif self._beams:  # until the end there is no answer that could be kept
+            words = f"{self._hints.when_running} · {leave}"
+        else:
+            words = f"{moves} · {self._hints.when_running} · Enter{named} keeps one · {leave}"
         self.query_one("#variants").border_subtitle = words
 
 
