@@ -15,7 +15,7 @@ from chatbot.messages import SettingChange, ThinkingPart
 from chatbot.tui.app import ChatApp
 from chatbot.tui.variants import rendering as variants_rendering
 from chatbot.tui.variants.drawing import ending, parted, partings, same_length, shared_start
-from chatbot.tui.variants.screen import VariantsScreen
+from chatbot.tui.variants.screen import Hints, VariantsScreen
 from tests.tui.helpers import (
     MakeApp,
     ask,
@@ -154,7 +154,9 @@ async def test_the_frame_names_the_keys_that_keep_an_answer(
         for index, plan in enumerate(plans(["seed 1", "seed 2"]))
     ]
     async with app.run_test(size=(80, 24)) as pilot:
-        await app.push_screen(VariantsScreen("variants", numbered, "Why?", lambda: None))
+        hints = Hints("F8 goes on", "F5 ends it", "F8 holds · s sets")
+        screen = VariantsScreen("variants", numbered, "Why?", lambda: None, lambda _: True, hints)
+        await app.push_screen(screen)
         await until(pilot, lambda: words in screen_text(app))
 
 

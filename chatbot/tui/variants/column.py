@@ -168,7 +168,7 @@ class VariantColumn(Vertical):
     def _heading(self, *, is_chosen: bool) -> Content:
         mark = "❯" if is_chosen else " "
         state = ending(self.answer) if self.answer else self._progress()
-        about = " · ".join(filter(None, [self._parting, *self._thought_words()]))
+        about = " · ".join(filter(None, [*self._thought_words(), self._parting]))
         return Content.assemble(
             (f"{mark} {self.plan.number} ", "bold $text-primary"),
             (self.plan.label, "bold"),
