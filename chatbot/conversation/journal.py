@@ -87,9 +87,10 @@ class Journal:
             self._flush = self._write(self._write_flushed)
 
     def keep_tokens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:
-        """Keep what the tokens of a finished answer were drawn from."""
+        """Keep what the tokens of a finished answer were drawn from, together with the answer: to
+        be called before it comes into the tree.
+        """
         self._unkept[answer_id] = tuple(records)
-        self._write(lambda db: None)
 
     def copy_tokens(self, from_chat_id: str, pairs: Sequence[tuple[str, str]]) -> None:
         """Keep the records of answers, on the disk already, for their copies in this chat too."""
@@ -159,11 +160,13 @@ class Journal:
         unkept, chat_id = tuple(self._unkept.items()), self._conversation.id
 
         def write(db: Database) -> None:
-            if missed is not None:
-                writing.save_chat(db, missed)
-            work(db)
-            for answer_id, records in unkept:
-                token_records.put_tokens(db, chat_id, answer_id, records)
+            with db.writing():
+                if missed is not None:
+                    writing.save_chat(db, missed)
+                work(db)
+                for answer_id, records in unkept:
+                    token_records.put_tokens(db, chat_id, answer_id, records)
+            for answer_id, _ in unkept:
                 self._unkept.pop(answer_id, None)
 
         loop: asyncio.AbstractEventLoop | None = None

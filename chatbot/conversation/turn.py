@@ -225,12 +225,12 @@ class Turn:
             for result in given_up:
                 self._draft.put(result)
             answer = self._draft.as_message(reason, error, statistics)
+            if self._journal and self._records:
+                self._journal.keep_tokens(answer.id, self._records)
             if self._begun:
                 self._conversation.replace(answer)
             else:
                 self._conversation.add(answer)
-            if self._journal and self._records:
-                self._journal.keep_tokens(answer.id, self._records)
         if rest:
             yield TextDelta(rest)
         for result in given_up:

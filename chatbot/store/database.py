@@ -68,10 +68,15 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all that is written inside is kept, or nothing of it.
 
+        Inside another one it is a part of that.
+
         Raises:
             StoreError: it could not be kept.
         """
         with explained(self.file):
+            if self.connection.in_transaction:
+                yield self.connection
+                return
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection

@@ -14,6 +14,7 @@ from chatbot.errors import CommandError, StoreError
 from chatbot.events import TextDelta, TurnEvent, TurnFinished, TurnStarted
 from chatbot.messages import Message, ThinkingPart
 from chatbot.settings import Settings
+from chatbot.store import token_records
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.database import Database
 from tests.conversation.told_engine import FakeEngine
@@ -301,6 +302,30 @@ async def test_a_store_that_fails_loses_nothing_and_catches_up(tmp_path: Path) -
     other = await reopened(manager, store)
     assert shape(other) == shape(manager)
     store.close()
+
+
+async def test_an_answer_is_kept_together_with_its_tokens(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that dies between the two would leave an answer without its tokens."""
+    manager = manager_of(store)
+
+    def fail(*_: object) -> None:
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(token_records, "put_tokens", fail)
+        answer = await run(manager.reply("hello"))
+        await manager.settled()
+    (_, kept) = (await store.load_chat(manager.conversation.id)).messages
+    assert kept.making is not None
+    assert kept.making.finish_reason == "interrupted"
+    manager.rename("Once more")  # the next thing that is kept takes along what was missed
+    await manager.settled()
+    (_, kept) = (await store.load_chat(manager.conversation.id)).messages
+    assert kept == answer
+    tokens = await store.load_tokens(manager.conversation.id, answer.id)
+    assert "".join(token.text for token in tokens) == answer.text
 
 
 async def test_without_a_store_everything_goes_on_in_memory() -> None:

@@ -259,9 +259,9 @@ class VariantsTurn(ABC):
     def _keep(self, kept: Sequence[Sibling]) -> None:
         """Have the answers in the tree, the first one shown."""
         for one in kept:
-            self._conversation.add(one.message)
             if self._journal and one.records:
                 self._journal.keep_tokens(one.draft.id, one.records)
+            self._conversation.add(one.message)
         if len(kept) > 1:
             self._conversation.show(kept[0].draft.id)
 
