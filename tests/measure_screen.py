@@ -21,6 +21,7 @@ import sys
 import tempfile
 import termios
 import time
+from itertools import count, islice
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -31,6 +32,8 @@ STORY = "The sea was calm that night and the lamp turned slowly.\n" * 8 + "\n"
 CODE = "".join(f"def step_{n}(value):\n    return value + {n}\n\n" for n in range(450))
 NUM_MESSAGES = 500
 FIRST, LAST = "firstword", "lastword"
+NUMBERS = count(1)
+"""For those words: answers of runs before may be on the screen."""
 QUESTION = "Tell me a long story about a lighthouse and the sea.\r"
 READY = "commands · F1"
 
@@ -43,6 +46,18 @@ chatbot.session.EngineClient = lambda log: EngineClient(
 from chatbot.cli import main
 sys.exit(main())
 """
+
+BARE = f"""
+from textual.app import App
+from textual.widgets import Input, Label
+class Bare(App):
+    BINDINGS = [("ctrl+q", "quit")]
+    def compose(self):
+        yield Label({READY!r})
+        yield Input()
+Bare().run()
+"""
+"""As little as a program with Textual can be."""
 
 
 class Terminal:
@@ -156,8 +171,11 @@ class Stage:
 
     def start(self, *arguments: str) -> Terminal:
         """The program."""
-        command = [sys.executable, *self.program, *arguments, "--max-tokens", "100000"]
-        return Terminal(command, self.env, self.columns, self.rows)
+        return self.run(*self.program, *arguments, "--max-tokens", "100000")
+
+    def run(self, *arguments: str) -> Terminal:
+        """Anything in Python."""
+        return Terminal([sys.executable, *arguments], self.env, self.columns, self.rows)
 
     def ask(self, terminal: Terminal) -> None:
         """Ask, once the model is there."""
@@ -165,17 +183,18 @@ class Stage:
 
 
 def measure_start(stage: Stage, runs: int) -> None:
-    """To the first frame, and the help of the command line."""
-    frames, helps = [], []
+    """To the first frame, of the program and of a bare one, and the help of the command line."""
+    frames, bare, helps = [], [], []
     for _ in range(runs + 1):  # the first one warms the disk
-        terminal = stage.start()
-        frames.append((terminal.until(READY) - terminal.started) * 1000)
-        terminal.close()
+        for found, terminal in ((bare, stage.run("-c", BARE)), (frames, stage.start())):
+            found.append((terminal.until(READY) - terminal.started) * 1000)
+            terminal.close()
         started = time.perf_counter()
         command = [sys.executable, "-m", "chatbot", "--help"]
         subprocess.run(command, env=stage.env, check=True, stdout=subprocess.DEVNULL)
         helps.append((time.perf_counter() - started) * 1000)
     show("first frame", frames[1:], "ms")
+    show("first frame of a bare Textual program", bare[1:], "ms")
     show("--help", helps[1:], "ms")
 
 
@@ -193,7 +212,7 @@ def measure_keys(stage: Stage, name: str, *arguments: str) -> None:
 def measure_rate(stage: Stage, name: str, text: str, runs: int, *arguments: str) -> None:
     """The same answer on the screen and as plain text, by turns."""
     ratios, frames, shares = [], [], []
-    for number in range(1, runs + 1):
+    for number in islice(NUMBERS, runs):
         stage.write_answer(text, number)
         plain = stage.start("ask", "-t", "none", "-k", "none", QUESTION.strip())
         headless, _, _ = plain.stream(number)

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Final
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static, TextArea
 
@@ -35,22 +35,23 @@ _NOTHING: Final = object()
 
 
 class SettingControl(Vertical):
-    """A setting's label, its control, and a line for a refusal."""
+    """A setting's label, what changes it, and room for a refusal."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(id=f"setting-{spec.name}")
         self.spec = spec
         self.tooltip = f"{spec.help} Allowed: {spec.allowed}."
-        self._refusal = Label("", classes="refusal", markup=False)
         self._shown: Any = _NOTHING
         self._is_built = False
         """Whether the parts are there that a value is shown by."""
+        self.refusal = ""
+        """Why the last text was not taken; empty where it was."""
 
     def show_value(self, value: Any) -> None:
         """Show the value that is in force; one shown already leaves what is being typed alone."""
         if self._shown is _NOTHING or value != self._shown:
             self._shown = value
-            self.remove_class("-refused")
+            self._refuse("")
             if self._is_built:
                 self._show(value)
 
@@ -62,15 +63,23 @@ class SettingControl(Vertical):
     def _show(self, value: Any) -> None:
         raise NotImplementedError
 
+    def _refuse(self, sentence: str) -> None:
+        """Say why a text is not taken, or with nothing that all is well."""
+        if sentence != self.refusal:
+            self.refusal = sentence
+            self._show_refusal()
+
+    def _show_refusal(self) -> None:
+        raise NotImplementedError
+
     def choose(self, text: str) -> bool:
         """Post ``text`` if it is allowed, else say here what is; returns whether it is."""
         try:
             self.spec.parse(text)
         except SettingError as error:
-            self._refusal.update(str(error))
-            self.add_class("-refused")
+            self._refuse(str(error))
             return False
-        self.remove_class("-refused")
+        self._refuse("")
         self.post_message(SettingChosen(self.spec.name, text))
         return True
 
@@ -95,50 +104,68 @@ class NumberInput(Input):
         self.post_message(self.Stepped(direction))
 
 
-class RangeBar(Widget):
-    """Where a value lies in its range; a click chooses another."""
+class RowControl(SettingControl):
+    """A setting on one line: its label, and what changes it at the end of the line.
 
-    share: reactive[float] = reactive(0.0)
-    """0 at the lowest allowed value, 1 at the highest."""
+    The label, and what stands below the line, are drawn by the control itself, not by widgets:
+    each widget of the sidebar takes time whenever the screen is laid out, which is while an
+    answer streams.
+    """
 
-    class Clicked(Message):
-        """The user clicked at this share of the bar."""
+    ALLOW_SELECT = False
 
-        def __init__(self, share: float) -> None:
-            super().__init__()
-            self.share = share
+    @property
+    def _editor(self) -> Widget:
+        """What changes the value, the only child."""
+        raise NotImplementedError
 
-    def render(self) -> str:
-        width = max(self.size.width, 1)
-        at = round(self.share * (width - 1))
-        return (
-            f"[$primary]{'━' * at}[/][b $accent]●[/][$panel-lighten-2]{'─' * (width - 1 - at)}[/]"
-        )
+    def compose(self) -> ComposeResult:
+        yield self._editor
 
-    def on_click(self, event: events.Click) -> None:
-        self.post_message(self.Clicked(event.x / max(self.size.width - 1, 1)))
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return sum(part.get_height({}, width) for part in self._parts(width))
+
+    def render(self) -> Content:
+        return Content("\n").join(self._parts(self.size.width))
+
+    def _parts(self, width: int) -> list[Content]:
+        """What is drawn, one below the other."""
+        refusal = [Content.styled(self.refusal, "$text-error")] if self.refusal else []
+        return [Content(self.spec.label), *refusal]
+
+    def _show_refusal(self) -> None:
+        self.refresh(layout=True)
 
 
-class NumberControl(SettingControl):
-    """A number: typed, stepped with the arrow keys, or clicked on its bar."""
+class NumberControl(RowControl):
+    """A number: typed, stepped with the arrow keys, or clicked on the bar of its range."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self._input = NumberInput(compact=True, select_on_focus=True)
-        self._bar = RangeBar() if spec.kind in ("float", "int") else None
+        self._has_bar = spec.kind in ("float", "int")
 
-    def compose(self) -> ComposeResult:
-        with Horizontal(classes="number-row"):
-            yield Label(self.spec.label, classes="setting-label")
-            yield self._input
-        if self._bar:
-            yield self._bar
-        yield self._refusal
+    @property
+    def _editor(self) -> Widget:
+        return self._input
+
+    def _parts(self, width: int) -> list[Content]:
+        label, *rest = super()._parts(width)
+        return [label, *([self._bar(width)] if self._has_bar else []), *rest]
+
+    def _bar(self, width: int) -> Content:
+        """Where the value lies in its range."""
+        share = 0.0 if self._shown is _NOTHING else self._share_of(float(self._shown))
+        at = round(share * (width - 1))
+        return Content.assemble(
+            ("━" * at, "$primary"),
+            ("●", "bold $accent"),
+            ("─" * (width - 1 - at), "$panel-lighten-2"),
+        )
 
     def _show(self, value: Any) -> None:
         self._input.value = self.spec.format(value)
-        if self._bar:
-            self._bar.share = self._share_of(float(value))
+        self.refresh()
 
     def _is_wide(self) -> bool:
         """Whether the range spans so much that the bar has to be logarithmic."""
@@ -174,20 +201,33 @@ class NumberControl(SettingControl):
         number = float(present) if isinstance(present, int | float) else 0.0
         self._choose_number(max(number + event.direction * self.spec.step, 0))
 
-    @on(RangeBar.Clicked)
-    def _jump(self, event: RangeBar.Clicked) -> None:
-        event.stop()
-        self._choose_number(self._value_at(min(max(event.share, 0), 1)))
+    def on_click(self, event: events.Click) -> None:
+        if self._has_bar and event.widget is self and event.y == 1:
+            share = event.x / max(self.size.width - 1, 1)
+            self._choose_number(self._value_at(min(max(share, 0), 1)))
 
     @on(Input.Submitted)
     @on(Input.Blurred)
     def _take(self, event: Input.Submitted | Input.Blurred) -> None:
         event.stop()
-        if event.value != self.spec.format(self._shown) or self.has_class("-refused"):
+        if event.value != self.spec.format(self._shown) or self.refusal:
             self.choose(event.value)
 
 
-class TextControl(SettingControl):
+class BlockControl(SettingControl):
+    """A setting on several lines, from its label on top to the room for a refusal."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._refusal_line = Label("", classes="refusal", markup=False)
+        self._refusal_line.display = False
+
+    def _show_refusal(self) -> None:
+        self._refusal_line.update(self.refusal)
+        self._refusal_line.display = bool(self.refusal)
+
+
+class TextControl(BlockControl):
     """One line of text, taken at Enter."""
 
     def __init__(self, spec: Spec) -> None:
@@ -203,7 +243,7 @@ class TextControl(SettingControl):
             yield Label(self.spec.label, classes="setting-label")
         yield self._input
         yield self._about
-        yield self._refusal
+        yield self._refusal_line
 
     def _show(self, value: Any) -> None:
         self._input.value = str(value)
@@ -219,7 +259,7 @@ class TextControl(SettingControl):
         self.choose(event.value)
 
 
-class LongTextControl(SettingControl):
+class LongTextControl(BlockControl):
     """Several lines of text, taken when the user goes elsewhere."""
 
     def __init__(self, spec: Spec) -> None:
@@ -229,7 +269,7 @@ class LongTextControl(SettingControl):
     def compose(self) -> ComposeResult:
         yield Label(self.spec.label, classes="setting-label")
         yield self._area
-        yield self._refusal
+        yield self._refusal_line
 
     def _show(self, value: Any) -> None:
         if self._area.text != value:
@@ -267,18 +307,16 @@ class Chooser(Static, can_focus=True):
         self.action_step(-1 if event.x < self.size.width // 3 else 1)
 
 
-class ChoiceControl(SettingControl):
+class ChoiceControl(RowControl):
     """One of a few."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self._chooser = Chooser(classes="chooser")
 
-    def compose(self) -> ComposeResult:
-        with Horizontal(classes="number-row"):
-            yield Label(self.spec.label, classes="setting-label")
-            yield self._chooser
-        yield self._refusal
+    @property
+    def _editor(self) -> Widget:
+        return self._chooser
 
     def _show(self, value: Any) -> None:
         self._chooser.show_choice(str(value))
