@@ -6,8 +6,9 @@ between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of t
 ends the process with that status, ``kill`` kills it after three words. Models called
 ``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, a word at a time,
 and one ``call NAME JSON`` calls a tool if there are any; what the tools said is then the answer.
-``SCRIPT_DIALECT`` is the model's way to call. ``SCRIPT_SWITCH`` says whether it can be told to
-think or not (see ``ThinkingSwitch``); where it is told not to, it thinks nothing.
+``SCRIPT_DIALECT`` is the model's way to call, ``SCRIPT_DEVICE`` where it is said to run.
+``SCRIPT_SWITCH`` says whether it can be told to think or not (see ``ThinkingSwitch``); where it is
+told not to, it thinks nothing.
 """
 
 import math
@@ -413,7 +414,7 @@ def main() -> None:
                 info = ModelInfo(
                     name=request.model,
                     precision="bf16" if request.precision == "auto" else request.precision,
-                    device="cpu",
+                    device=os.environ.get("SCRIPT_DEVICE", "cpu"),
                     context_length=WINDOW,
                     num_parameters=NUM_PARAMETERS,
                     load_seconds=LOAD_SECONDS,

@@ -28,11 +28,13 @@ from chatbot.messages import SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.settings import Settings
+from chatbot.tui.chat import markdown
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_actions import act_on_message
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.turn_rendering import render_turn, show_path
 from chatbot.tui.command_hints import CommandHints, completion
+from chatbot.tui.compositing import SparingScreen
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.garbage import IdleCollector
 from chatbot.tui.keys import bind, check_keymap, shown_keys
@@ -118,6 +120,9 @@ class ChatApp(App[int]):
         self._adapters = AdaptersWatch(self, lambda: session.engine)
         self._garbage = IdleCollector(self, lambda: self.manager.is_busy)
 
+    def get_default_screen(self) -> Screen[None]:
+        return SparingScreen()
+
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
             with Vertical(id="left"):
@@ -151,6 +156,7 @@ class ChatApp(App[int]):
         """Do what would have held up the first frame."""
         self.load_model()
         await self._sidebar.fill()
+        self.run_worker(markdown.prepare, thread=True, group="prepare")
         self._knowledge.start()
         self._tools.start()
         self._garbage.start()
@@ -160,6 +166,8 @@ class ChatApp(App[int]):
             self._garbage.note_input()
         if isinstance(event, Key):
             self._chat.give_way()
+            if isinstance(self.screen, SparingScreen):
+                self.screen.key_pause.begin()
         await super().on_event(event)
 
     async def on_unmount(self) -> None:

@@ -34,6 +34,11 @@ class StatusLine(Widget):
         self._first_token_at: float | None = None
         self._next: tuple[int, float] | None = None
 
+    @property
+    def device(self) -> str:
+        """Where the model runs; the processor where there is none."""
+        return self.status.info.device if self.status.info else "cpu"
+
     def on_mount(self) -> None:
         self._spinner = self.set_interval(0.1, self._turn_spinner, pause=True)
 

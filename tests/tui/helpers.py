@@ -93,4 +93,5 @@ async def ask_and_wait(pilot: Pilot[int], app: ChatApp, text: str) -> Message:
     await ask(pilot, text)
     await until(pilot, lambda: len(app.manager.conversation) >= before + 2)
     await until(pilot, lambda: not app._status.is_busy)
+    await until(pilot, lambda: not app.screen._layout_required)
     return last_answer(app)

@@ -1,7 +1,6 @@
 """Markdown that streams: the same as what comes whole, and no more work than that takes."""
 
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,13 +12,14 @@ from textual.selection import Selection
 from textual.widgets import Markdown
 
 from chatbot.tui import app as app_module
+from chatbot.tui import key_pause
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.chat_view import ChatView
-from chatbot.tui.chat.code_lines import CodeLines
+from chatbot.tui.chat.code_lines import CodeLines, Pace
 from chatbot.tui.chat.growing_markdown import GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
-from chatbot.tui.chat.message_views import MAX_WAIT, AnswerView
 from chatbot.tui.command_hints import CommandHints
+from chatbot.tui.key_pause import MAX_WAIT, KeyPause
 from chatbot.tui.prompt import Prompt
 from tests.tui.helpers import MakeApp, ask_and_wait, filled, questions, screen_text, until
 
@@ -158,15 +158,21 @@ async def test_a_link_that_is_defined_at_the_end_is_one(make_app: MakeApp) -> No
         await until(pilot, lambda: "See the page for more" in screen_text(app))
 
 
-async def test_an_answer_waits_for_keys_but_not_for_ever() -> None:
-    view = AnswerView("an-id")
-    view._drawn_at = begin = monotonic()
-    view.give_way()
-    assert begin < view._rest_until <= begin + MAX_WAIT
-    view._drawn_at = begin - 10
-    view._rest_until = 0
-    view.give_way()
-    assert view._rest_until < begin  # it has waited long enough
+def test_all_else_waits_for_keys_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(key_pause, "monotonic", lambda: now)
+    pause = KeyPause()
+    pause.note_work()
+    pause.begin()
+    assert pause.is_on
+    pause.end()
+    assert not pause.is_on
+    for _ in range(100):  # a key each hundredth of a second
+        pause.begin()
+        if not pause.is_on:
+            break
+        now += 0.01
+    assert now - 100 == pytest.approx(MAX_WAIT)
 
 
 async def test_a_paragraph_is_laid_out_again_only_for_another_line(
@@ -174,6 +180,7 @@ async def test_a_paragraph_is_laid_out_again_only_for_another_line(
 ) -> None:
     page = Page("word")
     layouts: list[bool] = []
+    monkeypatch.setattr(Pace, "num_expected", lambda *_: 0)  # however fast this machine is
     async with page.run_test(size=(40, 10)) as pilot:
         await pilot.pause()
         update = GrowingParagraph.update

@@ -23,12 +23,18 @@ MAX_TAIL: Final = 24
 
 TAB_SIZE: Final = 8
 
-NUM_RESERVED: Final = 3
-"""Lines that are kept free below what grows fast, since laying out the whole screen for each line
+NUM_AT_ONCE: Final = 12
+"""Lines that are made ready before whatever else is to be done has its turn."""
+
+RESERVE_SECONDS: Final = 0.4
+"""What comes within this time has room below what grows: laying out the whole screen for each line
 takes longer than all else."""
 
-FAST_SECONDS: Final = 0.25
-"""Lines that come in less than this one after the other come fast."""
+SLOWEST: Final = 4.0
+"""Lines a second below which each is laid out when it comes."""
+
+MOST_RESERVED: Final = 0.2
+"""Of the screen's height."""
 
 
 class Pace:
@@ -36,13 +42,22 @@ class Pace:
 
     def __init__(self) -> None:
         self._grown_at = 0.0
-        self.is_fast = False
+        self._speed = 0.0
+        """Lines a second."""
 
-    def grow(self) -> None:
-        """Say that there is another line."""
+    def grow(self, num_lines: int = 1) -> None:
+        """Say that there are more lines."""
         now = monotonic()
-        self.is_fast = now - self._grown_at < FAST_SECONDS
+        speed = num_lines / max(now - self._grown_at, 0.001)
+        # Lines come in bursts; after a pause, only what comes now counts.
+        self._speed = speed if speed < SLOWEST else (self._speed + speed) / 2
         self._grown_at = now
+
+    def num_expected(self, height: int) -> int:
+        """Lines that are to be expected soon, on a screen that is so many lines high."""
+        if self._speed < SLOWEST:
+            return 0
+        return min(round(self._speed * RESERVE_SECONDS), round(height * MOST_RESERVED))
 
 
 class Reserve:
@@ -53,22 +68,25 @@ class Reserve:
         self._num_used = 0
         self.num_lines = 0
 
-    def fits(self, num_lines: int) -> bool:
-        """Whether there is room for so many lines; makes room where there is not."""
+    def fits(self, num_lines: int, height: int) -> bool:
+        """Whether there is room for so many lines; makes room where there is not, on a screen of
+        that height.
+        """
         if num_lines > self._num_used:
+            self._pace.grow(num_lines - self._num_used)
             self._num_used = num_lines
-            self._pace.grow()
         if num_lines <= self.num_lines:
             return True
-        self.num_lines = num_lines + NUM_RESERVED * self._pace.is_fast
+        self.num_lines = num_lines + self._pace.num_expected(height)
         return False
 
-    def expect(self) -> int:
+    def expect(self, height: int) -> int:
         """Lines that something new takes whose first line is there; 0 where more come slowly."""
         self._pace.grow()
         self._num_used = 1
-        self.num_lines = 1 + NUM_RESERVED if self._pace.is_fast else 0
-        return self.num_lines
+        num_expected = self._pace.num_expected(height)
+        self.num_lines = 1 + num_expected
+        return self.num_lines if num_expected else 0
 
 
 class CodeLines(Widget):
@@ -81,10 +99,16 @@ class CodeLines(Widget):
         super().__init__()
         self.auto_links = False
         self._language = language
-        self._lines = _lines_of(code)
+        self._code = code
+        self._split: list[Content] | None = None
+        """The lines of the code, once somebody asks."""
+        self._num_measured = self._width_measured = 0
+        """Of the leading lines: how many were measured, and how wide the widest of them is."""
         self._coloured: list[Content] = []
         """As many of the lines as have their colours."""
         self._strips: dict[int, Strip] = {}
+        """Lines of the widget as they are drawn."""
+        self._strips_width = 0
         self._is_growing = False
         self._reserve = Reserve(pace)
         self._num_settled = 0
@@ -92,22 +116,53 @@ class CodeLines(Widget):
 
     def grow(self, code: str, language: str) -> None:
         """Show ``code``, which begins with what was shown before but for its last line."""
-        self._lines = _lines_of(code)
+        whole = self._code.rfind("\n") + 1
+        if self._split is not None and code.startswith(self._code[:whole]):
+            del self._split[len(self._split) - len(self._code[whole:].splitlines()) :]
+            self._split += _lines_of(code[whole:])
+        else:
+            self._split = None
+            self._num_measured = self._width_measured = 0
+        self._code = code
         if language != self._language:
             self._language, self._num_settled = language, 0
         self._is_growing = True
         first = min(self._num_settled, len(self._lines))
         del self._coloured[first:]
-        for y in [y for y in self._strips if y >= first]:
+        top = self.styles.padding.top
+        for y in [y for y in self._strips if y >= first + top]:
             del self._strips[y]
-        if not self._reserve.fits(len(self._lines)) or self._widest() > self.size.width:
+        if (
+            not self._reserve.fits(len(self._lines), self.app.size.height)
+            or self._widest() > self.size.width
+        ):
             self.refresh(layout=True)
         else:
             self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
+        if self._strips_width:  # it is in sight, and its end will be
+            self._prepare(max(first, len(self._lines) - self.app.size.height))
+
+    def _prepare(self, first: int) -> None:
+        """Make some lines from ``first`` on ready to be drawn, later the others: a key may come in
+        between.
+        """
+        top = self.styles.padding.top
+        end = min(first + NUM_AT_ONCE, len(self._lines))
+        for y in range(first + top, end + top):
+            if y not in self._strips:
+                self._strips[y] = self._padded(y)
+        if end < len(self._lines):
+            self.call_later(self._prepare, end)
+
+    @property
+    def _lines(self) -> list[Content]:
+        if self._split is None:
+            self._split = _lines_of(self._code)
+        return self._split
 
     def expect_more(self) -> None:
         """It stands last and will grow."""
-        self._reserve.expect()
+        self._reserve.expect(self.app.size.height)
 
     def settle(self) -> None:
         """Take no more room than there are lines: it does not grow any more."""
@@ -129,7 +184,12 @@ class CodeLines(Widget):
         return max(self._widest(), container.width)
 
     def _widest(self) -> int:
-        return max((line.cell_length for line in self._lines), default=0)
+        lines = self._lines
+        settled = max(len(lines) - 1, 0)  # the last one may grow
+        for line in lines[self._num_measured : settled]:
+            self._width_measured = max(self._width_measured, line.cell_length)
+        self._num_measured = settled
+        return max(self._width_measured, lines[-1].cell_length if lines else 0)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(len(self._lines), self._reserve.num_lines, 1)
@@ -137,25 +197,49 @@ class CodeLines(Widget):
     def render(self) -> Content:
         return Content("\n").join(self._lines)
 
-    def render_line(self, y: int) -> Strip:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines in ``crop``, kept from one time to the next: Textual's own cache forgets all
+        of them whenever there is another one."""
+        width = self.outer_size.width
         selection = self.text_selection
-        if selection is None and y in self._strips:
-            return self._strips[y]
-        if y >= len(self._lines):
-            return Strip.blank(self.size.width, self.visual_style.rich_style)
+        if selection is not None or self._strips_width != width:
+            self._strips.clear()
+            self._strips_width = width
+        lines = []
+        for y in crop.line_range:
+            if (line := self._strips.get(y)) is None:
+                line = self._padded(y)
+                if selection is None:
+                    self._strips[y] = line
+            lines.append(line)
+        if crop.column_span != (0, width):
+            lines = [line.crop(*crop.column_span) for line in lines]
+        return lines
+
+    def _padded(self, y: int) -> Strip:
+        """A line of the widget, with the empty cells around the code."""
+        top, right, _, left = self.styles.padding
+        style = self.visual_style.rich_style
+        line = self.render_line(y - top)
+        line = Strip.join([Strip.blank(left, style), line, Strip.blank(right, style)])
+        _, background = self.background_colors
+        for line_filter in self.get_line_filters():
+            line = line.apply_filter(line_filter, background)
+        return line
+
+    def render_line(self, y: int) -> Strip:
+        width, style = self.size.width, self.visual_style
+        if not 0 <= y < len(self._lines):
+            return Strip.blank(width, style.rich_style)
         line = self._line(y)
+        selection = self.text_selection
         if selection is not None and (span := selection.get_span(y)) is not None:
             start, end = span
-            style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
-            line = line.stylize(style, start, len(line) if end == -1 else end)
-        width = self.size.width
+            chosen = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+            line = line.stylize(chosen, start, len(line) if end == -1 else end)
         options = RenderOptions(self._get_style, {"text_wrap": "nowrap"}, None, None)
-        strips = line.render_strips(max(width, 1), 1, self.visual_style, options)
-        strip = strips[0].adjust_cell_length(width, self.visual_style.rich_style)
-        strip = strip.apply_offsets(0, y)
-        if selection is None:
-            self._strips[y] = strip
-        return strip
+        strips = line.render_strips(max(width, 1), 1, style, options)
+        return strips[0].adjust_cell_length(width, style.rich_style).apply_offsets(0, y)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         return selection.extract("\n".join(line.plain for line in self._lines)), "\n"

@@ -42,7 +42,7 @@ class GrowingParagraph(MarkdownParagraph):
 
     def expect_more(self) -> None:
         """It stands last and will grow."""
-        if num_lines := self._reserve.expect():
+        if num_lines := self._reserve.expect(self.app.size.height):
             self.styles.min_height = num_lines
 
     def settle(self) -> None:
@@ -60,7 +60,7 @@ class GrowingParagraph(MarkdownParagraph):
         if self._token.level > 0 or num_lines < 0:
             self.update(content, layout=num_lines != self.content_size.height)
             return
-        fits = self._reserve.fits(num_lines)
+        fits = self._reserve.fits(num_lines, self.app.size.height)
         if not fits and self._reserve.num_lines > num_lines:
             self.styles.min_height = self._reserve.num_lines
         self.update(content, layout=not fits)

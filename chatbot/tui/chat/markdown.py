@@ -26,6 +26,15 @@ def safe_markdown(text: str) -> "GrowingMarkdown":
     return GrowingMarkdown(text, _make_parser)
 
 
+def prepare() -> None:
+    """Import what the first answer will need, and the parser's tables; in a thread of its own, it
+    holds nothing up.
+    """
+    from chatbot.tui.chat import growing_markdown
+
+    _make_parser().parse(f"`{growing_markdown.__name__}` https://example.org")
+
+
 def _make_parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 

@@ -25,6 +25,7 @@ from chatbot.messages import (
 from chatbot.tui.chat.answer_body import AnswerBody
 from chatbot.tui.chat.cheap_layout import content_size
 from chatbot.tui.chat.markdown import safe_markdown
+from chatbot.tui.key_pause import KeyPause
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ SCREEN_SHARE: Final = min(0.5, 0.1 * (os.cpu_count() or 1))
 no GPU, the rest is the model's. Counted in time of the processor, which other programs do not
 lengthen."""
 
-KEY_SECONDS: Final = 0.03
-"""From a key to its letter on the screen, with room to spare."""
+SHARE_BESIDE_GPU: Final = 0.6
+"""Of one processor, where the model runs on a GPU and leaves the processors to others."""
 
-MAX_WAIT: Final = 0.25
-"""Seconds that an answer waits at most for somebody who types fast."""
+SHARE_BESIDE_TYPING: Final = 0.15
+"""Of one processor, while somebody types: what is drawn meanwhile, a key may have to wait for."""
 
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
@@ -157,8 +158,9 @@ class AnswerView(MessageView):
         self._rating = rating
         self._changes: list[SettingChange] = []
         self._num_tokens = 0
-        self._drawn_at = 0.0
+        self._screen_share = SCREEN_SHARE
         self._rest_until = 0.0
+        self._key_pause = KeyPause()
         self._found: SourcesPart | None = None
         """What was found, while the answer is written."""
         self._found_words = ""
@@ -292,16 +294,19 @@ class AnswerView(MessageView):
         event.stop()
         self.action_act(f"source_{event.index + 1}")
 
+    def run_beside(self, device: str) -> None:
+        """Take as much of the processor as a model on this device leaves."""
+        self._screen_share = SCREEN_SHARE if device == "cpu" else SHARE_BESIDE_GPU
+
     def give_way(self) -> None:
         """Draw nothing for a moment: a key was pressed, which is to be seen first."""
-        until = min(monotonic() + KEY_SECONDS, self._drawn_at + MAX_WAIT)
-        self._rest_until = max(self._rest_until, until)
+        self._key_pause.begin()
 
     async def _write_new(self) -> None:
         started, used = monotonic(), process_time()
-        if started < self._rest_until:
+        if started < self._rest_until or self._key_pause.is_on:
             return
-        self._drawn_at = started
+        self._key_pause.note_work()
         if await self._body.draw(self._changes):
             thinking = self._thinking_words if self._body.is_thinking else ""
             counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
@@ -313,7 +318,10 @@ class AnswerView(MessageView):
 
         A slow terminal takes none of it, so at most half of the time is spent on it.
         """
-        period = max((process_time() - used) / SCREEN_SHARE, 2 * (monotonic() - started))
+        share = self._screen_share
+        if self._key_pause.is_typing:
+            share = min(share, SHARE_BESIDE_TYPING)
+        period = max((process_time() - used) / share, 2 * (monotonic() - started))
         self._rest_until = started + period
 
     def _show_making(self, made: Making) -> None:

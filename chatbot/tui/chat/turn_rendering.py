@@ -73,6 +73,7 @@ async def render_turn(
                 view.say(f"{found_words(found)} · waiting for the model")
             case PromptBuilt() if view:
                 num_prompt_tokens = event.num_prompt_tokens
+                view.run_beside(status.device)
                 view.say_reading(num_prompt_tokens)
                 status.context_length = event.context_length
                 status.num_tokens = num_prompt_tokens

@@ -1,0 +1,105 @@
+"""What is on the screen is put together with less work, and looks the same."""
+
+from collections.abc import Callable
+
+import pytest
+from textual._compositor import Compositor
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from chatbot.tui.compositing import SparingScreen
+from chatbot.tui.prompt import Prompt
+from chatbot.tui.sidebar.sidebar import Sidebar
+from tests.tui.helpers import MakeApp, ask_and_wait, filled, screen_text, until
+
+ANSWER = "Some *text*.\n\n- one\n- two\n\n```python\nreturn 1\n```\n\n" + "More of it. " * 40
+CROPS = {
+    "all": Region(0, 0, 140, 40),
+    "a line": Region(0, 20, 140, 1),
+    "a corner": Region(3, 30, 20, 7),
+    "over the edge of the sidebar": Region(90, 5, 25, 12),
+}
+
+Lines = list[list[tuple[int, str]]]
+
+
+def put_together(
+    screen: SparingScreen, crop: Region, render: Callable[..., object]
+) -> tuple[Lines, list[list[Strip]]]:
+    """The pieces of the lines in ``crop`` that lie in it, with the column of each."""
+    cuts = screen._compositor.cuts
+    chops = render(screen._compositor, crop, lambda _: True)
+    texts: Lines = []
+    strips: list[list[Strip]] = []
+    for y in crop.line_range:
+        ends = dict(zip(cuts[y], cuts[y][1:], strict=False))
+        line = chops[y]  # type: ignore[index]
+        pieces = [(x, s) for x, s in line.items() if x < crop.right and ends[x] > crop.x]
+        texts.append([(x, strip.text) for x, strip in pieces])
+        strips.append([strip for _, strip in pieces])
+    return texts, strips
+
+
+@pytest.mark.parametrize("crop", CROPS.values(), ids=CROPS)
+async def test_the_screen_is_what_textual_would_make(make_app: MakeApp, crop: Region) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=(140, 40), notifications=True) as pilot:
+        await filled(pilot)
+        await ask_and_wait(pilot, app, "a question")
+        app.notify("a notice over it")
+        await until(pilot, lambda: "a notice over it" in screen_text(app))
+        screen = app.screen
+        assert isinstance(screen, SparingScreen)
+        ours, our_strips = put_together(screen, crop, type(screen._compositor)._render_chops)
+        theirs, their_strips = put_together(screen, crop, Compositor._render_chops)
+        assert ours == theirs
+        assert our_strips == their_strips
+        assert any(text.strip() for line in ours for _, text in line)
+
+
+async def test_what_is_covered_or_elsewhere_is_not_drawn(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        drawn: list[str] = []
+        render_lines = Widget.render_lines
+
+        def note(self: Widget, crop: Region) -> list[Strip]:
+            drawn.append(type(self).__name__)
+            return render_lines(self, crop)
+
+        monkeypatch.setattr(Widget, "render_lines", note)
+        app._status.refresh()
+        await until(pilot, lambda: "StatusLine" in drawn)
+        assert not {"Sidebar", "ChatView", "SparingScreen", "Horizontal"} & set(drawn)
+
+
+async def test_a_key_is_seen_before_what_is_to_be_laid_out(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        screen = app.screen
+        assert isinstance(screen, SparingScreen)
+        order: list[str] = []
+        lay_out, draw = screen._refresh_layout, screen._draw_focused
+
+        def note_layout(*args: object, **kwargs: object) -> None:
+            order.append("layout")
+            lay_out(*args, **kwargs)  # type: ignore[arg-type]
+
+        def note_drawing() -> None:
+            if app.query_one(Prompt) in screen._dirty_widgets:
+                order.append("key")
+            draw()
+
+        screen._refresh_layout = note_layout  # type: ignore[method-assign, assignment]
+        screen._draw_focused = note_drawing  # type: ignore[method-assign]
+        screen.key_pause.begin()
+        app.query_one(Sidebar).refresh(layout=True)
+        app.query_one(Prompt).insert("x")
+        await until(pilot, lambda: "layout" in order)
+        assert order[0] == "key"
+        assert "x" in screen_text(app)
