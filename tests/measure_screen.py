@@ -156,7 +156,7 @@ class Stage:
         # Where it is set, every start would compile the program anew, which no user's does.
         self.env.pop("PYTHONDONTWRITEBYTECODE", None)
 
-    def write_answer(self, text: str, number: int = 0) -> None:
+    def write_answer(self, text: str, number: int) -> None:
         """What the script answers, between two words that no other answer has."""
         Path(self.folder, "answer.txt").write_text(f"{FIRST}{number} {text} {LAST}{number}")
 
@@ -186,7 +186,9 @@ class Stage:
 
 def measure_start(stage: Stage, runs: int) -> None:
     """To the first frame, of the program and of a bare one, and the help of the command line."""
-    frames, bare, helps = [], [], []
+    frames: list[float] = []
+    bare: list[float] = []
+    helps = []
     for _ in range(runs + 1):  # the first one warms the disk
         for found, terminal in ((bare, stage.run("-c", BARE)), (frames, stage.start())):
             found.append((terminal.until(READY) - terminal.started) * 1000)
@@ -200,13 +202,15 @@ def measure_start(stage: Stage, runs: int) -> None:
     show("--help", helps[1:], "ms")
 
 
-def measure_keys(stage: Stage, name: str, *arguments: str) -> None:
+def measure_keys(stage: Stage, name: str, text: str, *arguments: str) -> None:
     """From a key to the screen while nothing happens, and while an answer streams."""
+    number = next(NUMBERS)
+    stage.write_answer(text, number)
     terminal = stage.start(*arguments)
     terminal.until("cpu|cuda|mps")
     show(f"key to screen, {name}, idle", terminal.key_to_screen(40), "ms")
     stage.ask(terminal)
-    terminal.until(r"\d+ tokens")
+    terminal.until(f"{FIRST}{number}")
     show(f"key to screen, {name}, streaming", terminal.key_to_screen(), "ms")
     terminal.close()
 
@@ -216,7 +220,7 @@ def measure_rate(stage: Stage, name: str, text: str, runs: int, *arguments: str)
     ratios, frames, shares = [], [], []
     for number in islice(NUMBERS, runs):
         stage.write_answer(text, number)
-        plain = stage.start("ask", "-t", "none", "-k", "none", QUESTION.strip())
+        plain = stage.start("ask", "--no-save", "-t", "none", "-k", "none", QUESTION.strip())
         headless, _, _ = plain.stream(number)
         plain.close()
         terminal = stage.start(*arguments)
@@ -251,9 +255,8 @@ def main() -> None:
         stage.env["SCRIPT_DEVICE"] = options.device
         if "start" in options.only:
             measure_start(stage, options.runs)
-        stage.write_answer(STORY * 60)
         if "keys" in options.only:
-            measure_keys(stage, "empty chat")
+            measure_keys(stage, "empty chat", STORY * 60)
         if options.scripted:
             measure_scripted(stage, options.only)
 
@@ -270,8 +273,7 @@ def measure_scripted(stage: Stage, only: list[str]) -> None:
         if "rate" in only:
             measure_rate(stage, name, answer, 3, *arguments)
         if "keys" in only and (arguments or name == "code streams"):
-            stage.write_answer(answer * 6 if arguments else answer)
-            measure_keys(stage, name, *arguments)
+            measure_keys(stage, name, answer * 6 if arguments else answer, *arguments)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ the processor than the answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from textual import events
 from textual._compositor import Compositor
@@ -15,6 +15,9 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from chatbot.tui.key_pause import KeyPause
+
+BREATH_SECONDS: Final = 0.003
+"""Between laying out and drawing: enough for a key to find its way to what it is typed into."""
 
 
 class SparingCompositor(Compositor):
@@ -110,8 +113,14 @@ class SparingScreen(Screen[None]):
 
     def _compositor_refresh(self) -> None:
         if self._is_laying_out and self.app._dom_ready:
-            # Between laying out and drawing, a key may come in.
-            self.call_later(self._compositor_refresh)
+            self.set_timer(BREATH_SECONDS, self._draw_layout)
         else:
             self._compositor.update_widgets(self._dirty_widgets)  # none of them is dirty after it
             super()._compositor_refresh()
+
+    def _draw_layout(self) -> None:
+        """Draw what has been laid out, unless a key has come in."""
+        if self.key_pause.is_on:
+            self.set_timer(BREATH_SECONDS, self._draw_layout)
+        else:
+            self._compositor_refresh()
