@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import psutil
 
 from chatbot.models.memory import Layout
 from chatbot.terminal_text import clean_line
@@ -125,6 +124,8 @@ def _amd() -> tuple[Device, ...]:
 
 
 def _ram() -> Device:
+    import psutil  # only here: the first frame has no use for it
+
     memory = psutil.virtual_memory()
     free, total = memory.available, memory.total
     limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")

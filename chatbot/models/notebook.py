@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock
 
 from chatbot import paths
 from chatbot.errors import ModelError
@@ -56,6 +55,8 @@ def change_notebook(change: Callable[[Notebook], Notebook]) -> None:
     Raises:
         ModelError: it cannot be written.
     """
+    from filelock import FileLock  # only here: the first frame has no use for it
+
     file = notebook_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
