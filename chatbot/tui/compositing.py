@@ -108,8 +108,10 @@ class SparingScreen(Screen[None]):
 
     def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
         self._is_laying_out = True
-        super()._refresh_layout(size, scroll)
-        self._is_laying_out = False
+        try:
+            super()._refresh_layout(size, scroll)
+        finally:
+            self._is_laying_out = False
 
     def _compositor_refresh(self) -> None:
         if self._is_laying_out and self.app._dom_ready:
