@@ -9,12 +9,11 @@ single row times a weight, as in decoding, is bound by memory and stays as it is
 from typing import Any, Final
 
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from chatbot.engine.decode.projections import MIN_WIDENED_ROWS, multiplies
+from chatbot.engine.decode.projections import MIN_WIDENED_ROWS, multiplies, widened_product
 
 MAX_QUERIES: Final = 16
 """Up to here, widening keys and values does; for more, attention itself is quick."""
@@ -29,8 +28,7 @@ class WidenedLinear(nn.Linear):
         """``input`` [..., in_features] to [..., out_features], both of the weight's dtype."""
         if input.numel() < MIN_WIDENED_ROWS * self.in_features:
             return super().forward(input)
-        bias = None if self.bias is None else self.bias.float()
-        return functional.linear(input.float(), self.weight.float(), bias).to(input.dtype)
+        return widened_product(input, self.weight, self.bias)
 
 
 def widened_attention(

@@ -22,6 +22,9 @@ FIRST_LENGTH: Final = 4
 MAX_LENGTH: Final = 12
 """Tokens that are guessed at once: at first, and after guesses that were right throughout."""
 
+DEAR_ROW: Final = 0.3
+"""From this cost on, it begins with half as many: most answers quote nothing."""
+
 MAX_LOSS: Final = 2.0
 MAX_LOSS_SHARE: Final = 0.015
 """So many steps, and so many more for each token, may be lost by guessing wrong; then there is
@@ -43,7 +46,7 @@ class PromptLookup:
         """
         self._tokens = list(prompt)
         self._row_cost = row_cost
-        self._length = FIRST_LENGTH
+        self._length = FIRST_LENGTH if row_cost < DEAR_ROW else FIRST_LENGTH // 2
         self._num_new = 0
         self._gain = 0.0
         self._ends: dict[tuple[int, ...], list[int]] = {}

@@ -20,14 +20,15 @@ from chatbot.engine.decode.projections import (
     PlainProjection,
     Projection,
     ReorderedProjection,
+    TurnedProjection,
 )
 from chatbot.settings import Precision
 
 GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that read the same activations, and so can be one product."""
 
-KEPT_IN_8_BITS: Final = ("lm_head", "embed_out", "output")
-"""Heads: with 4 bits the choice of the word itself would suffer."""
+HEADS: Final = ("lm_head", "embed_out", "output")
+"""They are kept in 8 bits where others have 4: the choice of the word itself would suffer."""
 
 PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
 
@@ -124,12 +125,15 @@ def _kind(
         case "8-bit":
             return Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
         case "4-bit":
-            if names[0] not in KEPT_IN_8_BITS and all(map(Int4Projection.is_possible, weights)):
+            if names[0] not in HEADS and all(map(Int4Projection.is_possible, weights)):
                 return Int4Projection
             return _kind(weights, names, "8-bit")
         case _:
-            is_possible = ReorderedProjection.is_possible(weights[0].dtype)
-            return ReorderedProjection if is_possible else None
+            if ReorderedProjection.is_possible(weights[0].dtype):
+                return ReorderedProjection
+            # A head shares its memory with the embedding, which is read by its outputs.
+            is_turned = names[0] not in HEADS and TurnedProjection.is_better(weights)
+            return TurnedProjection if is_turned else None
 
 
 def _weight(layer: Any) -> Tensor:

@@ -4,16 +4,23 @@ Each takes rows of activations and gives rows of outputs; a step of one token is
 reading the weights, so their bytes are what counts. Knows tensors, nothing of models.
 """
 
+import functools
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-MIN_WIDENED_ROWS: Final = 4
+MIN_WIDENED_ROWS: Final = 8
 """From here on, widening a half-precision weight costs less than it saves (measured, AVX2)."""
+
+WIDENED_AT_ONCE: Final = 2**19
+"""Weights that are widened at a time: 2 MiB stay in the processor's cache until they are used, and
+no memory has to be asked for that is as large as the weight."""
 
 INT8_STEPS: Final = 63
 """Activations are rounded to whole steps from -63 to 63. With all 8 bits, pairs of products
@@ -80,7 +87,7 @@ class PlainProjection(Projection):
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
         if self._is_widened and rows.shape[0] >= MIN_WIDENED_ROWS:
-            return _widened(rows, self._weight, self._bias)
+            return widened_product(rows, self._weight, self._bias)
         return functional.linear(rows, self._weight, self._bias)
 
     def add_to(self, residual: Tensor, rows: Tensor) -> Tensor:
@@ -90,9 +97,64 @@ class PlainProjection(Projection):
         return residual + self(rows)
 
 
-def _widened(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    wide_bias = None if bias is None else bias.float()
-    return functional.linear(rows.float(), weight.float(), wide_bias).to(rows.dtype)
+def widened_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``rows`` [..., num_inputs] times a weight [num_outputs, num_inputs] in half precision, made
+    in fp32, in the dtype of the rows.
+    """
+    wide_rows = rows.float()
+    num_outputs, num_inputs = weight.shape
+    size = max(WIDENED_AT_ONCE // num_inputs, 1)
+    if num_outputs <= size:
+        wide_bias = None if bias is None else bias.float()
+        return functional.linear(wide_rows, weight.float(), wide_bias).to(rows.dtype)
+    product = rows.new_empty(*rows.shape[:-1], num_outputs)
+    for start in range(0, num_outputs, size):
+        part = slice(start, start + size)
+        wide_bias = None if bias is None else bias[part].float()
+        product[..., part] = functional.linear(wide_rows, weight[part].float(), wide_bias)
+    return product
+
+
+class TurnedProjection(Projection):
+    """An fp32 weight, kept by its inputs: where MKL is not on the processor that it was made for,
+    it multiplies one row by a wide weight up to twice as fast like that.
+    """
+
+    row_cost = 0.5
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.num_outputs, self.num_inputs = weight.shape
+        self.num_bytes = weight.nbytes + (0 if bias is None else bias.nbytes)
+        self._turned = weight.t().contiguous()
+        self._bias = bias
+
+    @staticmethod
+    def is_better(weights: Sequence[Tensor]) -> bool:
+        """Whether weights, one below the other, are best kept in that order here."""
+        num_outputs = sum(weight.shape[0] for weight in weights)
+        is_wide = num_outputs > weights[0].shape[1]
+        return weights[0].dtype == torch.float32 and is_wide and _is_mkl_a_guest()
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """See ``Projection``."""
+        if self._bias is None:
+            return torch.mm(rows, self._turned)
+        return torch.addmm(self._bias, rows, self._turned)
+
+    def add_to(self, residual: Tensor, rows: Tensor) -> Tensor:
+        """See ``Projection``."""
+        if self._bias is None:
+            return torch.addmm(residual, rows, self._turned)
+        return residual + self(rows)
+
+
+@functools.cache
+def _is_mkl_a_guest() -> bool:
+    """Whether products are MKL's and the processor is not Intel's."""
+    file = Path("/proc/cpuinfo")
+    if not torch._C.has_mkl or not file.exists():
+        return False
+    return "AuthenticAMD" in file.read_text(errors="replace")
 
 
 class ReorderedProjection(Projection):
