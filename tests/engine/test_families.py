@@ -62,7 +62,9 @@ def test_a_family_answers(
         set_name(folder, family.called)
 
     async def converse() -> None:
-        info = await client.ensure_loaded(str(folder), "bf16")
+        # In half precision, tokens read alone and together are rounded apart, and random weights
+        # have many that are as likely as the best.
+        info = await client.ensure_loaded(str(folder), "fp32")
         facts = facts_of_folder(str(folder), folder)
         assert facts.shape is not None
         assert info.num_parameters == facts.shape.num_parameters
