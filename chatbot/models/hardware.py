@@ -34,6 +34,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int
     multiplies_bf16: bool = False
     """Of RAM: whether its processor has products in bf16."""
+    reorders_fp32: bool = False
+    """Of RAM: whether weights in fp32 are put in another order for its processor."""
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,8 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         """In what form weights are held here."""
         if self.gpus:
             return "gpu"
+        if self.ram.reorders_fp32:
+            return "bf16-fp32-cpu" if self.ram.multiplies_bf16 else "fp32-cpu"
         return "bf16-cpu" if self.ram.multiplies_bf16 else "cpu"
 
     @property
@@ -139,15 +143,20 @@ def _ram() -> Device:
         free_bytes=free,
         total_bytes=total,
         multiplies_bf16=_multiplies_bf16(),
+        reorders_fp32="AuthenticAMD" in _cpu_facts(),  # as the engine's projections do
     )
 
 
 @functools.cache
-def _multiplies_bf16() -> bool:
+def _cpu_facts() -> str:
     try:
-        lines = _CPU.read_text("ascii", "replace").splitlines()
+        return _CPU.read_text("ascii", "replace")
     except OSError:
-        return False
+        return ""
+
+
+def _multiplies_bf16() -> bool:
+    lines = _cpu_facts().splitlines()
     flags = next(
         (set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set()
     )

@@ -19,9 +19,10 @@ made for a million tokens takes their memory only when so many are there."""
 BITS: Final[Mapping[str, float]] = {"fp32": 32, "bf16": 16, "fp16": 16, "8-bit": 8, "4-bit": 4}
 """Of one weight, in each precision, the finest first."""
 
-Layout = Literal["gpu", "cpu", "bf16-cpu"]
+Layout = Literal["gpu", "cpu", "bf16-cpu", "fp32-cpu", "bf16-fp32-cpu"]
 """In what form weights are held: as transformers and bitsandbytes have them, or in our own forms
-for a processor, of which some multiply bf16; see ``engine.decode.packing``."""
+for a processor, on which those of the named precisions are put in another order; see
+``engine.decode.packing``."""
 
 _NF4_BLOCK: Final = 64
 _NF4_SCALES_BLOCK: Final = 256
@@ -119,8 +120,8 @@ def _cpu_bytes(shape: ModelShape, precision: str, layout: Layout) -> int:
     if precision == "4-bit":
         return round(2 * kept + in_4_bits * shape.num_quantised + in_8_bits * head)
     nominal = nominal_bytes(shape.num_parameters, precision)
-    is_reordered = precision == "bf16" and layout == "bf16-cpu"
-    return nominal + (2 * head if is_reordered and shape.is_tied else 0)
+    is_twice = shape.is_tied and precision in layout.split("-")
+    return nominal + (nominal_bytes(head, precision) if is_twice else 0)
 
 
 def cache_bytes(shape: ModelShape, precision: str, num_tokens: int, layout: Layout = "gpu") -> int:

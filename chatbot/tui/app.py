@@ -34,9 +34,9 @@ from chatbot.tui.chat.message_actions import act_on_message
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.turn_rendering import render_turn, show_path
 from chatbot.tui.command_hints import CommandHints, completion
-from chatbot.tui.compositing import SparingScreen
 from chatbot.tui.context_ribbon import ContextRibbon
-from chatbot.tui.garbage import IdleCollector
+from chatbot.tui.drawing.compositing import SparingScreen
+from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keys import bind, check_keymap, shown_keys
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch

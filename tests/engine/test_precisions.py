@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chatbot.engine import precisions
-from chatbot.engine.decode.projections import multiplies
+from chatbot.engine.decode.projections import ReorderedProjection, multiplies
 from chatbot.engine.devices import bytes_by_device, look
 from chatbot.engine.loading import load
 from chatbot.engine.model_reference import FoundModel, find_model
@@ -118,6 +118,8 @@ def small_llama(folder: Path) -> FoundModel:
     return find_model(str(folder), lambda *_: None)
 
 
+reorders = ReorderedProjection.is_better
+
 EMBEDDING, MATRICES, NORMS = 400 * 64, 2 * 36_864, 5 * 64
 ROWS = 2 * 512 + 400
 """Of the matrices and of the head: in 8 bits each has a scale."""
@@ -126,9 +128,9 @@ ROWS = 2 * 512 + 400
 @pytest.mark.parametrize(
     ("precision", "expected"),
     [
-        ("fp32", 4 * (EMBEDDING + MATRICES + NORMS)),
-        # The head is a second time there where bf16 is put into another order.
-        ("bf16", 2 * (EMBEDDING + MATRICES + NORMS + EMBEDDING * multiplies(torch.bfloat16))),
+        # The head is a second time there where weights are put into another order.
+        ("fp32", 4 * (EMBEDDING + MATRICES + NORMS + EMBEDDING * reorders(torch.float32))),
+        ("bf16", 2 * (EMBEDDING + MATRICES + NORMS + EMBEDDING * reorders(torch.bfloat16))),
         ("8-bit", 2 * (EMBEDDING + NORMS) + MATRICES + EMBEDDING + 4 * ROWS),
         # Five bits a weight, and the head in 8.
         ("4-bit", 2 * (EMBEDDING + NORMS) + MATRICES * 5 // 8 + EMBEDDING + 4 * 400),
@@ -164,6 +166,7 @@ def test_quantised_weights_write_nearly_the_same(
 
 def test_the_processor_is_known_without_torch() -> None:
     assert look(CPU).ram.multiplies_bf16 == multiplies(torch.bfloat16)
+    assert look(CPU).ram.reorders_fp32 == reorders(torch.float32)
 
 
 def test_a_quantised_model_is_not_split_between_memory_and_disk() -> None:

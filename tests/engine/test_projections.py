@@ -14,7 +14,6 @@ from chatbot.engine.decode.projections import (
     PlainProjection,
     Projection,
     ReorderedProjection,
-    TurnedProjection,
     multiplies,
     round_int4,
     round_int8,
@@ -62,7 +61,7 @@ def test_activations_keep_far_more_than_eight_bits() -> None:
 FORMS: list[object] = [
     pytest.param(PlainProjection, torch.float32, 1e-6),
     pytest.param(PlainProjection, torch.bfloat16, 0.01),
-    pytest.param(TurnedProjection, torch.float32, 1e-6),
+    pytest.param(ReorderedProjection, torch.float32, 1e-6),
     pytest.param(ReorderedProjection, torch.bfloat16, 0.01, marks=needs_bf16),
     pytest.param(Int8Projection, torch.float32, 0.012, marks=needs_fbgemm),
     pytest.param(Int8Projection, torch.bfloat16, 0.015, marks=needs_fbgemm),

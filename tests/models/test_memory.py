@@ -188,6 +188,9 @@ def test_weights_on_a_processor_are_in_forms_of_our_own() -> None:
     assert weight_bytes(shape, "4-bit", "cpu") == pytest.approx(kept + in_4_bits)
     assert weight_bytes(shape, "bf16", "cpu") == 2 * shape.num_parameters
     assert weight_bytes(shape, "bf16", "bf16-cpu") == 2 * (shape.num_parameters + embeddings)
+    assert weight_bytes(shape, "fp32", "bf16-cpu") == 4 * shape.num_parameters
+    for layout in ("fp32-cpu", "bf16-fp32-cpu"):
+        assert weight_bytes(shape, "fp32", layout) == 4 * (shape.num_parameters + embeddings)
     untied = catalogue()["llama-2-7b"].shape
     assert not untied.is_tied
     assert weight_bytes(untied, "bf16", "bf16-cpu") == 2 * untied.num_parameters

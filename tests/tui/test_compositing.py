@@ -8,7 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from chatbot.tui.compositing import SparingScreen
+from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.sidebar.sidebar import Sidebar
 from tests.tui.helpers import MakeApp, ask_and_wait, filled, screen_text, until

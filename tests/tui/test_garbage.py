@@ -8,7 +8,7 @@ import pytest
 from textual.app import App
 
 from chatbot.tui import garbage
-from chatbot.tui.garbage import IdleCollector
+from chatbot.tui.drawing.garbage import IdleCollector
 
 
 class FakeApp:

@@ -12,14 +12,15 @@ from textual.selection import Selection
 from textual.widgets import Markdown
 
 from chatbot.tui import app as app_module
-from chatbot.tui import key_pause
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.chat_view import ChatView
-from chatbot.tui.chat.code_lines import CodeLines, Pace
+from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.chat.growing_markdown import GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.command_hints import CommandHints
-from chatbot.tui.key_pause import MAX_WAIT, KeyPause
+from chatbot.tui.drawing import key_pause
+from chatbot.tui.drawing.key_pause import MAX_WAIT, KeyPause
+from chatbot.tui.drawing.reserve import Pace
 from chatbot.tui.prompt import Prompt
 from tests.tui.helpers import MakeApp, ask_and_wait, filled, questions, screen_text, until
 

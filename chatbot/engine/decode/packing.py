@@ -20,7 +20,6 @@ from chatbot.engine.decode.projections import (
     PlainProjection,
     Projection,
     ReorderedProjection,
-    TurnedProjection,
 )
 from chatbot.settings import Precision
 
@@ -129,11 +128,8 @@ def _kind(
                 return Int4Projection
             return _kind(weights, names, "8-bit")
         case _:
-            if ReorderedProjection.is_possible(weights[0].dtype):
-                return ReorderedProjection
-            # A head shares its memory with the embedding, which is read by its outputs.
-            is_turned = names[0] not in HEADS and TurnedProjection.is_better(weights)
-            return TurnedProjection if is_turned else None
+            is_better = ReorderedProjection.is_better(weights[0].dtype)
+            return ReorderedProjection if is_better else None
 
 
 def _weight(layer: Any) -> Tensor:

@@ -7,7 +7,6 @@ reading the weights, so their bytes are what counts. Knows tensors, nothing of m
 import functools
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +32,9 @@ _ZERO: Final = 64
 """What 0 is as an unsigned number of 7 bits."""
 
 _USUAL_ROWS: Final = 128
-"""What oneDNN chooses its order for; it is the best one for a single row too (measured)."""
+_FEW_ROWS: Final = 4
+"""What oneDNN chooses its order for, in bf16 and in fp32; the best ones for a single row and for a
+whole block of a prompt too (measured)."""
 
 _TINY: Final = 1e-30
 """Stands in for the largest activation of a row of zeros."""
@@ -115,39 +116,6 @@ def widened_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     return product
 
 
-class TurnedProjection(Projection):
-    """An fp32 weight, kept by its inputs: where MKL is not on the processor that it was made for,
-    it multiplies one row by a wide weight up to twice as fast like that.
-    """
-
-    row_cost = 0.5
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.num_outputs, self.num_inputs = weight.shape
-        self.num_bytes = weight.nbytes + (0 if bias is None else bias.nbytes)
-        self._turned = weight.t().contiguous()
-        self._bias = bias
-
-    @staticmethod
-    def is_better(weights: Sequence[Tensor]) -> bool:
-        """Whether weights, one below the other, are best kept in that order here."""
-        num_outputs = sum(weight.shape[0] for weight in weights)
-        is_wide = num_outputs > weights[0].shape[1]
-        return weights[0].dtype == torch.float32 and is_wide and _is_mkl_a_guest()
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """See ``Projection``."""
-        if self._bias is None:
-            return torch.mm(rows, self._turned)
-        return torch.addmm(self._bias, rows, self._turned)
-
-    def add_to(self, residual: Tensor, rows: Tensor) -> Tensor:
-        """See ``Projection``."""
-        if self._bias is None:
-            return torch.addmm(residual, rows, self._turned)
-        return residual + self(rows)
-
-
 @functools.cache
 def _is_mkl_a_guest() -> bool:
     """Whether products are MKL's and the processor is not Intel's."""
@@ -158,20 +126,25 @@ def _is_mkl_a_guest() -> bool:
 
 
 class ReorderedProjection(Projection):
-    """A bf16 weight in oneDNN's order of blocks: twice as fast as the plain one."""
+    """A weight in oneDNN's order of blocks: in bf16 twice as fast as the plain one, in fp32 where
+    MKL is slow; several rows cost little more than one.
+    """
 
     row_cost = 0.12
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.num_outputs, self.num_inputs = weight.shape
         self.num_bytes = weight.nbytes + (0 if bias is None else bias.nbytes)
-        self._weight: Any = torch.ops.mkldnn._reorder_linear_weight(weight, _USUAL_ROWS)
+        num_rows = _FEW_ROWS if weight.dtype == torch.float32 else _USUAL_ROWS
+        self._weight: Any = torch.ops.mkldnn._reorder_linear_weight(weight, num_rows)
         self._bias = bias
         self._multiply: Any = torch.ops.mkldnn._linear_pointwise.default
 
     @staticmethod
-    def is_possible(dtype: torch.dtype) -> bool:
-        """Whether weights of ``dtype`` can be had in that order here."""
+    def is_better(dtype: torch.dtype) -> bool:
+        """Whether weights of ``dtype`` are best had in that order here."""
+        if dtype == torch.float32:
+            return _is_mkl_a_guest()
         return dtype == torch.bfloat16 and multiplies(dtype)
 
     def __call__(self, rows: Tensor) -> Tensor:

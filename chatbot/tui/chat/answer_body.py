@@ -25,9 +25,9 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_text import marked_texts
-from chatbot.tui.chat.cheap_layout import backdrop, content_size
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.chat.setting_marks import with_marks
+from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 
 if TYPE_CHECKING:
     from textual.widgets.markdown import MarkdownStream

@@ -14,7 +14,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from chatbot.messages import Message
-from chatbot.tui.chat.cheap_layout import backdrop, content_size
 from chatbot.tui.chat.message_views import (
     AnswerView,
     LeftOutMark,
@@ -22,6 +21,7 @@ from chatbot.tui.chat.message_views import (
     NoteView,
     QuestionView,
 )
+from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 
 WELCOME = """\
 [b $primary]▣ glass box[/]

@@ -27,8 +27,9 @@ from textual.widgets._markdown import (
     MarkdownParagraph,
 )
 
-from chatbot.tui.chat.cheap_layout import backdrop, content_size
-from chatbot.tui.chat.code_lines import CodeLines, Pace, Reserve
+from chatbot.tui.chat.code_lines import CodeLines
+from chatbot.tui.drawing.cheap_layout import backdrop, content_size
+from chatbot.tui.drawing.reserve import Pace, Reserve
 
 
 class GrowingParagraph(MarkdownParagraph):

@@ -23,9 +23,9 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_body import AnswerBody
-from chatbot.tui.chat.cheap_layout import content_size
 from chatbot.tui.chat.markdown import safe_markdown
-from chatbot.tui.key_pause import KeyPause
+from chatbot.tui.drawing.cheap_layout import content_size
+from chatbot.tui.drawing.key_pause import KeyPause
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 
 if TYPE_CHECKING:

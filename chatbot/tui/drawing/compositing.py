@@ -14,7 +14,7 @@ from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
 
-from chatbot.tui.key_pause import KeyPause
+from chatbot.tui.drawing.key_pause import KeyPause
 
 BREATH_SECONDS: Final = 0.003
 """Between laying out and drawing: enough for a key to find its way to what it is typed into."""

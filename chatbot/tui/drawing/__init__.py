@@ -1,0 +1,1 @@
+"""What keeps drawing cheap while an answer streams, and keys quick."""
