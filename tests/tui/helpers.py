@@ -94,4 +94,6 @@ async def ask_and_wait(pilot: Pilot[int], app: ChatApp, text: str) -> Message:
     await until(pilot, lambda: len(app.manager.conversation) >= before + 2)
     await until(pilot, lambda: not app._status.is_busy)
     await until(pilot, lambda: not app.screen._layout_required)
+    # What was just put under the answer is not always asked to be laid out yet.
+    await until(pilot, lambda: all(view.size for view in app.query("AnswerView SourcesView")))
     return last_answer(app)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from textual.app import App
 
-from chatbot.tui import garbage
+from chatbot.tui.drawing import garbage
 from chatbot.tui.drawing.garbage import IdleCollector
 
 

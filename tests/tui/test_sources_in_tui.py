@@ -198,8 +198,7 @@ async def test_everything_works_again_for_a_stored_answer(
     await again.session.resume(chat)
     async with again.run_test(size=(100, 40)) as pilot:
         await until(pilot, lambda: bool(again.query(SourcesView)))
-        await pilot.pause()
-        assert drawn(again) == before
+        await until(pilot, lambda: drawn(again) == before)
         assert "this share. \\[1]" in answers(again)[0].query_one(Markdown).source
         await pilot.press("ctrl+t", "1")
         await until(pilot, lambda: "16 ┃ Top-p keeps" in screen_text(again))
