@@ -26,8 +26,8 @@ from chatbot.settings import Precision
 GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that read the same activations, and so can be one product."""
 
-HEADS: Final = ("lm_head", "embed_out", "output")
-"""They are kept in 8 bits where others have 4: the choice of the word itself would suffer."""
+KEPT_IN_8_BITS: Final = ("lm_head", "embed_out", "output")
+"""Heads: with 4 bits the choice of the word itself would suffer."""
 
 PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
 
@@ -124,7 +124,7 @@ def _kind(
         case "8-bit":
             return Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
         case "4-bit":
-            if names[0] not in HEADS and all(map(Int4Projection.is_possible, weights)):
+            if names[0] not in KEPT_IN_8_BITS and all(map(Int4Projection.is_possible, weights)):
                 return Int4Projection
             return _kind(weights, names, "8-bit")
         case _:

@@ -9,7 +9,6 @@ KEY_SECONDS: Final = 0.03
 MAX_WAIT: Final = 0.25
 """Seconds that all else waits at most for somebody who types fast."""
 
-
 TYPING_SECONDS: Final = 1.0
 """So long after a key somebody types."""
 

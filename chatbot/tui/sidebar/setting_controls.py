@@ -114,10 +114,10 @@ class RowControl(SettingControl):
 
     ALLOW_SELECT = False
 
-    @property
-    def _editor(self) -> Widget:
-        """What changes the value, the only child."""
-        raise NotImplementedError
+    def __init__(self, spec: Spec, editor: Widget) -> None:
+        """Show what changes the value, ``editor``, the only child."""
+        super().__init__(spec)
+        self._editor = editor
 
     def compose(self) -> ComposeResult:
         yield self._editor
@@ -141,13 +141,9 @@ class NumberControl(RowControl):
     """A number: typed, stepped with the arrow keys, or clicked on the bar of its range."""
 
     def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
         self._input = NumberInput(compact=True, select_on_focus=True)
+        super().__init__(spec, self._input)
         self._has_bar = spec.kind in ("float", "int")
-
-    @property
-    def _editor(self) -> Widget:
-        return self._input
 
     def _parts(self, width: int) -> list[Content]:
         label, *rest = super()._parts(width)
@@ -311,12 +307,8 @@ class ChoiceControl(RowControl):
     """One of a few."""
 
     def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
         self._chooser = Chooser(classes="chooser")
-
-    @property
-    def _editor(self) -> Widget:
-        return self._chooser
+        super().__init__(spec, self._chooser)
 
     def _show(self, value: Any) -> None:
         self._chooser.show_choice(str(value))
