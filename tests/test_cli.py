@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chatbot import __version__, doctor
+from chatbot import __version__
 from chatbot.cli import build_parser, main
+from chatbot.commands import doctor
 from chatbot.settings import SPECS
 from tests.running_chatbot import REAL, environment, run_chatbot
 

@@ -17,8 +17,8 @@ AFTER_THE_FIRST_FRAME = (
     [
         ("chatbot.tui.app", (*HEAVY, *AFTER_THE_FIRST_FRAME)),
         ("chatbot.cli", (*HEAVY, "textual")),
-        ("chatbot.plain", (*HEAVY, "textual")),
-        ("chatbot.chats", (*HEAVY, "textual", "asyncio", "sqlite3")),
+        ("chatbot.plain.chat", (*HEAVY, "textual")),
+        ("chatbot.commands.chats", (*HEAVY, "textual", "asyncio", "sqlite3")),
         ("chatbot.store.database", (*HEAVY, "textual", "asyncio")),
         ("chatbot.conversation.manager", (*HEAVY, "textual")),
         ("chatbot.engine.client", (*HEAVY, "textual")),

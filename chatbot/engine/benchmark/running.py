@@ -12,7 +12,6 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM
 
-from chatbot.bench import add_speed_options
 from chatbot.engine.benchmark.measuring import (
     QUESTION_TOKENS,
     copy_bandwidth,
@@ -22,6 +21,7 @@ from chatbot.engine.benchmark.measuring import (
     step_bytes,
     weight_bytes,
 )
+from chatbot.engine.benchmark.options import add_options
 from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.report import Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
@@ -46,7 +46,7 @@ _DTYPES: Final[dict[str, torch.dtype]] = {"fp32": torch.float32, "fp16": torch.f
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 0, or 1 with one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m chatbot.engine.benchmark")
-    add_speed_options(parser)
+    add_options(parser)
     options = parser.parse_args(arguments)
     try:
         report = measure(options)

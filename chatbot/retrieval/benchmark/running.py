@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from chatbot.bench import add_retrieval_options
 from chatbot.errors import ChatbotError
 from chatbot.retrieval.benchmark.collections import Collection, find_collections, read_collection
 from chatbot.retrieval.benchmark.harness import Harness
+from chatbot.retrieval.benchmark.options import add_options
 from chatbot.retrieval.benchmark.quality import measure_answers, measure_documents, measure_spans
 from chatbot.retrieval.benchmark.report import Report, format_report
 from chatbot.retrieval.benchmark.speed import measure_indexing, measure_search
@@ -22,7 +22,7 @@ from chatbot.terminal_text import clean
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 0, or 1 with one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m chatbot.retrieval.benchmark")
-    add_retrieval_options(parser)
+    add_options(parser)
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as scratch:

@@ -17,7 +17,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Answers come from the scripted engine, which says what it was asked."""
-    command = (sys.executable, str(Path(__file__).parent / "scripted_engine.py"))
+    command = (sys.executable, str(Path(__file__).parents[1] / "scripted_engine.py"))
     monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("chatbot.session.EngineClient", lambda log: EngineClient(log, command))
 

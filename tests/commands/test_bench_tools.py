@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from chatbot.bench_tools import bfcl
-from chatbot.bench_tools.__main__ import main
-from chatbot.bench_tools.asking import Calls, is_valid
-from chatbot.bench_tools.choice import NONE, TOOLS, questions
-from chatbot.bench_tools.command import Score
+from chatbot.commands.bench_tools import bfcl
+from chatbot.commands.bench_tools.__main__ import main
+from chatbot.commands.bench_tools.asking import Calls, is_valid
+from chatbot.commands.bench_tools.choice import NONE, TOOLS, questions
+from chatbot.commands.bench_tools.command import Score
 
 HAS_BFCL = importlib.util.find_spec("bfcl_eval") is not None
 

@@ -7,9 +7,9 @@ import sys
 
 import msgspec
 
-from chatbot.bench_tools import bfcl
-from chatbot.bench_tools.asking import Calls, ask
-from chatbot.bench_tools.choice import NONE, TOOLS, questions
+from chatbot.commands.bench_tools import bfcl
+from chatbot.commands.bench_tools.asking import Calls, ask
+from chatbot.commands.bench_tools.choice import NONE, TOOLS, questions
 from chatbot.engine.client import Engine, EngineClient
 from chatbot.engine.protocol import ChatMessage
 from chatbot.paths import log_dir

@@ -166,7 +166,7 @@ async def _bring_up_to_date(
     Returns:
         How each folder stands; nothing where that could not be learnt before the end.
     """
-    from chatbot.index_progress import IndexPrinter
+    from chatbot.plain.index_progress import IndexPrinter
 
     printer = IndexPrinter()
     client.on_status(printer.show)

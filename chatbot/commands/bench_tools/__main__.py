@@ -1,17 +1,17 @@
-"""``python -m chatbot.bench_tools``: the same as ``chatbot bench tools``."""
+"""``python -m chatbot.commands.bench_tools``: the same as ``chatbot bench tools``."""
 
 import argparse
 import sys
 
-from chatbot.bench import add_tools_options
-from chatbot.bench_tools.command import run_tools
+from chatbot.commands.bench_tools.command import run_tools
+from chatbot.commands.bench_tools.options import add_options
 from chatbot.errors import ChatbotError
 
 
 def main() -> int:
     """Run it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="chatbot bench tools")
-    add_tools_options(parser)
+    add_options(parser)
     try:
         return run_tools(parser.parse_args())
     except ChatbotError as error:

@@ -242,10 +242,10 @@ _VERDICTS: Final = {"fits": "yes", "split": "split", "no": "no"}
 
 
 def _pull(model: str) -> dict[str, Any]:
-    from chatbot.download_progress import DownloadPrinter
     from chatbot.models.facts import facts_of
     from chatbot.models.hub import pull
     from chatbot.models.references import resolve
+    from chatbot.plain.download_progress import DownloadPrinter
 
     reference = resolve(model)
     if reference.kind not in ("hub", "package") or not reference.hub_id:
@@ -278,7 +278,7 @@ async def _import(path: Path, name: str) -> dict[str, Any]:
     from chatbot.models.catalogue import catalogue
     from chatbot.models.notebook import remember_import
     from chatbot.paths import log_dir
-    from chatbot.plain import StatusPrinter
+    from chatbot.plain.chat import StatusPrinter
 
     path = path.expanduser().resolve()
     if not path.is_dir() and not (path.is_file() and path.suffix.lower() == ".gguf"):

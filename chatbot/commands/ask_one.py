@@ -27,7 +27,6 @@ from chatbot.events import (
     TurnFinished,
     TurnStarted,
 )
-from chatbot.line_input import read_line
 from chatbot.messages import (
     Message,
     Source,
@@ -36,8 +35,9 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from chatbot.plain import StatusPrinter, prepare_first, print_sources, tell_thinking
-from chatbot.plain_asides import AsidePrinter, TerminalApprover, has_somebody
+from chatbot.plain.asides import AsidePrinter, TerminalApprover, has_somebody
+from chatbot.plain.chat import StatusPrinter, prepare_first, print_sources, tell_thinking
+from chatbot.plain.line_input import read_line
 from chatbot.session import Session
 
 INTERRUPTED = 130
@@ -85,7 +85,7 @@ def question_by_prompt(
     return Question(text=filled.text, overrides=settings)
 
 
-async def run_ask(
+async def run_ask_one(
     session: Session,
     question: str,
     overrides: Mapping[str, str],

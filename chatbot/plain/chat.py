@@ -51,11 +51,11 @@ from chatbot.events import (
     VariantTextDelta,
     VariantThoughtDelta,
 )
-from chatbot.index_progress import IndexPrinter
-from chatbot.line_input import read_line
 from chatbot.messages import Message, SourcesPart
-from chatbot.plain_asides import AsidePrinter, TerminalApprover
-from chatbot.plain_variants import VariantsPrinter
+from chatbot.plain.asides import AsidePrinter, TerminalApprover
+from chatbot.plain.index_progress import IndexPrinter
+from chatbot.plain.line_input import read_line
+from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tokens import TokenRecord

@@ -16,7 +16,7 @@ import msgspec
 from chatbot.engine.protocol import MAX_VARIANTS, VariantDelta, VariantDone
 from chatbot.errors import ChatbotError, SettingError
 from chatbot.messages import Statistics
-from chatbot.plain import StatusPrinter
+from chatbot.plain.chat import StatusPrinter
 from chatbot.session import Session
 from chatbot.settings import MAX_SEED, Sampling
 from chatbot.terminal_text import Cleaner

@@ -5,12 +5,24 @@ The JSON forms are documented in the manual; their keys are a promise.
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chatbot.conversation.prompt_library import PromptLibrary, is_own, load_library
-from chatbot.conversation.prompt_template import PromptTemplate, Variable
+if TYPE_CHECKING:  # not needed for --help, and not free
+    from chatbot.conversation.prompt_library import PromptLibrary
+    from chatbot.conversation.prompt_template import PromptTemplate, Variable
+
+
+def add_prompts_parser(commands: Any) -> None:
+    """Add ``prompts`` and its own commands to the parser's."""
+    prompts = commands.add_parser("prompts", help="the prompt library")
+    listing = prompts.add_subparsers(dest="listing", metavar="COMMAND", required=True)
+    every = listing.add_parser("list", help="all prompts, with what they do")
+    every.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    one = listing.add_parser("show", help="one prompt: its variables, settings and text")
+    one.add_argument("name", help="the prompt's name")
+    one.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def run_prompts(name: str, *, as_json: bool) -> int:
@@ -19,6 +31,8 @@ def run_prompts(name: str, *, as_json: bool) -> int:
     Raises:
         PromptUsageError: there is no such prompt.
     """
+    from chatbot.conversation.prompt_library import load_library
+
     library = load_library()
     for problem in library.problems:
         print(problem, file=sys.stderr)
@@ -32,7 +46,7 @@ def run_prompts(name: str, *, as_json: bool) -> int:
     return 0
 
 
-def list_report(library: PromptLibrary) -> dict[str, Any]:
+def list_report(library: "PromptLibrary") -> dict[str, Any]:
     """The JSON object for the whole library."""
     keys = ("name", "kind", "description", "source", "file")
     prompts = [
@@ -42,7 +56,7 @@ def list_report(library: PromptLibrary) -> dict[str, Any]:
     return {"prompts": prompts, "problems": list(library.problems)}
 
 
-def as_report(prompt: PromptTemplate) -> dict[str, Any]:
+def as_report(prompt: "PromptTemplate") -> dict[str, Any]:
     """The JSON object for one prompt."""
     return {
         "name": prompt.name,
@@ -60,18 +74,20 @@ def as_report(prompt: PromptTemplate) -> dict[str, Any]:
     }
 
 
-def _source(prompt: PromptTemplate) -> str:
+def _source(prompt: "PromptTemplate") -> str:
+    from chatbot.conversation.prompt_library import is_own
+
     return "user" if is_own(prompt) else "shipped"
 
 
-def _all(library: PromptLibrary) -> Iterator[str]:
+def _all(library: "PromptLibrary") -> Iterator[str]:
     width = max((len(name) for name in library.prompts), default=0)
     for prompt in library.prompts.values():
-        own = " (yours)" if is_own(prompt) else ""
+        own = " (yours)" if _source(prompt) == "user" else ""
         yield f"{prompt.name:<{width}}  {prompt.kind:<8}  {prompt.description}{own}"
 
 
-def _one(prompt: PromptTemplate) -> Iterator[str]:
+def _one(prompt: "PromptTemplate") -> Iterator[str]:
     yield f"{prompt.name}: {prompt.description}"
     yield f"A {prompt.kind}, {_source(prompt)}: {prompt.file}"
     if prompt.fields:
@@ -85,7 +101,7 @@ def _one(prompt: PromptTemplate) -> Iterator[str]:
     yield f"\n{prompt.body}"
 
 
-def _about(variable: Variable) -> str:
+def _about(variable: "Variable") -> str:
     about = variable.description
     if variable.choices:
         about += f"; one of: {', '.join(variable.choices)}"

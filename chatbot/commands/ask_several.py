@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from chatbot.ask import (
+from chatbot.commands.ask_one import (
     INTERRUPTED,
     as_report,
     prepared,
@@ -23,8 +23,8 @@ from chatbot.conversation.variants.wishes import Wish
 from chatbot.errors import ChatbotError
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message
-from chatbot.plain import print_sources, tell_thinking
-from chatbot.plain_variants import VariantsPrinter
+from chatbot.plain.chat import print_sources, tell_thinking
+from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatbot import doctor
+from chatbot.commands import doctor
 from chatbot.models.hardware import Device, Hardware
 
 CARD = {

@@ -1,0 +1,189 @@
+"""``chatbot ask``: its flags, and which of its three ways they ask for.
+
+One answer, several at once, or a text gone on with as it is. Imports nothing heavy before one of
+them is chosen: the command line reads the flags for ``--help`` too.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chatbot.errors import PromptUsageError, SettingError
+from chatbot.settings import with_value, with_values
+from chatbot.strategies import DEFAULT_BEAMS, STRATEGIES, with_strategy
+from chatbot.terminal_text import clean_line
+
+if TYPE_CHECKING:
+    from chatbot.session import Session
+
+
+def add_ask_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    settings: argparse.ArgumentParser,
+) -> None:
+    """Add ``ask`` to the commands of the command line, with the flags of ``settings``."""
+    ask = commands.add_parser(
+        "ask",
+        parents=[settings],
+        help="one answer on standard output",
+        description="Answer one question. Text piped in is added to the question.",
+    )
+    ask.add_argument("question", nargs="?", default="", help="what to ask")
+    ask.add_argument("--prompt", metavar="NAME", help="ask by a prompt of the library")
+    ask.add_argument(
+        "--var",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of the prompt; the question is its variable input",
+    )
+    ask.add_argument(
+        "--complete",
+        action="store_true",
+        help="go on with the text as it is, as no chat",
+    )
+    ask.add_argument(
+        "-n",
+        dest="number",
+        default="",
+        metavar="N",
+        help="so many answers, or continuations, made at once; each has a seed of its own",
+    )
+    ask.add_argument(
+        "--strategy",
+        choices=("greedy", "beam", "top-k", "top-p"),
+        help="how to choose the words: the likeliest one, the likeliest answer, or by chance",
+    )
+    ask.add_argument(
+        "--beams", default="", metavar="N", help="search for the likeliest answer with N beams (5)"
+    )
+    ask.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    ask.add_argument(
+        "--schema", metavar="FILE", help="hold the whole answer to the JSON schema in FILE"
+    )
+    ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
+
+
+def run_ask(session: "Session", options: argparse.Namespace) -> int:
+    """Ask what ``options`` say; returns the exit status.
+
+    Raises:
+        SettingError: flags that do not go together, or a value that cannot be.
+        PromptUsageError: the prompt of the library cannot be used so.
+    """
+    manager = session.manager
+    question = _with_piped(options.question)
+    overrides: Mapping[str, str] = {}
+    if options.prompt:
+        from chatbot.commands.ask_one import question_by_prompt
+
+        asked = question_by_prompt(options.prompt, options.var, question, vars(options))
+        question, overrides = asked.text, asked.overrides
+        if asked.system_prompt:
+            manager.settings = with_value(manager.settings, "system_prompt", asked.system_prompt)
+    elif options.var:
+        raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
+    if not question:
+        raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
+    if options.strategy in STRATEGIES:
+        sampling = with_strategy(manager.settings.sampling, options.strategy)
+        manager.settings = msgspec.structs.replace(manager.settings, sampling=sampling)
+    is_search = options.strategy == "beam" or bool(options.beams)
+    if options.beams and options.strategy not in (None, "beam"):
+        raise SettingError("--beams belongs to --strategy beam: leave one of the two out.")
+    if options.complete:
+        if is_search:
+            raise SettingError("--complete draws its words: leave --strategy beam out.")
+        return _complete(session, question, options)
+    if is_search or options.number not in ("", "1"):
+        manager.settings = with_values(manager.settings, overrides)
+        return _ask_several(session, question, options, is_search=is_search)
+    from chatbot.commands.ask_one import run_ask_one
+
+    return asyncio.run(
+        run_ask_one(
+            session,
+            question,
+            overrides,
+            as_json=options.json,
+            stream=not options.no_stream,
+            resume=getattr(options, "resume", None),
+            schema=_schema_in(options.schema) if options.schema else "",
+        )
+    )
+
+
+def _ask_several(
+    session: "Session", question: str, options: argparse.Namespace, *, is_search: bool
+) -> int:
+    from chatbot.commands.ask_completion import parse_count
+    from chatbot.commands.ask_several import run_ask_several
+    from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
+
+    if getattr(options, "tools", None):
+        raise SettingError("Several answers at once call no tools: leave --tools out.")
+    if is_search:
+        if options.schema:
+            raise SettingError("A beam search holds to no schema: leave one of the two out.")
+        number = parse_number(options.beams, DEFAULT_BEAMS)
+        num_printed = parse_count(options.number or "1")
+        make_wish = partial(wish_for_beams, number=number)
+    else:
+        number = num_printed = parse_number(options.number, 1)
+        make_wish = partial(wish_for_seeds, number=number)
+    return asyncio.run(
+        run_ask_several(
+            session,
+            question,
+            make_wish,
+            num_printed=num_printed,
+            as_json=options.json,
+            stream=not options.no_stream,
+            resume=getattr(options, "resume", None),
+            schema=_schema_in(options.schema) if options.schema else "",
+        )
+    )
+
+
+def _complete(session: "Session", text: str, options: argparse.Namespace) -> int:
+    from chatbot.commands.ask_completion import parse_count, run_completion
+
+    count = parse_count(options.number or "1")
+    return asyncio.run(
+        run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)
+    )
+
+
+def _with_piped(question: str) -> str:
+    """The question, and below it what was piped in; empty when there is neither."""
+    piped = ""
+    if not sys.stdin.isatty():
+        with contextlib.suppress(OSError):
+            piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    return "\n\n".join(part for part in (question.strip(), piped) if part)
+
+
+def _schema_in(file: str) -> str:
+    """The JSON schema in a file.
+
+    Raises:
+        SettingError: it cannot be read, or is none.
+    """
+    import json
+    from pathlib import Path
+
+    try:
+        text = Path(file).read_text("utf-8")
+        is_object = isinstance(json.loads(text), dict)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = clean_line(str(error))
+        raise SettingError(f"--schema {clean_line(file)} cannot be used: {reason}.") from error
+    if not is_object:
+        raise SettingError(f"--schema {clean_line(file)} must hold a JSON object: a schema.")
+    return text
