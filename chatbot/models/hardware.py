@@ -7,12 +7,13 @@ import functools
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from chatbot.models.memory import Layout
+from chatbot.models.memory import CpuLayout
 from chatbot.terminal_text import clean_line
 
 SMI_SECONDS: Final = 5.0
@@ -22,7 +23,10 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 _DRM: Final = Path("/sys/class/drm")
 _CPU: Final = Path("/proc/cpuinfo")
 _BF16_FLAGS: Final = ({"avx512f", "avx512bw", "avx512dq", "avx512vl"}, {"asimd", "bf16"})
-"""Instructions with which oneDNN multiplies bf16: of x86 processors, and of Arm's."""
+_FP16_FLAGS: Final = ({"avx512_fp16", *_BF16_FLAGS[0]},)
+"""Instructions with which oneDNN multiplies either: of x86 processors, and of Arm's."""
+_FBGEMM_FLAGS: Final = ({"avx2", "fma", "f16c"},)
+"""Instructions that FBGEMM needs."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +38,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int
     multiplies_bf16: bool = False
     """Of RAM: whether its processor has products in bf16."""
-    reorders_fp32: bool = False
-    """Of RAM: whether weights in fp32 are put in another order for its processor."""
+    layout: CpuLayout = CpuLayout()
+    """Of RAM: in what form its processor has weights."""
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +54,9 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.gpus, key=lambda gpu: gpu.free_bytes, default=self.ram)
 
     @property
-    def layout(self) -> Layout:
-        """In what form weights are held here."""
-        if self.gpus:
-            return "gpu"
-        if self.ram.reorders_fp32:
-            return "bf16-fp32-cpu" if self.ram.multiplies_bf16 else "fp32-cpu"
-        return "bf16-cpu" if self.ram.multiplies_bf16 else "cpu"
+    def layout(self) -> CpuLayout | None:
+        """In what form a processor has weights here; None where a GPU has them."""
+        return None if self.gpus else self.ram.layout
 
     @property
     def free_bytes(self) -> int:
@@ -142,8 +142,8 @@ def _ram() -> Device:
         name="RAM",
         free_bytes=free,
         total_bytes=total,
-        multiplies_bf16=_multiplies_bf16(),
-        reorders_fp32="AuthenticAMD" in _cpu_facts(),  # as the engine's projections do
+        multiplies_bf16=_has_any(_BF16_FLAGS),
+        layout=_layout(),
     )
 
 
@@ -155,12 +155,29 @@ def _cpu_facts() -> str:
         return ""
 
 
-def _multiplies_bf16() -> bool:
+def _layout() -> CpuLayout:
+    """As the engine's projections choose; a test holds them together."""
+    reordered = set()
+    if "AuthenticAMD" in _cpu_facts():
+        reordered.add("fp32")
+    if _has_any(_BF16_FLAGS):
+        reordered.add("bf16")
+    widened = set()
+    if _has_any(_FBGEMM_FLAGS):
+        products = {"bf16": _BF16_FLAGS, "fp16": _FP16_FLAGS}
+        widened = {precision for precision, flags in products.items() if not _has_any(flags)}
+    return CpuLayout(
+        reordered=frozenset(reordered | widened), widened=frozenset(widened | {"8-bit", "4-bit"})
+    )
+
+
+def _has_any(kinds: Iterable[set[str]]) -> bool:
+    """Whether the processor has all instructions of one of ``kinds``."""
     lines = _cpu_facts().splitlines()
     flags = next(
         (set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set()
     )
-    return any(wanted <= flags for wanted in _BF16_FLAGS)
+    return any(wanted <= flags for wanted in kinds)
 
 
 def _number(file: Path) -> int | None:

@@ -4,7 +4,7 @@ Pure arithmetic on shapes. Knows no file, no device and no torch.
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -19,10 +19,17 @@ made for a million tokens takes their memory only when so many are there."""
 BITS: Final[Mapping[str, float]] = {"fp32": 32, "bf16": 16, "fp16": 16, "8-bit": 8, "4-bit": 4}
 """Of one weight, in each precision, the finest first."""
 
-Layout = Literal["gpu", "cpu", "bf16-cpu", "fp32-cpu", "bf16-fp32-cpu"]
-"""In what form weights are held: as transformers and bitsandbytes have them, or in our own forms
-for a processor, on which those of the named precisions are put in another order; see
-``engine.decode.packing``."""
+
+class CpuLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """In what form a processor has weights; see ``engine.decode.packing``."""
+
+    reordered: frozenset[str] = frozenset()
+    """Precisions whose weights are put in another order: a head that is the embedding as well is
+    there twice."""
+    widened: frozenset[str] = frozenset({"8-bit", "4-bit"})
+    """Precisions whose weights meet activations in fp32, and keys and values with them, in
+    models that our own step computes."""
+
 
 _NF4_BLOCK: Final = 64
 _NF4_SCALES_BLOCK: Final = 256
@@ -71,7 +78,7 @@ def window_of(shape: ModelShape, context_length: int) -> int:
 
 
 def memory_need(
-    shape: ModelShape, precision: str, context_length: int = 0, layout: Layout = "gpu"
+    shape: ModelShape, precision: str, context_length: int = 0, layout: CpuLayout | None = None
 ) -> MemoryNeed:
     """What a model takes.
 
@@ -80,7 +87,7 @@ def memory_need(
         precision: a key of ``BITS``.
         context_length: window in tokens; 0 for ``DEFAULT_CONTEXT``, or the model's own where
             that is shorter.
-        layout: how its weights are held.
+        layout: how a processor has weights; None: as transformers and bitsandbytes have them.
     """
     return MemoryNeed(
         precision=precision,
@@ -96,9 +103,9 @@ def nominal_bytes(num_parameters: int, precision: str) -> int:
     return round(num_parameters * BITS[precision] / 8)
 
 
-def weight_bytes(shape: ModelShape, precision: str, layout: Layout = "gpu") -> int:
+def weight_bytes(shape: ModelShape, precision: str, layout: CpuLayout | None = None) -> int:
     """The weights as they are loaded."""
-    if layout != "gpu":
+    if layout is not None:
         return _cpu_bytes(shape, precision, layout)
     if precision == "8-bit":  # one byte each, and an fp32 scale for each row
         per_weight = 1 + 4 / shape.hidden_size
@@ -109,7 +116,7 @@ def weight_bytes(shape: ModelShape, precision: str, layout: Layout = "gpu") -> i
     return round(2 * shape.num_unquantised + per_weight * shape.num_quantised)
 
 
-def _cpu_bytes(shape: ModelShape, precision: str, layout: Layout) -> int:
+def _cpu_bytes(shape: ModelShape, precision: str, layout: CpuLayout) -> int:
     """The weights in our own forms; a head that is the embedding as well is there twice."""
     head = shape.num_head
     kept = shape.num_unquantised - (0 if shape.is_tied else head)
@@ -120,15 +127,17 @@ def _cpu_bytes(shape: ModelShape, precision: str, layout: Layout) -> int:
     if precision == "4-bit":
         return round(2 * kept + in_4_bits * shape.num_quantised + in_8_bits * head)
     nominal = nominal_bytes(shape.num_parameters, precision)
-    is_twice = shape.is_tied and precision in layout.split("-")
+    is_twice = shape.is_tied and precision in layout.reordered
     return nominal + (nominal_bytes(head, precision) if is_twice else 0)
 
 
-def cache_bytes(shape: ModelShape, precision: str, num_tokens: int, layout: Layout = "gpu") -> int:
+def cache_bytes(
+    shape: ModelShape, precision: str, num_tokens: int, layout: CpuLayout | None = None
+) -> int:
     """Keys and values of ``num_tokens``; layers with a window keep no more than that."""
     is_wide = precision == "fp32"
-    if layout != "gpu" and shape.has_own_step:  # whose rounded weights meet fp32 activations
-        is_wide = precision in ("fp32", "8-bit", "4-bit")
+    if layout is not None and shape.has_own_step:
+        is_wide |= precision in layout.widened
     bytes_per_value = 4 if is_wide else 2
     num_full = shape.num_layers - shape.num_sliding_layers
     num_kept = num_full * num_tokens

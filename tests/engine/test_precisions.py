@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chatbot.engine import precisions
-from chatbot.engine.decode.projections import ReorderedProjection, multiplies
+from chatbot.engine.decode.projections import HalfProjection, ReorderedProjection, multiplies
 from chatbot.engine.devices import bytes_by_device, look
 from chatbot.engine.loading import load
 from chatbot.engine.model_reference import FoundModel, find_model
@@ -118,7 +118,10 @@ def small_llama(folder: Path) -> FoundModel:
     return find_model(str(folder), lambda *_: None)
 
 
-reorders = ReorderedProjection.is_better
+def reorders(dtype: torch.dtype) -> bool:
+    one = torch.ones(1, 1, dtype=dtype)
+    return ReorderedProjection.is_better(dtype) or HalfProjection.is_better(one)
+
 
 EMBEDDING, MATRICES, NORMS = 400 * 64, 2 * 36_864, 5 * 64
 ROWS = 2 * 512 + 400
@@ -148,9 +151,9 @@ def test_what_weights_take_is_known_before(
     assert loaded.info.weight_bytes == pytest.approx(estimate, rel=0.1)
     loaded.cached.read([5, 6, 7])
     # Keys and values of 2 layers and 2 heads of 16, for the 256 tokens that room is made for.
-    is_wide = precision != "bf16"
+    is_wide = precision != "bf16" or HalfProjection.is_better(torch.ones(1, 1).bfloat16())
     assert loaded.cached.num_cache_bytes == 256 * 2 * 2 * 2 * 16 * (4 if is_wide else 2)
-    assert cache_bytes(shape, precision, 256, "cpu") == loaded.cached.num_cache_bytes
+    assert cache_bytes(shape, precision, 256, look(CPU).layout) == loaded.cached.num_cache_bytes
 
 
 @pytest.mark.parametrize(("precision", "least"), [("8-bit", 0.9), ("4-bit", 0.7)])
@@ -166,7 +169,14 @@ def test_quantised_weights_write_nearly_the_same(
 
 def test_the_processor_is_known_without_torch() -> None:
     assert look(CPU).ram.multiplies_bf16 == multiplies(torch.bfloat16)
-    assert look(CPU).ram.reorders_fp32 == reorders(torch.float32)
+    layout = look(CPU).ram.layout
+    for name, dtype in (
+        ("fp32", torch.float32),
+        ("bf16", torch.bfloat16),
+        ("fp16", torch.float16),
+    ):
+        assert (name in layout.reordered) == reorders(dtype)
+        assert (name in layout.widened) == HalfProjection.is_better(torch.ones(1, 1, dtype=dtype))
 
 
 def test_a_quantised_model_is_not_split_between_memory_and_disk() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from chatbot.engine.decode.projections import (
     INT4_GROUP,
+    HalfProjection,
     Int4Projection,
     Int8Projection,
     NarrowInt8Projection,
@@ -63,6 +64,9 @@ FORMS: list[object] = [
     pytest.param(PlainProjection, torch.bfloat16, 0.01),
     pytest.param(ReorderedProjection, torch.float32, 1e-6),
     pytest.param(ReorderedProjection, torch.bfloat16, 0.01, marks=needs_bf16),
+    pytest.param(HalfProjection, torch.float32, 3e-4, marks=needs_fbgemm),
+    pytest.param(HalfProjection, torch.bfloat16, 0.01, marks=needs_fbgemm),
+    pytest.param(HalfProjection, torch.float16, 0.001, marks=needs_fbgemm),
     pytest.param(Int8Projection, torch.float32, 0.012, marks=needs_fbgemm),
     pytest.param(Int8Projection, torch.bfloat16, 0.015, marks=needs_fbgemm),
     pytest.param(NarrowInt8Projection, torch.float32, 0.015),
@@ -94,17 +98,42 @@ def test_every_form_gives_the_product(
 
 
 @needs_fbgemm
+@pytest.mark.parametrize("num_rows", [1, 3])
+def test_weights_in_bf16_are_kept_whole(num_rows: int) -> None:
+    weight = (random(96, 128) * 0.1).bfloat16()
+    weight[0, :4] = torch.tensor([65280.0, 2.0**-14, 2.0**-24, 0.0])
+    rows = random(num_rows, 128, seed=1)
+    expected = rows @ weight.float().t()
+    torch.testing.assert_close(HalfProjection(weight, None)(rows), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(multiplies(torch.bfloat16), reason="has bf16 products")
+@needs_fbgemm
+def test_what_fp16_cannot_hold_stays_as_it_is() -> None:
+    weight = random(96, 128).bfloat16()
+    assert HalfProjection.is_better(weight)
+    for value in (65536.0, torch.inf, torch.nan):
+        weight[3, 5] = value
+        assert not HalfProjection.is_better(weight)
+    assert not HalfProjection.is_better(weight.float())
+
+
+@needs_fbgemm
 def test_zeros_and_what_is_no_number() -> None:
-    projection = Int8Projection(random(96, 128), None)
-    assert projection(torch.zeros(1, 128)).abs().max() == 0
-    assert projection(torch.zeros(3, 128)).abs().max() == 0
-    broken = random(1, 128)
-    broken[0, 5] = torch.nan
-    assert projection(broken).isnan().all()  # so that the sampler can say so
+    for projection in (
+        Int8Projection(random(96, 128), None),
+        HalfProjection(random(96, 128), None),
+    ):
+        assert projection(torch.zeros(1, 128)).abs().max() == 0
+        assert projection(torch.zeros(3, 128)).abs().max() == 0
+        broken = random(1, 128)
+        broken[0, 5] = torch.nan
+        assert projection(broken).isnan().all()  # so that the sampler can say so
 
 
 @needs_fbgemm
 def test_the_engine_of_quantised_tensors_is_left_as_it_was() -> None:
     before = torch.backends.quantized.engine
     Int8Projection(random(32, 32), None)
+    HalfProjection(random(32, 32), None)
     assert torch.backends.quantized.engine == before

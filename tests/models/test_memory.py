@@ -21,6 +21,7 @@ from chatbot.models.memory import (
     BITS,
     DEFAULT_CONTEXT,
     GIB,
+    CpuLayout,
     cache_bytes,
     memory_need,
     nominal_bytes,
@@ -182,30 +183,34 @@ def test_weights_on_a_processor_are_in_forms_of_our_own() -> None:
     kept = 2 * (embeddings + norms)
     # One byte a weight and four for each row of them; the head is a second time there.
     in_8_bits = (1 + 4 / 576) * (matrices + embeddings)
-    assert weight_bytes(shape, "8-bit", "cpu") == pytest.approx(kept + in_8_bits)
+    assert weight_bytes(shape, "8-bit", PLAIN) == pytest.approx(kept + in_8_bits)
     # Five bits a weight, and the head in 8.
     in_4_bits = 5 / 8 * matrices + (1 + 4 / 576) * embeddings
-    assert weight_bytes(shape, "4-bit", "cpu") == pytest.approx(kept + in_4_bits)
-    assert weight_bytes(shape, "bf16", "cpu") == 2 * shape.num_parameters
-    assert weight_bytes(shape, "bf16", "bf16-cpu") == 2 * (shape.num_parameters + embeddings)
-    assert weight_bytes(shape, "fp32", "bf16-cpu") == 4 * shape.num_parameters
-    for layout in ("fp32-cpu", "bf16-fp32-cpu"):
-        assert weight_bytes(shape, "fp32", layout) == 4 * (shape.num_parameters + embeddings)
+    assert weight_bytes(shape, "4-bit", PLAIN) == pytest.approx(kept + in_4_bits)
+    assert weight_bytes(shape, "bf16", PLAIN) == 2 * shape.num_parameters
+    assert weight_bytes(shape, "bf16", BF16) == 2 * (shape.num_parameters + embeddings)
+    assert weight_bytes(shape, "fp32", BF16) == 4 * shape.num_parameters
+    fp32 = CpuLayout(reordered=frozenset({"fp32"}))
+    assert weight_bytes(shape, "fp32", fp32) == 4 * (shape.num_parameters + embeddings)
     untied = catalogue()["llama-2-7b"].shape
     assert not untied.is_tied
-    assert weight_bytes(untied, "bf16", "bf16-cpu") == 2 * untied.num_parameters
+    assert weight_bytes(untied, "bf16", BF16) == 2 * untied.num_parameters
     num_rounded = untied.num_quantised + 32_000 * 4096
-    assert weight_bytes(untied, "8-bit", "cpu") == pytest.approx(
+    assert weight_bytes(untied, "8-bit", PLAIN) == pytest.approx(
         2 * (untied.num_parameters - num_rounded) + num_rounded * (1 + 4 / 4096)
     )
 
 
+PLAIN = CpuLayout()
+BF16 = CpuLayout(reordered=frozenset({"bf16"}))
+
+
 def test_rounded_weights_on_a_processor_meet_wide_activations() -> None:
     shape = catalogue()["llama-3.1-8b"].shape
-    for layout in ("cpu", "bf16-cpu"):
+    for layout in (PLAIN, BF16):
         assert cache_bytes(shape, "8-bit", 1000, layout) == 262_144_000
         assert cache_bytes(shape, "bf16", 1000, layout) == 131_072_000
-    assert cache_bytes(catalogue()["phi-2"].shape, "8-bit", 10, "cpu") == (
+    assert cache_bytes(catalogue()["phi-2"].shape, "8-bit", 10, PLAIN) == (
         cache_bytes(catalogue()["phi-2"].shape, "bf16", 10)
     )
 

@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from chatbot.engine.cpu_precision import WidenedLinear
 from chatbot.engine.decode.projections import (
+    HalfProjection,
     Int4Projection,
     Int8Projection,
     NarrowInt8Projection,
@@ -128,8 +129,9 @@ def _kind(
                 return Int4Projection
             return _kind(weights, names, "8-bit")
         case _:
-            is_better = ReorderedProjection.is_better(weights[0].dtype)
-            return ReorderedProjection if is_better else None
+            if ReorderedProjection.is_better(weights[0].dtype):
+                return ReorderedProjection
+            return HalfProjection if all(map(HalfProjection.is_better, weights)) else None
 
 
 def _weight(layer: Any) -> Tensor:

@@ -7,12 +7,16 @@ reading the weights, so their bytes are what counts. Knows tensors, nothing of m
 import functools
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+LARGEST_FP16: Final = 65504.0
 
 MIN_WIDENED_ROWS: Final = 8
 """From here on, widening a half-precision weight costs less than it saves (measured, AVX2)."""
@@ -153,6 +157,61 @@ class ReorderedProjection(Projection):
         return product
 
 
+class HalfProjection(Projection):
+    """A weight in 16 bits, in FBGEMM's order of blocks, for processors without products in half
+    precision: it is widened in registers, on its way to fp32 activations, so that several rows
+    cost little more than one (measured, AVX2: four in bf16 took 2.6 times as long before).
+
+    It is kept in fp16, to which bf16 loses nothing but bits of what is below 2**-14, where the
+    distance of two numbers is 2**-24.
+    """
+
+    row_cost = 0.07
+    work_dtype = torch.float32
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.num_outputs, self.num_inputs = weight.shape
+        self.num_bytes = 2 * weight.numel() + (0 if bias is None else 4 * self.num_outputs)
+        wide_bias = None if bias is None else bias.float()
+        with _fbgemm():
+            self._packed: Any = torch.ops.quantized.linear_prepack_fp16(
+                weight.float().contiguous(), wide_bias
+            )
+        self._multiply: Any = torch.ops.quantized.linear_dynamic_fp16.default
+
+    @staticmethod
+    def is_better(weight: Tensor) -> bool:
+        """Whether ``weight`` is best had in that form here."""
+        if weight.dtype not in (torch.bfloat16, torch.float16) or multiplies(weight.dtype):
+            return False
+        return _has_fbgemm() and weight.abs().amax().item() <= LARGEST_FP16
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """See ``Projection``."""
+        if rows.dtype == torch.float32:
+            product: Tensor = self._multiply(rows, self._packed)
+            return product
+        narrow: Tensor = self._multiply(rows.float(), self._packed).to(rows.dtype)
+        return narrow
+
+
+def _has_fbgemm() -> bool:
+    return "fbgemm" in torch.backends.quantized.supported_engines
+
+
+@contextmanager
+def _fbgemm() -> Iterator[None]:
+    """Weights are packed for FBGEMM in here."""
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "fbgemm"
+    try:
+        with warnings.catch_warnings():  # that a later release of torch will do it otherwise
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
 def round_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """``weight`` [n, k] in whole steps, one size of step for each row.
 
@@ -194,8 +253,7 @@ class Int8Projection(Projection):
     @staticmethod
     def is_possible() -> bool:
         """Whether this processor has the kernels."""
-        has_kernels = "fbgemm" in torch.backends.quantized.supported_engines
-        return has_kernels and hasattr(torch, "_make_per_channel_quantized_tensor")
+        return _has_fbgemm() and hasattr(torch, "_make_per_channel_quantized_tensor")
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
@@ -246,15 +304,9 @@ class Int8Projection(Projection):
 def _pack_int8(steps: Tensor, scales: Tensor) -> Any:
     """The weight in FBGEMM's order of blocks."""
     zeros = torch.zeros(steps.shape[0], dtype=torch.int64)
-    before = torch.backends.quantized.engine
-    torch.backends.quantized.engine = "fbgemm"
-    try:
-        with warnings.catch_warnings():  # that a later release of torch will do it otherwise
-            warnings.simplefilter("ignore")
-            weight = torch._make_per_channel_quantized_tensor(steps, scales.double(), zeros, 0)
+    with _fbgemm():
+        weight = torch._make_per_channel_quantized_tensor(steps, scales.double(), zeros, 0)
         return torch.ops.quantized.linear_prepack(weight, None)
-    finally:
-        torch.backends.quantized.engine = before
 
 
 class NarrowInt8Projection(Projection):
