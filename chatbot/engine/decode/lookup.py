@@ -9,8 +9,8 @@ not confirm is thrown away. Knows token ids, nothing of the model.
 from collections.abc import Sequence
 from typing import Final
 
-MATCH: Final = 3
-"""Tokens that must have occurred in the same order: fewer match by chance too often."""
+MATCH: Final = 2
+"""Tokens that must have occurred in the same order: a single one matches by chance too often."""
 
 MAX_CANDIDATES: Final = 8
 """Places that are compared, the latest first."""
@@ -18,12 +18,9 @@ MAX_CANDIDATES: Final = 8
 MAX_COMPARED: Final = 16
 """Tokens before a place that are compared with the last ones."""
 
-FIRST_LENGTH: Final = 4
+FIRST_LENGTH: Final = 3
 MAX_LENGTH: Final = 12
 """Tokens that are guessed at once: at first, and after guesses that were right throughout."""
-
-DEAR_ROW: Final = 0.3
-"""From this cost on, it begins with half as many: most answers quote nothing."""
 
 MAX_LOSS: Final = 2.0
 MAX_LOSS_SHARE: Final = 0.015
@@ -46,7 +43,7 @@ class PromptLookup:
         """
         self._tokens = list(prompt)
         self._row_cost = row_cost
-        self._length = FIRST_LENGTH if row_cost < DEAR_ROW else FIRST_LENGTH // 2
+        self._length = FIRST_LENGTH
         self._num_new = 0
         self._gain = 0.0
         self._ends: dict[tuple[int, ...], list[int]] = {}
