@@ -76,6 +76,24 @@ async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None
         assert expected.strip()
 
 
+@pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
+async def test_pieces_that_do_not_wait_for_one_another_are_all_shown(text: str) -> None:
+    """As when an answer ends while its last piece but one is still being drawn."""
+    whole = Page(text)
+    async with whole.run_test(size=(60, 100)) as pilot:
+        await pilot.pause()
+        expected = whole.text
+    growing = Page("")
+    async with growing.run_test(size=(60, 100)) as pilot:
+        await pilot.pause()
+        pieces = [text[start : start + 43] for start in range(0, len(text), 43)]
+        *others, last = [growing.markdown.append(piece) for piece in pieces]
+        await last
+        await pilot.pause()
+        assert growing.text == expected
+        assert all(other.is_done for other in others)
+
+
 async def test_html_is_shown_as_it_is_written() -> None:
     page = Page(WHOLE["html"])
     async with page.run_test(size=(60, 20)) as pilot:

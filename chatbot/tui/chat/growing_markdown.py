@@ -4,6 +4,7 @@ Textual's own blocks are laid out, coloured or made anew with each piece that co
 only where Markdown is shown, since the first frame has no use for it.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -166,6 +167,7 @@ class GrowingMarkdown(Markdown):
     def __init__(self, text: str, parser_factory: Callable[[], MarkdownIt]) -> None:
         super().__init__(text, open_links=False, parser_factory=parser_factory)
         self.pace = Pace()
+        self._one_by_one = asyncio.Lock()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
@@ -202,7 +204,22 @@ class GrowingMarkdown(Markdown):
     def update(self, markdown: str) -> AwaitComplete:
         """Show ``markdown`` in place of what is there: nothing of it grows."""
         self.pace = Pace()
-        return super().update(markdown)
+        return self._in_turn(super().update, markdown)
+
+    def append(self, markdown: str) -> AwaitComplete:
+        """Add ``markdown`` to what is there.
+
+        Textual decides at once from which line on it parses, before what was added last has been
+        parsed: pieces that do not wait for one another would get lost.
+        """
+        return self._in_turn(super().append, markdown)
+
+    def _in_turn(self, change: Callable[[str], AwaitComplete], markdown: str) -> AwaitComplete:
+        async def wait() -> None:
+            async with self._one_by_one:
+                await change(markdown)
+
+        return AwaitComplete(wait())
 
 
 def _pace_of(markdown: Markdown) -> Pace:
