@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chatbot.config import Config
@@ -31,6 +32,9 @@ pytestmark = [
 ]
 
 PARIS = "What is the capital of France?"
+ALONE = ("-k", "none")
+"""Without the manual, which each run would index anew: the first two tests show what it does."""
+
 STORY = "Write a very long story about the sea, with many chapters."
 
 
@@ -70,7 +74,8 @@ def test_ask() -> None:
 
 
 def test_a_tool_is_called_and_its_result_is_in_the_answer() -> None:
-    arguments = ("ask", "-t", "calculate", "--temperature", "0", "--json", "What is 17 * 23?")
+    arguments = ("ask", *ALONE, "-t", "calculate", "--temperature", "0", "--json")
+    arguments = (*arguments, "What is 17 * 23?")
     done = run_chatbot(*arguments, command=REAL, seconds=FIRST_RUN_SECONDS)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -91,7 +96,7 @@ def test_an_answer_is_held_to_a_schema(tmp_path: Path) -> None:
         "additionalProperties": False,
     }
     (tmp_path / "person.json").write_text(json.dumps(schema))
-    arguments = ("ask", "-k", "none", "--schema", str(tmp_path / "person.json"), "Invent a person.")
+    arguments = ("ask", *ALONE, "--schema", str(tmp_path / "person.json"), "Invent a person.")
     done = run_chatbot(*arguments, command=REAL, seconds=FIRST_RUN_SECONDS)
     assert done.returncode == 0, done.stderr
     person = json.loads(done.stdout)
@@ -100,7 +105,8 @@ def test_an_answer_is_held_to_a_schema(tmp_path: Path) -> None:
 
 
 def test_a_seed_gives_the_same_answer_in_another_process() -> None:
-    arguments = ("ask", "--json", "--seed", "7", "--temperature", "1", "--max-tokens", "24", STORY)
+    arguments = ("ask", *ALONE, "--json", "--seed", "7", "--temperature", "1")
+    arguments = (*arguments, "--max-tokens", "24", STORY)
 
     def report(_: int) -> dict[str, Any]:
         done = run_chatbot(*arguments, command=REAL, seconds=FIRST_RUN_SECONDS)
@@ -118,7 +124,7 @@ def test_a_seed_gives_the_same_answer_in_another_process() -> None:
 
 @needs_proc
 def test_a_killed_engine_costs_the_answer_and_nothing_else() -> None:
-    with PipedChatbot("--temperature", "0", command=REAL) as chat:
+    with PipedChatbot(*ALONE, "--temperature", "0", command=REAL) as chat:
         chat.send(STORY)
         chat.until(lambda: len(chat.out) > 40, seconds=FIRST_RUN_SECONDS)
         engine = child_of(chat.process.pid)
@@ -144,7 +150,7 @@ def test_models_that_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "noise.gguf").write_bytes(b"GGUF" + bytes(range(256)) * 40)
     (tmp_path / "empty").mkdir()
     bad = ["/no/such/model", "no-such-name", "cut.gguf", "noise.gguf", "empty"]
-    with PipedChatbot("--temperature", "0", command=REAL) as chat:
+    with PipedChatbot(*ALONE, "--temperature", "0", command=REAL) as chat:
         chat.send(PARIS)
         chat.until(lambda: "Paris" in chat.out, seconds=FIRST_RUN_SECONDS)
         for name in bad:
@@ -182,6 +188,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_at_the_conversion(small_disk: Path) -> None:
     done = run_chatbot(
         "ask",
+        *ALONE,
         PARIS,
         command=REAL,
         seconds=FIRST_RUN_SECONDS,
@@ -194,7 +201,7 @@ def test_a_full_disk_at_the_conversion(small_disk: Path) -> None:
 
 @needs_proc
 def test_escape_stops_the_answer_and_the_processor_rests() -> None:
-    with Terminal("--temperature", "0", "--max-tokens", "4000", command=REAL) as terminal:
+    with Terminal(*ALONE, "--temperature", "0", "--max-tokens", "4000", command=REAL) as terminal:
         terminal.until("commands · F1")
         terminal.type(f"{STORY}\r")  # no need to wait for the model
         terminal.until(r"\d+\.\d tok/s", seconds=FIRST_RUN_SECONDS)
@@ -221,6 +228,7 @@ async def test_a_temperature_moved_in_mid_answer_changes_only_what_comes_after()
     settings = Settings()
     for name, value in (("temperature", "0"), ("seed", "5"), ("max_tokens", "50")):
         settings = with_value(settings, name, value)
+    settings = msgspec.structs.replace(settings, folders=())
     session = Session(Config(settings=settings), settings)
     manager = session.manager
     async with session, asyncio.timeout(FIRST_RUN_SECONDS):

@@ -150,6 +150,8 @@ def test_an_interrupted_download_goes_on(hub: StandInHub, online: dict[str, str]
         env=environment(**online),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell ignores it for what it starts in the background, and so would the program.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert hub.is_sending.wait(SECONDS)
     blobs = Path(online["HF_HOME"]) / "hub" / "models--tiny--model" / "blobs"

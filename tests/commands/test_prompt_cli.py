@@ -27,6 +27,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 def status_of(*arguments: str) -> int:
+    if arguments[0] == "ask":
+        arguments = (*arguments, "-k", "none")  # to search the manual would take most of the time
     try:
         return main(arguments)
     except SystemExit as end:

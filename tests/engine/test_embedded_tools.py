@@ -52,9 +52,10 @@ def test_17_times_23(embedded: LoadedModel) -> None:
     assert isinstance(last, Generated)
     assert last.finish_reason == "stop"
     assert "391" in "".join(event.text for event in events if isinstance(event, Delta))
-    # All that was read and written before is still there; the last token was never read.
+    # All that was read and written before is still there; the last token was never read, unless
+    # it had been guessed.
     before = first.statistics.num_prompt_tokens + first.statistics.num_new_tokens
-    assert last.statistics.num_cached_tokens == before - 1
+    assert before - 1 <= last.statistics.num_cached_tokens < last.statistics.num_prompt_tokens
 
 
 @pytest.mark.parametrize(
