@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 from textual.app import App, ComposeResult
 from textual.geometry import Offset
 from textual.pilot import Pilot
@@ -15,7 +16,7 @@ from chatbot.tui import app as app_module
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.code_lines import CodeLines
-from chatbot.tui.chat.growing_markdown import GrowingParagraph
+from chatbot.tui.chat.growing_markdown import GrowingFence, GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.drawing import key_pause
@@ -92,6 +93,62 @@ async def test_pieces_that_do_not_wait_for_one_another_are_all_shown(text: str) 
         await pilot.pause()
         assert growing.text == expected
         assert all(other.is_done for other in others)
+
+
+FENCES = {
+    "an end in pieces": ("```py\n", "a = 1\n``", "`\n", "\nAfter *it*."),
+    "marks in the code": ("```py\n", "a = `1`\n", " ``\n", "````x\nb\n", "```", "\n\nAfter."),
+    "a longer mark": ("````\n", "```\ncode\n", "```\n", "more\n", "````\n\nAfter."),
+    "waves": ("~~~ sh\n", "ls\n```\n", "cd", " ~\n", "~~~\n- after\n"),
+    "indented": (" ```\n", "  a\n", "  b\n", "```\nAfter."),
+    "before it": ("Before.\n\n", "```\n", "a\n", "\n\nb", "\n\n", "c\n"),
+    "no end": ("```py\n", "def f():\n", "    ", "return 1\n", "\n# é"),
+    "no line break at first": ("```", "py", "thon\nx", " = 1\n"),
+    "in a list": ("1. do\n\n   ```\n", "   ls\n", "   cd\n", "   ```\n2. done"),
+}
+
+
+@pytest.mark.parametrize("pieces", FENCES.values(), ids=FENCES)
+async def test_code_ends_where_it_ends(pieces: tuple[str, ...]) -> None:
+    whole = Page("".join(pieces))
+    async with whole.run_test(size=(40, 30)) as pilot:
+        await pilot.pause()
+        expected = whole.text
+    growing = Page("")
+    async with growing.run_test(size=(40, 30)) as pilot:
+        await pilot.pause()
+        for piece in pieces:
+            await growing.markdown.append(piece)
+            await pilot.pause()
+        growing.markdown.settle()
+        await pilot.pause()
+        assert growing.text == expected
+        assert growing.markdown.source == "".join(pieces)
+
+
+async def test_growing_code_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page("")
+    async with page.run_test(size=(40, 60)) as pilot:
+        await pilot.pause()
+        await page.markdown.append("Before.\n\n```py\na = 0\n")
+        parsed: list[str] = []
+        parse = MarkdownIt.parse
+
+        def note(self: MarkdownIt, text: str) -> Any:
+            parsed.append(text)
+            return parse(self, text)
+
+        monkeypatch.setattr(MarkdownIt, "parse", note)
+        for n in range(1, 20):
+            await page.markdown.append(f"a = {n}\n")
+        assert parsed == []
+        await page.markdown.append("```\n\nAfter.")
+        assert len(parsed) == 1
+        await pilot.pause()
+        assert "a = 19" in page.text
+        assert "After." in page.text
+        fence = page.markdown.query_one(GrowingFence)
+        assert fence.source_range == (2, 24)
 
 
 async def test_html_is_shown_as_it_is_written() -> None:

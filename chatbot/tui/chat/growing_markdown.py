@@ -5,8 +5,9 @@ only where Markdown is shown, since the first frame has no use for it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+import functools
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -28,6 +29,7 @@ from textual.widgets._markdown import (
     MarkdownParagraph,
 )
 
+from chatbot.terminal_text import is_safe
 from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 from chatbot.tui.drawing.reserve import Pace, Reserve
@@ -96,10 +98,15 @@ class GrowingFence(MarkdownFence):
         self._shown.forget_colours()
         MarkdownBlock.notify_style_update(self)
 
+    def grow(self, code: str) -> None:
+        """Show ``code``, which begins with what was shown before but for its last line."""
+        self.code = code
+        self._shown.grow(code, self.lexer)
+
     async def _update_from_block(self, block: MarkdownBlock) -> None:
         if isinstance(block, GrowingFence):
-            self._token, self.code, self.lexer = block._token, block.code, block.lexer
-            self._shown.grow(block.code, block.lexer)
+            self._token, self.lexer = block._token, block.lexer
+            self.grow(block.code)
         else:
             await MarkdownBlock._update_from_block(self, block)
 
@@ -138,6 +145,7 @@ async def _grow_list(shown: MarkdownBlock, block: MarkdownBlock) -> bool:
             bullet.symbol = wanted.symbol
             bullet.refresh(layout=True)
     if len(made) > len(rows):
+        _settle(rows[-1])
         await shown.mount_all(made[len(rows) :])
     return True
 
@@ -156,7 +164,16 @@ async def _grow(parent: Widget, blocks: list[MarkdownBlock]) -> None:
             await last.remove()
             await parent.mount(new)
     if len(blocks) > len(shown):
+        for last in shown[-1:]:
+            _settle(last)
         await parent.mount_all(blocks[len(shown) :])
+
+
+def _settle(widget: Widget) -> None:
+    """Have ``widget``, and what is in it, take no more room than it needs."""
+    for block in widget.walk_children(with_self=True):
+        if isinstance(block, GrowingParagraph | GrowingFence):
+            block.settle()
 
 
 class GrowingMarkdown(Markdown):
@@ -165,9 +182,11 @@ class GrowingMarkdown(Markdown):
     virtual_size = content_size()
 
     def __init__(self, text: str, parser_factory: Callable[[], MarkdownIt]) -> None:
-        super().__init__(text, open_links=False, parser_factory=parser_factory)
+        # One for all pieces. Not one for all widgets: what comes whole is parsed in a thread.
+        super().__init__(text, open_links=False, parser_factory=functools.cache(parser_factory))
         self.pace = Pace()
         self._one_by_one = asyncio.Lock()
+        self._open_fence = _OpenFence("", 0)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
@@ -198,12 +217,12 @@ class GrowingMarkdown(Markdown):
     def settle(self) -> None:
         """Take no more room than there is text: it does not grow any more."""
         for block in self.children[-1:]:
-            if isinstance(block, GrowingParagraph | GrowingFence):
-                block.settle()
+            _settle(block)
 
     def update(self, markdown: str) -> AwaitComplete:
         """Show ``markdown`` in place of what is there: nothing of it grows."""
         self.pace = Pace()
+        self._open_fence = _OpenFence("", 0)
         return self._in_turn(super().update, markdown)
 
     def append(self, markdown: str) -> AwaitComplete:
@@ -212,14 +231,67 @@ class GrowingMarkdown(Markdown):
         Textual decides at once from which line on it parses, before what was added last has been
         parsed: pieces that do not wait for one another would get lost.
         """
-        return self._in_turn(super().append, markdown)
+        return self._in_turn(self._append, markdown)
 
-    def _in_turn(self, change: Callable[[str], AwaitComplete], markdown: str) -> AwaitComplete:
+    async def _append(self, markdown: str) -> None:
+        if self._grow_fence(markdown):
+            return
+        await super().append(markdown)
+        self._open_fence = self._find_open_fence()
+
+    def _grow_fence(self, markdown: str) -> bool:
+        """Add ``markdown`` to the code that stands last, if it is nothing else: to parse all of it
+        again takes longer than to draw it."""
+        marker, start = self._open_fence
+        last = self.children[-1] if self.children else None
+        if not marker or not isinstance(last, GrowingFence) or not is_safe(markdown):
+            return False
+        tail = self.source[self.source.rfind("\n") + 1 :] + markdown
+        if any(_may_close(line, marker) for line in tail.splitlines()):
+            return False
+        self._markdown = self.source + markdown
+        code = self._markdown[start:]
+        first, _ = last.source_range
+        last.source_range = (first, first + 1 + len(code.splitlines()))
+        last.grow(code.rstrip())
+        return True
+
+    def _find_open_fence(self) -> "_OpenFence":
+        """The code that stands last and has no end yet."""
+        nothing = _OpenFence("", 0)
+        last = self.children[-1] if self.children else None
+        if not isinstance(last, GrowingFence) or last._token.type != "fence":
+            return nothing
+        marker = last._token.markup
+        lines = self.source.splitlines(keepends=True)
+        first, *others = lines[self._last_parsed_line :] or [""]
+        # Of indented code, Markdown takes the blanks off.
+        is_open = first.startswith(marker) and first.endswith("\n") and marker
+        if not is_open or any(_may_close(line, marker) for line in others):
+            return nothing
+        return _OpenFence(marker, len(self.source) - sum(map(len, others)))
+
+    def _in_turn(self, change: Callable[[str], Awaitable[object]], markdown: str) -> AwaitComplete:
         async def wait() -> None:
             async with self._one_by_one:
                 await change(markdown)
 
         return AwaitComplete(wait())
+
+
+class _OpenFence(NamedTuple):
+    """Code at the end of what there is."""
+
+    marker: str
+    """What it began with, and ends with; empty where there is none."""
+    start: int
+    """Characters before the code."""
+
+
+def _may_close(line: str, marker: str) -> bool:
+    """Whether a line could end the code, perhaps once more of it is there."""
+    text = line.strip()
+    return bool(text) and text == marker[0] * len(text)
 
 
 def _pace_of(markdown: Markdown) -> Pace:
