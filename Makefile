@@ -37,7 +37,7 @@ test: $(TEST_READY) ## Run the checks and the tests
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
 
 format: $(TEST_READY) ## Bring the code into its form
 	$(BIN)/ruff format
