@@ -14,6 +14,7 @@ from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.driver import Driver
 from textual.events import Event, InputEvent, Key
 from textual.screen import ModalScreen, Screen
 
@@ -37,6 +38,7 @@ from chatbot.tui.command_hints import CommandHints, completion
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
+from chatbot.tui.keyboard import patient
 from chatbot.tui.keys import bind, check_keymap, shown_keys
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
@@ -119,6 +121,9 @@ class ChatApp(App[int]):
         self._tools = ToolsWatch(self, session.tools)
         self._adapters = AdaptersWatch(self, lambda: session.engine)
         self._garbage = IdleCollector(self, lambda: self.manager.is_busy)
+
+    def get_driver_class(self) -> type[Driver]:
+        return patient(super().get_driver_class())
 
     def get_default_screen(self) -> Screen[None]:
         return SparingScreen()
