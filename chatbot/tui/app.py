@@ -242,8 +242,11 @@ class ChatApp(App[int]):
             return  # the engine counts between answers only; at the end it is counted anew
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
         try:
-            self._ribbon.built = await self.manager.preview_prompt(draft)
+            self._ribbon.built = built = await self.manager.preview_prompt(draft)
             self._ribbon.problem = ""
+            if built and built.num_history_tokens and not self._status.num_tokens:
+                # Another chat or branch: no turn has counted it yet.
+                self._status.num_tokens = built.num_system_tokens + built.num_history_tokens
         except ContextError as error:
             self._ribbon.problem = str(error)
         except ChatbotError:
@@ -541,6 +544,7 @@ class ChatApp(App[int]):
         conversation = self.manager.conversation
         await show_path(self._chat, conversation, conversation.path())
         self._prompt.border_title = conversation.title
+        self._status.num_tokens = 0
         self.count_context()
 
     def propose(self, text: str) -> None:

@@ -49,11 +49,15 @@ async def test_everything_is_there_after_a_restart(make_app: MakeApp) -> None:
         assert screen._rows
         await pilot.press("enter")
         await until(pilot, lambda: questions(again) == ["other"])
+        await until(pilot, lambda: 20 < again._status.num_tokens < 100)  # system prompt and history
         await pilot.press("ctrl+t", "k", "left")
         await until(pilot, lambda: questions(again) == ["first"])
         assert "‹ 4/4 ›" in foot(answers(again)[0])
         await pilot.press("j", "left")
         await until(pilot, lambda: "‹ 3/4 ›" in foot(answers(again)[0]))
+        await ask(pilot, "/new")
+        await until(pilot, lambda: not questions(again))
+        await until(pilot, lambda: again._status.num_tokens == 0)
 
 
 async def test_the_list_searches_renames_pins_deletes_and_undoes(make_app: MakeApp) -> None:
