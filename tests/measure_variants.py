@@ -30,8 +30,9 @@ from chatbot.settings import Sampling
 
 QUESTION = (
     ChatMessage("system", "You are a helpful assistant. Give short, correct answers."),
-    ChatMessage("user", "Tell me a long story about a lighthouse, its keeper and the sea. " * 8),
+    ChatMessage("user", "Write a very long story about the sea, with many chapters."),
 )
+"""Long answers: where some end early, the batch is smaller than its name."""
 
 STEPS = 60
 
@@ -95,13 +96,16 @@ def compare_answers(loaded: LoadedModel, options: argparse.Namespace) -> str:
     ]
     ways = (seconds_one_by_one, seconds_at_once)
     rates: tuple[list[float], list[float]] = ([], [])
+    written: list[int] = []
     for _ in range(options.rounds):
         for way, found in zip(ways, rates, strict=True):
             seconds, num_tokens = way(loaded, samplings)
             found.append(num_tokens / seconds)
+            written.append(num_tokens)
     one, at_once = (statistics.median(found) for found in rates)
     return (
-        f"{options.number} answers of {options.tokens} tokens: {one:.1f} tokens a second one by "
+        f"{options.number} answers, {statistics.mean(written):.0f} of at most "
+        f"{options.number * options.tokens} tokens: {one:.1f} tokens a second one by "
         f"one, {at_once:.1f} at once: {at_once / one:.2f} times"
     )
 
