@@ -246,7 +246,7 @@ class ChatApp(App[int]):
             self._ribbon.problem = ""
             if built and built.num_history_tokens and not self._status.num_tokens:
                 # Another chat or branch: no turn has counted it yet.
-                self._status.num_tokens = built.num_system_tokens + built.num_history_tokens
+                self._status.num_tokens = built.num_prompt_tokens - built.num_question_tokens
         except ContextError as error:
             self._ribbon.problem = str(error)
         except ChatbotError:

@@ -167,6 +167,20 @@ def test_quantised_weights_write_nearly_the_same(
     assert torch.nn.functional.cosine_similarity(expected, got, dim=0) > least
 
 
+def test_a_weight_that_fp16_cannot_hold_stays_among_those_it_can(tmp_path: Path) -> None:
+    model = make_llama(hidden_size=64, intermediate_size=128).bfloat16()
+    with torch.no_grad():
+        model.model.layers[1].self_attn.q_proj.weight[0, 0] = 1e5
+        model.model.layers[1].mlp.down_proj.weight[0, 0] = 1e5
+    model.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    found = find_model(str(tmp_path), lambda *_: None)
+    tokens = [5, 6, 7]
+    expected = load(found, "fp32", CPU, lambda *_: None).cached.read(tokens)
+    got = load(found, "bf16", CPU, lambda *_: None).cached.read(tokens).float()
+    assert torch.nn.functional.cosine_similarity(expected, got, dim=0) > 0.99
+
+
 def test_the_processor_is_known_without_torch() -> None:
     assert look(CPU).ram.multiplies_bf16 == multiplies(torch.bfloat16)
     layout = look(CPU).ram.layout

@@ -101,10 +101,13 @@ def test_every_form_gives_the_product(
 @pytest.mark.parametrize("num_rows", [1, 3])
 def test_weights_in_bf16_are_kept_whole(num_rows: int) -> None:
     weight = (random(96, 128) * 0.1).bfloat16()
-    weight[0, :4] = torch.tensor([65280.0, 2.0**-14, 2.0**-24, 0.0])
+    weight[:4] = 0
+    weight[range(4), range(4)] = torch.tensor([65280.0, 2.0**-14, 2.0**-24, -(2.0**-23)]).bfloat16()
     rows = random(num_rows, 128, seed=1)
     expected = rows @ weight.float().t()
-    torch.testing.assert_close(HalfProjection(weight, None)(rows), expected, atol=1e-5, rtol=1e-5)
+    found = HalfProjection(weight, None)(rows)
+    torch.testing.assert_close(found[:, :4], expected[:, :4], atol=0, rtol=1e-6)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.skipif(multiplies(torch.bfloat16), reason="has bf16 products")
@@ -116,6 +119,15 @@ def test_what_fp16_cannot_hold_stays_as_it_is() -> None:
         weight[3, 5] = value
         assert not HalfProjection.is_better(weight)
     assert not HalfProjection.is_better(weight.float())
+
+
+@pytest.mark.parametrize("num_rows", [1, 3, 9])
+def test_a_plain_weight_takes_finer_activations(num_rows: int) -> None:
+    weight, rows = random(96, 128).bfloat16(), random(num_rows, 128, seed=1)
+    expected = rows @ weight.float().t()
+    plain = PlainProjection(weight, None)
+    torch.testing.assert_close(plain(rows), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(plain.add_to(expected, rows), 2 * expected, atol=1e-4, rtol=1e-4)
 
 
 @needs_fbgemm

@@ -151,6 +151,15 @@ async def test_growing_code_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch)
         assert fence.source_range == (2, 24)
 
 
+async def test_code_that_grows_is_cleaned() -> None:
+    page = Page("")
+    async with page.run_test(size=(40, 20)) as pilot:
+        await page.markdown.append("```\na\x1b[31mX\u202e\n")
+        await page.markdown.append("b\n")
+        await pilot.pause()
+        assert page.markdown.query_one(GrowingFence).code == "aX\nb"
+
+
 async def test_html_is_shown_as_it_is_written() -> None:
     page = Page(WHOLE["html"])
     async with page.run_test(size=(60, 20)) as pilot:

@@ -91,13 +91,15 @@ class PlainProjection(Projection):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        if self._is_widened and rows.shape[0] >= MIN_WIDENED_ROWS:
+        # Among weights of another form, activations may be finer than this one.
+        is_finer = rows.dtype != self._weight.dtype
+        if is_finer or (self._is_widened and rows.shape[0] >= MIN_WIDENED_ROWS):
             return widened_product(rows, self._weight, self._bias)
         return functional.linear(rows, self._weight, self._bias)
 
     def add_to(self, residual: Tensor, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        if self._bias is None and rows.dtype == torch.float32:
+        if self._bias is None and rows.dtype == self._weight.dtype == torch.float32:
             return torch.addmm(residual, rows, self._turned)
         return residual + self(rows)
 

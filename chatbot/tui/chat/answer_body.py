@@ -106,9 +106,10 @@ class TextStretch:
             self._stream = None
         if not self.markdown.is_attached:
             return
-        if self._written and marked.startswith(self._written) and not _DEFINITION.search(marked):
+        written, self._written = self._written, marked
+        if written and marked.startswith(written) and not _DEFINITION.search(marked):
             # Making all of it anew would hold up the keys of whoever types already.
-            await self.markdown.append(marked[len(self._written) :])
+            await self.markdown.append(marked[len(written) :])
             self.markdown.settle()
         else:
             await self.markdown.update(marked)

@@ -222,8 +222,11 @@ class GrowingMarkdown(Markdown):
     def update(self, markdown: str) -> AwaitComplete:
         """Show ``markdown`` in place of what is there: nothing of it grows."""
         self.pace = Pace()
+        return self._in_turn(self._update, markdown)
+
+    async def _update(self, markdown: str) -> None:
         self._open_fence = _OpenFence("", 0)
-        return self._in_turn(super().update, markdown)
+        await super().update(markdown)
 
     def append(self, markdown: str) -> AwaitComplete:
         """Add ``markdown`` to what is there.
@@ -267,7 +270,11 @@ class GrowingMarkdown(Markdown):
         first, *others = lines[self._last_parsed_line :] or [""]
         # Of indented code, Markdown takes the blanks off.
         is_open = first.startswith(marker) and first.endswith("\n") and marker
-        if not is_open or any(_may_close(line, marker) for line in others):
+        if (
+            not is_open
+            or not is_safe("".join(others))
+            or any(_may_close(line, marker) for line in others)
+        ):
             return nothing
         return _OpenFence(marker, len(self.source) - sum(map(len, others)))
 
