@@ -133,8 +133,8 @@ def record_of(
         after=_rounded(after),
         rank_before=found.rank_before,
         rank_after=found.rank_after,
-        entropy_before=_rounded(max(found.entropy_before * BITS, 0.0)),
-        entropy_after=_rounded(max(found.entropy_after * BITS, 0.0)),
+        entropy_before=_rounded(max(0.0, found.entropy_before * BITS)),
+        entropy_after=_rounded(max(0.0, found.entropy_after * BITS)),
         alternatives=tuple(
             [
                 Alternative(key, texts(key), _rounded(b), _rounded(a), key in texts.special)

@@ -222,7 +222,7 @@ class LensScreen(ModalScreen[Choice | None]):
 
     def action_alternatives(self) -> None:
         """Go to the alternatives."""
-        self._alternatives.focus()
+        self.set_focus(self._alternatives)  # now: the next key may be there already
 
     def action_temperatures(self) -> None:
         """Show what several temperatures would do here, or the settings again."""
@@ -237,7 +237,7 @@ class LensScreen(ModalScreen[Choice | None]):
         """Let the user type what is to stand here."""
         self._input.value = ""
         self._input.display = True
-        self._input.focus()
+        self.set_focus(self._input)
 
     def action_back(self) -> None:
         """Leave the alternatives or the typing, else the lens."""
@@ -245,7 +245,7 @@ class LensScreen(ModalScreen[Choice | None]):
             self.dismiss(None)
             return
         self._input.display = False
-        self._text.focus()
+        self.set_focus(self._text)
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
