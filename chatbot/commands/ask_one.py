@@ -117,11 +117,11 @@ async def run_ask_one(
         answer: Message | None = None
         has_begun = False
         try:
-            is_stopped = not await prepared(session)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
+            interrupt = Interrupt(session)
+            await interrupt.prepare()
             async for event in manager.reply(question, overrides, schema=schema):
                 match event:
-                    case TurnStarted() if is_stopped:
+                    case TurnStarted() if interrupt.has_come:
                         manager.stop()  # so that the question is kept, and reported
                     case PromptBuilt() if not has_begun:
                         has_begun = True
@@ -178,25 +178,39 @@ def print_report(report: dict[str, Any], session: Session) -> None:
     sys.stdout.flush()
 
 
-async def prepared(session: Session) -> bool:
-    """Have the folders indexed and the model loaded, side by side; False when broken off.
+class Interrupt:
+    """Ctrl+C, at whatever moment of a run it comes: none is lost between two of its stages."""
 
-    A model that cannot be loaded is told of by the turn that needs it.
+    def __init__(self, session: Session) -> None:
+        """Listen for it, inside the event loop, to the end of the run."""
+        self.has_come = False
+        """To be asked once the answer has begun: before, nothing could be stopped."""
+        self._session = session
+        self._index: asyncio.Task[None] | None = None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._come)
 
-    Raises:
-        ChatbotError: the folders cannot be indexed.
-    """
-    load = asyncio.create_task(_loaded(session))
-    index = asyncio.create_task(prepare_first(session))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, index.cancel)
-    try:
-        await index
-    except asyncio.CancelledError:
-        session.retrieval.cancel_index()
-        return False
-    finally:
-        load.cancel()  # the engine goes on with it, for the turn
-    return True
+    def _come(self) -> None:
+        self.has_come = True
+        if self._index:
+            self._index.cancel()
+        self._session.manager.stop()
+
+    async def prepare(self) -> None:
+        """Have the folders indexed and the model loaded, side by side, or break that off.
+
+        A model that cannot be loaded is told of by the turn that needs it.
+
+        Raises:
+            ChatbotError: the folders cannot be indexed.
+        """
+        load = asyncio.create_task(_loaded(self._session))
+        self._index = asyncio.create_task(prepare_first(self._session))
+        try:
+            await self._index
+        except asyncio.CancelledError:
+            self._session.retrieval.cancel_index()
+        finally:
+            load.cancel()  # the engine goes on with it, for the turn
 
 
 async def _loaded(session: Session) -> None:

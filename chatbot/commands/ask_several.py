@@ -3,8 +3,6 @@
 The JSON form is documented in the manual; its keys are a promise.
 """
 
-import asyncio
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +11,8 @@ import msgspec
 
 from chatbot.commands.ask_one import (
     INTERRUPTED,
+    Interrupt,
     as_report,
-    prepared,
     print_report,
     seconds_of_load,
     show_progress,
@@ -65,13 +63,13 @@ async def run_ask_several(
             wish = make_wish(manager.settings)
             if resume is not None:
                 await session.resume(resume)
-            is_stopped = not await prepared(session)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, manager.stop)
+            interrupt = Interrupt(session)
+            await interrupt.prepare()
             async for event in manager.answer_variously(wish, question, schema=schema):
                 match event:
                     case VariantsStarted():
                         plans = event.plans
-                        if is_stopped:
+                        if interrupt.has_come:
                             manager.stop()
                     case PromptBuilt():
                         tell_thinking(manager)
