@@ -173,11 +173,15 @@ def _layout() -> CpuLayout:
 
 def _has_any(kinds: Iterable[set[str]]) -> bool:
     """Whether the processor has all instructions of one of ``kinds``."""
+    return any(wanted <= _cpu_flags() for wanted in kinds)
+
+
+@functools.cache
+def _cpu_flags() -> frozenset[str]:
+    """Of the first processor; the others are like it."""
     lines = _cpu_facts().splitlines()
-    flags = next(
-        (set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set()
-    )
-    return any(wanted <= flags for wanted in kinds)
+    flags = (line for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())
 
 
 def _number(file: Path) -> int | None:

@@ -162,6 +162,8 @@ class PlainFace:
         self._proposed = ""
         self._prepare = prepare
         self._preparing: asyncio.Future[None] | None = None
+        self._has_broken_off = False
+        """The user wanted no more of it, though it may just have come to its end."""
 
     async def run(self) -> None:
         """Read and answer lines until the user leaves or the input ends."""
@@ -235,10 +237,9 @@ class PlainFace:
         except asyncio.CancelledError:
             if not self._preparing.cancelled():
                 raise
-            return False
         finally:
             self._preparing = None
-        return True
+        return not self._has_broken_off
 
     async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
         self._has_cut = False
@@ -396,6 +397,7 @@ class PlainFace:
         spares a person.
         """
         if self._preparing:
+            self._has_broken_off = True
             self._preparing.cancel()
         elif self._is_thinking and self._is_interactive and not self._has_cut:
             self._has_cut = True

@@ -61,12 +61,17 @@ class Page(App[None]):
         return "\n".join(strip.text.rstrip() for strip in self.screen._compositor.render_strips())
 
 
+async def drawn_whole(text: str, size: tuple[int, int]) -> str:
+    """What the screen shows of ``text`` that came at once."""
+    page = Page(text)
+    async with page.run_test(size=size) as pilot:
+        await pilot.pause()
+        return page.text
+
+
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
 async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None:
-    whole = Page(text)
-    async with whole.run_test(size=(60, 100)) as pilot:
-        await pilot.pause()
-        expected = whole.text
+    expected = await drawn_whole(text, (60, 100))
     growing = Page("")
     async with growing.run_test(size=(60, 100)) as pilot:
         await pilot.pause()
@@ -80,10 +85,7 @@ async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
 async def test_pieces_that_do_not_wait_for_one_another_are_all_shown(text: str) -> None:
     """As when an answer ends while its last piece but one is still being drawn."""
-    whole = Page(text)
-    async with whole.run_test(size=(60, 100)) as pilot:
-        await pilot.pause()
-        expected = whole.text
+    expected = await drawn_whole(text, (60, 100))
     growing = Page("")
     async with growing.run_test(size=(60, 100)) as pilot:
         await pilot.pause()
@@ -110,10 +112,7 @@ FENCES = {
 
 @pytest.mark.parametrize("pieces", FENCES.values(), ids=FENCES)
 async def test_code_ends_where_it_ends(pieces: tuple[str, ...]) -> None:
-    whole = Page("".join(pieces))
-    async with whole.run_test(size=(40, 30)) as pilot:
-        await pilot.pause()
-        expected = whole.text
+    expected = await drawn_whole("".join(pieces), (40, 30))
     growing = Page("")
     async with growing.run_test(size=(40, 30)) as pilot:
         await pilot.pause()

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LARGEST_FP16: Final = 65504.0
-
 MIN_WIDENED_ROWS: Final = 8
 """From here on, widening a half-precision weight costs less than it saves (measured, AVX2)."""
 
@@ -144,7 +142,7 @@ class ReorderedProjection(Projection):
         num_rows = _FEW_ROWS if weight.dtype == torch.float32 else _USUAL_ROWS
         self._weight: Any = torch.ops.mkldnn._reorder_linear_weight(weight, num_rows)
         self._bias = bias
-        self._multiply: Any = torch.ops.mkldnn._linear_pointwise.default
+        self._multiply = _direct(torch.ops.mkldnn._linear_pointwise.default)
 
     @staticmethod
     def is_better(dtype: torch.dtype) -> bool:
@@ -186,15 +184,12 @@ class HalfProjection(Projection):
         """Whether ``weight`` is best had in that form here."""
         if weight.dtype not in (torch.bfloat16, torch.float16) or multiplies(weight.dtype):
             return False
-        return _has_fbgemm() and weight.abs().amax().item() <= LARGEST_FP16
+        return _has_fbgemm() and weight.abs().amax().item() <= torch.finfo(torch.float16).max
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        if rows.dtype == torch.float32:
-            product: Tensor = self._multiply(rows, self._packed)
-            return product
-        narrow: Tensor = self._multiply(rows.float(), self._packed).to(rows.dtype)
-        return narrow
+        product: Tensor = self._multiply(rows.float(), self._packed)
+        return product.to(rows.dtype)
 
 
 def _has_fbgemm() -> bool:

@@ -186,7 +186,7 @@ class GrowingMarkdown(Markdown):
         super().__init__(text, open_links=False, parser_factory=functools.cache(parser_factory))
         self.pace = Pace()
         self._one_by_one = asyncio.Lock()
-        self._open_fence = _OpenFence("", 0)
+        self._open_fence: _OpenFence | None = None
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
@@ -225,7 +225,7 @@ class GrowingMarkdown(Markdown):
         return self._in_turn(self._update, markdown)
 
     async def _update(self, markdown: str) -> None:
-        self._open_fence = _OpenFence("", 0)
+        self._open_fence = None
         await super().update(markdown)
 
     def append(self, markdown: str) -> AwaitComplete:
@@ -245,10 +245,10 @@ class GrowingMarkdown(Markdown):
     def _grow_fence(self, markdown: str) -> bool:
         """Add ``markdown`` to the code that stands last, if it is nothing else: to parse all of it
         again takes longer than to draw it."""
-        marker, start = self._open_fence
         last = self.children[-1] if self.children else None
-        if not marker or not isinstance(last, GrowingFence) or not is_safe(markdown):
+        if not self._open_fence or not isinstance(last, GrowingFence) or not is_safe(markdown):
             return False
+        marker, start = self._open_fence
         tail = self.source[self.source.rfind("\n") + 1 :] + markdown
         if any(_may_close(line, marker) for line in tail.splitlines()):
             return False
@@ -259,23 +259,20 @@ class GrowingMarkdown(Markdown):
         last.grow(code.rstrip())
         return True
 
-    def _find_open_fence(self) -> "_OpenFence":
+    def _find_open_fence(self) -> "_OpenFence | None":
         """The code that stands last and has no end yet."""
-        nothing = _OpenFence("", 0)
         last = self.children[-1] if self.children else None
         if not isinstance(last, GrowingFence) or last._token.type != "fence":
-            return nothing
+            return None
         marker = last._token.markup
         lines = self.source.splitlines(keepends=True)
         first, *others = lines[self._last_parsed_line :] or [""]
         # Of indented code, Markdown takes the blanks off.
-        is_open = first.startswith(marker) and first.endswith("\n") and marker
-        if (
-            not is_open
-            or not is_safe("".join(others))
-            or any(_may_close(line, marker) for line in others)
-        ):
-            return nothing
+        is_begun = first.startswith(marker) and first.endswith("\n")
+        if not is_begun or any(_may_close(line, marker) for line in others):
+            return None
+        if not is_safe("".join(others)):
+            return None
         return _OpenFence(marker, len(self.source) - sum(map(len, others)))
 
     def _in_turn(self, change: Callable[[str], Awaitable[object]], markdown: str) -> AwaitComplete:
@@ -290,7 +287,7 @@ class _OpenFence(NamedTuple):
     """Code at the end of what there is."""
 
     marker: str
-    """What it began with, and ends with; empty where there is none."""
+    """What it began with, and ends with."""
     start: int
     """Characters before the code."""
 

@@ -92,7 +92,7 @@ class FoldersPane(Vertical):
     def action_add_folder(self) -> None:
         """Have a path typed."""
         self._input.display = True
-        self._input.focus()
+        self.screen.set_focus(self._input)
         self._say("→ completes · Enter adds it · Esc leaves it")
 
     def end_adding(self) -> bool:

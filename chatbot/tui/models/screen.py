@@ -266,7 +266,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
     def action_add_model(self) -> None:
         """Have a reference typed."""
         self._input.display = True
-        self._input.focus()
+        self.set_focus(self._input)
         self._say("Enter adds it to the list · Esc leaves it")
 
     @on(Input.Submitted, "#model-reference")

@@ -301,7 +301,7 @@ class VariantsScreen(ModalScreen[str | None]):
         self._facts.display = not is_shown
         self._say_keys()
         if is_shown:
-            self._setting.focus()
+            self.set_focus(self._setting)
         elif self._columns:
             self._columns[self.chosen].go_to()
         else:
