@@ -14,7 +14,6 @@ import torch
 
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.plain import TransformersDecoder
-from chatbot.engine.decode.plain_batch import TransformersBatch
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
@@ -72,7 +71,7 @@ def step_seconds(loaded: LoadedModel, number: int) -> tuple[float, float, float]
     batch = cached.branch(number)
     decoder = TransformersDecoder(cached._model, cached._brake)
     decoder.read(prompt, 0, lambda: False)
-    plain = TransformersBatch(cached._model, cached._brake, decoder.past, number)
+    plain = decoder.branch(number, len(prompt))
     ways: tuple[Callable[[int], object], ...] = (
         lambda token: cached.read([token]),
         lambda token: batch.read([token] * number, lambda: False),

@@ -20,11 +20,8 @@ from torch import Tensor
 from chatbot.engine.decode.architecture import read_architecture, refusal
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.decoder import Decoder, Interrupted
-from chatbot.engine.decode.fused import FusedDecoder
-from chatbot.engine.decode.fused_batch import FusedBatch
 from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
-from chatbot.engine.decode.plain_batch import TransformersBatch
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.device_sampling import DeviceSampler
@@ -110,6 +107,8 @@ class CachedModel:
     def _make_decoder(self) -> Decoder:
         reason = refusal(self._model)
         if not reason:
+            from chatbot.engine.decode.fused import FusedDecoder  # a compiler comes with it
+
             return FusedDecoder(read_architecture(self._model))
         if self._device.type == "cuda":
             reason = static_refusal(self._model)
@@ -185,17 +184,7 @@ class CachedModel:
 
     def branch(self, num_rows: int) -> Batch:
         """Several sequences that begin with what was read so far, which stays as it is."""
-        decoder = self._decoder
-        if isinstance(decoder, FusedDecoder):
-            cache = decoder.cache.branch(num_rows, self.num_tokens)
-            return FusedBatch(decoder.architecture, cache, self.num_tokens)
-        if isinstance(decoder, StaticDecoder):
-            return decoder.branch(num_rows, self.num_tokens)
-        if not isinstance(decoder, TransformersDecoder):  # its cache is not known here
-            decoder = TransformersDecoder(self._model, self._brake)
-            for start in range(0, self.num_tokens, self.block_size):
-                decoder.read(self._tokens[start : start + self.block_size], start, _never)
-        return TransformersBatch(self._model, self._brake, decoder.past, num_rows)
+        return self._decoder.branch(num_rows, self.num_tokens)
 
     def _read(
         self,

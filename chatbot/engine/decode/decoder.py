@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from chatbot.engine.decode.batch import Batch
+
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
     """Reading was broken off; what was read before is still there."""
@@ -58,3 +60,7 @@ class Decoder(ABC):
             Interrupted: it was cancelled; crop to ``start``.
             Exception: whatever the model raised; clear.
         """
+
+    @abstractmethod
+    def branch(self, num_rows: int, num_tokens: int) -> Batch:
+        """Several sequences behind the ``num_tokens`` that were read, which stay as they are."""

@@ -12,6 +12,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from chatbot.engine.decode.decoder import Decoder, Interrupted
 from chatbot.engine.decode.lookup import MAX_LENGTH
+from chatbot.engine.decode.plain_batch import TransformersBatch
 
 CPU_ROW_COST: Final = 0.3
 GPU_ROW_COST: Final = 0.03
@@ -82,11 +83,6 @@ class TransformersDecoder(Decoder):
         )
 
     @property
-    def past(self) -> DynamicCache:
-        """Keys and values of what was read, and whatever else the layers keep."""
-        return self._past
-
-    @property
     def num_cache_bytes(self) -> int:
         """See ``Decoder``."""
         tensors = [getattr(layer, name, None) for layer in self._past.layers for name in _NAMES]
@@ -124,6 +120,10 @@ class TransformersDecoder(Decoder):
             )
         logits: Tensor = output.logits[0] if wants_each else output.logits[0, -1]
         return logits
+
+    def branch(self, num_rows: int, num_tokens: int) -> TransformersBatch:
+        """See ``Decoder``."""
+        return TransformersBatch(self._model, self._brake, self._past, num_rows)
 
 
 _NAMES: Final = ("keys", "values")

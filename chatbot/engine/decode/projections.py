@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -37,9 +38,6 @@ _USUAL_ROWS: Final = 128
 _FEW_ROWS: Final = 4
 """What oneDNN chooses its order for, in bf16 and in fp32; the best ones for a single row and for a
 whole block of a prompt too (measured)."""
-
-_TINY: Final = 1e-30
-"""Stands in for the largest activation of a row of zeros."""
 
 INT4_GROUP: Final = 32
 """Weights that share a scale and an offset in 4 bits."""
@@ -247,12 +245,9 @@ class Int8Projection(Projection):
         self._multiply = _direct(
             torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
         )
-        self._twice = torch.empty(2, self.num_inputs)
-        self._hi, self._lo = self._twice[:1], self._twice[1:]
-        self._whole = torch.empty(1, self.num_inputs)
-        self._enlarge = torch.tensor([[1.0], [INT8_REST]])
-        self._reduce = torch.tensor([[1.0, 1 / INT8_REST]])
-        self._nothing = torch.zeros(1, 1)
+        from chatbot.engine.decode.kernels import join_steps, split_steps  # with a compiler
+
+        self._split, self._join = split_steps, join_steps
 
     @staticmethod
     def is_possible() -> bool:
@@ -261,48 +256,17 @@ class Int8Projection(Projection):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        if rows.shape[0] > 1:
-            product = self._many(rows)
-        else:
-            row = rows if rows.dtype == torch.float32 else rows.float()
-            product = self._one(row, self._nothing, 0)
+        num_rows = rows.shape[0]
+        steps = torch.empty(2 * num_rows, self.num_inputs)
+        sizes = np.empty(num_rows, np.float32)
+        whole = rows.float().contiguous().numpy()
+        self._split(whole, INT8_STEPS, INT8_REST, steps.numpy(), sizes)
+        products = self._multiply(steps, 1.0, _ZERO, self._packed)
+        joined = torch.empty(num_rows, self.num_outputs)
+        self._join(products.numpy(), sizes, INT8_REST, joined.numpy())
         if self._bias is not None:
-            product += self._bias
-        return product if rows.dtype == torch.float32 else product.to(rows.dtype)
-
-    def add_to(self, residual: Tensor, rows: Tensor) -> Tensor:
-        """See ``Projection``."""
-        if rows.shape[0] > 1 or self._bias is not None or rows.dtype != torch.float32:
-            return residual + self(rows)
-        return self._one(rows, residual, 1)
-
-    def _one(self, row: Tensor, added: Tensor, share: float) -> Tensor:
-        """As ``_many``, and ``added`` times ``share``: each operation counts here."""
-        low, high = row.aminmax()
-        largest = max(high.item(), -low.item(), _TINY)  # in this order NaN stays NaN
-        # [1; 126] times the row in steps, then 126 times its whole steps off the lower one.
-        torch.addmm(
-            self._nothing,
-            self._enlarge,
-            row,
-            beta=0,
-            alpha=INT8_STEPS / largest,
-            out=self._twice,
-        )
-        torch.round(self._hi, out=self._whole)
-        self._lo.sub_(self._whole, alpha=INT8_REST)
-        product = self._multiply(self._twice, 1.0, _ZERO, self._packed)
-        return torch.addmm(added, self._reduce, product, beta=share, alpha=largest / INT8_STEPS)
-
-    def _many(self, rows: Tensor) -> Tensor:
-        wide = rows.float()
-        largest = wide.abs().amax(1, keepdim=True).clamp_(min=_TINY)
-        steps = wide * (INT8_STEPS / largest)
-        twice = torch.cat((steps, (steps - steps.round()) * INT8_REST))
-        product = self._multiply(twice, 1.0, _ZERO, self._packed)
-        whole, rest = product.chunk(2)
-        summed: Tensor = whole.add_(rest, alpha=1 / INT8_REST)
-        return summed.mul_(largest / INT8_STEPS)
+            joined += self._bias
+        return joined if rows.dtype == torch.float32 else joined.to(rows.dtype)
 
 
 def _pack_int8(steps: Tensor, scales: Tensor) -> Any:

@@ -156,7 +156,7 @@ class StaticDecoder(Decoder):
         return token.copy_(drawn)
 
     def branch(self, num_rows: int, num_tokens: int) -> Batch:
-        """Several sequences behind the first ``num_tokens``, which stay as they are."""
+        """See ``Decoder``."""
         return StaticBatch(
             self._forward, self._brake, self._graphs.capture, self._cache, num_rows, num_tokens
         )

@@ -1,0 +1,125 @@
+"""A few tokens on their way through all layers, in fp32 but for the products of the weights.
+
+Knows an ``Architecture`` and where its keys and values are; nothing of tokens.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from chatbot.engine.decode import kernels
+from chatbot.engine.decode.architecture import Architecture, Layer, Norm
+from chatbot.engine.decode.attention import attend, mask_for
+from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.decode.kernels import Floats
+from chatbot.engine.decode.key_values import KeyValues
+
+MAX_ALONE: Final = 2**17
+"""Numbers in the queries times tokens, up to which one thread has attended before torch has given
+the work out to several (measured, two threads)."""
+
+FEW_THREADS: Final = 2
+"""With so many, one of them is always sooner done with a single token (measured up to 2,048)."""
+
+
+class FewRows:
+    """The layers and the last norm of a model whose activations are in fp32."""
+
+    def __init__(self, parts: Architecture) -> None:
+        self._parts = parts
+        self._scale = parts.head_size**-0.5
+        self._norms = [_arrays(layer.input_norm) for layer in parts.layers]
+        self._norms.append(_arrays(parts.final_norm))
+        self._middle_norms = [_arrays(layer.mlp_norm) for layer in parts.layers]
+
+    def __call__(
+        self,
+        embedded: Tensor,
+        cache: KeyValues,
+        start: int,
+        rotations: Tensor,
+        is_cancelled: Callable[[], bool],
+    ) -> Tensor:
+        """What the head is to be given.
+
+        Args:
+            embedded: the new tokens, fp32 [n, hidden size]; written over.
+            cache: has room for them. They follow one another in its only row, or each of them is
+                in a row of its own.
+            start: tokens that are in each row already.
+            rotations: complex [at least all positions, head size / 2].
+            is_cancelled: asked before each layer.
+
+        Returns:
+            fp32 [n, hidden size].
+
+        Raises:
+            Interrupted: it was cancelled.
+        """
+        parts = self._parts
+        num_new = embedded.shape[0]
+        rows = torch.empty_like(embedded)
+        queries = torch.empty(num_new, parts.num_heads, parts.head_size)
+        gated = torch.empty(num_new, parts.layers[0].down.num_inputs)
+        # The same memory, as the kernels see it.
+        residual, normalised, asked = embedded.numpy(), rows.numpy(), queries.numpy()
+        gated_rows, turns = gated.numpy(), torch.view_as_real(rotations).numpy()
+        attention = self._attention(queries, cache, start)
+
+        kernels.normalise(residual, *self._norms[0], normalised)
+        for index, layer in enumerate(parts.layers):
+            if is_cancelled():
+                raise Interrupted
+            heads = layer.qkv(rows).numpy()
+            self._normalise_heads(layer, heads)
+            keys, values = cache.keys[index], cache.values[index]
+            kernels.place_heads(
+                heads, turns, start, layer.is_rotated, asked, keys.numpy(), values.numpy()
+            )
+            product = layer.output(attention(keys, values)).numpy()
+            kernels.add_and_normalise(product, *self._middle_norms[index], residual, normalised)
+            kernels.gate(layer.gate_up(rows).numpy(), gated_rows)
+            product = layer.down(gated).numpy()
+            kernels.add_and_normalise(product, *self._norms[index + 1], residual, normalised)
+        return rows
+
+    def _normalise_heads(self, layer: Layer, heads: Floats) -> None:
+        if layer.query_norm is None or layer.key_norm is None:
+            return
+        num_heads, num_kv_heads = self._parts.num_heads, self._parts.num_kv_heads
+        kernels.normalise_heads(heads, 0, num_heads, *_arrays(layer.query_norm))
+        kernels.normalise_heads(heads, num_heads, num_kv_heads, *_arrays(layer.key_norm))
+
+    def _attention(
+        self, queries: Tensor, cache: KeyValues, start: int
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """What gives, for a layer's keys and values, [n, heads * head size], from ``queries``
+        [n, heads, head size], which are changed from layer to layer.
+        """
+        parts, scale = self._parts, self._scale
+        num_new = queries.shape[0]
+        num_shared = parts.num_heads // parts.num_kv_heads
+        end = start + (num_new if cache.num_rows == 1 else 1)
+        is_alone = queries.numel() * end <= MAX_ALONE
+        if is_alone or (num_new == 1 and torch.get_num_threads() <= FEW_THREADS):
+            attended = torch.empty(num_new, parts.num_heads * parts.head_size)
+            room, asked, answer = torch.empty(num_shared, end), queries.numpy(), attended.numpy()
+            shares = room.numpy()
+
+            def alone(keys: Tensor, values: Tensor) -> Tensor:
+                kernels.attend(asked, keys.numpy(), values.numpy(), start, scale, shares, answer)
+                return attended
+
+            return alone
+        mask = mask_for(num_new, start, num_shared, torch.float32) if cache.num_rows == 1 else None
+
+        def shared(keys: Tensor, values: Tensor) -> Tensor:
+            return attend(queries, keys.narrow(2, 0, end), values.narrow(2, 0, end), mask, scale)
+
+        return shared
+
+
+def _arrays(norm: Norm) -> tuple[Floats, float]:
+    return norm.weight.numpy(), norm.epsilon

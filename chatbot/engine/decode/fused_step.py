@@ -1,0 +1,66 @@
+"""One step of our own for models of Llama's build, on a CPU: tokens in, logits out.
+
+A token costs the reading of all weights, and whatever is done besides shows. Few tokens go the
+way that does least besides; a block of a prompt, whose products are most of its cost, goes by
+torch, and so do activations in half precision.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from chatbot.engine.decode.architecture import Architecture
+from chatbot.engine.decode.few_rows import FewRows
+from chatbot.engine.decode.key_values import KeyValues
+from chatbot.engine.decode.many_rows import ManyRows
+from chatbot.engine.decode.rotations import Rotations
+
+MAX_FEW: Final = 16
+"""Tokens that are few: with more, several threads are worth it between the products."""
+
+
+class FusedStep:
+    """Computes by an ``Architecture``."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+        self._rotations = Rotations(architecture)
+        self._many_rows = ManyRows(architecture)
+        is_wide = architecture.dtype == torch.float32
+        self._few_rows = FewRows(architecture) if is_wide else None
+
+    def __call__(
+        self,
+        tokens: Sequence[int],
+        cache: KeyValues,
+        start: int,
+        is_cancelled: Callable[[], bool],
+        *,
+        wants_each: bool,
+    ) -> Tensor:
+        """Read ``tokens``, one after the other, or one in each row of ``cache``.
+
+        Args:
+            tokens: at least one.
+            cache: has room for them.
+            start: tokens that each row has already.
+            is_cancelled: asked before each layer.
+            wants_each: logits after each token, not after the last alone.
+
+        Returns:
+            Logits [tokens or 1, vocab].
+
+        Raises:
+            Interrupted: it was cancelled.
+        """
+        parts = self.architecture
+        is_few = self._few_rows is not None and len(tokens) <= MAX_FEW
+        through = self._few_rows if self._few_rows and is_few else self._many_rows
+        ids = torch.tensor(tokens, dtype=torch.int64)
+        embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
+        rotations = self._rotations.until(start + len(tokens))
+        rows = through(embedded, cache, start, rotations, is_cancelled)
+        return parts.head(rows if wants_each else rows[-1:])

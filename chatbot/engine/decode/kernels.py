@@ -1,0 +1,272 @@
+"""What a step of few tokens does between its matrix products, each as one compiled function.
+
+For a small model torch spends more time on finding out what each of some forty tiny operations
+in a layer is than on doing it: a third of a step (measured, 135M, two cores). Numba compiles
+these when they are first imported on a machine, which takes some seconds, and keeps them in the
+cache folder. They run on one thread, and write into the last of the arrays they are given, all of
+them fp32. Knows nothing of models.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec
+
+import numba
+import numpy as np
+from numpy import float32, int32
+from numpy.typing import NDArray
+
+from chatbot.paths import cache_dir
+
+Floats = NDArray[np.float32]
+
+FASTMATH: Final = {"reassoc", "contract", "arcp", "nsz"}
+"""Sums may be made in another order, for the sake of vectors; NaN stays NaN."""
+
+_P = ParamSpec("_P")
+
+
+if not numba.config.CACHE_DIR:
+    numba.config.CACHE_DIR = str(cache_dir() / "kernels")
+
+
+def _compiled(signature: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
+    def compiled_by_numba(function: Callable[_P, None]) -> Callable[_P, None]:
+        options = {"fastmath": FASTMATH, "error_model": "numpy"}
+        compiled: Callable[_P, None]
+        try:
+            compiled = numba.njit(f"void({signature})", cache=True, **options)(function)
+        except Exception:  # whatever is wrong with the cache: unreadable, damaged, disk full
+            compiled = numba.njit(f"void({signature})", **options)(function)
+        return compiled
+
+    return compiled_by_numba
+
+
+@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+def _exp(x: Any) -> Any:
+    """e to the power of ``x`` to within an fp32's last two bits, in a form that becomes vectors;
+    the approximation is that of the Cephes library (Moshier 1992).
+    """
+    x = min(max(x, float32(-87.3)), float32(88.0))
+    whole = np.floor(x * float32(1.44269504) + float32(0.5))
+    rest = x - whole * float32(0.693359375) + whole * float32(2.12194440e-4)
+    series = float32(1.9875691500e-4)
+    series = series * rest + float32(1.3981999507e-3)
+    series = series * rest + float32(8.3334519073e-3)
+    series = series * rest + float32(4.1665795894e-2)
+    series = series * rest + float32(1.6666665459e-1)
+    series = series * rest + float32(5.0000001201e-1)
+    series = series * rest * rest + rest + float32(1)
+    return series * int32((int32(whole) + int32(127)) << int32(23)).view(float32)
+
+
+@numba.njit(inline="always", fastmath=FASTMATH)  # type: ignore[untyped-decorator]
+def _soften(weights: Any) -> None:
+    """Softmax of ``weights`` [tokens], in place."""
+    largest = weights[0]
+    for i in range(weights.shape[0]):
+        largest = max(largest, weights[i])
+    total = float32(0)
+    for i in range(weights.shape[0]):
+        weight = _exp(weights[i] - largest)
+        weights[i] = weight
+        total += weight
+    factor = float32(1) / total
+    for i in range(weights.shape[0]):
+        weights[i] *= factor
+
+
+@_compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1]")
+def normalise(rows: Floats, weight: Floats, epsilon: float, normalised: Floats) -> None:
+    """``rows`` [n, size], each divided by its root mean square, times ``weight`` [size]."""
+    num_rows, size = rows.shape
+    for row in range(num_rows):
+        total = float32(0)
+        for i in range(size):
+            total += rows[row, i] * rows[row, i]
+        factor = float32(1 / np.sqrt(total / size + epsilon))
+        for i in range(size):
+            normalised[row, i] = rows[row, i] * factor * weight[i]
+
+
+@_compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1], f4[:, ::1]")
+def add_and_normalise(
+    product: Floats, weight: Floats, epsilon: float, residual: Floats, normalised: Floats
+) -> None:
+    """Add ``product`` [n, size] to ``residual``, and normalise the sum as ``normalise`` does."""
+    num_rows, size = product.shape
+    for row in range(num_rows):
+        total = float32(0)
+        for i in range(size):
+            value = residual[row, i] + product[row, i]
+            residual[row, i] = value
+            total += value * value
+        factor = float32(1 / np.sqrt(total / size + epsilon))
+        for i in range(size):
+            normalised[row, i] = residual[row, i] * factor * weight[i]
+
+
+@_compiled("f4[:, ::1], i8, i8, f4[::1], f8")
+def normalise_heads(
+    projected: Floats, first: int, num_heads: int, weight: Floats, epsilon: float
+) -> None:
+    """Normalise heads of ``projected`` [n, all heads * size], in place, those from the one
+    numbered ``first`` on, by ``weight`` [size].
+    """
+    size = weight.shape[0]
+    for row in range(projected.shape[0]):
+        for head in range(first, first + num_heads):
+            start = head * size
+            total = float32(0)
+            for i in range(start, start + size):
+                total += projected[row, i] * projected[row, i]
+            factor = float32(1 / np.sqrt(total / size + epsilon))
+            for i in range(size):
+                projected[row, start + i] = projected[row, start + i] * factor * weight[i]
+
+
+@_compiled("f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]")
+def place_heads(
+    projected: Floats,
+    rotations: Floats,
+    start: int,
+    is_rotated: bool,
+    queries: Floats,
+    keys: Floats,
+    values: Floats,
+) -> None:
+    """Turn queries and keys to their positions, and put keys and values into the cache.
+
+    Args:
+        projected: [n, all heads * size]: queries, keys, values.
+        rotations: [positions, size / 2, 2]: cosine and sine.
+        start: the position of the first token, and the others' in a cache of several rows.
+        is_rotated: whether positions are told by rotation.
+        queries: [n, heads, size], written. The two halves of a turned head come out alternating.
+        keys: [rows, kv heads, tokens, size], written where the new tokens belong.
+        values: as ``keys``.
+    """
+    num_new, num_heads, size = queries.shape
+    num_kv_heads, half = keys.shape[1], size // 2
+    for row in range(num_new):
+        own = 0 if keys.shape[0] == 1 else row
+        at = start + row if keys.shape[0] == 1 else start
+        for head in range(num_heads + num_kv_heads):
+            if head < num_heads:
+                target = queries[row, head]
+            else:
+                target = keys[own, head - num_heads, at]
+            first = head * size
+            if is_rotated:
+                for i in range(half):
+                    real, imaginary = projected[row, first + i], projected[row, first + half + i]
+                    cosine, sine = rotations[at, i, 0], rotations[at, i, 1]
+                    target[2 * i] = real * cosine - imaginary * sine
+                    target[2 * i + 1] = imaginary * cosine + real * sine
+            else:
+                for i in range(size):
+                    target[i] = projected[row, first + i]
+        for head in range(num_kv_heads):
+            first = (num_heads + num_kv_heads + head) * size
+            for i in range(size):
+                values[own, head, at, i] = projected[row, first + i]
+
+
+@_compiled("f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]")
+def attend(
+    queries: Floats,
+    keys: Floats,
+    values: Floats,
+    start: int,
+    scale: float,
+    weights: Floats,
+    attended: Floats,
+) -> None:
+    """Attention of new tokens to what was read before them and to themselves.
+
+    Args:
+        queries: [n, heads, size].
+        keys: [rows, kv heads, tokens, size]; the new tokens follow one another in the only row,
+            or each is in its own.
+        values: as ``keys``.
+        start: tokens that were read before.
+        scale: of the products of queries and keys.
+        weights: [heads that share a key head, at least all tokens], room to work in.
+        attended: [n, heads * size], written.
+    """
+    num_new, num_heads, size = queries.shape
+    num_kv_heads = keys.shape[1]
+    shared = num_heads // num_kv_heads
+    for row in range(num_new):
+        own = 0 if keys.shape[0] == 1 else row
+        end = start + 1 + (row if keys.shape[0] == 1 else 0)
+        for kv_head in range(num_kv_heads):
+            first = kv_head * shared
+            for token in range(end):
+                key = keys[own, kv_head, token]
+                for head in range(shared):
+                    query = queries[row, first + head]
+                    product = float32(0)
+                    for i in range(size):
+                        product += query[i] * key[i]
+                    weights[head, token] = product * float32(scale)
+            for head in range(shared):
+                _soften(weights[head, :end])
+            for head in range(shared):
+                target = attended[row, (first + head) * size : (first + head + 1) * size]
+                target[:] = 0
+            for token in range(end):
+                value = values[own, kv_head, token]
+                for head in range(shared):
+                    weight = weights[head, token]
+                    base = (first + head) * size
+                    for i in range(size):
+                        attended[row, base + i] += weight * value[i]
+
+
+@_compiled("f4[:, ::1], f4[:, ::1]")
+def gate(both: Floats, gated: Floats) -> None:
+    """The halves of ``both`` [n, 2 * size], the first one through SiLU, times one another, into
+    ``gated`` [n, size].
+    """
+    num_rows, size = gated.shape
+    for row in range(num_rows):
+        for i in range(size):
+            value = both[row, i]
+            gated[row, i] = value / (float32(1) + _exp(-value)) * both[row, size + i]
+
+
+@_compiled("f4[:, ::1], f4, f4, f4[:, ::1], f4[::1]")
+def split_steps(rows: Floats, most: float, finer: float, steps: Floats, sizes: Floats) -> None:
+    """Activations as numbers of steps, and what is left when those are rounded.
+
+    Args:
+        rows: [n, size].
+        most: steps that the largest number of a row has.
+        finer: how many times smaller the steps are that the rest is given in.
+        steps: [2 * n, size], written: those of the rows, which whoever uses them rounds, then
+            the rest.
+        sizes: [n], written: of a step in each row; NaN where there is NaN or infinity.
+    """
+    num_rows, size = rows.shape
+    for row in range(num_rows):
+        largest, spoilt = float32(1e-30), float32(0)
+        for i in range(size):
+            largest = max(largest, abs(rows[row, i]))
+            spoilt += rows[row, i] * float32(0)
+        factor = most / largest
+        for i in range(size):
+            step = rows[row, i] * factor
+            steps[row, i] = step
+            steps[num_rows + row, i] = (step - np.rint(step)) * finer
+        sizes[row] = largest / most + spoilt
+
+
+@_compiled("f4[:, ::1], f4[::1], f4, f4[:, ::1]")
+def join_steps(products: Floats, sizes: Floats, finer: float, joined: Floats) -> None:
+    """The products [2 * n, size] of what ``split_steps`` made, put together: [n, size]."""
+    num_rows, size = joined.shape
+    for row in range(num_rows):
+        large, small = sizes[row], sizes[row] / finer
+        for i in range(size):
+            joined[row, i] = products[row, i] * large + products[num_rows + row, i] * small

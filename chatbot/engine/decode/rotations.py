@@ -1,0 +1,35 @@
+"""Rotary positions (Su et al. 2021): by what each pair of a head's numbers is turned.
+
+Knows positions; nothing of what is turned.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from chatbot.engine.decode.architecture import Architecture
+
+_FIRST: Final = 1024
+"""Positions that are reckoned at once, at least."""
+
+
+class Rotations:
+    """The rotation of each position, rounded as transformers rounds it."""
+
+    def __init__(self, parts: Architecture) -> None:
+        self._parts = parts
+        self._table = torch.empty(0, parts.head_size // 2, dtype=torch.complex64)
+
+    def until(self, num_tokens: int) -> Tensor:
+        """Of at least the first ``num_tokens`` positions: complex [positions, head size / 2]."""
+        if num_tokens > self._table.shape[0]:
+            self._table = self._reckoned(max(num_tokens, 2 * self._table.shape[0], _FIRST))
+        return self._table
+
+    def _reckoned(self, num_tokens: int) -> Tensor:
+        parts = self._parts
+        angles = torch.arange(num_tokens)[:, None].float() * parts.frequencies
+        real = (angles.cos() * parts.rotation_scale).to(parts.dtype).float()
+        imaginary = (angles.sin() * parts.rotation_scale).to(parts.dtype).float()
+        return torch.complex(real, imaginary)
