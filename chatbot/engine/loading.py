@@ -24,6 +24,8 @@ from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol import ModelInfo
 from chatbot.engine.recording import TokenTexts
 from chatbot.errors import ModelError
+from chatbot.models.counting import OWN_STEP
+from chatbot.models.safetensors_header import count_tensors
 from chatbot.models.shape import LENGTH_FIELDS
 from chatbot.settings import Precision
 
@@ -40,6 +42,8 @@ END_OF_TURN: Final = (
 """End tokens that some models' configurations forget to name."""
 
 _DEFAULT_LENGTH: Final = 4096
+
+_HALVES: Final = {"BF16": torch.bfloat16, "F16": torch.float16}
 
 
 class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,10 +174,11 @@ def _load_weights(
     found: FoundModel, precision: Precision, device: torch.device, placement: Placement
 ) -> Any:
     quantised = quantisation(precision, device)
+    is_prepared = device.type == "cpu" and placement.device is not None
     model, report = AutoModelForCausalLM.from_pretrained(
         found.folder,
         config=found.config,
-        dtype=work_dtype(precision, device),
+        dtype=_short_dtype(found, precision) if is_prepared else work_dtype(precision, device),
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=found.allows_code,
@@ -190,6 +195,17 @@ def _load_weights(
     if quantised is None and placement.device is not None:
         model = model.to(device)
     return model.eval()
+
+
+def _short_dtype(found: FoundModel, precision: Precision) -> torch.dtype:
+    """What weights for a CPU are loaded in: for fp32 what the files have, if that is 16 bits
+    throughout; ``prepare_for_cpu`` widens it. Other families than those that are known to the last
+    detail may have numbers that are computed as they are loaded.
+    """
+    if precision == "fp32" and found.config.model_type in OWN_STEP:
+        stored = count_tensors(sorted(found.folder.glob("*.safetensors"))).dtype
+        return _HALVES.get(stored, torch.float32)
+    return work_dtype(precision, torch.device("cpu"))
 
 
 def _with_line_breaks(text: str, mark: str) -> str:

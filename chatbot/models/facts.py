@@ -20,7 +20,7 @@ from chatbot.models.counting import OWN_STEP, shape_of
 from chatbot.models.gguf_header import GgufHeader, read_header
 from chatbot.models.hub_cache import cached_folder, size_of
 from chatbot.models.references import Kind, Reference
-from chatbot.models.safetensors_header import count_tensors
+from chatbot.models.safetensors_header import HALVES, count_tensors
 from chatbot.models.shape import ModelShape, TextConfig
 from chatbot.terminal_text import clean_line
 
@@ -167,6 +167,7 @@ def counted_shape(shape: ModelShape, weights: list[Path], *, is_tied: bool) -> M
         shape,
         num_parameters=count.num_parameters - twice,
         num_unquantised=count.num_unquantised - twice,
+        in_16_bits=count.dtype in HALVES,
         is_exact=True,
     )
 
@@ -196,8 +197,13 @@ def _facts_of_package(reference: Reference, entry: CatalogueEntry) -> ModelFacts
     if file is None:
         return facts
     converted = sum(size_of(folder) for folder in converted_folders(entry.name))
-    size = file.stat().st_size + converted
-    return msgspec.structs.replace(facts, is_here=True, num_bytes=size, format="safetensors")
+    return msgspec.structs.replace(
+        facts,
+        is_here=True,
+        num_bytes=file.stat().st_size + converted,
+        shape=msgspec.structs.replace(entry.shape, in_16_bits=True),
+        format="safetensors",
+    )
 
 
 def converted_folders(name: str) -> list[Path]:
@@ -243,6 +249,7 @@ def _gguf_shape(header: GgufHeader) -> ModelShape | None:
         vocab_size=sizes.get("vocab_size", 0),
         context_length=sizes.get("context_length", 0),
         is_tied=not header.has_head,
+        in_16_bits=header.main_type != "F32",
         has_own_step=header.architecture in OWN_STEP,
     )
 

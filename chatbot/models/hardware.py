@@ -163,11 +163,14 @@ def _layout() -> CpuLayout:
     if _has_any(_BF16_FLAGS):
         reordered.add("bf16")
     widened = set()
-    if _has_any(_FBGEMM_FLAGS):
+    has_fbgemm = _has_any(_FBGEMM_FLAGS)
+    if has_fbgemm:
         products = {"bf16": _BF16_FLAGS, "fp16": _FP16_FLAGS}
         widened = {precision for precision, flags in products.items() if not _has_any(flags)}
     return CpuLayout(
-        reordered=frozenset(reordered | widened), widened=frozenset(widened | {"8-bit", "4-bit"})
+        reordered=frozenset(reordered | widened),
+        widened=frozenset(widened | {"8-bit", "4-bit"}),
+        shortens=has_fbgemm,
     )
 
 

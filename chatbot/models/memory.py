@@ -29,6 +29,9 @@ class CpuLayout(msgspec.Struct, frozen=True, kw_only=True):
     widened: frozenset[str] = frozenset({"8-bit", "4-bit"})
     """Precisions whose weights meet activations in fp32, and keys and values with them, in
     models that our own step computes."""
+    shortens: bool = False
+    """Whether weights in fp32 that are no longer than 16 bits take no more than that, in models
+    that our own step computes; in others they do too, but not while they are loaded."""
 
 
 _NF4_BLOCK: Final = 64
@@ -126,6 +129,9 @@ def _cpu_bytes(shape: ModelShape, precision: str, layout: CpuLayout) -> int:
         return round(2 * kept + in_8_bits * (shape.num_quantised + head))
     if precision == "4-bit":
         return round(2 * kept + in_4_bits * shape.num_quantised + in_8_bits * head)
+    is_short = layout.shortens and shape.in_16_bits and shape.has_own_step
+    if precision == "fp32" and is_short:
+        return 4 * kept + 2 * (shape.num_quantised + head)
     nominal = nominal_bytes(shape.num_parameters, precision)
     is_twice = shape.is_tied and precision in layout.reordered
     return nominal + (nominal_bytes(head, precision) if is_twice else 0)

@@ -18,6 +18,9 @@ from chatbot.errors import ModelError
 MAX_HEADER_BYTES: Final = 100 * 2**20
 """As the format itself allows."""
 
+HALVES: Final = ("BF16", "F16")
+"""Formats of 16 bits, as the head names them."""
+
 _KEPT: Final = re.compile(r"embed|\bwte\b|\bwpe\b|lm_head|word_embeddings")
 """Names of matrices that quantisation leaves alone."""
 _BUFFER: Final = re.compile(r"\.attn\.(bias|masked_bias)$|attention\.(bias|masked_bias)$|inv_freq$")
@@ -33,6 +36,8 @@ class TensorCount(msgspec.Struct, frozen=True, kw_only=True):
     """See ``ModelShape``."""
     num_head: int = 0
     """Of them, those of the output head; it is there twice where it is tied."""
+    dtype: str = ""
+    """Of all of them, as the format writes it (``BF16``); empty where they differ."""
 
 
 def read_tensors(file: Path) -> Mapping[str, Any]:
@@ -70,17 +75,24 @@ def count_tensors(files: list[Path]) -> TensorCount:
         OSError: one of them cannot be read.
     """
     total = unquantised = head = 0
+    dtypes = set()
     for file in files:
         for name, entry in read_tensors(file).items():
             if _BUFFER.search(name):
                 continue
             size = math.prod(entry["shape"])
             total += size
+            dtypes.add(str(entry["dtype"]))
             if len(entry["shape"]) != 2 or _KEPT.search(name):
                 unquantised += size
             if _HEAD.search(name):
                 head += size
-    return TensorCount(num_parameters=total, num_unquantised=unquantised, num_head=head)
+    return TensorCount(
+        num_parameters=total,
+        num_unquantised=unquantised,
+        num_head=head,
+        dtype=dtypes.pop() if len(dtypes) == 1 else "",
+    )
 
 
 def _damaged(file: Path, reason: str) -> ModelError:

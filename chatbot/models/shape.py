@@ -48,6 +48,8 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its output head is its embedding too."""
     has_own_step: bool = False
     """Whether it is of Llama's build, which the engine computes by itself on a CPU."""
+    in_16_bits: bool = False
+    """Whether the files hold every weight in one format of 16 bits; False where that is unknown."""
     is_exact: bool = True
     """Whether the parameters were counted by what is known of the family, or in the files."""
 

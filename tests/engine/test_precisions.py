@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from chatbot.engine import precisions
 from chatbot.engine.decode.projections import HalfProjection, ReorderedProjection, multiplies
@@ -154,6 +155,24 @@ def test_what_weights_take_is_known_before(
     is_wide = precision != "bf16" or HalfProjection.is_better(torch.ones(1, 1).bfloat16())
     assert loaded.cached.num_cache_bytes == 256 * 2 * 2 * 2 * 16 * (4 if is_wide else 2)
     assert cache_bytes(shape, precision, 256, look(CPU).layout) == loaded.cached.num_cache_bytes
+
+
+@pytest.mark.skipif(not look(CPU).ram.layout.shortens, reason="needs FBGEMM")
+def test_weights_of_16_bits_take_no_more_in_fp32_and_are_the_same(tmp_path: Path) -> None:
+    make_llama(hidden_size=64, intermediate_size=128).bfloat16().save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    loaded = load(find_model(str(tmp_path), lambda *_: None), "fp32", CPU, lambda *_: None)
+    shape = shape_of_folder(tmp_path)
+    assert shape is not None
+    assert shape.in_16_bits
+    expected = 4 * (EMBEDDING + NORMS) + 2 * (MATRICES + EMBEDDING)
+    assert weight_bytes(shape, "fp32", look(CPU).layout) == expected
+    assert loaded.info.weight_bytes == pytest.approx(expected, rel=0.02)
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+    tokens = [5, 6, 7, 8]
+    wide = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    exact = wide(torch.tensor([tokens])).logits[0, -1]
+    torch.testing.assert_close(loaded.cached.read(tokens), exact, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("precision", "least"), [("8-bit", 0.9), ("4-bit", 0.7)])

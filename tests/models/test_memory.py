@@ -192,6 +192,13 @@ def test_weights_on_a_processor_are_in_forms_of_our_own() -> None:
     assert weight_bytes(shape, "fp32", BF16) == 4 * shape.num_parameters
     fp32 = CpuLayout(reordered=frozenset({"fp32"}))
     assert weight_bytes(shape, "fp32", fp32) == 4 * (shape.num_parameters + embeddings)
+    # Where the files have no more than 16 bits, all but the embedding and the norms take two bytes.
+    known = msgspec.structs.replace(shape, in_16_bits=True)
+    short = CpuLayout(shortens=True)
+    assert weight_bytes(shape, "fp32", short) == 4 * shape.num_parameters
+    assert weight_bytes(known, "fp32", PLAIN) == 4 * shape.num_parameters
+    in_fp32 = 4 * (embeddings + norms) + 2 * (matrices + embeddings)
+    assert weight_bytes(known, "fp32", short) == in_fp32
     untied = catalogue()["llama-2-7b"].shape
     assert not untied.is_tied
     assert weight_bytes(untied, "bf16", BF16) == 2 * untied.num_parameters

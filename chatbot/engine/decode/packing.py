@@ -61,7 +61,8 @@ def pack_linears(model: Any, precision: Precision, *, is_fused: bool) -> None:
 
     Args:
         model: of transformers.
-        precision: 8-bit and 4-bit round the weights; the others leave them as they are.
+        precision: 8-bit and 4-bit round the weights; the others leave them as they are. For
+            fp32 they may still be in 16 bits, and what is not packed stays so.
         is_fused: join the layers of ``GROUPS``; for models that our own step computes, since
             any other would compute the whole group for each of its layers.
     """
@@ -106,10 +107,10 @@ def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> No
     layers = [parent.get_submodule(name) for name in names]
     weights = [_weight(layer) for layer in layers]
     dtype = weights[0].dtype
-    make = _kind(weights, names, precision)
+    weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+    make = _kind(weight, names, precision)
     if make is None:
         return
-    weight = weights[0] if len(weights) == 1 else torch.cat(weights)
     projection = make(weight, _joined_bias(layers))
     start = 0
     for name, part in zip(names, weights, strict=True):
@@ -118,20 +119,28 @@ def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> No
 
 
 def _kind(
-    weights: Sequence[Tensor], names: tuple[str, ...], precision: Precision
+    weight: Tensor, names: tuple[str, ...], precision: Precision
 ) -> Callable[[Tensor, Tensor | None], Projection] | None:
-    """What holds such weights best; None: they stay as they are."""
+    """What holds ``weight`` best; None: it stays as it is."""
     match precision:
         case "8-bit":
             return Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
         case "4-bit":
-            if names[0] not in KEPT_IN_8_BITS and all(map(Int4Projection.is_possible, weights)):
+            if names[0] not in KEPT_IN_8_BITS and Int4Projection.is_possible(weight):
                 return Int4Projection
-            return _kind(weights, names, "8-bit")
+            return _kind(weight, names, "8-bit")
+        case "fp32":
+            if HalfProjection.is_exact(weight):
+                return HalfProjection
+            return _reordered_fp32 if ReorderedProjection.is_better(torch.float32) else None
         case _:
-            if ReorderedProjection.is_better(weights[0].dtype):
+            if ReorderedProjection.is_better(weight.dtype):
                 return ReorderedProjection
-            return HalfProjection if all(map(HalfProjection.is_better, weights)) else None
+            return HalfProjection if HalfProjection.is_better(weight) else None
+
+
+def _reordered_fp32(weight: Tensor, bias: Tensor | None) -> ReorderedProjection:
+    return ReorderedProjection(weight.float(), None if bias is None else bias.float())
 
 
 def _weight(layer: Any) -> Tensor:

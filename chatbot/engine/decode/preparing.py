@@ -15,13 +15,16 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
 
     Args:
         model: of transformers, on one device.
-        precision: not ``auto``; 8-bit and 4-bit round the weights here.
+        precision: not ``auto``; 8-bit and 4-bit round the weights here, and fp32 widens what
+            was loaded in 16 bits and has to be wide.
     """
     if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
         return
-    widen_products(model)
     is_fused = not refusal(model)
     pack_linears(model, precision, is_fused=is_fused)
+    if precision == "fp32":
+        model.float()
+    widen_products(model)
     if is_fused:
         read_architecture(model)  # joins what was not packed
     if is_fused or any(isinstance(module, PackedLinear) for module in model.modules()):

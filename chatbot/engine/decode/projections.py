@@ -5,6 +5,7 @@ reading the weights, so their bytes are what counts. Knows tensors, nothing of m
 """
 
 import functools
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -156,12 +157,15 @@ class ReorderedProjection(Projection):
 
 
 class HalfProjection(Projection):
-    """A weight in 16 bits, in FBGEMM's order of blocks, for processors without products in half
-    precision: it is widened in registers, on its way to fp32 activations, so that several rows
-    cost little more than one (measured, AVX2: four in bf16 took 2.6 times as long before).
+    """A weight in 16 bits, in FBGEMM's order of blocks: it is widened in registers, on its way to
+    fp32 activations, so that several rows cost little more than one.
 
-    It is kept in fp16, to which bf16 loses nothing but bits of what is below 2**-14, where the
-    distance of two numbers is 2**-24.
+    For weights in half precision where the processor has no such products (four rows in bf16 took
+    2.6 times as long before; measured, AVX2), and for weights in fp32 that are no more than 16
+    bits long, as those of most models are: half the bytes, and the same product.
+
+    It is kept in fp16. What bf16 has below 2**-17, where the distance of two numbers in fp16 is
+    2**-24, is kept too, by a power of two that the weight is multiplied with.
     """
 
     row_cost = 0.12
@@ -170,24 +174,47 @@ class HalfProjection(Projection):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.num_outputs, self.num_inputs = weight.shape
         self.num_bytes = 2 * weight.numel() + (0 if bias is None else 4 * self.num_outputs)
-        wide_bias = None if bias is None else bias.float()
+        self._factor = 1 / _power_for_half(weight)
+        wide = (weight.float() / self._factor).contiguous()
         with _fbgemm():
             self._packed: Any = torch.ops.quantized.linear_prepack_fp16(
-                weight.float().contiguous(), wide_bias
+                wide, None if bias is None else bias.float()
             )
         self._multiply = _direct(torch.ops.quantized.linear_dynamic_fp16.default)
 
     @staticmethod
+    def is_exact(weight: Tensor) -> bool:
+        """Whether ``weight`` can be had in that form here, and is the same in it."""
+        return _has_fbgemm() and _fits_half(weight.float() * _power_for_half(weight))
+
+    @staticmethod
     def is_better(weight: Tensor) -> bool:
-        """Whether ``weight`` is best had in that form here."""
-        if weight.dtype not in (torch.bfloat16, torch.float16) or multiplies(weight.dtype):
+        """Whether ``weight``, in half precision, is best had in that form here."""
+        if multiplies(weight.dtype) or not _has_fbgemm():
             return False
-        return _has_fbgemm() and weight.abs().amax().item() <= torch.finfo(torch.float16).max
+        is_small = weight.abs().amax().item() <= torch.finfo(torch.float16).max
+        return is_small or HalfProjection.is_exact(weight)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        product: Tensor = self._multiply(rows.float(), self._packed)
+        wide = rows.float() if self._factor == 1 else rows.float() * self._factor
+        product: Tensor = self._multiply(wide, self._packed)
         return product.to(rows.dtype)
+
+
+def _power_for_half(weight: Tensor) -> float:
+    """The power of two with which fp16 holds ``weight`` whole; 1 where none does, or none need."""
+    largest = weight.abs().amax().item()
+    if _fits_half(weight) or not 0 < largest < math.inf:
+        return 1
+    power = 2.0 ** (14 - math.frexp(largest)[1])
+    return power if _fits_half(weight.float() * power) else 1
+
+
+def _fits_half(weight: Tensor) -> bool:
+    """Whether fp16 holds ``weight`` whole: finite numbers that it rounds to themselves."""
+    half = weight.half()
+    return bool(half.isfinite().all()) and torch.equal(half.to(weight.dtype), weight)
 
 
 def _has_fbgemm() -> bool:
