@@ -120,8 +120,9 @@ def small_llama(folder: Path) -> FoundModel:
 
 
 def reorders(dtype: torch.dtype) -> bool:
-    one = torch.ones(1, 1, dtype=dtype)
-    return ReorderedProjection.is_better(dtype) or HalfProjection.is_better(one)
+    if ReorderedProjection.is_better(dtype):
+        return True
+    return not multiplies(dtype) and HalfProjection.is_possible()
 
 
 EMBEDDING, MATRICES, NORMS = 400 * 64, 2 * 36_864, 5 * 64
@@ -152,7 +153,7 @@ def test_what_weights_take_is_known_before(
     assert loaded.info.weight_bytes == pytest.approx(estimate, rel=0.1)
     loaded.cached.read([5, 6, 7])
     # Keys and values of 2 layers and 2 heads of 16, for the 256 tokens that room is made for.
-    is_wide = precision != "bf16" or HalfProjection.is_better(torch.ones(1, 1).bfloat16())
+    is_wide = precision != "bf16" or "bf16" in look(CPU).layout.widened
     assert loaded.cached.num_cache_bytes == 256 * 2 * 2 * 2 * 16 * (4 if is_wide else 2)
     assert cache_bytes(shape, precision, 256, look(CPU).layout) == loaded.cached.num_cache_bytes
 
@@ -209,7 +210,9 @@ def test_the_processor_is_known_without_torch() -> None:
         ("fp16", torch.float16),
     ):
         assert (name in layout.reordered) == reorders(dtype)
-        assert (name in layout.widened) == HalfProjection.is_better(torch.ones(1, 1, dtype=dtype))
+        is_half = not multiplies(dtype) and HalfProjection.is_possible()
+        assert (name in layout.widened) == is_half
+    assert layout.shortens == HalfProjection.is_possible()
 
 
 def test_a_quantised_model_is_not_split_between_memory_and_disk() -> None:

@@ -110,41 +110,36 @@ def test_weights_in_bf16_are_kept_whole(num_rows: int) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.skipif(multiplies(torch.bfloat16), reason="has bf16 products")
 @needs_fbgemm
-def test_what_fp16_cannot_hold_stays_as_it_is() -> None:
-    weight = random(96, 128).bfloat16()
-    assert HalfProjection.is_better(weight)
-    weight[3, 5] = 1e30  # the others would be lost beside it
-    assert not HalfProjection.is_better(weight)
-    for value in (torch.inf, torch.nan):
-        weight[3, 5] = value
-        assert not HalfProjection.is_better(weight)
-    assert not HalfProjection.is_better(weight.float())
-
-
-@needs_fbgemm
-@pytest.mark.parametrize("extreme", [2.0**-14, 2.0**-24 + 2.0**-31, 2.0**-30, 2.0**17])
+@pytest.mark.parametrize("extreme", [2.0**-14, 2.0**-24 + 2.0**-31, 2.0**-30, 2.0**17, 1e30])
 def test_weights_of_16_bits_are_the_same_in_fp32(extreme: float) -> None:
     weight = random(96, 128).bfloat16().float()
     weight *= weight.abs() > 2**-3
-    weight[:, 0] = extreme
-    assert HalfProjection.is_exact(weight)
+    weight[:, 0] = torch.tensor(extreme).bfloat16().float()
+    power = HalfProjection.power_for(weight)
+    assert power is not None
     rows = torch.zeros(2, 128)
     rows[0, 0] = 3  # nothing else, so that no sum hides it
     rows[1] = random(128, seed=1)
-    found = HalfProjection(weight, None)(rows)
-    assert found[0].tolist() == [3 * extreme] * 96
+    found = HalfProjection(weight, None, power)(rows)
+    assert found[0].tolist() == [3 * weight[0, 0].item()] * 96
     expected = weight.double() @ rows[1].double()
     torch.testing.assert_close(found[1].double(), expected, rtol=1e-5, atol=1e-5)
 
 
-@needs_fbgemm
-def test_longer_weights_are_not_shortened() -> None:
+def test_what_fp16_cannot_hold_is_told() -> None:
     weight = random(96, 128).bfloat16().float()
-    assert HalfProjection.is_exact(weight)
+    assert HalfProjection.power_for(weight) == 1
+    weight[7, 8] = 2.0**-24 + 2.0**-31  # needs a power, with which it is held
+    power = HalfProjection.power_for(weight)
+    assert power is not None
+    assert 2**14 <= power * weight.abs().max() < 2**15
     weight[7, 9] += 2.0**-20
-    assert not HalfProjection.is_exact(weight)
+    assert HalfProjection.power_for(weight) is None
+    for value in (torch.inf, torch.nan):
+        weight = random(96, 128).bfloat16()
+        weight[3, 5] = value
+        assert HalfProjection.power_for(weight) is None
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 9])

@@ -6,6 +6,8 @@ they are called; nothing of caches and steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -21,6 +23,8 @@ from chatbot.engine.decode.projections import (
     PlainProjection,
     Projection,
     ReorderedProjection,
+    fbgemm,
+    multiplies,
 )
 from chatbot.settings import Precision
 
@@ -29,6 +33,9 @@ GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 KEPT_IN_8_BITS: Final = ("lm_head", "embed_out", "output")
 """Heads: with 4 bits the choice of the word itself would suffer."""
+
+PACKED_AT_ONCE: Final = 2
+"""Each takes the memory of a weight in fp32 for a moment, and torch packs on one thread."""
 
 PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
 
@@ -66,9 +73,14 @@ def pack_linears(model: Any, precision: Precision, *, is_fused: bool) -> None:
         is_fused: join the layers of ``GROUPS``; for models that our own step computes, since
             any other would compute the whole group for each of its layers.
     """
-    for parent in list(model.modules()):
-        for names in _groups(parent, is_fused):
-            _pack(parent, names, precision)
+    jobs = [(parent, names) for parent in model.modules() for names in _groups(parent, is_fused)]
+
+    def pack(job: tuple[nn.Module, tuple[str, ...]]) -> None:
+        _pack(*job, precision)
+
+    with fbgemm(), ThreadPoolExecutor(PACKED_AT_ONCE) as pool:
+        for _ in pool.map(pack, jobs):
+            pass
 
 
 def packed_bytes(model: Any) -> int:
@@ -130,13 +142,21 @@ def _kind(
                 return Int4Projection
             return _kind(weight, names, "8-bit")
         case "fp32":
-            if HalfProjection.is_exact(weight):
-                return HalfProjection
+            if exact := _in_half(weight):
+                return exact
             return _reordered_fp32 if ReorderedProjection.is_better(torch.float32) else None
         case _:
             if ReorderedProjection.is_better(weight.dtype):
                 return ReorderedProjection
-            return HalfProjection if HalfProjection.is_better(weight) else None
+            return None if multiplies(weight.dtype) else _in_half(weight)
+
+
+def _in_half(weight: Tensor) -> Callable[[Tensor, Tensor | None], Projection] | None:
+    """What holds ``weight`` in 16 bits, and loses nothing that fp32 would show; None where that is
+    not possible.
+    """
+    power = HalfProjection.power_for(weight) if HalfProjection.is_possible() else None
+    return None if power is None else partial(HalfProjection, power=power)
 
 
 def _reordered_fp32(weight: Tensor, bias: Tensor | None) -> ReorderedProjection:

@@ -1,11 +1,16 @@
 """Makes a model that was just loaded quick on a CPU, in the precision that was asked for."""
 
-from typing import Any
+import importlib
+import threading
+from typing import Any, Final
 
 from chatbot.engine.cpu_precision import widen_products
 from chatbot.engine.decode.architecture import read_architecture, refusal
 from chatbot.engine.decode.packing import PackedLinear, pack_linears
 from chatbot.settings import Precision
+
+_KERNELS: Final = "chatbot.engine.decode.kernels"
+"""Only our own step needs them."""
 
 
 def prepare_for_cpu(model: Any, precision: Precision) -> None:
@@ -21,6 +26,9 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
     if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
         return
     is_fused = not refusal(model)
+    if is_fused:
+        # Packing leaves the interpreter free for a second, which loading a compiler takes.
+        threading.Thread(target=importlib.import_module, args=(_KERNELS,)).start()
     pack_linears(model, precision, is_fused=is_fused)
     if precision == "fp32":
         model.float()

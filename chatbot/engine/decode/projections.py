@@ -164,57 +164,60 @@ class HalfProjection(Projection):
     2.6 times as long before; measured, AVX2), and for weights in fp32 that are no more than 16
     bits long, as those of most models are: half the bytes, and the same product.
 
-    It is kept in fp16. What bf16 has below 2**-17, where the distance of two numbers in fp16 is
-    2**-24, is kept too, by a power of two that the weight is multiplied with.
+    It is kept in fp16, times a power of two where that is needed to keep what bf16 has below
+    2**-17.
     """
 
     row_cost = 0.12
     work_dtype = torch.float32
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, power: float = 1.0) -> None:
+        """Keep ``weight`` times ``power``, a power of two."""
         self.num_outputs, self.num_inputs = weight.shape
         self.num_bytes = 2 * weight.numel() + (0 if bias is None else 4 * self.num_outputs)
-        self._factor = 1 / _power_for_half(weight)
-        wide = (weight.float() / self._factor).contiguous()
-        with _fbgemm():
+        self._factor = 1 / power
+        with fbgemm():
             self._packed: Any = torch.ops.quantized.linear_prepack_fp16(
-                wide, None if bias is None else bias.float()
+                _times(weight.float(), power).contiguous(), None if bias is None else bias.float()
             )
         self._multiply = _direct(torch.ops.quantized.linear_dynamic_fp16.default)
 
     @staticmethod
-    def is_exact(weight: Tensor) -> bool:
-        """Whether ``weight`` can be had in that form here, and is the same in it."""
-        return _has_fbgemm() and _fits_half(weight.float() * _power_for_half(weight))
+    def is_possible() -> bool:
+        """Whether this processor has the kernels."""
+        return _has_fbgemm()
 
     @staticmethod
-    def is_better(weight: Tensor) -> bool:
-        """Whether ``weight``, in half precision, is best had in that form here."""
-        if multiplies(weight.dtype) or not _has_fbgemm():
-            return False
-        is_small = weight.abs().amax().item() <= torch.finfo(torch.float16).max
-        return is_small or HalfProjection.is_exact(weight)
+    def power_for(weight: Tensor) -> float | None:
+        """The power of two times which fp16 holds ``weight``, to within 2**-39 of its largest
+        number, where fp32 rounds sums to 2**-24; None where that is not possible.
+        """
+        largest = weight.abs().amax().item()
+        if not math.isfinite(largest):
+            return None
+        if largest <= _HALF.max and _half_error(weight, 1) == 0:
+            return 1.0
+        power = 2.0 ** (15 - math.frexp(largest)[1])  # which brings it to between 2**14 and 2**15
+        half_a_step = _HALF.smallest_normal * _HALF.eps / 2  # between the smallest numbers
+        return power if _half_error(weight, power) <= half_a_step else None
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        wide = rows.float() if self._factor == 1 else rows.float() * self._factor
-        product: Tensor = self._multiply(wide, self._packed)
+        product: Tensor = self._multiply(_times(rows.float(), self._factor), self._packed)
         return product.to(rows.dtype)
 
 
-def _power_for_half(weight: Tensor) -> float:
-    """The power of two with which fp16 holds ``weight`` whole; 1 where none does, or none need."""
-    largest = weight.abs().amax().item()
-    if _fits_half(weight) or not 0 < largest < math.inf:
-        return 1
-    power = 2.0 ** (14 - math.frexp(largest)[1])
-    return power if _fits_half(weight.float() * power) else 1
+_HALF: Final = torch.finfo(torch.float16)
 
 
-def _fits_half(weight: Tensor) -> bool:
-    """Whether fp16 holds ``weight`` whole: finite numbers that it rounds to themselves."""
-    half = weight.half()
-    return bool(half.isfinite().all()) and torch.equal(half.to(weight.dtype), weight)
+def _half_error(weight: Tensor, power: float) -> float:
+    """How far fp16 is off at most from any number of ``weight`` times ``power``."""
+    whole = _times(weight.float(), power)
+    return whole.half().float().sub_(whole).abs_().amax().item()
+
+
+def _times(numbers: Tensor, factor: float) -> Tensor:
+    return numbers if factor == 1 else numbers * factor
 
 
 def _has_fbgemm() -> bool:
@@ -229,9 +232,12 @@ def _direct(operation: Any) -> Any:
 
 
 @contextmanager
-def _fbgemm() -> Iterator[None]:
-    """Weights are packed for FBGEMM in here."""
+def fbgemm() -> Iterator[None]:
+    """Weights are packed for FBGEMM in here; by several threads, if all of them are."""
     before = torch.backends.quantized.engine
+    if before == "fbgemm" or not _has_fbgemm():
+        yield
+        return
     torch.backends.quantized.engine = "fbgemm"
     try:
         with warnings.catch_warnings():  # that a later release of torch will do it otherwise
@@ -299,7 +305,7 @@ class Int8Projection(Projection):
 def _pack_int8(steps: Tensor, scales: Tensor) -> Any:
     """The weight in FBGEMM's order of blocks."""
     zeros = torch.zeros(steps.shape[0], dtype=torch.int64)
-    with _fbgemm():
+    with fbgemm():
         weight = torch._make_per_channel_quantized_tensor(steps, scales.double(), zeros, 0)
         return torch.ops.quantized.linear_prepack(weight, None)
 
