@@ -3,8 +3,8 @@ sampling settings.
 
 The same figures are computed in two ways. Between two tokens of a CPU everything is cold: each
 operation costs more for being there than for its work, and one that wakes torch's other threads
-may wait for a time slice. So they are few there, and numpy's, which stays on its thread. On any
-other device they are torch's, and come from there in one piece. Knows no model and no text.
+may wait for a time slice. So there they are few compiled passes over the vocabulary. On any other
+device they are torch's operations, and come from there in one piece. Knows no model and no text.
 """
 
 import math
@@ -20,14 +20,8 @@ from chatbot.engine.sampling import Drawn
 
 Vector = NDArray[np.float32]
 
-_STRIDE: Final = 16
-"""Of so many values one is looked at first, so that few are left to be sorted."""
-
 _LEAST: Final = float(np.finfo(np.float32).tiny)
 """Smaller than any probability that matters, and of a finite logarithm."""
-
-_LOWEST: Final = float(np.finfo(np.float32).min)
-"""Stands for minus infinity, and can be multiplied by zero."""
 
 
 class Chances(NamedTuple):
@@ -61,81 +55,52 @@ def chances(logits: Tensor, token: int, drawn_from: Drawn | None, k: int) -> Cha
 
 
 def _on_cpu(logits: Tensor, token: int, drawn_from: Drawn | None, k: int) -> Chances:
+    from chatbot.engine import vocabulary  # a compiler comes with it
+
     scores: Vector = logits.numpy()
-    ids, highest = _likeliest(scores, k, _floor(scores, k))
-    rank = _rank(scores, float(scores[token]), highest)
-    before, entropy = _softmax(scores, highest[0] if highest else math.nan)
-    if drawn_from is None:
-        ids.append(token)
-        certain = [float(key == token) for key in ids]
-        return Chances(rank, 1, entropy, 0.0, _pairs(ids, before[ids].tolist(), certain))
-    after: Vector = drawn_from.shares.numpy()
-    shares = after
-    if drawn_from.ids is None:
-        # No k of them are all above the k-th highest, and these were the likeliest just now.
-        likeliest, highest = _likeliest(shares, k, max(_LEAST, float(shares[ids].min())))
-    else:
-        kept = drawn_from.ids.numpy()
-        after = np.zeros(len(scores), np.float32)
-        after[kept] = shares
-        places, highest = _likeliest(shares, k, max(_LEAST, _floor(shares, k)))
-        likeliest = kept[places].tolist()
-    ids += [*likeliest, token]
-    rank_after = _rank(shares, float(after[token]), highest)
-    pairs = _pairs(ids, before[ids].tolist(), after[ids].tolist())
-    return Chances(rank, rank_after, entropy, _entropy(shares), pairs)
-
-
-def _pairs(
-    ids: list[int], before: list[float], after: list[float]
-) -> dict[int, tuple[float, float]]:
-    return dict(zip(ids, zip(before, after, strict=True), strict=True))
-
-
-def _softmax(scores: Vector, highest: float) -> tuple[Vector, float]:
-    """Probabilities [n] by ``scores`` [n], the ``highest`` of which is known, and their entropy.
-
-    Raises:
-        ModelError: the scores are not numbers.
-    """
-    distances = scores - highest
-    weights = np.exp(distances)
-    total = float(np.add.reduce(weights))
+    ids, highest = _likeliest(scores, k, -math.inf)
+    sums = np.empty(2)
+    top = highest[0] if highest else math.nan
+    vocabulary.weigh(scores, top, sums)
+    total, weighted = sums.tolist()
     if not total > 0:
         raise overflow_error()
-    # What is impossible has no weight, but must not be multiplied by infinity.
-    np.maximum(distances, _LOWEST, out=distances)
-    distances *= weights
-    entropy = math.log(total) - float(np.add.reduce(distances)) / total
-    weights /= total
-    return weights, entropy
+    entropy = math.log(total) - weighted / total
+    rank = _rank(scores, float(scores[token]), highest)
+    if drawn_from is None:
+        ids.append(token)
+        after = [float(key == token) for key in ids]
+        rank_after, entropy_after = 1, 0.0
+    else:
+        shares: Vector = drawn_from.shares.numpy()
+        places, highest = _likeliest(shares, k, _LEAST)
+        kept = None if drawn_from.ids is None else drawn_from.ids.numpy()
+        ids += [*(places if kept is None else kept[places].tolist()), token]
+        after = (shares[ids] if kept is None else _shares_of(ids, kept, shares)).tolist()
+        rank_after = _rank(shares, after[-1], highest)
+        vocabulary.find_entropy(shares, sums[:1])
+        entropy_after = float(sums[0])
+    before = [math.exp(score - top) / total for score in scores[ids].tolist()]
+    by_token = dict(zip(ids, zip(before, after, strict=True), strict=True))
+    return Chances(rank, rank_after, entropy, entropy_after, by_token)
 
 
-def _entropy(shares: Vector) -> float:
-    """The entropy of probabilities [n], some of which may be 0."""
-    logarithms = shares + _LEAST
-    np.log(logarithms, out=logarithms)
-    logarithms *= shares
-    return -float(np.add.reduce(logarithms))
+def _likeliest(values: Vector, k: int, least: float) -> tuple[list[int], list[float]]:
+    """The ``k`` highest of ``values`` [n] above ``least``, the highest first: their indices, and
+    what they are."""
+    from chatbot.engine import vocabulary
+
+    highest, ids = np.empty(k, np.float32), np.empty(k, np.int64)
+    vocabulary.find_highest(values, least, highest, ids)
+    num_found = k if ids[-1] >= 0 else int(np.count_nonzero(ids >= 0))
+    return ids[:num_found].tolist(), highest[:num_found].tolist()
 
 
-def _floor(values: Vector, k: int) -> float:
-    """What none of the ``k`` highest of ``values`` [n] is below, and few others are not."""
-    sample = values[::_STRIDE].copy()
-    if len(sample) <= k:
-        return -math.inf
-    # Of a part of the values the k-th highest is no higher than it is of all.
-    sample.partition(len(sample) - k)
-    return float(sample[-k])
-
-
-def _likeliest(values: Vector, k: int, floor: float) -> tuple[list[int], list[float]]:
-    """The ``k`` highest of ``values`` [n] that are not below ``floor``, the highest first:
-    their indices, and what they are."""
-    few = (values >= floor).nonzero()[0]
-    among = values[few]
-    order = (-among).argsort(kind="stable")[:k]
-    return few[order].tolist(), among[order].tolist()
+def _shares_of(ids: list[int], kept: NDArray[np.int64], shares: Vector) -> Vector:
+    """The shares of ``ids``, of which not all are among those ``kept`` [n]."""
+    is_one = kept == np.array(ids)[:, None]
+    found: Vector = np.where(is_one.any(1), shares[is_one.argmax(1)], np.float32(0))
+    return found
 
 
 def _rank(values: Vector, chosen: float, highest: list[float]) -> int:

@@ -114,7 +114,7 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path: Path) -> None
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     environment = {**os.environ, "CHATBOT_CACHE_DIR": str(blocked), "NUMBA_CACHE_DIR": ""}
-    code = "from chatbot.engine.decode import kernels; print(kernels.numba.config.CACHE_DIR)"
+    code = "from chatbot.engine import compiled, vocabulary; print(compiled.numba.config.CACHE_DIR)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )

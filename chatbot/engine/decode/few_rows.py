@@ -9,11 +9,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from chatbot.engine.compiled import Floats
 from chatbot.engine.decode import kernels
 from chatbot.engine.decode.architecture import Architecture, Layer, Norm
 from chatbot.engine.decode.attention import attend, mask_for
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.kernels import Floats
 from chatbot.engine.decode.key_values import KeyValues
 
 MAX_ALONE: Final = 2**17

@@ -1,66 +1,19 @@
 """What a step of few tokens does between its matrix products, each as one compiled function.
 
 For a small model torch spends more time on finding out what each of some forty tiny operations
-in a layer is than on doing it: a third of a step (measured, 135M, two cores). Numba compiles
-these when they are first imported on a machine, which takes some seconds, and keeps them in the
-cache folder. They run on one thread, and write into the last of the arrays they are given, all of
-them fp32. Knows nothing of models.
+in a layer is than on doing it: a third of a step (measured, 135M, two cores). All arrays are fp32.
+Knows nothing of models.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, ParamSpec
+from typing import Any
 
-import numba
 import numpy as np
-from numpy import float32, int32
-from numpy.typing import NDArray
+from numpy import float32
 
-from chatbot.paths import cache_dir
-
-Floats = NDArray[np.float32]
-
-FASTMATH: Final = {"reassoc", "contract", "arcp", "nsz"}
-"""Sums may be made in another order, for the sake of vectors; NaN stays NaN."""
-
-_P = ParamSpec("_P")
+from chatbot.engine.compiled import Floats, compiled, exp, inlined
 
 
-if not numba.config.CACHE_DIR:
-    numba.config.CACHE_DIR = str(cache_dir() / "kernels")
-
-
-def _compiled(signature: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
-    def compiled_by_numba(function: Callable[_P, None]) -> Callable[_P, None]:
-        options = {"fastmath": FASTMATH, "error_model": "numpy"}
-        compiled: Callable[_P, None]
-        try:
-            compiled = numba.njit(f"void({signature})", cache=True, **options)(function)
-        except Exception:  # whatever is wrong with the cache: unreadable, damaged, disk full
-            compiled = numba.njit(f"void({signature})", **options)(function)
-        return compiled
-
-    return compiled_by_numba
-
-
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
-def _exp(x: Any) -> Any:
-    """e to the power of ``x`` to within an fp32's last two bits, in a form that becomes vectors;
-    the approximation is that of the Cephes library (Moshier 1992).
-    """
-    x = min(max(x, float32(-87.3)), float32(88.0))
-    whole = np.floor(x * float32(1.44269504) + float32(0.5))
-    rest = x - whole * float32(0.693359375) + whole * float32(2.12194440e-4)
-    series = float32(1.9875691500e-4)
-    series = series * rest + float32(1.3981999507e-3)
-    series = series * rest + float32(8.3334519073e-3)
-    series = series * rest + float32(4.1665795894e-2)
-    series = series * rest + float32(1.6666665459e-1)
-    series = series * rest + float32(5.0000001201e-1)
-    series = series * rest * rest + rest + float32(1)
-    return series * int32((int32(whole) + int32(127)) << int32(23)).view(float32)
-
-
-@numba.njit(inline="always", fastmath=FASTMATH)  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _soften(weights: Any) -> None:
     """Softmax of ``weights`` [tokens], in place."""
     largest = weights[0]
@@ -68,7 +21,7 @@ def _soften(weights: Any) -> None:
         largest = max(largest, weights[i])
     total = float32(0)
     for i in range(weights.shape[0]):
-        weight = _exp(weights[i] - largest)
+        weight = exp(weights[i] - largest)
         weights[i] = weight
         total += weight
     factor = float32(1) / total
@@ -76,7 +29,7 @@ def _soften(weights: Any) -> None:
         weights[i] *= factor
 
 
-@_compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1]")
+@compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1]")
 def normalise(rows: Floats, weight: Floats, epsilon: float, normalised: Floats) -> None:
     """``rows`` [n, size], each divided by its root mean square, times ``weight`` [size]."""
     num_rows, size = rows.shape
@@ -89,7 +42,7 @@ def normalise(rows: Floats, weight: Floats, epsilon: float, normalised: Floats) 
             normalised[row, i] = rows[row, i] * factor * weight[i]
 
 
-@_compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1], f4[:, ::1]")
+@compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1], f4[:, ::1]")
 def add_and_normalise(
     product: Floats, weight: Floats, epsilon: float, residual: Floats, normalised: Floats
 ) -> None:
@@ -106,7 +59,7 @@ def add_and_normalise(
             normalised[row, i] = residual[row, i] * factor * weight[i]
 
 
-@_compiled("f4[:, ::1], i8, i8, f4[::1], f8")
+@compiled("f4[:, ::1], i8, i8, f4[::1], f8")
 def normalise_heads(
     projected: Floats, first: int, num_heads: int, weight: Floats, epsilon: float
 ) -> None:
@@ -125,7 +78,7 @@ def normalise_heads(
                 projected[row, start + i] = projected[row, start + i] * factor * weight[i]
 
 
-@_compiled("f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]")
+@compiled("f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]")
 def place_heads(
     projected: Floats,
     rotations: Floats,
@@ -172,7 +125,7 @@ def place_heads(
                 values[own, head, at, i] = projected[row, first + i]
 
 
-@_compiled("f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]")
+@compiled("f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]")
 def attend(
     queries: Floats,
     keys: Floats,
@@ -224,7 +177,7 @@ def attend(
                         attended[row, base + i] += weight * value[i]
 
 
-@_compiled("f4[:, ::1], f4[:, ::1]")
+@compiled("f4[:, ::1], f4[:, ::1]")
 def gate(both: Floats, gated: Floats) -> None:
     """The halves of ``both`` [n, 2 * size], the first one through SiLU, times one another, into
     ``gated`` [n, size].
@@ -233,10 +186,10 @@ def gate(both: Floats, gated: Floats) -> None:
     for row in range(num_rows):
         for i in range(size):
             value = both[row, i]
-            gated[row, i] = value / (float32(1) + _exp(-value)) * both[row, size + i]
+            gated[row, i] = value / (float32(1) + exp(-value)) * both[row, size + i]
 
 
-@_compiled("f4[:, ::1], f4, f4, f4[:, ::1], f4[::1]")
+@compiled("f4[:, ::1], f4, f4, f4[:, ::1], f4[::1]")
 def split_steps(rows: Floats, most: float, finer: float, steps: Floats, sizes: Floats) -> None:
     """Activations as numbers of steps, and what is left when those are rounded.
 
@@ -262,7 +215,7 @@ def split_steps(rows: Floats, most: float, finer: float, steps: Floats, sizes: F
         sizes[row] = largest / most + spoilt
 
 
-@_compiled("f4[:, ::1], f4[::1], f4, f4[:, ::1]")
+@compiled("f4[:, ::1], f4[::1], f4, f4[:, ::1]")
 def join_steps(products: Floats, sizes: Floats, finer: float, joined: Floats) -> None:
     """The products [2 * n, size] of what ``split_steps`` made, put together: [n, size]."""
     num_rows, size = joined.shape

@@ -2,15 +2,12 @@
 
 import importlib
 import threading
-from typing import Any, Final
+from typing import Any
 
 from chatbot.engine.cpu_precision import widen_products
 from chatbot.engine.decode.architecture import read_architecture, refusal
 from chatbot.engine.decode.packing import PackedLinear, pack_linears
 from chatbot.settings import Precision
-
-_KERNELS: Final = "chatbot.engine.decode.kernels"
-"""Only our own step needs them."""
 
 
 def prepare_for_cpu(model: Any, precision: Precision) -> None:
@@ -26,9 +23,8 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
     if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
         return
     is_fused = not refusal(model)
-    if is_fused:
-        # Packing leaves the interpreter free for a second, which loading a compiler takes.
-        threading.Thread(target=importlib.import_module, args=(_KERNELS,)).start()
+    # Packing leaves the interpreter free for the second that loading a compiler takes.
+    threading.Thread(target=_load_compiled, args=(is_fused,)).start()
     pack_linears(model, precision, is_fused=is_fused)
     if precision == "fp32":
         model.float()
@@ -37,6 +33,13 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
         read_architecture(model)  # joins what was not packed
     if is_fused or any(isinstance(module, PackedLinear) for module in model.modules()):
         _leave_file(model)
+
+
+def _load_compiled(is_fused: bool) -> None:
+    """Have what will be needed, or compile it, once on each machine."""
+    importlib.import_module("chatbot.engine.vocabulary")
+    if is_fused:
+        importlib.import_module("chatbot.engine.decode.kernels")
 
 
 def _leave_file(model: Any) -> None:

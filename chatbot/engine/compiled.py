@@ -1,0 +1,87 @@
+"""Functions that Numba compiles, when they are first imported on a machine, which takes seconds;
+afterwards they are in the cache folder. Those that are as short as a few tensor operations are
+done sooner than torch, or numpy, has found out what each of these is.
+
+They run on one thread, and write into the last of the arrays that they are given.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec
+
+import numba
+import numpy as np
+from numpy import float32, int32, uint32
+from numpy.typing import NDArray
+
+from chatbot.paths import cache_dir
+
+Floats = NDArray[np.float32]
+
+FASTMATH: Final = {"reassoc", "contract", "arcp", "nsz"}
+"""Sums may be made in another order, for the sake of vectors; NaN stays NaN."""
+
+_P = ParamSpec("_P")
+
+if not numba.config.CACHE_DIR:
+    numba.config.CACHE_DIR = str(cache_dir() / "kernels")
+
+
+def compiled(signature: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
+    """Have a function compiled for arguments of the types in ``signature``."""
+
+    def by_numba(function: Callable[_P, None]) -> Callable[_P, None]:
+        options = {"fastmath": FASTMATH, "error_model": "numpy"}
+        result: Callable[_P, None]
+        try:
+            result = numba.njit(f"void({signature})", cache=True, **options)(function)
+        except Exception:  # whatever is wrong with the cache: unreadable, damaged, disk full
+            result = numba.njit(f"void({signature})", **options)(function)
+        return result
+
+    return by_numba
+
+
+inlined: Final = numba.njit(inline="always", fastmath=FASTMATH)
+"""Has a function become a part of those that call it. These are not compiled anew when it changes:
+change them too, or delete the cache."""
+
+
+@inlined  # type: ignore[untyped-decorator]
+def exp(x: Any) -> Any:
+    """e to the power of ``x``, to within the last two bits of an fp32, in a form that becomes
+    vectors; the approximation is that of the Cephes library (Moshier 1992).
+    """
+    x = min(max(x, float32(-87.3)), float32(88.0))
+    whole = np.floor(x * float32(1.44269504) + float32(0.5))
+    rest = x - whole * float32(0.693359375) + whole * float32(2.12194440e-4)
+    series = float32(1.9875691500e-4)
+    series = series * rest + float32(1.3981999507e-3)
+    series = series * rest + float32(8.3334519073e-3)
+    series = series * rest + float32(4.1665795894e-2)
+    series = series * rest + float32(1.6666665459e-1)
+    series = series * rest + float32(5.0000001201e-1)
+    series = series * rest * rest + rest + float32(1)
+    return series * int32((int32(whole) + int32(127)) << int32(23)).view(float32)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def log(x: Any) -> Any:
+    """The natural logarithm of ``x``, no smaller than the smallest normal fp32; see ``exp``."""
+    bits = float32(x).view(uint32)
+    exponent = float32(int32(bits >> uint32(23)) - int32(126))
+    part = uint32((bits & uint32(0x7FFFFF)) | uint32(0x3F000000)).view(float32)
+    is_low = part < float32(0.707106781186547524)
+    exponent = exponent - float32(1) if is_low else exponent
+    part = part + part - float32(1) if is_low else part - float32(1)
+    square = part * part
+    series = float32(7.0376836292e-2)
+    series = series * part - float32(1.1514610310e-1)
+    series = series * part + float32(1.1676998740e-1)
+    series = series * part - float32(1.2420140846e-1)
+    series = series * part + float32(1.4249322787e-1)
+    series = series * part - float32(1.6668057665e-1)
+    series = series * part + float32(2.0000714765e-1)
+    series = series * part - float32(2.4999993993e-1)
+    series = series * part + float32(3.3333331174e-1)
+    series = series * part * square - exponent * float32(2.12194440e-4) - float32(0.5) * square
+    return part + series + exponent * float32(0.693359375)
