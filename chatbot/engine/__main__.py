@@ -5,6 +5,7 @@ import, come after, and whoever waits for a model is told so.
 """
 
 import contextlib
+import gc
 import os
 
 from chatbot.engine.inbox import Inbox
@@ -27,6 +28,8 @@ def main() -> None:
     inbox = Inbox(channel)
     inbox.announce("Starting torch")
     inbox.start()
+    # Hundreds of modules make objects that stay: looking for any that do not takes half a second.
+    gc.disable()
     import torch  # noqa: F401
 
     inbox.announce("Starting transformers")
@@ -34,6 +37,8 @@ def main() -> None:
 
     engine = Engine(channel, inbox)
     inbox.announce(None)
+    gc.freeze()
+    gc.enable()
     with contextlib.suppress(KeyboardInterrupt):
         engine.run()
 

@@ -178,7 +178,7 @@ def _load_weights(
     model, report = AutoModelForCausalLM.from_pretrained(
         found.folder,
         config=found.config,
-        dtype=_short_dtype(found, precision) if is_prepared else work_dtype(precision, device),
+        dtype=dtype_on_cpu(found, precision) if is_prepared else work_dtype(precision, device),
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=found.allows_code,
@@ -197,7 +197,7 @@ def _load_weights(
     return model.eval()
 
 
-def _short_dtype(found: FoundModel, precision: Precision) -> torch.dtype:
+def dtype_on_cpu(found: FoundModel, precision: Precision) -> torch.dtype:
     """What weights for a CPU are loaded in: for fp32 what the files have, if that is 16 bits
     throughout; ``prepare_for_cpu`` widens it. Other families than those that are known to the last
     detail may have numbers that are computed as they are loaded.

@@ -42,12 +42,15 @@ _INT4_GROUP_BYTES: Final = 4
 _INT4_GROUP: Final = 32
 """On a CPU: two numbers in bf16 for so many weights in 4 bits."""
 
+HALF_BLOCK: Final = 512
+"""On a CPU: inputs that a weight in 16 bits has room for at a time."""
+
 READ_TOKENS: Final = 512
 """Tokens of a prompt that are read at a time on a GPU."""
 
-RUNTIME_BYTES: Final = 460 * 2**20
-"""What torch and transformers take in the engine process, model aside (measured on a CPU: 420
-MiB before the first answer, 470 after it); on a GPU its context is about as large."""
+RUNTIME_BYTES: Final = 560 * 2**20
+"""What torch, transformers and numba take in the engine process, model aside (measured on a CPU:
+470 MiB before the model, 560 to 600 after the first answer); on a GPU its context is as large."""
 
 
 class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,10 +134,24 @@ def _cpu_bytes(shape: ModelShape, precision: str, layout: CpuLayout) -> int:
         return round(2 * kept + in_4_bits * shape.num_quantised + in_8_bits * head)
     is_short = layout.shortens and shape.in_16_bits and shape.has_own_step
     if precision == "fp32" and is_short:
-        return 4 * kept + 2 * (shape.num_quantised + head)
+        return 4 * kept + 2 * _padded(shape)
+    if precision in layout.widened:
+        return 2 * kept + 2 * _padded(shape)
     nominal = nominal_bytes(shape.num_parameters, precision)
     is_twice = shape.is_tied and precision in layout.reordered
     return nominal + (nominal_bytes(head, precision) if is_twice else 0)
+
+
+def _padded(shape: ModelShape) -> int:
+    """Weights of the matrices and of the head in 16 bits, with what fills their blocks up."""
+    last = shape.num_layers * shape.hidden_size * shape.intermediate_size
+    others = shape.num_quantised - last + shape.num_head
+    return round(_filled(others, shape.hidden_size) + _filled(last, shape.intermediate_size))
+
+
+def _filled(num_weights: int, num_inputs: int) -> float:
+    num_blocks = -(-num_inputs // HALF_BLOCK)
+    return num_weights * num_blocks * HALF_BLOCK / num_inputs if num_weights else 0
 
 
 def cache_bytes(

@@ -205,9 +205,9 @@ async def test_another_window_says_what_it_takes(monkeypatch: pytest.MonkeyPatch
     assert face.notes[-1] == (
         "The window is 8,192 tokens from the next answer on; nothing has to be loaded anew."
     )
-    # 114,688 bytes a token are 14 GiB for all; the model and the libraries take 6.5.
+    # 114,688 bytes a token are 14 GiB for all; the model and the libraries take 6.6.
     await run_command(face, "/set context_length 131072")
-    assert "takes 20.5 GiB in bf16 with a window of 131,072 tokens" in face.notes[-1]
+    assert "takes 20.6 GiB in bf16 with a window of 131,072 tokens" in face.notes[-1]
     assert face.notes[-1].endswith("once the model is loaded anew.")
     await run_command(face, "/set context_length 200000")
     assert "llama-3.2-3b was made for 131,072 tokens" in face.notes[-1]

@@ -31,6 +31,7 @@ from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.devices import look, pick_device
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.loading import dtype_on_cpu
 from chatbot.engine.model_reference import FoundModel, find_model
 from chatbot.engine.precisions import pick_precision, quantisation
 from chatbot.errors import ChatbotError, SettingError
@@ -91,7 +92,10 @@ def _measure(
     _say("loading")
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
-    model = _load(found, config, precision, device)
+    dtype = _DTYPES.get(precision, torch.bfloat16)
+    is_on_cpu = device.type == "cpu"
+    own_dtype = dtype_on_cpu(found, precision) if found and is_on_cpu else dtype
+    model = _load(found, config, own_dtype, precision, device)
     num_parameters = model.num_parameters()
     if found is None and quantisation(precision, device):
         quantise_linears(model, precision)
@@ -101,7 +105,7 @@ def _measure(
     memory = _memory(device, before)
     other = None if options.no_generate else model
     if other is not None and any(isinstance(layer, PackedLinear) for layer in model.modules()):
-        other = _load(found, config, precision, device)
+        other = _load(found, config, dtype, precision, device)
     prompt = _prompt(found, config)
     if device.type == "cuda":
         _say("warming up")  # what is captured and what libraries set up is not decoding
@@ -163,8 +167,13 @@ def _generate_precision(precision: Precision, device: torch.device) -> str:
     return precision if precision in _DTYPES or quantisation(precision, device) else "bf16"
 
 
-def _load(found: FoundModel | None, config: Any, precision: Precision, device: torch.device) -> Any:
-    dtype = _DTYPES.get(precision, torch.bfloat16)
+def _load(
+    found: FoundModel | None,
+    config: Any,
+    dtype: torch.dtype,
+    precision: Precision,
+    device: torch.device,
+) -> Any:
     quantised = quantisation(precision, device)
     if found is None:
         with torch.device(device):

@@ -57,8 +57,9 @@ class FusedStep:
             Interrupted: it was cancelled.
         """
         parts = self.architecture
-        is_few = self._few_rows is not None and len(tokens) <= MAX_FEW
-        through = self._few_rows if self._few_rows and is_few else self._many_rows
+        through: FewRows | ManyRows = self._many_rows
+        if self._few_rows is not None and len(tokens) <= MAX_FEW:
+            through = self._few_rows
         ids = torch.tensor(tokens, dtype=torch.int64)
         embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
         rotations = self._rotations.until(start + len(tokens))

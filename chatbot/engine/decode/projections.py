@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatbot.models.memory import HALF_BLOCK
+
 MIN_WIDENED_ROWS: Final = 8
 """From here on, widening a half-precision weight costs less than it saves (measured, AVX2)."""
 
@@ -174,7 +176,9 @@ class HalfProjection(Projection):
     def __init__(self, weight: Tensor, bias: Tensor | None, power: float = 1.0) -> None:
         """Keep ``weight`` times ``power``, a power of two."""
         self.num_outputs, self.num_inputs = weight.shape
-        self.num_bytes = 2 * weight.numel() + (0 if bias is None else 4 * self.num_outputs)
+        num_filled = -(-self.num_inputs // HALF_BLOCK) * HALF_BLOCK
+        self.num_bytes = 2 * self.num_outputs * num_filled
+        self.num_bytes += 0 if bias is None else 4 * self.num_outputs
         self._factor = 1 / power
         with fbgemm():
             self._packed: Any = torch.ops.quantized.linear_prepack_fp16(
