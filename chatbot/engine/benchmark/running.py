@@ -93,8 +93,7 @@ def _measure(
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
     dtype = _DTYPES.get(precision, torch.bfloat16)
-    is_on_cpu = device.type == "cpu"
-    own_dtype = dtype_on_cpu(found, precision) if found and is_on_cpu else dtype
+    own_dtype = dtype_on_cpu(found, precision) if found and device.type == "cpu" else dtype
     model = _load(found, config, own_dtype, precision, device)
     num_parameters = model.num_parameters()
     if found is None and quantisation(precision, device):

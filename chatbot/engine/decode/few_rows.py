@@ -33,6 +33,7 @@ class FewRows:
         self._norms = [_arrays(layer.input_norm) for layer in parts.layers]
         self._norms.append(_arrays(parts.final_norm))
         self._middle_norms = [_arrays(layer.mlp_norm) for layer in parts.layers]
+        self._head_norms = [_head_arrays(layer) for layer in parts.layers]
 
     def __call__(
         self,
@@ -73,7 +74,7 @@ class FewRows:
             if is_cancelled():
                 raise Interrupted
             heads = layer.qkv(rows).numpy()
-            self._normalise_heads(layer, heads)
+            self._normalise_heads(index, heads)
             keys, values = cache.keys[index], cache.values[index]
             kernels.place_heads(
                 heads, turns, start, layer.is_rotated, asked, keys.numpy(), values.numpy()
@@ -85,12 +86,11 @@ class FewRows:
             kernels.add_and_normalise(product, *self._norms[index + 1], residual, normalised)
         return rows
 
-    def _normalise_heads(self, layer: Layer, heads: Floats) -> None:
-        if layer.query_norm is None or layer.key_norm is None:
-            return
-        num_heads, num_kv_heads = self._parts.num_heads, self._parts.num_kv_heads
-        kernels.normalise_heads(heads, 0, num_heads, *_arrays(layer.query_norm))
-        kernels.normalise_heads(heads, num_heads, num_kv_heads, *_arrays(layer.key_norm))
+    def _normalise_heads(self, index: int, heads: Floats) -> None:
+        if norms := self._head_norms[index]:
+            num_heads, num_kv_heads = self._parts.num_heads, self._parts.num_kv_heads
+            kernels.normalise_heads(heads, 0, num_heads, *norms[0])
+            kernels.normalise_heads(heads, num_heads, num_kv_heads, *norms[1])
 
     def _attention(
         self, queries: Tensor, cache: KeyValues, start: int
@@ -123,3 +123,10 @@ class FewRows:
 
 def _arrays(norm: Norm) -> tuple[Floats, float]:
     return norm.weight.numpy(), norm.epsilon
+
+
+def _head_arrays(layer: Layer) -> tuple[tuple[Floats, float], tuple[Floats, float]] | None:
+    """The norms of queries and keys, where a layer has them."""
+    if layer.query_norm is None or layer.key_norm is None:
+        return None
+    return _arrays(layer.query_norm), _arrays(layer.key_norm)

@@ -29,17 +29,23 @@ def _soften(weights: Any) -> None:
         weights[i] *= factor
 
 
+@inlined  # type: ignore[untyped-decorator]
+def _normalise(numbers: Any, weight: Any, epsilon: Any, normalised: Any) -> None:
+    """``numbers`` [size], divided by their root mean square; they may be written over."""
+    size = numbers.shape[0]
+    total = float32(0)
+    for i in range(size):
+        total += numbers[i] * numbers[i]
+    factor = float32(1 / np.sqrt(total / size + epsilon))
+    for i in range(size):
+        normalised[i] = numbers[i] * factor * weight[i]
+
+
 @compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1]")
 def normalise(rows: Floats, weight: Floats, epsilon: float, normalised: Floats) -> None:
     """``rows`` [n, size], each divided by its root mean square, times ``weight`` [size]."""
-    num_rows, size = rows.shape
-    for row in range(num_rows):
-        total = float32(0)
-        for i in range(size):
-            total += rows[row, i] * rows[row, i]
-        factor = float32(1 / np.sqrt(total / size + epsilon))
-        for i in range(size):
-            normalised[row, i] = rows[row, i] * factor * weight[i]
+    for row in range(rows.shape[0]):
+        _normalise(rows[row], weight, epsilon, normalised[row])
 
 
 @compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1], f4[:, ::1]")
@@ -49,14 +55,9 @@ def add_and_normalise(
     """Add ``product`` [n, size] to ``residual``, and normalise the sum as ``normalise`` does."""
     num_rows, size = product.shape
     for row in range(num_rows):
-        total = float32(0)
         for i in range(size):
-            value = residual[row, i] + product[row, i]
-            residual[row, i] = value
-            total += value * value
-        factor = float32(1 / np.sqrt(total / size + epsilon))
-        for i in range(size):
-            normalised[row, i] = residual[row, i] * factor * weight[i]
+            residual[row, i] += product[row, i]
+        _normalise(residual[row], weight, epsilon, normalised[row])
 
 
 @compiled("f4[:, ::1], i8, i8, f4[::1], f8")
@@ -69,13 +70,8 @@ def normalise_heads(
     size = weight.shape[0]
     for row in range(projected.shape[0]):
         for head in range(first, first + num_heads):
-            start = head * size
-            total = float32(0)
-            for i in range(start, start + size):
-                total += projected[row, i] * projected[row, i]
-            factor = float32(1 / np.sqrt(total / size + epsilon))
-            for i in range(size):
-                projected[row, start + i] = projected[row, start + i] * factor * weight[i]
+            numbers = projected[row, head * size : (head + 1) * size]
+            _normalise(numbers, weight, epsilon, numbers)
 
 
 @compiled("f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]")
