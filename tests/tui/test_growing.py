@@ -347,6 +347,34 @@ async def test_what_is_far_above_is_put_away_and_comes_back(make_app: MakeApp) -
         assert questions(app) == [f"question {number}" for number in range(4)]
 
 
+async def test_earlier_messages_come_when_the_user_goes_up(make_app: MakeApp) -> None:
+    app = make_app(answer="A line.\n\n" * 30)
+    async with app.run_test(size=(100, 20)) as pilot:
+        for number in range(4):
+            await ask_and_wait(pilot, app, f"question {number}")
+        chat = app.query_one(ChatView)
+        chat.scroll_home(animate=False)
+        await until(pilot, lambda: questions(app)[0] == "question 0")
+        await until(pilot, lambda: chat.scroll_y > 1)  # where what the user looked at is now
+
+
+async def test_nothing_but_the_user_leaves_the_end_of_the_stream(make_app: MakeApp) -> None:
+    app = make_app(answer="A line.\n\n" * 30)
+    async with app.run_test(size=(100, 20)) as pilot:
+        for number in range(4):
+            await ask_and_wait(pilot, app, f"question {number}")
+        chat = app.query_one(ChatView)
+        num_shown = len(questions(app))
+        chat.watch_scroll_y(5, 0)  # as when what was above has just been put away
+        await pilot.pause()
+        assert len(questions(app)) == num_shown
+        await chat._add_earlier()  # begun before the question was asked
+        await pilot.pause()
+        await pilot.pause()
+        assert chat._is_following
+        assert chat.scroll_y == chat.max_scroll_y
+
+
 async def test_room_that_was_kept_free_is_given_back_to_what_follows() -> None:
     page = Page("")
     text = "word " * 60

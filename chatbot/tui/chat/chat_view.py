@@ -108,9 +108,16 @@ class ChatView(VerticalScroll, can_focus=False):
         view.set_class(message.id in self._pinned, "-pinned")
         return view
 
+    @property
+    def _is_following(self) -> bool:
+        """Whether it stays at its end, whatever comes."""
+        return self.is_anchored and not self._anchor_released
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if new_value <= 1 and self._earlier and not self._is_adding:
+        # The end is near the top as well, when what was above it has been put away.
+        is_at_top = new_value <= 1 and not self._is_following
+        if is_at_top and self._earlier and not self._is_adding:
             self._is_adding = True
             self.call_later(self._add_earlier)
 
@@ -121,7 +128,8 @@ class ChatView(VerticalScroll, can_focus=False):
         await self.mount_all([self._view_of(message) for message in page], before=0)
 
         def stay() -> None:
-            self.scroll_to(y=self.scroll_y + self.max_scroll_y - height, animate=False)
+            if not self._is_following:  # by now: scrolling would end it
+                self.scroll_to(y=self.scroll_y + self.max_scroll_y - height, animate=False)
             self._is_adding = False
 
         self.call_after_refresh(stay)
