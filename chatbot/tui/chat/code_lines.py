@@ -3,8 +3,11 @@
 Knows code and its language; nothing of Markdown and messages.
 """
 
+from itertools import zip_longest
 from typing import Final
 
+from rich.segment import Segment
+from rich.style import Style as RichStyle
 from textual.content import Content, Span
 from textual.geometry import Region, Size
 from textual.highlight import ANSIDarkHighlightTheme, ANSILightHighlightTheme, HighlightTheme
@@ -44,9 +47,13 @@ class CodeLines(Widget):
         """Of the leading lines: how many were measured, and how wide the widest of them is."""
         self._coloured: list[Content] = []
         """As many of the lines as have their colours."""
+        self._is_coloured = False
+        """Whether all of them are as the code is now."""
         self._strips: dict[int, Strip] = {}
         """Lines of the widget as they are drawn."""
         self._strips_width = 0
+        self._drawn_styles: dict[Style, RichStyle] = {}
+        """Styles of the code as they are drawn."""
         self._is_growing = False
         self._reserve = Reserve(pace)
         self._num_settled = 0
@@ -60,24 +67,22 @@ class CodeLines(Widget):
             self._split += _lines_of(code[whole:])
         else:
             self._split = None
-            self._num_measured = self._width_measured = 0
+            self._num_measured = self._width_measured = self._num_settled = 0
         self._code = code
         if language != self._language:
             self._language, self._num_settled = language, 0
-        self._is_growing = True
-        first = min(self._num_settled, len(self._lines))
-        del self._coloured[first:]
-        top = self.styles.padding.top
-        for y in [y for y in self._strips if y >= first + top]:
-            del self._strips[y]
+        self._is_growing, self._is_coloured = True, False
+        first = self._num_settled
+        if self._strips_width:  # it is in sight, and its end will be
+            first = self._colour_all()
         if (
             not self._reserve.fits(len(self._lines), self.app.size.height)
             or self._widest() > self.size.width
         ):
             self.refresh(layout=True)
-        else:
+        elif first < len(self._lines):
             self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
-        if self._strips_width:  # it is in sight, and its end will be
+        if self._strips_width:
             self._prepare(max(first, len(self._lines) - self.app.size.height))
 
     def _prepare(self, first: int) -> None:
@@ -110,12 +115,12 @@ class CodeLines(Widget):
 
     def forget_colours(self) -> None:
         """Find all colours anew, as another theme asks for."""
-        self._coloured, self._num_settled = [], 0
-        self._strips.clear()
+        self._coloured, self._num_settled, self._is_coloured = [], 0, False
+        self._forget_strips()
         self.refresh()
 
     def notify_style_update(self) -> None:
-        self._strips.clear()
+        self._forget_strips()
         super().notify_style_update()
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
@@ -139,6 +144,7 @@ class CodeLines(Widget):
         """The lines in ``crop``, kept from one time to the next: Textual's own cache forgets all
         of them whenever there is another one."""
         width = self.outer_size.width
+        self._colour_all()
         selection = self.text_selection
         if selection is not None or self._strips_width != width:
             self._strips.clear()
@@ -155,26 +161,41 @@ class CodeLines(Widget):
         return lines
 
     def _padded(self, y: int) -> Strip:
-        """A line of the widget, with the empty cells around the code."""
-        top, right, _, left = self.styles.padding
-        style = self.visual_style.rich_style
-        line = self.render_line(y - top)
-        line = Strip.join([Strip.blank(left, style), line, Strip.blank(right, style)])
-        _, background = self.background_colors
-        for line_filter in self.get_line_filters():
-            line = line.apply_filter(line_filter, background)
-        return line
+        """A line of the widget as it is drawn, with the empty cells around the code.
+
+        Of the same colours as ``render_line``, whose pieces each say where they stand, so that
+        each has a style of its own; these share a few, which is many times as fast.
+        """
+        top, _, _, left = self.styles.padding
+        width, style = self.outer_size.width, self.visual_style
+        blank = self._drawn_style(style)
+        line = self._line(y - top)
+        if line is None:
+            return Strip.blank(width, blank)
+        pieces = line.render(style, end="", parse_style=self._get_style)
+        segments = [Segment(text, self._drawn_style(own)) for text, own in pieces]
+        segments.insert(0, Segment(" " * left, blank))
+        return Strip(segments, left + line.cell_length).adjust_cell_length(width, blank)
+
+    def _drawn_style(self, style: Style) -> RichStyle:
+        drawn = self._drawn_styles.get(style)
+        if drawn is None:
+            whole = self.visual_style + style
+            segments = [Segment(" ", whole.rich_style)]
+            _, background = self.background_colors
+            for line_filter in self.get_line_filters():
+                segments = line_filter.apply(segments, background)
+            drawn = self._drawn_styles[style] = segments[0].style or RichStyle.null()
+        return drawn
 
     def render_line(self, y: int) -> Strip:
+        """A line of the code, each piece of which says where it stands: asked for what the mouse
+        points at."""
         width, style = self.size.width, self.visual_style
-        if not 0 <= y < len(self._lines):
-            return Strip.blank(width, style.rich_style)
+        self._colour_all()
         line = self._line(y)
-        selection = self.text_selection
-        if selection is not None and (span := selection.get_span(y)) is not None:
-            start, end = span
-            chosen = Style.from_styles(self.screen.get_component_styles("screen--selection"))
-            line = line.stylize(chosen, start, len(line) if end == -1 else end)
+        if line is None:
+            return Strip.blank(width, style.rich_style)
         options = RenderOptions(self._get_style, {"text_wrap": "nowrap"}, None, None)
         strips = line.render_strips(max(width, 1), 1, style, options)
         return strips[0].adjust_cell_length(width, style.rich_style).apply_offsets(0, y)
@@ -186,21 +207,45 @@ class CodeLines(Widget):
         self._strips.clear()
         self.refresh()
 
-    def _line(self, y: int) -> Content:
-        if not self._is_growing and not self._coloured:
-            self._coloured = self._colour(self._lines)
-        elif len(self._coloured) < len(self._lines):
-            self._colour_tail()
-        return self._coloured[y] if y < len(self._coloured) else self._lines[y]
+    def _forget_strips(self) -> None:
+        self._strips.clear()
+        self._drawn_styles.clear()
 
-    def _colour_tail(self) -> None:
-        """Colour what came since; looking at all of it again would take longer each time."""
-        first = self._num_settled
-        del self._coloured[first:]
-        self._coloured += self._colour(self._lines[first:])
-        if len(self._lines) - first > MAX_TAIL:
-            blank = [y for y in range(first + 1, len(self._lines) - 1) if not self._lines[y].plain]
-            self._num_settled = blank[-1] if blank else len(self._lines) - 1
+    def _line(self, y: int) -> Content | None:
+        """A line of the code, once all have their colours; None: there is none."""
+        if not 0 <= y < len(self._coloured):
+            return None
+        line = self._coloured[y]
+        selection = self.text_selection
+        if selection is not None and (span := selection.get_span(y)) is not None:
+            start, end = span
+            chosen = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+            line = line.stylize(chosen, start, len(line) if end == -1 else end)
+        return line
+
+    def _colour_all(self) -> int:
+        """Have all lines in their colours; returns the first that looks otherwise than before.
+
+        Looking at all of code that grows would take longer each time: only its end is.
+        """
+        first, num_lines = self._num_settled, len(self._lines)
+        if self._is_coloured:
+            return num_lines
+        before, now = self._coloured[first:], self._colour(self._lines[first:])
+        self._coloured[first:] = now
+        self._is_coloured = True
+        changed = [
+            y
+            for y, (old, new) in enumerate(zip_longest(before, now), first)
+            if old is None or new is None or not new.is_same(old)
+        ]
+        top = self.styles.padding.top
+        for y in changed:
+            self._strips.pop(y + top, None)
+        if self._is_growing and num_lines - first > MAX_TAIL:
+            blank = [y for y in range(first + 1, num_lines - 1) if not self._lines[y].plain]
+            self._num_settled = blank[-1] if blank else num_lines - 1
+        return changed[0] if changed else num_lines
 
     def _colour(self, lines: list[Content]) -> list[Content]:
         if not self._language:  # a guess takes long and is mostly wrong
