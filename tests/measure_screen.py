@@ -38,6 +38,8 @@ NUMBERS = count(1)
 """For those words: answers of runs before may be on the screen."""
 QUESTION = "Tell me a long story about a lighthouse and the sea.\r"
 READY = "commands · F1"
+LONGEST = 100
+"""Characters that anything that is waited for has at most."""
 
 SCRIPTED = f"""
 import sys
@@ -73,22 +75,35 @@ class Terminal:
             command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
         )
         os.close(slave)
-        self.output = ""
+        self.pieces: list[str] = []
 
-    def read(self, seconds: float) -> None:
-        """Take in what comes within ``seconds``, at most one piece."""
+    def read(self, seconds: float) -> str:
+        """What comes within ``seconds``, at most one piece."""
         if select.select([self.master], [], [], seconds)[0]:
             with contextlib.suppress(OSError):  # it has ended
-                self.output += os.read(self.master, 1 << 16).decode("utf-8", "replace")
+                self.pieces.append(os.read(self.master, 1 << 16).decode("utf-8", "replace"))
+                return self.pieces[-1]
+        return ""
 
     def until(self, pattern: str, seconds: float = 90) -> float:
         """Seconds on the clock when ``pattern`` has been written."""
         end = time.perf_counter() + seconds
-        while not re.search(pattern, self.output):
+        # To look through everything each time would take as much of the processors as the screen.
+        found = self.output
+        while not re.search(pattern, found):
             if time.perf_counter() > end:
                 raise TimeoutError(f"never written: {pattern}")
-            self.read(0.005)
+            found = found[-LONGEST:] + self.read(0.005)
         return time.perf_counter()
+
+    @property
+    def output(self) -> str:
+        """What was written since ``forget``."""
+        return "".join(self.pieces)
+
+    def forget(self) -> None:
+        """Look only at what is written from now on."""
+        self.pieces.clear()
 
     def key_to_screen(self, count: int = len(KEYS)) -> list[float]:
         """Milliseconds from each of some keys to its letter on the screen."""
@@ -99,7 +114,7 @@ class Terminal:
             pause = time.perf_counter() + 0.05
             while time.perf_counter() < pause:
                 self.read(0.005)
-            self.output = ""
+            self.forget()
             sent = time.perf_counter()
             os.write(self.master, letter.encode())
             found.append((self.until(letter, 20) - sent) * 1000)
@@ -110,7 +125,7 @@ class Terminal:
         and the share of a core that the program took."""
         self.until(f"{FIRST}{number}")
         start, before = time.perf_counter(), self.processor_seconds()
-        self.output = ""
+        self.forget()
         seconds = self.until(f"{LAST}{number}") - start
         frames = set(re.findall(r"(\d+) tokens", self.output))
         return seconds, len(frames) / seconds, (self.processor_seconds() - before) / seconds
@@ -172,8 +187,9 @@ class Stage:
         subprocess.run(command, env=self.env, check=True, stdout=subprocess.DEVNULL)
 
     def start(self, *arguments: str) -> Terminal:
-        """The program."""
-        return self.run(*self.program, *arguments, "--max-tokens", "100000")
+        """The program, which does nothing else beside: the manual is not indexed."""
+        alone = ("-k", "none", "-t", "none", "--max-tokens", "100000")
+        return self.run(*self.program, *arguments, *alone)
 
     def run(self, *arguments: str) -> Terminal:
         """Anything in Python."""
@@ -190,7 +206,7 @@ def measure_start(stage: Stage, runs: int) -> None:
     bare: list[float] = []
     helps = []
     for _ in range(runs + 1):  # the first one warms the disk
-        for found, terminal in ((bare, stage.run("-c", BARE)), (frames, stage.start())):
+        for found, terminal in ((bare, stage.run("-c", BARE)), (frames, stage.run(*stage.program))):
             found.append((terminal.until(READY) - terminal.started) * 1000)
             terminal.close()
         started = time.perf_counter()
@@ -220,7 +236,7 @@ def measure_rate(stage: Stage, name: str, text: str, runs: int, *arguments: str)
     ratios, frames, shares = [], [], []
     for number in islice(NUMBERS, runs):
         stage.write_answer(text, number)
-        plain = stage.start("ask", "--no-save", "-t", "none", "-k", "none", QUESTION.strip())
+        plain = stage.start("ask", "--no-save", QUESTION.strip())
         headless, _, _ = plain.stream(number)
         plain.close()
         terminal = stage.start(*arguments)
