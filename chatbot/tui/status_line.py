@@ -79,26 +79,19 @@ class StatusLine(Widget):
             case "loading":
                 done = status.fraction
                 bar = "" if done is None else f" {draw_bar(done)} {done:.0%}"
-                return Content.from_markup(
-                    "[$primary]$mark[/] $stage[$primary]$bar[/]",
-                    mark=self._mark(),
-                    stage=status.stage,
-                    bar=bar,
+                return Content.assemble(
+                    (self._mark(), "$primary"), f" {status.stage}", (bar, "$primary")
                 )
             case "ready" if status.info:
                 info = status.info
                 mark = self._mark() if self.is_busy else "●"
                 colour = "$primary" if self.is_busy else "$success"
-                return Content.from_markup(
-                    f"[{colour}]$mark[/] [b]$name[/] [dim]$facts[/]",
-                    mark=mark,
-                    name=info.name,
-                    facts=f"{info.precision} · {info.device}",
-                )
+                facts = f"{info.precision} · {info.device}"
+                return Content.assemble((mark, colour), " ", (info.name, "b"), " ", (facts, "dim"))
             case "failed":
-                return Content.from_markup("[$error]✗ no model loaded[/]")
+                return Content.styled("✗ no model loaded", "$error")
             case _:
-                return Content.from_markup("[dim]○ the engine is not running[/]")
+                return Content.styled("○ the engine is not running", "dim")
 
     def _right(self) -> Content:
         parts = []

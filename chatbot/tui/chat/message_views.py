@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.constants import MAX_FPS
 from textual.containers import Vertical
+from textual.geometry import Region
 from textual.message import Message as TextualMessage
+from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Static
 
@@ -24,7 +27,8 @@ from chatbot.messages import (
 )
 from chatbot.tui.chat.answer_body import AnswerBody
 from chatbot.tui.chat.markdown import safe_markdown
-from chatbot.tui.drawing.cheap_layout import content_size
+from chatbot.tui.drawing.cheap_layout import all_alike, content_size
+from chatbot.tui.drawing.compositing import BREATH_SECONDS
 from chatbot.tui.drawing.key_pause import KeyPause
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 
@@ -41,6 +45,9 @@ lengthen."""
 
 SHARE_BESIDE_GPU: Final = 0.6
 """Of one processor, where the model runs on a GPU and leaves the processors to others."""
+
+WAIT_SECONDS: Final = 1 / MAX_FPS + BREATH_SECONDS
+"""That a drawing waits for its turn, however fast the terminal is."""
 
 SHARE_BESIDE_TYPING: Final = 0.15
 """Of one processor, while somebody types: what is drawn meanwhile, a key may have to wait for."""
@@ -79,6 +86,9 @@ class MessageView(Vertical, can_focus=True):
     def __init__(self, message_id: str) -> None:
         super().__init__()
         self.message_id = message_id
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return all_alike(super().render_lines, crop)
 
     @property
     def message(self) -> Message | None:
@@ -321,7 +331,8 @@ class AnswerView(MessageView):
         share = self._screen_share
         if self._key_pause.is_typing:
             share = min(share, SHARE_BESIDE_TYPING)
-        period = max((process_time() - used) / share, 2 * (monotonic() - started))
+        drawing = monotonic() - started - WAIT_SECONDS
+        period = max((process_time() - used) / share, 2 * drawing)
         self._rest_until = started + period
 
     def _show_making(self, made: Making) -> None:

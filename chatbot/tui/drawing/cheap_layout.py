@@ -5,6 +5,8 @@ draws a container anew, line by line, each time; an answer changes size with eac
 streams.
 """
 
+from collections.abc import Callable
+
 from rich.style import Style
 from textual.geometry import Region, Size
 from textual.reactive import Reactive
@@ -18,6 +20,17 @@ def content_size() -> Reactive[Size]:
     Asking is for what shows or hides scrollbars, and so has another size for its content then.
     """
     return Reactive(Size(0, 0), repaint=False)
+
+
+def all_alike(render_lines: Callable[[Region], list[Strip]], crop: Region) -> list[Strip]:
+    """What ``render_lines`` gives for a widget without content whose lines are all the same, with
+    a border at the sides alone: one line is drawn.
+
+    Args:
+        render_lines: draws a part of the widget.
+        crop: the part of it that is asked for, in cells.
+    """
+    return render_lines(Region(crop.x, crop.y, crop.width, 1)) * crop.height
 
 
 def backdrop(widget: Widget, crop: Region) -> list[Strip]:

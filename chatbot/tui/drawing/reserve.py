@@ -10,7 +10,7 @@ takes longer than all else."""
 SLOWEST: Final = 4.0
 """Lines a second below which each is laid out when it comes."""
 
-MOST_RESERVED: Final = 0.2
+MOST_RESERVED: Final = 0.3
 """Of the screen's height."""
 
 
