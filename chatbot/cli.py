@@ -4,7 +4,6 @@ Imports nothing heavy before it knows what is wanted: ``--help`` must be instant
 """
 
 import argparse
-import asyncio
 import gc
 import io
 import os
@@ -173,6 +172,8 @@ def _run(options: argparse.Namespace) -> int:
         return run_chats(options)
     if options.command == "prompts":
         return run_prompts(getattr(options, "name", ""), as_json=options.json)
+
+    import asyncio
 
     from chatbot.config import load_config
     from chatbot.paths import config_file

@@ -16,7 +16,7 @@ AFTER_THE_FIRST_FRAME = (
     ("module", "unwanted"),
     [
         ("chatbot.tui.app", (*HEAVY, *AFTER_THE_FIRST_FRAME)),
-        ("chatbot.cli", (*HEAVY, "textual")),
+        ("chatbot.cli", (*HEAVY, "textual", "asyncio")),
         ("chatbot.plain.chat", (*HEAVY, "textual")),
         ("chatbot.commands.chats", (*HEAVY, "textual", "asyncio", "sqlite3")),
         ("chatbot.store.database", (*HEAVY, "textual", "asyncio")),

@@ -5,7 +5,6 @@ them is chosen: the command line reads the flags for ``--help`` too.
 """
 
 import argparse
-import asyncio
 import contextlib
 import sys
 from collections.abc import Mapping
@@ -104,6 +103,8 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     if is_search or options.number not in ("", "1"):
         manager.settings = with_values(manager.settings, overrides)
         return _ask_several(session, question, options, is_search=is_search)
+    import asyncio
+
     from chatbot.commands.ask_one import run_ask_one
 
     return asyncio.run(
@@ -122,6 +123,8 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
 def _ask_several(
     session: "Session", question: str, options: argparse.Namespace, *, is_search: bool
 ) -> int:
+    import asyncio
+
     from chatbot.commands.ask_completion import parse_count
     from chatbot.commands.ask_several import run_ask_several
     from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
@@ -152,6 +155,8 @@ def _ask_several(
 
 
 def _complete(session: "Session", text: str, options: argparse.Namespace) -> int:
+    import asyncio
+
     from chatbot.commands.ask_completion import parse_count, run_completion
 
     count = parse_count(options.number or "1")

@@ -6,7 +6,6 @@ their keys are a promise.
 """
 
 import argparse
-import asyncio
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -78,6 +77,8 @@ def add_knowledge_parsers(commands: Any) -> None:
 
 def run_knowledge(options: argparse.Namespace) -> int:
     """Carry out ``index`` or ``search``; returns the exit status."""
+    import asyncio
+
     from chatbot.config import load_config
     from chatbot.paths import config_file
 
@@ -166,6 +167,8 @@ async def _bring_up_to_date(
     Returns:
         How each folder stands; nothing where that could not be learnt before the end.
     """
+    import asyncio
+
     from chatbot.plain.index_progress import IndexPrinter
 
     printer = IndexPrinter()

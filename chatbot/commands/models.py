@@ -5,7 +5,6 @@ are documented in the manual; their keys are a promise.
 """
 
 import argparse
-import asyncio
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -73,6 +72,8 @@ def run_models(options: argparse.Namespace) -> int:
             report = _pull(clean_line(options.model))
             _print(report, [f"{report['name']}: {report['folder']}"], as_json=options.json)
         case "import":
+            import asyncio
+
             report = asyncio.run(_import(Path(options.path), options.name))
             line = f"{report['name']} is {report['path']}; use it with: -m {report['name']}"
             _print(report, [line], as_json=options.json)
