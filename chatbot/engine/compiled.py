@@ -26,16 +26,17 @@ if not numba.config.CACHE_DIR:
     numba.config.CACHE_DIR = str(cache_dir() / "kernels")
 
 
-def compiled(signature: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
-    """Have a function compiled for arguments of the types in ``signature``."""
+def compiled(*signatures: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
+    """Have a function compiled for arguments of the types in each of ``signatures``."""
+    types = [f"void({signature})" for signature in signatures]
 
     def by_numba(function: Callable[_P, None]) -> Callable[_P, None]:
         options = {"fastmath": FASTMATH, "error_model": "numpy"}
         result: Callable[_P, None]
         try:
-            result = numba.njit(f"void({signature})", cache=True, **options)(function)
+            result = numba.njit(types, cache=True, **options)(function)
         except Exception:  # whatever is wrong with the cache: unreadable, damaged, disk full
-            result = numba.njit(f"void({signature})", **options)(function)
+            result = numba.njit(types, **options)(function)
         return result
 
     return by_numba

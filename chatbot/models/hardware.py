@@ -169,7 +169,7 @@ def _layout() -> CpuLayout:
         widened = {precision for precision, flags in products.items() if not _has_any(flags)}
     return CpuLayout(
         reordered=frozenset(reordered | widened),
-        widened=frozenset(widened | {"8-bit", "4-bit"}),
+        widened=frozenset(widened),
         shortens=has_fbgemm,
     )
 

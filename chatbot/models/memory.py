@@ -26,12 +26,13 @@ class CpuLayout(msgspec.Struct, frozen=True, kw_only=True):
     reordered: frozenset[str] = frozenset()
     """Precisions whose weights are put in another order: a head that is the embedding as well is
     there twice."""
-    widened: frozenset[str] = frozenset({"8-bit", "4-bit"})
-    """Precisions whose weights meet activations in fp32, and keys and values with them, in
-    models that our own step computes."""
+    widened: frozenset[str] = frozenset()
+    """Precisions in 16 bits whose weights are widened on their way to a product; they lie in
+    blocks that are filled up."""
     shortens: bool = False
     """Whether weights in fp32 that are no longer than 16 bits take no more than that, in models
-    that our own step computes; in others they do too, but not while they are loaded."""
+    that our own step computes; in others they do too, but not while they are loaded. Heads in 16
+    bits lie in the same blocks, in every model."""
 
 
 _NF4_BLOCK: Final = 64
@@ -138,6 +139,9 @@ def _cpu_bytes(shape: ModelShape, precision: str, layout: CpuLayout) -> int:
     if precision in layout.widened:
         return 2 * kept + 2 * _padded(shape)
     nominal = nominal_bytes(shape.num_parameters, precision)
+    if precision != "fp32" and layout.shortens:
+        own_head = round(2 * _filled(head, shape.hidden_size))
+        return nominal + own_head - (0 if shape.is_tied else 2 * head)
     is_twice = shape.is_tied and precision in layout.reordered
     return nominal + (nominal_bytes(head, precision) if is_twice else 0)
 
@@ -159,8 +163,8 @@ def cache_bytes(
 ) -> int:
     """Keys and values of ``num_tokens``; layers with a window keep no more than that."""
     is_wide = precision == "fp32"
-    if layout is not None and shape.has_own_step:
-        is_wide |= precision in layout.widened
+    if precision == "fp16" and layout is not None and shape.has_own_step:
+        is_wide = precision in layout.widened
     bytes_per_value = 4 if is_wide else 2
     num_full = shape.num_layers - shape.num_sliding_layers
     num_kept = num_full * num_tokens

@@ -52,18 +52,84 @@ def test_the_gate_is_silu_however_large_the_numbers_are(spread: float) -> None:
     )
 
 
+def kept(numbers: torch.Tensor) -> kernels.Kept:
+    """Keys or values, as the kernels see them."""
+    is_wide = numbers.dtype == torch.float32
+    return (numbers if is_wide else numbers.view(torch.uint16)).numpy()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_rows", [1, 3])
 @pytest.mark.parametrize("start", [0, 1, 37])
-def test_attention_equals_torchs_in_one_text_and_in_several(num_rows: int, start: int) -> None:
+def test_attention_equals_torchs_in_one_text_and_in_several(
+    num_rows: int, start: int, dtype: torch.dtype
+) -> None:
     num_new, size, scale = 3, 16, 0.3
     queries = numbers(num_new, 6, size, spread=3)
-    keys, values = numbers(2, num_rows, 2, 64, size, spread=3)
+    keys, values = numbers(2, num_rows, 2, 64, size, spread=3).to(dtype)
     found, room = torch.empty(num_new, 6 * size), np.empty((3, 64), np.float32)
-    kernels.attend(queries.numpy(), keys.numpy(), values.numpy(), start, scale, room, found.numpy())
+    kernels.attend(queries.numpy(), kept(keys), kept(values), start, scale, room, found.numpy())
     end = start + (num_new if num_rows == 1 else 1)
-    mask = mask_for(num_new, start, 3, torch.float32) if num_rows == 1 else None
+    mask = mask_for(num_new, start, 3, dtype) if num_rows == 1 else None
     expected = attend(queries, keys[:, :, :end], values[:, :, :end], mask, scale)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("is_rotated", [True, False])
+@pytest.mark.parametrize("num_rows", [1, 3])
+def test_heads_are_turned_and_rounded_as_torch_does(
+    num_rows: int, is_rotated: bool, dtype: torch.dtype
+) -> None:
+    start, size = 2, 16
+    projected, turns = numbers(3, 8 * size), numbers(5, size // 2, 2)
+    projected[1, 6 * size + 3] = torch.nan  # in a value
+    projected[1, 6 * size + 4] = -torch.inf
+    heads = projected.view(3, 8, size)
+    positions = torch.arange(start, start + 3) if num_rows == 1 else torch.tensor([start] * 3)
+    turned = heads[:, :6]
+    if is_rotated:
+        pairs = torch.complex(turned[..., : size // 2], turned[..., size // 2 :])
+        pairs = pairs * torch.view_as_complex(turns)[positions, None]
+        turned = torch.view_as_real(pairs).view(3, 6, size)
+    queries = torch.empty(3, 4, size)
+    keys, values = torch.full((2, num_rows, 2, 5, size), 7.0).to(dtype)
+    kernels.place_heads(
+        projected.numpy(),
+        turns.numpy(),
+        start,
+        is_rotated,
+        queries.numpy(),
+        kept(keys),
+        kept(values),
+    )
+    torch.testing.assert_close(queries, turned[:, :4])
+    own = torch.zeros(3, dtype=torch.int64) if num_rows == 1 else torch.arange(3)
+    torch.testing.assert_close(keys[own, :, positions], turned[:, 4:].to(dtype))
+    torch.testing.assert_close(
+        values[own, :, positions], heads[:, 6:].to(dtype), atol=0, rtol=0, equal_nan=True
+    )
+    assert (keys[:, :, :start] == 7).all()
+
+
+def test_numbers_are_rounded_to_bf16_as_torch_does() -> None:
+    """Ties, the numbers around them, the largest and the smallest ones, and those that are none."""
+    bits = torch.tensor([0x3F80, 0x3F81, 0x7F7F, 0x0001, 0xBF80, 0x7F80, 0x7FC0, 0xFFFF])
+    rest = torch.tensor([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF])
+    wide = ((bits[:, None] << 16) | rest).to(torch.uint32).view(torch.float32).reshape(1, -1)
+    size = wide.shape[1]
+    projected = torch.cat((torch.zeros(1, 2 * size), wide), 1)
+    keys, values = torch.zeros(2, 1, 1, 1, size).bfloat16()
+    kernels.place_heads(
+        projected.numpy(),
+        np.zeros((1, size // 2, 2), np.float32),
+        0,
+        False,
+        np.empty((1, 1, size), np.float32),
+        kept(keys),
+        kept(values),
+    )
+    torch.testing.assert_close(values.view(1, -1), wide.bfloat16(), atol=0, rtol=0, equal_nan=True)
 
 
 def test_a_few_tokens_are_masked_as_a_block_is() -> None:

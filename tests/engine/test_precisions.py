@@ -128,6 +128,8 @@ def reorders(dtype: torch.dtype) -> bool:
 EMBEDDING, MATRICES, NORMS = 400 * 64, 2 * 36_864, 5 * 64
 IN_BLOCKS = 8 * (EMBEDDING + 2 * 28_672) + 4 * 2 * 8_192
 """Head and matrices, their 64 inputs, and the 128 of the last in a layer, filled up to 512."""
+HEAD = EMBEDDING * (8 if HalfProjection.is_possible() else reorders(torch.bfloat16))
+"""In bf16, beside the embedding."""
 ROWS = 2 * 512 + 400
 """Of the matrices and of the head: in 8 bits each has a scale."""
 
@@ -141,7 +143,7 @@ ROWS = 2 * 512 + 400
             "bf16",
             2 * (EMBEDDING + NORMS + IN_BLOCKS)
             if "bf16" in look(CPU).layout.widened
-            else 2 * (EMBEDDING + MATRICES + NORMS + EMBEDDING * reorders(torch.bfloat16)),
+            else 2 * (EMBEDDING + MATRICES + NORMS + HEAD),
         ),
         ("8-bit", 2 * (EMBEDDING + NORMS) + MATRICES + EMBEDDING + 4 * ROWS),
         # Five bits a weight, and the head in 8.
@@ -160,9 +162,9 @@ def test_what_weights_take_is_known_before(
     assert loaded.info.weight_bytes == pytest.approx(estimate, rel=0.1)
     loaded.cached.read([5, 6, 7])
     # Keys and values of 2 layers and 2 heads of 16, for the 256 tokens that room is made for.
-    is_wide = precision != "bf16" or "bf16" in look(CPU).layout.widened
-    assert loaded.cached.num_cache_bytes == 256 * 2 * 2 * 2 * 16 * (4 if is_wide else 2)
-    assert cache_bytes(shape, precision, 256, look(CPU).layout) == loaded.cached.num_cache_bytes
+    kept_bytes = 4 if precision == "fp32" else 2
+    assert loaded.cached.num_cache_bytes == 256 * 2 * 2 * 2 * 16 * kept_bytes
+    assert cache_bytes(shape, precision, 256) == loaded.cached.num_cache_bytes
 
 
 @pytest.mark.skipif(not look(CPU).ram.layout.shortens, reason="needs FBGEMM")

@@ -69,7 +69,9 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     """Radians a position, fp32 [head_size / 2]."""
     rotation_scale: float
     dtype: torch.dtype
-    """Of what flows through the layers, and of keys and values."""
+    """Of what flows through the layers."""
+    kept_dtype: torch.dtype
+    """Of keys and values."""
 
 
 def refusal(model: Any) -> str:
@@ -127,6 +129,8 @@ def read_architecture(model: Any) -> Architecture:
         frequencies=rope.inv_freq.detach().float(),
         rotation_scale=float(rope.attention_scaling),
         dtype=dtype,
+        # As fine as the weights: fp16, which bf16 is not as fine as, the kernels do not read.
+        kept_dtype=torch.bfloat16 if model.dtype == torch.bfloat16 else dtype,
     )
 
 

@@ -9,18 +9,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatbot.engine.decode.projections import multiplies
+
 MAX_GROUPED: Final = 16
 """Up to so many new tokens, the query heads that share a key head are computed as one."""
 
 
-def mask_for(num_new: int, start: int, num_shared: int, dtype: torch.dtype) -> Tensor | None:
+def work_dtype(num_new: int, kept_dtype: torch.dtype) -> torch.dtype:
+    """What attention of so many new tokens is computed in, for keys and values in ``kept_dtype``:
+    in half precision a block is quick where the processor multiplies it, and a token nowhere.
+    """
+    return kept_dtype if num_new > MAX_GROUPED and multiplies(kept_dtype) else torch.float32
+
+
+def mask_for(num_new: int, start: int, num_shared: int, kept_dtype: torch.dtype) -> Tensor | None:
     """What tokens that follow one another may not see of one another, as ``attend`` takes it.
 
     Args:
         num_new: how many.
         start: tokens before them.
         num_shared: query heads that share a key head.
-        dtype: of queries, keys and values.
+        kept_dtype: of keys and values.
 
     Returns:
         [new tokens, all tokens], or so for each of the heads that are grouped; None where that
@@ -28,7 +37,7 @@ def mask_for(num_new: int, start: int, num_shared: int, dtype: torch.dtype) -> T
     """
     if num_new == 1 or (start == 0 and num_new > MAX_GROUPED):
         return None
-    mask = torch.zeros(num_new, start + num_new, dtype=dtype)
+    mask = torch.zeros(num_new, start + num_new, dtype=work_dtype(num_new, kept_dtype))
     mask[:, start:] = torch.full((num_new, num_new), -torch.inf).triu_(1)
     return mask if num_new > MAX_GROUPED else mask.repeat(num_shared, 1)
 
@@ -36,7 +45,7 @@ def mask_for(num_new: int, start: int, num_shared: int, dtype: torch.dtype) -> T
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float
 ) -> Tensor:
-    """Attention, [n, heads * head size].
+    """Attention, [n, heads * head size] in the dtype of the queries.
 
     Args:
         queries: [n, heads, head size].
@@ -46,6 +55,14 @@ def attend(
         mask: of ``mask_for``, where there is one row.
         scale: of the products of queries and keys.
     """
+    dtype = work_dtype(queries.shape[0], keys.dtype)
+    attended = _attend(queries.to(dtype), keys.to(dtype), values.to(dtype), mask, scale)
+    return attended.to(queries.dtype)
+
+
+def _attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float
+) -> Tensor:
     num_new, num_heads, size = queries.shape
     num_rows, num_kv_heads = keys.shape[:2]
     if num_rows == num_new:

@@ -75,11 +75,9 @@ class FewRows:
                 raise Interrupted
             heads = layer.qkv(rows).numpy()
             self._normalise_heads(index, heads)
-            keys, values = cache.keys[index], cache.values[index]
-            kernels.place_heads(
-                heads, turns, start, layer.is_rotated, asked, keys.numpy(), values.numpy()
-            )
-            product = layer.output(attention(keys, values)).numpy()
+            keys, values = _kept(cache.keys[index]), _kept(cache.values[index])
+            kernels.place_heads(heads, turns, start, layer.is_rotated, asked, keys, values)
+            product = layer.output(attention(index, keys, values)).numpy()
             kernels.add_and_normalise(product, *self._middle_norms[index], residual, normalised)
             kernels.gate(layer.gate_up(rows).numpy(), gated_rows)
             product = layer.down(gated).numpy()
@@ -94,9 +92,9 @@ class FewRows:
 
     def _attention(
         self, queries: Tensor, cache: KeyValues, start: int
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """What gives, for a layer's keys and values, [n, heads * head size], from ``queries``
-        [n, heads, head size], which are changed from layer to layer.
+    ) -> Callable[[int, kernels.Kept, kernels.Kept], Tensor]:
+        """What gives, for a layer's number, keys and values, [n, heads * head size], from
+        ``queries`` [n, heads, head size], which are changed from layer to layer.
         """
         parts, scale = self._parts, self._scale
         num_new = queries.shape[0]
@@ -108,17 +106,26 @@ class FewRows:
             room, asked, answer = torch.empty(num_shared, end), queries.numpy(), attended.numpy()
             shares = room.numpy()
 
-            def alone(keys: Tensor, values: Tensor) -> Tensor:
-                kernels.attend(asked, keys.numpy(), values.numpy(), start, scale, shares, answer)
+            def alone(_: int, keys: kernels.Kept, values: kernels.Kept) -> Tensor:
+                kernels.attend(asked, keys, values, start, scale, shares, answer)
                 return attended
 
             return alone
-        mask = mask_for(num_new, start, num_shared, torch.float32) if cache.num_rows == 1 else None
+        is_one_text = cache.num_rows == 1
+        mask = mask_for(num_new, start, num_shared, parts.kept_dtype) if is_one_text else None
 
-        def shared(keys: Tensor, values: Tensor) -> Tensor:
+        def shared(index: int, *_: kernels.Kept) -> Tensor:
+            keys, values = cache.keys[index], cache.values[index]
             return attend(queries, keys.narrow(2, 0, end), values.narrow(2, 0, end), mask, scale)
 
         return shared
+
+
+def _kept(numbers: Tensor) -> kernels.Kept:
+    """Keys or values of a layer, as the kernels see them."""
+    is_wide = numbers.dtype == torch.float32
+    array: kernels.Kept = (numbers if is_wide else numbers.view(torch.uint16)).numpy()
+    return array
 
 
 def _arrays(norm: Norm) -> tuple[Floats, float]:

@@ -25,7 +25,7 @@ class FusedDecoder(Decoder):
             len(architecture.layers),
             architecture.num_kv_heads,
             architecture.head_size,
-            architecture.dtype,
+            architecture.kept_dtype,
         )
 
     @property

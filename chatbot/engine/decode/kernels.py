@@ -1,16 +1,56 @@
 """What a step of few tokens does between its matrix products, each as one compiled function.
 
 For a small model torch spends more time on finding out what each of some forty tiny operations
-in a layer is than on doing it: a third of a step (measured, 135M, two cores). All arrays are fp32.
-Knows nothing of models.
+in a layer is than on doing it: a third of a step (measured, 135M, two cores). All arrays are fp32,
+but for keys and values: these may be bf16, given as the unsigned integers of the same bits, since
+NumPy has no bf16. Knows nothing of models.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
-from numpy import float32
+from numba import types
+from numba.extending import overload
+from numpy import float32, uint16, uint32
+from numpy.typing import NDArray
 
 from chatbot.engine.compiled import Floats, compiled, exp, inlined
+
+Kept = Floats | NDArray[np.uint16]
+"""Keys or values."""
+
+_NAN: Final = 0x7FC0
+
+
+def _widened(number: Any) -> Any:
+    """A number of ``Kept`` in fp32."""
+    raise NotImplementedError  # the overload below is what is compiled
+
+
+@overload(_widened, strict=False)  # type: ignore[untyped-decorator]
+def _choose_widened(number: Any) -> Callable[[Any], Any]:
+    if number == types.uint16:
+        return lambda number: uint32(uint32(number) << uint32(16)).view(float32)
+    return lambda number: number
+
+
+def _narrowed(number: Any, kept: Any) -> Any:
+    """A number in fp32 as ``kept`` has it, rounded to the nearest, and to the even of two."""
+    raise NotImplementedError
+
+
+@overload(_narrowed, strict=False)  # type: ignore[untyped-decorator]
+def _choose_narrowed(number: Any, kept: Any) -> Callable[[Any, Any], Any]:
+    if kept.dtype != types.uint16:
+        return lambda number, kept: number
+
+    def narrowed(number: Any, kept: Any) -> Any:
+        bits = float32(number).view(uint32)
+        rounded = bits + uint32(0x7FFF) + ((bits >> uint32(16)) & uint32(1))
+        return uint16(rounded >> uint32(16)) if number == number else uint16(_NAN)
+
+    return narrowed
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -74,15 +114,33 @@ def normalise_heads(
             _normalise(numbers, weight, epsilon, numbers)
 
 
-@compiled("f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]")
+@inlined  # type: ignore[untyped-decorator]
+def _place(head: Any, rotations: Any, is_rotated: Any, target: Any) -> None:
+    """``head`` [size], turned by ``rotations`` [size / 2, 2] or as it is, into ``target``."""
+    half = target.shape[0] // 2
+    if is_rotated:
+        for i in range(half):
+            real, imaginary = head[i], head[half + i]
+            cosine, sine = rotations[i, 0], rotations[i, 1]
+            target[2 * i] = _narrowed(real * cosine - imaginary * sine, target)
+            target[2 * i + 1] = _narrowed(imaginary * cosine + real * sine, target)
+    else:
+        for i in range(2 * half):
+            target[i] = _narrowed(head[i], target)
+
+
+@compiled(
+    "f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]",
+    "f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], u2[:, :, :, ::1], u2[:, :, :, ::1]",
+)
 def place_heads(
     projected: Floats,
     rotations: Floats,
     start: int,
     is_rotated: bool,
     queries: Floats,
-    keys: Floats,
-    values: Floats,
+    keys: Kept,
+    values: Kept,
 ) -> None:
     """Turn queries and keys to their positions, and put keys and values into the cache.
 
@@ -96,36 +154,31 @@ def place_heads(
         values: as ``keys``.
     """
     num_new, num_heads, size = queries.shape
-    num_kv_heads, half = keys.shape[1], size // 2
+    num_kv_heads = keys.shape[1]
     for row in range(num_new):
         own = 0 if keys.shape[0] == 1 else row
         at = start + row if keys.shape[0] == 1 else start
-        for head in range(num_heads + num_kv_heads):
-            if head < num_heads:
-                target = queries[row, head]
-            else:
-                target = keys[own, head - num_heads, at]
-            first = head * size
-            if is_rotated:
-                for i in range(half):
-                    real, imaginary = projected[row, first + i], projected[row, first + half + i]
-                    cosine, sine = rotations[at, i, 0], rotations[at, i, 1]
-                    target[2 * i] = real * cosine - imaginary * sine
-                    target[2 * i + 1] = imaginary * cosine + real * sine
-            else:
-                for i in range(size):
-                    target[i] = projected[row, first + i]
+        for head in range(num_heads):
+            own_head = projected[row, head * size : (head + 1) * size]
+            _place(own_head, rotations[at], is_rotated, queries[row, head])
         for head in range(num_kv_heads):
-            first = (num_heads + num_kv_heads + head) * size
+            first = (num_heads + head) * size
+            own_head = projected[row, first : first + size]
+            _place(own_head, rotations[at], is_rotated, keys[own, head, at])
+            first += num_kv_heads * size
+            value = values[own, head, at]
             for i in range(size):
-                values[own, head, at, i] = projected[row, first + i]
+                value[i] = _narrowed(projected[row, first + i], value)
 
 
-@compiled("f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]")
+@compiled(
+    "f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]",
+    "f4[:, :, ::1], u2[:, :, :, ::1], u2[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]",
+)
 def attend(
     queries: Floats,
-    keys: Floats,
-    values: Floats,
+    keys: Kept,
+    values: Kept,
     start: int,
     scale: float,
     weights: Floats,
@@ -157,7 +210,7 @@ def attend(
                     query = queries[row, first + head]
                     product = float32(0)
                     for i in range(size):
-                        product += query[i] * key[i]
+                        product += query[i] * _widened(key[i])
                     weights[head, token] = product * float32(scale)
             for head in range(shared):
                 _soften(weights[head, :end])
@@ -170,7 +223,7 @@ def attend(
                     weight = weights[head, token]
                     base = (first + head) * size
                     for i in range(size):
-                        attended[row, base + i] += weight * value[i]
+                        attended[row, base + i] += weight * _widened(value[i])
 
 
 @compiled("f4[:, ::1], f4[:, ::1]")

@@ -39,7 +39,7 @@ class ManyRows:
         is_one_text = cache.num_rows == 1
         end = start + (num_new if is_one_text else 1)
         turns = rotations[start:end, None]
-        mask = mask_for(num_new, start, self._num_shared, parts.dtype) if is_one_text else None
+        mask = mask_for(num_new, start, self._num_shared, parts.kept_dtype) if is_one_text else None
         for index, layer in enumerate(parts.layers):
             if is_cancelled():
                 raise Interrupted

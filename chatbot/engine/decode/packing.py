@@ -31,8 +31,8 @@ from chatbot.settings import Precision
 GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that read the same activations, and so can be one product."""
 
-KEPT_IN_8_BITS: Final = ("lm_head", "embed_out", "output")
-"""Heads: with 4 bits the choice of the word itself would suffer."""
+HEADS: Final = ("lm_head", "embed_out", "output")
+"""With 4 bits, or where they give numbers of 16, the choice of the word itself would suffer."""
 
 PACKED_AT_ONCE: Final = 2
 """Each takes the memory of a weight in fp32 for a moment, and torch packs on one thread."""
@@ -138,7 +138,7 @@ def _kind(
         case "8-bit":
             return Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
         case "4-bit":
-            if names[0] not in KEPT_IN_8_BITS and Int4Projection.is_possible(weight):
+            if names[0] not in HEADS and Int4Projection.is_possible(weight):
                 return Int4Projection
             return _kind(weight, names, "8-bit")
         case "fp32":
@@ -146,6 +146,8 @@ def _kind(
                 return exact
             return _reordered_fp32 if ReorderedProjection.is_better(torch.float32) else None
         case _:
+            if names[0] in HEADS and (exact := _in_half(weight)):
+                return exact
             if ReorderedProjection.is_better(weight.dtype):
                 return ReorderedProjection
             return None if multiplies(weight.dtype) else _in_half(weight)
