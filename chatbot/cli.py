@@ -172,7 +172,17 @@ def _run(options: argparse.Namespace) -> int:
         return run_chats(options)
     if options.command == "prompts":
         return run_prompts(getattr(options, "name", ""), as_json=options.json)
+    return _converse(options)
 
+
+def _converse(options: argparse.Namespace) -> int:
+    """Chat, on the screen or in plain text, or answer one question."""
+    is_on_screen = options.command is None and not options.plain
+    is_on_screen &= sys.stdin.isatty() and sys.stdout.isatty()
+    if is_on_screen:
+        # What start-up makes, it keeps: looking for rubbish among it costs a tenth of the time to
+        # the first frame. The app turns the collector on again.
+        gc.disable()
     import asyncio
 
     from chatbot.config import load_config
@@ -192,7 +202,7 @@ def _run(options: argparse.Namespace) -> int:
     _prepare_model(session, options)
     if options.command == "ask":
         return run_ask(session, options)
-    if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not is_on_screen:
         from chatbot.plain.chat import run_plain
 
         return asyncio.run(run_plain(session, resume))
@@ -200,9 +210,6 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if resume is not None:
             asyncio.run(session.resume(resume))
-        # What start-up makes, it keeps: looking for rubbish among it costs a tenth of the time to
-        # the first frame. The app turns the collector on again.
-        gc.disable()
         from chatbot.tui.app import ChatApp
 
         app = ChatApp(session)
