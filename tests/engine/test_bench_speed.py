@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from chatbot.commands.bench import add_bench_parser, run_bench
 from chatbot.engine.benchmark import measuring, running
 from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
 from chatbot.engine.benchmark.quantising import quantise_linears
+from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.running import main
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.graphed_steps import NUM_EAGER
@@ -21,6 +23,7 @@ from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.drawing import DrawingRun
+from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.captures import NoWaiting, Replaying
 from tests.engine.test_pipeline import OnDevice
@@ -137,6 +140,19 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     assert main(flags) == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert words in said[-1]
+
+
+def test_a_rival_that_is_broken_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "llama_cpp.py").write_text("import a_library_that_is_missing\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "llama_cpp", raising=False)
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"a_library_that_is_missing.*pip install"):
+        LlamaCpp(str(file), 256)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_bytes_of_a_step_are_the_weights_that_it_reads() -> None:

@@ -27,7 +27,13 @@ class LlamaCpp:
         file = SMOLLM2.find() if model == "smollm2-135m" else Path(model).expanduser()
         if file is None or file.suffix != ".gguf" or not file.is_file():
             raise ModelError("llama.cpp reads GGUF files alone; give one with -m.")
-        import llama_cpp  # type: ignore[import-not-found, unused-ignore]
+        try:
+            import llama_cpp  # type: ignore[import-not-found, unused-ignore]
+        except Exception as error:  # its library is missing, or made for another processor
+            raise ModelError(
+                f"llama.cpp cannot be used ({error}); run: pip install --force-reinstall "
+                "llama-cpp-python."
+            ) from error
 
         self._model: Any = llama_cpp.Llama(
             str(file), n_ctx=context_length, n_threads=os.cpu_count(), verbose=False
