@@ -70,7 +70,7 @@ def write(
     loaded: LoadedModel, prompt: list[int], num_tokens: int, *, stops: bool, looks_up: bool = False
 ) -> tuple[list[int], float]:
     """A greedy answer, and its seconds a token after the first."""
-    loaded.cached.rewind(prompt, reproducible=False)
+    loaded.cached.rewind(prompt, reproducible=True)
     loop = write_tokens(
         loaded.cached,
         prompt,

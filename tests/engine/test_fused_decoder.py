@@ -23,6 +23,7 @@ from chatbot.engine.decode.fused import FusedDecoder
 from chatbot.engine.decode.key_values import BUCKET
 from chatbot.engine.decode.packing import packed_bytes
 from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.projections import HalfProjection
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
 from tests.engine.tiny_models import make_gpt2, make_llama
@@ -120,6 +121,17 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
         torch.testing.assert_close(read_in(decoder, TOKENS, given), expected, atol=2e-4, rtol=1e-3)
     # The weights that were joined are still the model's own.
     torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)
+
+
+@pytest.mark.skipif(not HalfProjection.is_possible(), reason="needs FBGEMM")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
+def test_several_tokens_come_to_what_each_does_alone(precision: Precision) -> None:
+    """To the last bit: or a guess could be taken that the model would not write itself."""
+    model = make("llama with biases").bfloat16()
+    prepare_for_cpu(model, precision)
+    decoder = FusedDecoder(read_architecture(model))
+    alone = read_in(decoder, TOKENS, [360, *range(361, 400)])
+    assert torch.equal(read_in(decoder, TOKENS, [360, 362, 366, 379, 395]), alone)
 
 
 @pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])

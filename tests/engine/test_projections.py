@@ -97,6 +97,21 @@ def test_every_form_gives_the_product(
     assert (added.float() - expected - residual).norm() < tolerance * (expected + residual).norm()
 
 
+@pytest.mark.parametrize(("form", "dtype", "tolerance"), FORMS[2:])
+def test_a_row_comes_to_the_same_whatever_is_beside_it(
+    form: Callable[[Tensor, Tensor | None], Projection], dtype: torch.dtype, tolerance: float
+) -> None:
+    """To the last bit: what a guess is held against must be what the model would have written."""
+    del tolerance
+    projection = form(random(1024, 2048).to(dtype), None)
+    rows = random(40, 2048, seed=1)
+    together = projection(rows)
+    for size in (1, 2, 4, 13):
+        for start in range(0, 40 - size, size):
+            part = projection(rows[start : start + size])
+            assert torch.equal(part, together[start : start + size])
+
+
 @needs_fbgemm
 @pytest.mark.parametrize("num_rows", [1, 3])
 def test_weights_in_bf16_are_kept_whole(num_rows: int) -> None:

@@ -158,9 +158,16 @@ class ReorderedProjection(Projection):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
-        own = rows.to(self._dtype)
+        num_rows = rows.shape[0]
+        if num_rows < _FEW_ROWS:
+            # oneDNN adds in another order for a single row, no sooner than four are done; what a
+            # row comes to must not be a matter of those beside it.
+            own = rows.new_zeros(_FEW_ROWS, self.num_inputs, dtype=self._dtype)
+            own[:num_rows] = rows
+        else:
+            own = rows.to(self._dtype)
         product: Tensor = self._multiply(own, self._weight, self._bias, "none", [], "")
-        return product.to(rows.dtype)
+        return product[:num_rows].to(rows.dtype)
 
 
 class HalfProjection(Projection):
