@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from chatbot.engine.decode.packing import PackedLinear, pack_linears
 from chatbot.engine.decode.projections import (
     INT4_GROUP,
+    WIDENED_AT_ONCE,
     HalfProjection,
     Int4Projection,
     Int8Projection,
@@ -140,6 +142,21 @@ def test_weights_of_16_bits_are_the_same_in_fp32(extreme: float) -> None:
     assert found[0].tolist() == [3 * weight[0, 0].item()] * 96
     expected = weight.double() @ rows[1].double()
     torch.testing.assert_close(found[1].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_no_kernel_reads_whole_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Int8Projection, "is_possible", staticmethod(lambda: False))
+    for num_inputs in (48, 50):
+        layers = torch.nn.ModuleDict({"layer": torch.nn.Linear(num_inputs, 40)})
+        pack_linears(layers, "8-bit", is_fused=False)
+        assert isinstance(layers["layer"], PackedLinear) == (num_inputs == 48)
+
+
+def test_a_large_weight_is_looked_at_in_parts() -> None:
+    weight = random(40, WIDENED_AT_ONCE // 16).half().float()
+    assert HalfProjection.power_for(weight) == 1
+    weight[-1, -1] = 1 / 3  # in the last of them
+    assert HalfProjection.power_for(weight) is None
 
 
 def test_what_fp16_cannot_hold_is_told() -> None:

@@ -358,6 +358,16 @@ async def test_earlier_messages_come_when_the_user_goes_up(make_app: MakeApp) ->
         await until(pilot, lambda: chat.scroll_y > 1)  # where what the user looked at is now
 
 
+async def test_earlier_messages_come_where_there_is_nothing_to_scroll(make_app: MakeApp) -> None:
+    app = make_app(answer="A line.\n\n" * 20)
+    async with app.run_test(size=(100, 20)) as pilot:
+        for number in range(4):
+            await ask_and_wait(pilot, app, f"question {number}")
+        assert questions(app)[0] != "question 0"
+        await pilot.resize_terminal(100, 150)
+        await until(pilot, lambda: questions(app)[0] == "question 0")
+
+
 async def test_nothing_but_the_user_leaves_the_end_of_the_stream(make_app: MakeApp) -> None:
     app = make_app(answer="A line.\n\n" * 30)
     async with app.run_test(size=(100, 20)) as pilot:

@@ -20,9 +20,10 @@ MAX_ALONE: Final = 2**17
 """Numbers in a token's queries times all tokens, up to which one thread has attended before torch
 has given the work out to several (measured, two threads)."""
 
-FEW_THREADS: Final = 2
-"""With so many, one of them is sooner done with a token than torch with all (measured up to 4,000
-others), and takes up to half as long again for four."""
+FEW_THREADS: Final = 4
+"""With so many, one of them is about as soon done with a token as torch with all, which has to
+widen keys and values first: with two threads torch takes twice as long (measured up to 4,000
+others). Thirteen tokens take one thread up to 2.7 times as long as torch takes two."""
 
 
 class FewRows:
@@ -100,10 +101,12 @@ class FewRows:
         parts, scale = self._parts, self._scale
         num_new = queries.shape[0]
         num_shared = parts.num_heads // parts.num_kv_heads
-        end = start + (num_new if cache.num_rows == 1 else 1)
+        is_one_text = cache.num_rows == 1
+        end = start + (num_new if is_one_text else 1)
         # Not a matter of how many tokens are new: several have to come to what each of them does
-        # alone, to the last bit, or a guess could be taken that the model would not write.
-        is_alone = queries[0].numel() * end <= MAX_ALONE
+        # alone, to the last bit, or a guess could be taken that the model would not write. Torch
+        # would widen all rows of a batch, which takes six times as long.
+        is_alone = queries[0].numel() * end <= MAX_ALONE or not is_one_text
         if is_alone or torch.get_num_threads() <= FEW_THREADS:
             attended = torch.empty(num_new, parts.num_heads * parts.head_size)
             room, asked, answer = torch.empty(num_shared, end), queries.numpy(), attended.numpy()
@@ -114,8 +117,7 @@ class FewRows:
                 return attended
 
             return alone
-        is_one_text = cache.num_rows == 1
-        mask = mask_for(num_new, start, num_shared, parts.kept_dtype) if is_one_text else None
+        mask = mask_for(num_new, start, num_shared, parts.kept_dtype)
 
         def shared(index: int, *_: kernels.Kept) -> Tensor:
             keys, values = cache.keys[index], cache.values[index]

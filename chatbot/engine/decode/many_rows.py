@@ -1,7 +1,7 @@
-"""Any number of tokens on their way through all layers, by torch, in the model's own dtype.
+"""Any number of tokens on their way through all layers, by torch, in the architecture's dtype.
 
-Knows an ``Architecture`` and where its keys and values are; nothing of tokens. Rounding follows
-transformers' in each precision.
+Knows an ``Architecture`` and where its keys and values are; nothing of tokens. In half precision
+rounding follows transformers'.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def _projected_heads(
         rotations: complex [n or 1, 1, head size / 2].
 
     Returns:
-        Queries [n, heads, size] in the dtype of the cache, keys and values [n, kv heads, size].
+        Queries [n, heads, size] in the dtype of ``parts``, keys and values [n, kv heads, size].
     """
     projected = layer.qkv(_normalised(hidden, layer.input_norm))
     heads = projected.view(hidden.shape[0], -1, parts.head_size)

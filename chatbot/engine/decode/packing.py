@@ -35,7 +35,8 @@ HEADS: Final = ("lm_head", "embed_out", "output")
 """With 4 bits, or where they give numbers of 16, the choice of the word itself would suffer."""
 
 PACKED_AT_ONCE: Final = 2
-"""Each takes the memory of a weight in fp32 for a moment, and torch packs on one thread."""
+"""Each takes the memory of a weight in fp32, and of its packed form, for a moment, and torch packs
+on one thread."""
 
 PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
 
@@ -136,7 +137,9 @@ def _kind(
     """What holds ``weight`` best; None: it stays as it is."""
     match precision:
         case "8-bit":
-            return Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
+            if Int8Projection.is_possible():
+                return Int8Projection
+            return NarrowInt8Projection if NarrowInt8Projection.is_possible(weight) else None
         case "4-bit":
             if names[0] not in HEADS and Int4Projection.is_possible(weight):
                 return Int4Projection

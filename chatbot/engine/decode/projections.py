@@ -134,7 +134,7 @@ class ReorderedProjection(Projection):
     """A weight in oneDNN's order of blocks: in bf16 twice as fast as the plain one, in fp32 where
     MKL is slow; several rows cost little more than one.
 
-    Activations are rounded to bf16 for the product alone.
+    For a weight in bf16 activations are rounded, for the product alone.
     """
 
     row_cost = 0.12
@@ -211,11 +211,11 @@ class HalfProjection(Projection):
         largest = weight.abs().amax().item()
         if not math.isfinite(largest):
             return None
-        if largest <= _HALF.max and _half_error(weight, 1) == 0:
+        if largest <= _HALF.max and _is_near_half(weight, 1, 0):
             return 1.0
         power = 2.0 ** (15 - math.frexp(largest)[1])  # which brings it to between 2**14 and 2**15
         half_a_step = _HALF.smallest_normal * _HALF.eps / 2  # between the smallest numbers
-        return power if _half_error(weight, power) <= half_a_step else None
+        return power if _is_near_half(weight, power, half_a_step) else None
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
@@ -226,10 +226,17 @@ class HalfProjection(Projection):
 _HALF: Final = torch.finfo(torch.float16)
 
 
-def _half_error(weight: Tensor, power: float) -> float:
-    """How far fp16 is off at most from any number of ``weight`` times ``power``."""
-    whole = _times(weight.float(), power)
-    return whole.half().float().sub_(whole).abs_().amax().item()
+def _is_near_half(weight: Tensor, power: float, limit: float) -> bool:
+    """Whether fp16 is off by no more than ``limit`` from each number of ``weight`` times ``power``.
+
+    A part at a time, which stays in the processor's cache: all of a head would be copied thrice.
+    """
+    size = max(WIDENED_AT_ONCE // weight.shape[1], 1)
+    for start in range(0, weight.shape[0], size):
+        whole = _times(weight[start : start + size].float(), power)
+        if not whole.half().float().sub_(whole).abs_().amax().item() <= limit:
+            return False
+    return True
 
 
 def _times(numbers: Tensor, factor: float) -> Tensor:
@@ -329,6 +336,9 @@ def _pack_int8(steps: Tensor, scales: Tensor) -> Any:
 class NarrowInt8Projection(Projection):
     """A weight in 8 bits times activations in bf16, where there is nothing faster."""
 
+    MULTIPLE: Final = 16
+    """Of inputs; of others torch's kernel reads what lies behind them."""
+
     row_cost = 0.4
     work_dtype = torch.float32
 
@@ -338,6 +348,11 @@ class NarrowInt8Projection(Projection):
         self._steps, scales = round_int8(weight)
         self._scales = scales.to(torch.bfloat16)
         self._bias = None if bias is None else bias.float()
+
+    @classmethod
+    def is_possible(cls, weight: Tensor) -> bool:
+        """Whether ``weight`` divides into what is read at a time."""
+        return weight.shape[1] % cls.MULTIPLE == 0
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""

@@ -15,7 +15,8 @@ _FIRST: Final = 1024
 
 
 class Rotations:
-    """The rotation of each position, rounded as transformers rounds it."""
+    """The rotation of each position, rounded to what flows through the layers, as transformers
+    does."""
 
     def __init__(self, parts: Architecture) -> None:
         self._parts = parts

@@ -115,8 +115,9 @@ class ChatView(VerticalScroll, can_focus=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        # The end is near the top as well, when what was above it has been put away.
-        is_at_top = new_value <= 1 and not self._is_following
+        # The end is near the top as well, when what was above it has been put away: nobody went
+        # there then, unless there is nothing to scroll.
+        is_at_top = new_value <= 1 and (not self._is_following or self.max_scroll_y <= 1)
         if is_at_top and self._earlier and not self._is_adding:
             self._is_adding = True
             self.call_later(self._add_earlier)
