@@ -12,12 +12,14 @@ from textual.screen import Screen
 from textual.selection import Selection
 from textual.widgets import Markdown
 
+from chatbot.messages import Message, TextPart
 from chatbot.tui import app as app_module
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.chat.growing_markdown import GrowingFence, GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
+from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.drawing import key_pause
 from chatbot.tui.drawing.key_pause import MAX_WAIT, KeyPause
@@ -366,6 +368,22 @@ async def test_earlier_messages_come_where_there_is_nothing_to_scroll(make_app: 
         assert questions(app)[0] != "question 0"
         await pilot.resize_terminal(100, 150)
         await until(pilot, lambda: questions(app)[0] == "question 0")
+
+
+@pytest.mark.parametrize(("height", "num_shown"), [(400, 100), (30, 20)])
+async def test_a_long_chat_comes_by_pages_and_whole_where_it_fits(
+    make_app: MakeApp, height: int, num_shown: int
+) -> None:
+    parts = (TextPart("A line."),)
+    path = [Message(role="assistant" if n % 2 else "user", parts=parts) for n in range(100)]
+    app = make_app()
+    async with app.run_test(size=(100, height)) as pilot:
+        chat = app.query_one(ChatView)
+        await chat.show_path(path, lambda _: "")
+        await until(pilot, lambda: len(chat.query(MessageView)) == num_shown)
+        for _ in range(5):
+            await pilot.pause()
+        assert len(chat.query(MessageView)) == num_shown
 
 
 async def test_nothing_but_the_user_leaves_the_end_of_the_stream(make_app: MakeApp) -> None:

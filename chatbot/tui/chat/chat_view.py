@@ -97,6 +97,7 @@ class ChatView(VerticalScroll, can_focus=False):
             await self.remove_children()
             await self.mount_all(views or [Static(WELCOME, id="welcome")])
         self.anchor()
+        self.call_after_refresh(lambda: self._add_where_top(self.scroll_y))
 
     def _view_of(self, message: Message) -> MessageView:
         variant = self._variant_of(message.id)
@@ -115,9 +116,13 @@ class ChatView(VerticalScroll, can_focus=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
+        self._add_where_top(new_value)
+
+    def _add_where_top(self, scroll_y: float) -> None:
+        """Have the earlier messages come, if ``scroll_y`` is where the user would see them."""
         # The end is near the top as well, when what was above it has been put away: nobody went
         # there then, unless there is nothing to scroll.
-        is_at_top = new_value <= 1 and (not self._is_following or self.max_scroll_y <= 1)
+        is_at_top = scroll_y <= 1 and (not self._is_following or self.max_scroll_y <= 1)
         if is_at_top and self._earlier and not self._is_adding:
             self._is_adding = True
             self.call_later(self._add_earlier)
@@ -132,6 +137,7 @@ class ChatView(VerticalScroll, can_focus=False):
             if not self._is_following:  # by now: scrolling would end it
                 self.scroll_to(y=self.scroll_y + self.max_scroll_y - height, animate=False)
             self._is_adding = False
+            self._add_where_top(self.scroll_y)
 
         self.call_after_refresh(stay)
 
