@@ -3,7 +3,7 @@
 Knows an ``Architecture`` and where its keys and values are; nothing of tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -69,7 +69,11 @@ class FewRows:
         # The same memory, as the kernels see it.
         residual, normalised, asked = embedded.numpy(), rows.numpy(), queries.numpy()
         gated_rows, turns = gated.numpy(), torch.view_as_real(rotations).numpy()
-        attention = self._attention(queries, cache, start)
+        kept = [
+            (_kept(keys), _kept(values))
+            for keys, values in zip(cache.keys, cache.values, strict=True)
+        ]
+        attention = self._attention(queries, cache, kept, start)
 
         kernels.normalise(residual, *self._norms[0], normalised)
         for index, layer in enumerate(parts.layers):
@@ -77,9 +81,8 @@ class FewRows:
                 raise Interrupted
             heads = layer.qkv(rows).numpy()
             self._normalise_heads(index, heads)
-            keys, values = _kept(cache.keys[index]), _kept(cache.values[index])
-            kernels.place_heads(heads, turns, start, layer.is_rotated, asked, keys, values)
-            product = layer.output(attention(index, keys, values)).numpy()
+            kernels.place_heads(heads, turns, start, layer.is_rotated, asked, *kept[index])
+            product = layer.output(attention(index)).numpy()
             kernels.add_and_normalise(product, *self._middle_norms[index], residual, normalised)
             kernels.gate(layer.gate_up(rows).numpy(), gated_rows)
             product = layer.down(gated).numpy()
@@ -93,10 +96,14 @@ class FewRows:
             kernels.normalise_heads(heads, num_heads, num_kv_heads, *norms[1])
 
     def _attention(
-        self, queries: Tensor, cache: KeyValues, start: int
-    ) -> Callable[[int, kernels.Kept, kernels.Kept], Tensor]:
-        """What gives, for a layer's number, keys and values, [n, heads * head size], from
-        ``queries`` [n, heads, head size], which are changed from layer to layer.
+        self,
+        queries: Tensor,
+        cache: KeyValues,
+        kept: Sequence[tuple[kernels.Kept, kernels.Kept]],
+        start: int,
+    ) -> Callable[[int], Tensor]:
+        """What gives, for a layer's number, [n, heads * head size], from ``queries`` [n, heads,
+        head size], which are changed from layer to layer; ``kept`` is what is in ``cache``.
         """
         parts, scale = self._parts, self._scale
         num_new = queries.shape[0]
@@ -112,14 +119,14 @@ class FewRows:
             room, asked, answer = torch.empty(num_shared, end), queries.numpy(), attended.numpy()
             shares = room.numpy()
 
-            def alone(_: int, keys: kernels.Kept, values: kernels.Kept) -> Tensor:
-                kernels.attend(asked, keys, values, start, scale, shares, answer)
+            def alone(index: int) -> Tensor:
+                kernels.attend(asked, *kept[index], start, scale, shares, answer)
                 return attended
 
             return alone
         mask = mask_for(num_new, start, num_shared, parts.kept_dtype)
 
-        def shared(index: int, *_: kernels.Kept) -> Tensor:
+        def shared(index: int) -> Tensor:
             keys, values = cache.keys[index], cache.values[index]
             return attend(queries, keys.narrow(2, 0, end), values.narrow(2, 0, end), mask, scale)
 

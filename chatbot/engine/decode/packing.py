@@ -149,11 +149,10 @@ def _kind(
                 return exact
             return _reordered_fp32 if ReorderedProjection.is_better(torch.float32) else None
         case _:
-            if names[0] in HEADS and (exact := _in_half(weight)):
+            is_widened = names[0] in HEADS or not multiplies(weight.dtype)
+            if is_widened and (exact := _in_half(weight)):
                 return exact
-            if ReorderedProjection.is_better(weight.dtype):
-                return ReorderedProjection
-            return None if multiplies(weight.dtype) else _in_half(weight)
+            return ReorderedProjection if ReorderedProjection.is_better(weight.dtype) else None
 
 
 def _in_half(weight: Tensor) -> Callable[[Tensor, Tensor | None], Projection] | None:

@@ -42,6 +42,9 @@ _FEW_ROWS: Final = 4
 """What oneDNN chooses its order for, in bf16 and in fp32; the best ones for a single row and for a
 whole block of a prompt too (measured)."""
 
+INT8_BLOCK: Final = 16
+"""Weights in 8 bits that torch's own kernel reads at a time, past the end of a row too."""
+
 INT4_GROUP: Final = 32
 """Weights that share a scale and an offset in 4 bits."""
 
@@ -234,7 +237,7 @@ def _is_near_half(weight: Tensor, power: float, limit: float) -> bool:
     size = max(WIDENED_AT_ONCE // weight.shape[1], 1)
     for start in range(0, weight.shape[0], size):
         whole = _times(weight[start : start + size].float(), power)
-        if not whole.half().float().sub_(whole).abs_().amax().item() <= limit:
+        if whole.half().float().sub_(whole).abs_().amax().item() > limit:
             return False
     return True
 
@@ -336,9 +339,6 @@ def _pack_int8(steps: Tensor, scales: Tensor) -> Any:
 class NarrowInt8Projection(Projection):
     """A weight in 8 bits times activations in bf16, where there is nothing faster."""
 
-    MULTIPLE: Final = 16
-    """Of inputs; of others torch's kernel reads what lies behind them."""
-
     row_cost = 0.4
     work_dtype = torch.float32
 
@@ -349,10 +349,10 @@ class NarrowInt8Projection(Projection):
         self._scales = scales.to(torch.bfloat16)
         self._bias = None if bias is None else bias.float()
 
-    @classmethod
-    def is_possible(cls, weight: Tensor) -> bool:
-        """Whether ``weight`` divides into what is read at a time."""
-        return weight.shape[1] % cls.MULTIPLE == 0
+    @staticmethod
+    def is_possible(weight: Tensor) -> bool:
+        """Whether ``weight`` divides into blocks."""
+        return weight.shape[1] % INT8_BLOCK == 0
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
