@@ -7,9 +7,9 @@ them is chosen: the command line reads the flags for ``--help`` too.
 import argparse
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -99,32 +99,36 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     if options.complete:
         if is_search:
             raise SettingError("--complete draws its words: leave --strategy beam out.")
-        return _complete(session, question, options)
-    if is_search or options.number not in ("", "1"):
+        answering = _complete(session, question, options)
+    elif is_search or options.number not in ("", "1"):
         manager.settings = with_values(manager.settings, overrides)
-        return _ask_several(session, question, options, is_search=is_search)
+        answering = _ask_several(session, question, options, is_search=is_search)
+    else:
+        answering = _ask_one(session, question, overrides, options)
     import asyncio
 
+    return asyncio.run(answering)
+
+
+def _ask_one(
+    session: "Session", question: str, overrides: Mapping[str, str], options: argparse.Namespace
+) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask_one import run_ask_one
 
-    return asyncio.run(
-        run_ask_one(
-            session,
-            question,
-            overrides,
-            as_json=options.json,
-            stream=not options.no_stream,
-            resume=getattr(options, "resume", None),
-            schema=_schema_in(options.schema) if options.schema else "",
-        )
+    return run_ask_one(
+        session,
+        question,
+        overrides,
+        as_json=options.json,
+        stream=not options.no_stream,
+        resume=getattr(options, "resume", None),
+        schema=_schema_in(options.schema) if options.schema else "",
     )
 
 
 def _ask_several(
     session: "Session", question: str, options: argparse.Namespace, *, is_search: bool
-) -> int:
-    import asyncio
-
+) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask_completion import parse_count
     from chatbot.commands.ask_several import run_ask_several
     from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
@@ -140,29 +144,25 @@ def _ask_several(
     else:
         number = num_printed = parse_number(options.number, 1)
         make_wish = partial(wish_for_seeds, number=number)
-    return asyncio.run(
-        run_ask_several(
-            session,
-            question,
-            make_wish,
-            num_printed=num_printed,
-            as_json=options.json,
-            stream=not options.no_stream,
-            resume=getattr(options, "resume", None),
-            schema=_schema_in(options.schema) if options.schema else "",
-        )
+    return run_ask_several(
+        session,
+        question,
+        make_wish,
+        num_printed=num_printed,
+        as_json=options.json,
+        stream=not options.no_stream,
+        resume=getattr(options, "resume", None),
+        schema=_schema_in(options.schema) if options.schema else "",
     )
 
 
-def _complete(session: "Session", text: str, options: argparse.Namespace) -> int:
-    import asyncio
-
+def _complete(
+    session: "Session", text: str, options: argparse.Namespace
+) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask_completion import parse_count, run_completion
 
     count = parse_count(options.number or "1")
-    return asyncio.run(
-        run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)
-    )
+    return run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)
 
 
 def _with_piped(question: str) -> str:
