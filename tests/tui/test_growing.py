@@ -335,11 +335,16 @@ async def test_long_code_out_of_sight_is_not_drawn() -> None:
         assert isinstance(page.markdown, Markdown)
 
 
+async def ask_four(pilot: Pilot[Any], app: ChatApp) -> None:
+    """Questions 0 to 3, one after the other."""
+    for number in range(4):
+        await ask_and_wait(pilot, app, f"question {number}")
+
+
 async def test_what_is_far_above_is_put_away_and_comes_back(make_app: MakeApp) -> None:
     app = make_app(answer="A line.\n\n" * 30)
     async with app.run_test(size=(100, 20)) as pilot:
-        for number in range(4):
-            await ask_and_wait(pilot, app, f"question {number}")
+        await ask_four(pilot, app)
         shown = questions(app)
         assert shown[-1] == "question 3"
         assert "question 0" not in shown
@@ -352,8 +357,7 @@ async def test_what_is_far_above_is_put_away_and_comes_back(make_app: MakeApp) -
 async def test_earlier_messages_come_when_the_user_goes_up(make_app: MakeApp) -> None:
     app = make_app(answer="A line.\n\n" * 30)
     async with app.run_test(size=(100, 20)) as pilot:
-        for number in range(4):
-            await ask_and_wait(pilot, app, f"question {number}")
+        await ask_four(pilot, app)
         chat = app.query_one(ChatView)
         chat.scroll_home(animate=False)
         await until(pilot, lambda: questions(app)[0] == "question 0")
@@ -363,8 +367,7 @@ async def test_earlier_messages_come_when_the_user_goes_up(make_app: MakeApp) ->
 async def test_earlier_messages_come_where_there_is_nothing_to_scroll(make_app: MakeApp) -> None:
     app = make_app(answer="A line.\n\n" * 20)
     async with app.run_test(size=(100, 20)) as pilot:
-        for number in range(4):
-            await ask_and_wait(pilot, app, f"question {number}")
+        await ask_four(pilot, app)
         assert questions(app)[0] != "question 0"
         await pilot.resize_terminal(100, 150)
         await until(pilot, lambda: questions(app)[0] == "question 0")
@@ -389,8 +392,7 @@ async def test_a_long_chat_comes_by_pages_and_whole_where_it_fits(
 async def test_nothing_but_the_user_leaves_the_end_of_the_stream(make_app: MakeApp) -> None:
     app = make_app(answer="A line.\n\n" * 30)
     async with app.run_test(size=(100, 20)) as pilot:
-        for number in range(4):
-            await ask_and_wait(pilot, app, f"question {number}")
+        await ask_four(pilot, app)
         chat = app.query_one(ChatView)
         num_shown = len(questions(app))
         chat.watch_scroll_y(5, 0)  # as when what was above has just been put away
