@@ -17,13 +17,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.architecture import read_architecture, refusal
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.decoder import Decoder, Interrupted
 from chatbot.engine.decode.graphs import CudaCapture
+from chatbot.engine.decode.packing import packed_architecture
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
+from chatbot.engine.decode.preparing import fused_refusal
 from chatbot.engine.decode.static import StaticDecoder
-from chatbot.engine.decode.static_step import static_refusal
+from chatbot.engine.decode.static_fused_step import StaticFusedStep, static_fused_refusal
+from chatbot.engine.decode.static_step import ForwardStep, StaticStep, forward_refusal
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
@@ -80,7 +82,7 @@ class CachedModel:
     @property
     def decoder_name(self) -> str:
         """Which step computes: ``fused`` is our own, ``transformers`` the model's, ``static`` the
-        model's on a cache that does not move, and ``graph`` that as one launch."""
+        model's on a cache that does not move, and with ``graph`` it is one launch."""
         return self._decoder.name
 
     @property
@@ -105,19 +107,27 @@ class CachedModel:
         self._decoder = self._make_decoder()
 
     def _make_decoder(self) -> Decoder:
-        reason = refusal(self._model)
-        if not reason:
-            from chatbot.engine.decode.fused import FusedDecoder  # a compiler comes with it
-
-            return FusedDecoder(read_architecture(self._model))
         if self._device.type == "cuda":
-            reason = static_refusal(self._model)
+            step, reason = self._static_step()
+            if step is not None:
+                return StaticDecoder(step, self._brake, CudaCapture())
+        else:
+            reason = fused_refusal(self._model)
             if not reason:
-                return StaticDecoder(self._model, self._brake, CudaCapture())
+                from chatbot.engine.decode.fused import FusedDecoder  # a compiler comes with it
+
+                return FusedDecoder(packed_architecture(self._model))
         if reason != self._refusal:
             print(f"computed by transformers: {reason}", file=sys.stderr, flush=True)
         self._refusal = reason
         return TransformersDecoder(self._model, self._brake)
+
+    def _static_step(self) -> tuple[StaticStep | None, str]:
+        """The quickest step that can be captured; None and why there is none."""
+        if not static_fused_refusal(self._model):
+            return StaticFusedStep(self._model, self._brake), ""
+        reason = forward_refusal(self._model)
+        return (None if reason else ForwardStep(self._model)), reason
 
     def rewind(self, prompt: Sequence[int], *, reproducible: bool) -> int:
         """Forget what does not belong to ``prompt``; at least one token is left to read.

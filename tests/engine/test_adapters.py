@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.decode.packing import PackedLinear
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol import AdapterUse
 from chatbot.settings import Precision
 from tests.engine.running_engine import RunningEngine
+from tests.engine.test_static_fused_step import OnFusedStep
 from tests.engine.tiny_models import make_llama, make_tokenizer
 
 CPU = torch.device("cpu")
@@ -84,11 +87,13 @@ def logits_of(loaded: LoadedModel) -> Tensor:
     return loaded.cached.read([5, 6, 7, 8]).float()
 
 
+@pytest.mark.parametrize("make", [CachedModel, OnFusedStep])  # as on a CPU, and as on a GPU
 def test_adapters_compute_what_merged_weights_do_and_leave_no_trace(
-    tiny_folder: Path, adapters: tuple[Path, Path]
+    make: type[CachedModel], tiny_folder: Path, adapters: tuple[Path, Path]
 ) -> None:
     pirate, poet = adapters
     loaded = load(find_model(str(tiny_folder), lambda *_: None), "fp32", CPU, lambda *_: None)
+    loaded = msgspec.structs.replace(loaded, cached=make(loaded.model))
     bare = logits_of(loaded)
     layers = {name: type(module) for name, module in loaded.model.named_modules()}
     ids = torch.tensor([[5, 6, 7, 8]])

@@ -18,10 +18,7 @@ from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.running import main
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.plain import Brake
 from chatbot.engine.decode.preparing import prepare_for_cpu
-from chatbot.engine.decode.static import StaticDecoder
-from chatbot.engine.decode.static_step import static_refusal
 from chatbot.engine.drawing import DrawingRun
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
@@ -72,7 +69,7 @@ def test_a_step_that_is_launched_ahead_is_measured(
     monkeypatch.setattr(running, "CachedModel", make)
     monkeypatch.setattr(running, "prepare_for_cpu", lambda *_: None)
     report = run(capsys, "--random-config", "tiny", "--no-generate")
-    assert report["decoder"] == "graph"
+    assert report["decoder"] == "fused graph"
     (cached,) = made
     assert isinstance(cached.capture, Replaying)
     # Five steps with draws, and the first draws of five answers.
@@ -86,8 +83,7 @@ def test_the_shapes_take_a_step_with_its_draw_on_a_gpu(shape: str) -> None:
     with device:
         config = random_config(shape)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-    assert static_refusal(model) == ""
-    decoder = StaticDecoder(model, Brake(model), None)
+    decoder = OnDevice(model)._make_decoder()
     draw = DrawingRun(config.vocab_size, device, None).step_draw(0)
     decoder.read([1, 2, 3], 0, lambda: False)
     with NoWaiting():
@@ -191,5 +187,5 @@ def test_the_command_starts_a_process_with_the_same_flags(
 @pytest.mark.parametrize("precision", ["bf16", "4-bit"])
 def test_a_gpu_is_measured_with_graphs(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
     report = run(capsys, "--random-config", "tiny", "--precision", precision)
-    assert report["decoder"] == "graph"
+    assert report["decoder"] == "fused graph"
     assert report["precision"] == report["generate_precision"] == precision

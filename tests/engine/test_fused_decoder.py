@@ -18,11 +18,10 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
-from chatbot.engine.decode.architecture import read_architecture, refusal
 from chatbot.engine.decode.fused import FusedDecoder
 from chatbot.engine.decode.key_values import BUCKET
-from chatbot.engine.decode.packing import packed_bytes
-from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.packing import packed_architecture, packed_bytes
+from chatbot.engine.decode.preparing import fused_refusal, prepare_for_cpu
 from chatbot.engine.decode.projections import HalfProjection
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
@@ -112,8 +111,8 @@ def read_in(decoder: FusedDecoder, tokens: Sequence[int], cuts: Sequence[int]) -
 def test_logits_equal_those_of_transformers(family: str) -> None:
     model = make(family)
     expected = reference(model, TOKENS)
-    assert refusal(model) == ""
-    decoder = FusedDecoder(read_architecture(model))
+    assert fused_refusal(model) == ""
+    decoder = FusedDecoder(packed_architecture(model))
     # Whole; by portions on each side of what is grouped; and one by one past a bucket's end.
     cuts = [130, 131, 140, 156, 173, *range(200, 300)]
     for given in ([], cuts):
@@ -129,7 +128,7 @@ def test_several_tokens_come_to_what_each_does_alone(precision: Precision) -> No
     """To the last bit: or a guess could be taken that the model would not write itself."""
     model = make("llama with biases").bfloat16()
     prepare_for_cpu(model, precision)
-    decoder = FusedDecoder(read_architecture(model))
+    decoder = FusedDecoder(packed_architecture(model))
     alone = read_in(decoder, TOKENS, [360, *range(361, 400)])
     assert torch.equal(read_in(decoder, TOKENS, [360, 362, 366, 379, 395]), alone)
 
@@ -142,7 +141,7 @@ def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Prec
     expected = reference(model, TOKENS)
     error = (expected - exact).square().mean().sqrt()
     prepare_for_cpu(model, precision)
-    decoder = FusedDecoder(read_architecture(model))
+    decoder = FusedDecoder(packed_architecture(model))
     cuts = [130, 131, 140, 156, 173, *range(200, 300)]
     found = read_in(decoder, TOKENS, cuts)
     assert (found - exact).square().mean().sqrt() < 1.2 * error
@@ -154,7 +153,7 @@ def test_eight_bits_are_nearly_exact(family: str) -> None:
     model = make(family)
     expected = reference(model, TOKENS)
     prepare_for_cpu(model, "8-bit")
-    decoder = FusedDecoder(read_architecture(model))
+    decoder = FusedDecoder(packed_architecture(model))
     found = read_in(decoder, TOKENS, [130, *range(140, 160)])
     assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.999
     # Transformers' own forward finds the same layers.
@@ -165,7 +164,7 @@ def test_four_bits_are_close() -> None:
     model = make("llama")
     expected = reference(model, TOKENS)
     prepare_for_cpu(model, "4-bit")
-    found = read_in(FusedDecoder(read_architecture(model)), TOKENS, [130])
+    found = read_in(FusedDecoder(packed_architecture(model)), TOKENS, [130])
     assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.9
 
 
@@ -246,7 +245,7 @@ def test_what_is_not_understood_is_left_to_transformers(
     model: Callable[[], Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = model()
-    assert words in refusal(made)
+    assert words in fused_refusal(made)
     cached = CachedModel(made)
     assert cached.decoder_name == "transformers"
     assert words in capsys.readouterr().err

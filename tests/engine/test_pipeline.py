@@ -13,7 +13,7 @@ from torch import Tensor
 
 from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import Capture, CudaCapture, Step
-from chatbot.engine.decode.plain import Brake, TransformersDecoder
+from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.decode.readback import Readback
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.device_sampling import DeviceSampler
@@ -55,7 +55,9 @@ class OnDevice(CachedModel):
         super().__init__(model)
 
     def _make_decoder(self) -> StaticDecoder:
-        return StaticDecoder(self._model, self._brake, self.capture)
+        step, reason = self._static_step()
+        assert step is not None, reason
+        return StaticDecoder(step, self._brake, self.capture)
 
     def sampler(self, history: TokenHistory) -> Sampler:
         return DeviceSampler(history, self.device, self._drawing_run)
@@ -129,7 +131,7 @@ def write_both(model: Any, **options: Any) -> tuple[OnDevice, list[object]]:
 def test_answers_are_the_same_over_several_lengths(model: Any, sampling: Sampling) -> None:
     ahead, tokens = write_both(model, sampling=sampling)
     assert len(tokens) == 150
-    assert ahead.decoder_name == "graph"
+    assert ahead.decoder_name == "fused graph"
     assert isinstance(ahead.capture, Replaying)
     # Lengths of 256, 384 and 512, which the step and its draw are one graph of.
     assert ahead.capture.num_captured == 3
@@ -178,7 +180,7 @@ def test_memory_that_has_to_grow_is_waited_for(model: Any) -> None:
     prompt = [PROMPT[n % 250] for n in range(1000)]
     ahead, tokens = write_both(model, prompt=prompt, sampling=SEEDED)
     assert len(tokens) == 150
-    assert ahead.decoder_name == "graph"
+    assert ahead.decoder_name == "fused graph"
 
 
 def test_changed_settings_act_on_the_next_token_without_a_new_capture(model: Any) -> None:
@@ -339,7 +341,7 @@ def test_guesses_from_the_prompt_take_turns_with_steps_ahead(model: Any) -> None
 def test_runs_that_may_not_repeat_are_banned_at_once(model: Any) -> None:
     sampling = Sampling(temperature=0.8, no_repeat_ngram_size=2, seed=1, max_tokens=40)
     ahead, _ = write_both(model, sampling=sampling)
-    assert ahead.decoder_name == "graph"
+    assert ahead.decoder_name == "fused graph"
 
 
 def records(
@@ -399,7 +401,7 @@ def test_what_cannot_be_captured_is_launched_ahead_all_the_same(
 
     refused = OnDevice(model, capture=refuse)
     assert write(refused) == write(OnDevice(model, is_ahead=False))
-    assert refused.decoder_name == "static"
+    assert refused.decoder_name == "fused"
     assert "not captured as a graph" in capsys.readouterr().err
 
 
@@ -422,7 +424,7 @@ def test_a_step_and_its_draw_fetch_nothing_and_stay_on_their_device(family: str)
     # Tensors of this device have no numbers, and mix with none of another.
     device = torch.device("meta")
     model = FAMILIES[family]().to(device, torch.bfloat16).eval()
-    decoder = StaticDecoder(model, Brake(model), None)
+    decoder = OnDevice(model)._make_decoder()
     decoder.read(PROMPT[:40], 0, lambda: False)
     run = DrawingRun(model.config.vocab_size, device, None)
     run.use(SEEDED)
@@ -451,7 +453,7 @@ def test_a_real_graph_writes_the_answers_of_steps_that_wait(
         assert isinstance(cached._decoder._graphs.capture, CudaCapture)
     for prompt in (PROMPT, PROMPT[:100], [PROMPT[n % 250] for n in range(1000)]):
         assert write(ahead, prompt, sampling) == write(at_once, prompt, sampling)
-        assert ahead.decoder_name == "graph"
+        assert ahead.decoder_name == "fused graph"
     assert records(ahead, sampling)[0] == records(at_once, sampling)[0]
 
 

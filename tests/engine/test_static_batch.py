@@ -1,5 +1,6 @@
 """Several sequences on a cache that does not move, against the model's own forward on each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,17 @@ ORDERS: list[list[int] | None] = [
 ]
 
 
-def check_rows(model: Any, cached: CachedModel, batch: Batch, tolerance: float = 2e-4) -> None:
+def check_rows(
+    model: Any,
+    cached: CachedModel,
+    batch: Batch,
+    *,
+    prompt: Sequence[int] = PROMPT,
+    tolerance: float = 2e-4,
+) -> None:
     """Read tokens in rows that are dropped, doubled and put in another order."""
     device = cached.device
-    rows = [list(PROMPT) for _ in range(4)]
+    rows = [list(prompt) for _ in range(4)]
     for n, order in enumerate(ORDERS):
         if order is not None:
             batch.select(order)
@@ -68,7 +76,7 @@ def check_rows(model: Any, cached: CachedModel, batch: Batch, tolerance: float =
         torch.testing.assert_close(found, expected, atol=tolerance, rtol=1e-3)
     # What they began with is as it was.
     with torch.inference_mode():
-        expected = model(torch.tensor([[*PROMPT, 5]], device=device)).logits[0, -1]
+        expected = model(torch.tensor([[*prompt, 5]], device=device)).logits[0, -1]
     torch.testing.assert_close(cached.read([5]), expected, atol=tolerance, rtol=1e-3)
 
 

@@ -27,7 +27,8 @@ from chatbot.engine.decode.graphs import CudaCapture, Step
 from chatbot.engine.decode.plain import Brake, TransformersDecoder
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_cache import bucket
-from chatbot.engine.decode.static_step import static_refusal
+from chatbot.engine.decode.static_fused_step import StaticFusedStep
+from chatbot.engine.decode.static_step import ForwardStep, forward_refusal
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
@@ -56,14 +57,15 @@ def never() -> bool:
 def decoders(model: Any) -> tuple[StaticDecoder, TransformersDecoder, Replaying]:
     model = model.eval()
     brake, capture = Brake(model), Replaying()
-    return StaticDecoder(model, brake, capture), TransformersDecoder(model, brake), capture
+    static = StaticDecoder(ForwardStep(model), brake, capture)
+    return static, TransformersDecoder(model, brake), capture
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_step_equals_that_of_a_cache_that_grows(family: str) -> None:
     torch.manual_seed(0)
     model = FAMILIES[family]()
-    assert static_refusal(model) == ""
+    assert forward_refusal(model) == ""
     static, growing, capture = decoders(model)
     start = 0
     for size in (130, 1, 1, 1, 1, 120, 1, 1, 1, 1, 40):
@@ -72,7 +74,7 @@ def test_every_step_equals_that_of_a_cache_that_grows(family: str) -> None:
         torch.testing.assert_close(ours, growing.read(tokens, start, never), atol=2e-4, rtol=1e-4)
         start += size
     assert capture.num_captured >= 1
-    assert static.name == "graph"
+    assert static.name == "static graph"
 
 
 def test_a_graph_for_each_length_and_new_ones_when_the_memory_moves() -> None:
@@ -137,7 +139,7 @@ def test_what_cannot_be_captured_goes_on_as_it_is(capsys: pytest.CaptureFixture[
         raise RuntimeError("operation not permitted when stream is capturing")
 
     model = make_llama().eval()
-    static = StaticDecoder(model, Brake(model), refuse)
+    static = StaticDecoder(ForwardStep(model), Brake(model), refuse)
     for n in range(6):
         assert static.read([TOKENS[n]], n, never).isfinite().all()
     assert static.name == "static"
@@ -160,12 +162,12 @@ def test_reading_is_broken_off_between_layers() -> None:
     ],
 )
 def test_layers_with_a_window_are_left_to_transformers(make: Callable[[], Any]) -> None:
-    assert "window" in static_refusal(make())
+    assert "window" in forward_refusal(make())
 
 
 def test_a_rotation_that_changes_with_the_length_is_left_to_transformers() -> None:
     rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
-    assert "dynamic" in static_refusal(make_llama(rope_parameters=rope))
+    assert "dynamic" in forward_refusal(make_llama(rope_parameters=rope))
 
 
 def answers(model: Any, make: Callable[[CachedModel], None]) -> list[list[int]]:
@@ -201,7 +203,7 @@ def test_answers_are_those_of_the_other_step() -> None:
         def put(cached: CachedModel) -> None:
             brake = cached._brake
             cached._decoder = (
-                StaticDecoder(model, brake, capture)
+                StaticDecoder(ForwardStep(model), brake, capture)
                 if kind == "static"
                 else TransformersDecoder(model, brake)
             )
@@ -213,11 +215,13 @@ def test_answers_are_those_of_the_other_step() -> None:
 
 
 @pytest.mark.gpu
-def test_a_real_graph_gives_the_logits_of_the_plain_step() -> None:
+@pytest.mark.parametrize("name", ["static", "fused"])
+def test_a_real_graph_gives_the_logits_of_the_plain_step(name: str) -> None:
     torch.manual_seed(0)
     model = make_llama(max_position_embeddings=4096).eval().to("cuda")
     brake = Brake(model)
-    static = StaticDecoder(model, brake, CudaCapture())
+    step = ForwardStep(model) if name == "static" else StaticFusedStep(model, brake)
+    static = StaticDecoder(step, brake, CudaCapture())
     growing = TransformersDecoder(model, brake)
     static.read(TOKENS[:250], 0, never)
     growing.read(TOKENS[:250], 0, never)
@@ -231,6 +235,5 @@ def test_a_real_graph_gives_the_logits_of_the_plain_step() -> None:
         expected = growing.read(guess, 300, never, wants_each=True)
         torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
         growing.crop(300)
-    assert static.name == "graph"
-    cached = CachedModel(model)
-    assert cached.decoder_name == "static"
+    assert static.name == f"{name} graph"
+    assert CachedModel(model).decoder_name == "fused"

@@ -4,13 +4,13 @@ What is not understood to the last detail is refused, with the reason; transform
 it then. Knows transformers' modules; nothing of caches and tokens.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from chatbot.engine.decode.packing import GROUPS, PLAIN_LAYERS, PackedLinear, projection_of
 from chatbot.engine.decode.projections import Projection
 
 CLASSES: Final = (
@@ -27,7 +27,11 @@ STATIC_ROPES: Final = ("default", "linear", "llama3", "yarn")
 
 DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 
-_OTHERS: Final = (("o_proj",), ("down_proj",))
+GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Layers that read the same activations, and so can be one product."""
+
+ProjectionOf = Callable[[nn.Module, Sequence[str]], Projection]
+"""One product for the layers of a module that have these names."""
 
 
 class Norm(msgspec.Struct, frozen=True):
@@ -79,8 +83,6 @@ def refusal(model: Any) -> str:
     config = model.config
     if type(model).__name__ not in CLASSES or not type(model).__module__.startswith("transformers"):
         return f"{type(model).__name__} is of another build"
-    if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
-        return f"its weights are on {model.device.type}"
     if model.dtype not in DTYPES:
         return f"its weights are {model.dtype}"
     if config.hidden_act != "silu":
@@ -95,32 +97,32 @@ def refusal(model: Any) -> str:
         return f"its rotary embedding is {rope.rope_type}"
     if 2 * rope.inv_freq.shape[0] != model.model.layers[0].self_attn.head_dim:
         return "it rotates a part of each head"
-    return _unknown_layer(model)
+    return ""
 
 
-def _unknown_layer(model: Any) -> str:
-    """The first layer that computes more than its own weight, as adapters do."""
+def projected_layers(model: Any) -> Iterator[tuple[nn.Module, str]]:
+    """All linear layers of ``model``, for which there is no refusal: their module, their name."""
     for layer in model.model.layers:
-        for parent, groups in ((layer.self_attn, 0), (layer.mlp, 1)):
-            for name in (*GROUPS[groups], *_OTHERS[groups]):
-                kind = type(parent.get_submodule(name))
-                if kind not in PLAIN_LAYERS and kind is not PackedLinear:
-                    return f"its {name} is a {kind.__name__}"
-    head = type(model.lm_head)
-    return "" if head in (*PLAIN_LAYERS, PackedLinear) else f"its head is a {head.__name__}"
+        yield from ((layer.self_attn, name) for name in (*GROUPS[0], "o_proj"))
+        yield from ((layer.mlp, name) for name in (*GROUPS[1], "down_proj"))
+    yield model, "lm_head"
 
 
-def read_architecture(model: Any) -> Architecture:
-    """The parts of ``model``, for which there is no refusal; weights are shared with it."""
+def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
+    """The parts of ``model``, for which there is no refusal; weights are shared with it.
+
+    Args:
+        model: of transformers.
+        projection_of: gives its linear layers, alone or as the ``GROUPS``.
+    """
     config = model.config
     attention = model.model.layers[0].self_attn
-    dtype = model.dtype
-    if isinstance(model.model.layers[0].mlp.down_proj, PackedLinear):
-        dtype = model.model.layers[0].mlp.down_proj.projection.work_dtype or dtype
+    first = projection_of(model.model.layers[0].mlp, ("down_proj",))
+    dtype = first.work_dtype or model.dtype
     rope = model.model.rotary_emb
     return Architecture(
         embedding=model.model.embed_tokens.weight.detach(),
-        layers=tuple(_layer(layer, dtype) for layer in model.model.layers),
+        layers=tuple(_layer(layer, projection_of, dtype) for layer in model.model.layers),
         final_norm=_norm(model.model.norm, dtype),
         head=projection_of(model, ("lm_head",)),
         num_heads=config.num_attention_heads,
@@ -134,7 +136,7 @@ def read_architecture(model: Any) -> Architecture:
     )
 
 
-def _layer(layer: Any, dtype: torch.dtype) -> Layer:
+def _layer(layer: Any, projection_of: ProjectionOf, dtype: torch.dtype) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     query_norm = getattr(attention, "q_norm", None)
     key_norm = getattr(attention, "k_norm", None)

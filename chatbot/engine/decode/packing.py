@@ -15,6 +15,13 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from chatbot.engine.cpu_precision import WidenedLinear
+from chatbot.engine.decode.architecture import (
+    GROUPS,
+    Architecture,
+    projected_layers,
+    read_architecture,
+)
+from chatbot.engine.decode.joining import joined_bias, joined_weight, weight_of
 from chatbot.engine.decode.projections import (
     HalfProjection,
     Int4Projection,
@@ -27,9 +34,6 @@ from chatbot.engine.decode.projections import (
     multiplies,
 )
 from chatbot.settings import Precision
-
-GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
-"""Layers that read the same activations, and so can be one product."""
 
 HEADS: Final = ("lm_head", "embed_out", "output")
 """With 4 bits, or where they give numbers of 16, the choice of the word itself would suffer."""
@@ -90,16 +94,30 @@ def packed_bytes(model: Any) -> int:
     return sum(held.values())
 
 
-def projection_of(parent: nn.Module, names: Sequence[str]) -> Projection:
-    """One product for the layers ``names`` of ``parent``, which pack_linears has seen.
-
-    The weights of plain layers are joined in place: each becomes a part of one tensor.
+def unpacked(model: Any) -> str:
+    """The first layer of an architecture that computes more than its own weight, as adapters do,
+    and is neither packed nor could be; empty when there is none.
     """
+    for parent, name in projected_layers(model):
+        kind = type(parent.get_submodule(name))
+        if kind not in PLAIN_LAYERS and kind is not PackedLinear:
+            return f"its {name} is a {kind.__name__}"
+    return ""
+
+
+def packed_architecture(model: Any) -> Architecture:
+    """The parts of ``model``, for which there is no refusal and nothing is unpacked."""
+    return read_architecture(model, _projection_of)
+
+
+def _projection_of(parent: nn.Module, names: Sequence[str]) -> Projection:
+    """One product for layers that pack_linears has seen. Weights of plain ones are joined in
+    place."""
     layers = [parent.get_submodule(name) for name in names]
     first = layers[0]
     if isinstance(first, PackedLinear):
         return first.projection
-    return PlainProjection(_joined_weight(layers), _joined_bias(layers))
+    return PlainProjection(joined_weight(layers), joined_bias(layers))
 
 
 def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
@@ -118,13 +136,13 @@ _PACKABLE: Final = (*PLAIN_LAYERS, Conv1D)
 
 def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> None:
     layers = [parent.get_submodule(name) for name in names]
-    weights = [_weight(layer) for layer in layers]
+    weights = [weight_of(layer) for layer in layers]
     dtype = weights[0].dtype
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
     make = _kind(weight, names, precision)
     if make is None:
         return
-    projection = make(weight, _joined_bias(layers))
+    projection = make(weight, joined_bias(layers))
     start = 0
     for name, part in zip(names, weights, strict=True):
         setattr(parent, name, PackedLinear(projection, start, part.shape[0], dtype))
@@ -165,55 +183,6 @@ def _in_half(weight: Tensor) -> Callable[[Tensor, Tensor | None], Projection] | 
 
 def _reordered_fp32(weight: Tensor, bias: Tensor | None) -> ReorderedProjection:
     return ReorderedProjection(weight.float(), None if bias is None else bias.float())
-
-
-def _weight(layer: Any) -> Tensor:
-    """[outputs, inputs]; GPT-2 has its matrices the other way round."""
-    weight: Tensor = layer.weight.detach()
-    return weight.t() if isinstance(layer, Conv1D) else weight
-
-
-def _joined_weight(layers: Sequence[Any]) -> Tensor:
-    """The weights below one another, sharing memory with the layers."""
-    if len(layers) == 1:
-        return _weight(layers[0])
-    first = layers[0].weight
-    num_rows = sum(layer.weight.shape[0] for layer in layers)
-    if _are_adjacent([layer.weight for layer in layers]):
-        shared: Tensor = first.detach().as_strided((num_rows, first.shape[1]), first.stride())
-        return shared
-    joined = torch.cat([layer.weight.detach() for layer in layers])
-    start = 0
-    for layer in layers:
-        end = start + layer.weight.shape[0]
-        layer.weight = nn.Parameter(joined[start:end], requires_grad=False)
-        start = end
-    return joined
-
-
-def _are_adjacent(weights: Sequence[Tensor]) -> bool:
-    address = weights[0].data_ptr()
-    storage = weights[0].untyped_storage().data_ptr()
-    for weight in weights:
-        is_next = weight.data_ptr() == address and weight.is_contiguous()
-        if not is_next or weight.untyped_storage().data_ptr() != storage:
-            return False
-        address += weight.nbytes
-    return True
-
-
-def _joined_bias(layers: Sequence[Any]) -> Tensor | None:
-    """The biases one after the other; zeros for a layer that has none beside those that do."""
-    if all(layer.bias is None for layer in layers):
-        return None
-    return torch.cat(
-        [
-            _weight(layer).new_zeros(_weight(layer).shape[0])
-            if layer.bias is None
-            else layer.bias.detach()
-            for layer in layers
-        ]
-    )
 
 
 def _packed(model: Any) -> Iterator[PackedLinear]:

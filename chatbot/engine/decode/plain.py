@@ -45,9 +45,17 @@ class Brake:
         finally:
             self.is_pulled = _never
 
-    def _check(self, _module: nn.Module, _inputs: Any) -> None:
+    def check(self) -> None:
+        """Before a layer.
+
+        Raises:
+            Interrupted: it is pulled.
+        """
         if self.is_pulled():
             raise Interrupted
+
+    def _check(self, _module: nn.Module, _inputs: Any) -> None:
+        self.check()
 
 
 class TransformersDecoder(Decoder):

@@ -5,9 +5,21 @@ import threading
 from typing import Any
 
 from chatbot.engine.cpu_precision import widen_products
-from chatbot.engine.decode.architecture import read_architecture, refusal
-from chatbot.engine.decode.packing import PackedLinear, pack_linears
+from chatbot.engine.decode.architecture import refusal
+from chatbot.engine.decode.packing import (
+    PackedLinear,
+    pack_linears,
+    packed_architecture,
+    unpacked,
+)
 from chatbot.settings import Precision
+
+
+def fused_refusal(model: Any) -> str:
+    """Why our own step on a CPU cannot compute ``model``, in a few words; empty when it can."""
+    if not _is_on_cpu(model):
+        return f"its weights are on {model.device.type}"
+    return refusal(model) or unpacked(model)
 
 
 def prepare_for_cpu(model: Any, precision: Precision) -> None:
@@ -20,9 +32,9 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
         precision: not ``auto``; 8-bit and 4-bit round the weights here, and fp32 widens what
             was loaded in 16 bits and has to be wide.
     """
-    if model.device.type != "cpu" or getattr(model, "hf_device_map", None):
+    if not _is_on_cpu(model):
         return
-    is_fused = not refusal(model)
+    is_fused = not fused_refusal(model)
     # Packing leaves the interpreter free for the second that loading a compiler takes.
     threading.Thread(target=_load_compiled, args=(is_fused,)).start()
     pack_linears(model, precision, is_fused=is_fused)
@@ -30,9 +42,13 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
         model.float()
     widen_products(model)
     if is_fused:
-        read_architecture(model)  # joins what was not packed
+        packed_architecture(model)  # joins what was not packed
     if is_fused or any(isinstance(module, PackedLinear) for module in model.modules()):
         _leave_file(model)
+
+
+def _is_on_cpu(model: Any) -> bool:
+    return model.device.type == "cpu" and not getattr(model, "hf_device_map", None)
 
 
 def _load_compiled(is_fused: bool) -> None:

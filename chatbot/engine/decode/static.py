@@ -1,11 +1,11 @@
-"""Transformers' own step on a cache that does not move, captured as a graph where that is possible.
+"""A step on a cache that does not move, captured as a graph where that is possible.
 
 A small step on a GPU is bound by launching its kernels one by one; a graph launches them all.
 Nothing waits for it: the first tokens of each length come without, and then it is captured.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -28,33 +28,33 @@ MAX_ROWS: Final = 16
 
 
 class StaticDecoder(Decoder):
-    """Reads tokens by the model's own ``forward``, one at a time by graphs."""
+    """Reads tokens by a ``StaticStep``, one at a time by graphs."""
 
     can_go_back = True
     row_cost = GPU_ROW_COST
 
-    def __init__(self, model: Any, brake: Brake, capture: Capture | None) -> None:
-        """Use ``model``, for which there is no refusal.
+    def __init__(self, step: StaticStep, brake: Brake, capture: Capture | None) -> None:
+        """Begin with nothing read.
 
         Args:
-            model: of transformers, in eval mode, on one device.
+            step: computes.
             brake: breaks off what is not captured.
             capture: turns a step into a faster one; None: steps stay as they are.
         """
         self._brake = brake
-        self._forward = StaticStep(model)
+        self._step = step
         self._graphs = GraphedSteps(capture)
         # What captured steps read, by how many tokens they read: their memory never changes.
         self._inputs = {
-            rows: torch.zeros(2, rows, dtype=torch.int64, device=self._forward.device)
+            rows: torch.zeros(2, rows, dtype=torch.int64, device=self._step.device)
             for rows in (1, MAX_ROWS)
         }
         self.clear()
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """``graph`` where steps are captured by now, else ``static``."""
-        return "graph" if self._graphs.has_captured else "static"
+        """The step's, and whether steps are captured by now."""
+        return f"{self._step.name} graph" if self._graphs.has_captured else self._step.name
 
     @property
     def num_cache_bytes(self) -> int:
@@ -63,7 +63,7 @@ class StaticDecoder(Decoder):
 
     def clear(self) -> None:
         """See ``Decoder``."""
-        self._cache = self._forward.make_cache()
+        self._cache = self._step.make_cache()
         self._graphs.forget()
 
     def crop(self, length: int) -> bool:
@@ -88,13 +88,11 @@ class StaticDecoder(Decoder):
         if is_small:
             logits = self._read_small(tokens, start, length, rows, is_cancelled)
             return logits if wants_each else logits[-1]
-        device = self._forward.device
+        device = self._step.device
         ids = torch.tensor([list(tokens)], dtype=torch.int64, device=device)
         positions = torch.arange(start, start + rows, device=device)
         with self._brake.pulled_by(is_cancelled):
-            logits = self._forward(self._cache, ids, positions, length, wants_last=not wants_each)[
-                0
-            ]
+            logits = self._step(self._cache, ids, positions, length, wants_last=not wants_each)[0]
         return logits if wants_each else logits[-1]
 
     def _read_small(
@@ -113,17 +111,17 @@ class StaticDecoder(Decoder):
         else:
             ids = [*tokens, *[tokens[-1]] * (rows - len(tokens))]
             inputs.copy_(torch.tensor([ids, list(range(start, start + rows))]))
-        step = self._graphs.captured((length, rows), lambda: self._step(length, rows))
+        step = self._graphs.captured((length, rows), lambda: self._logits(length, rows))
         if step is not None:
             # Cloned, because the next step writes over it.
             return step().clone()[: len(tokens)]
         with self._brake.pulled_by(is_cancelled):
-            return self._step(length, rows)[: len(tokens)]
+            return self._logits(length, rows)[: len(tokens)]
 
-    def _step(self, length: int, rows: int) -> Tensor:
+    def _logits(self, length: int, rows: int) -> Tensor:
         """Logits [rows, vocab] after the tokens that are in their fixed memory."""
         ids, positions = self._inputs[rows][:1], self._inputs[rows][1]
-        return self._forward(self._cache, ids, positions, length)[0]
+        return self._step(self._cache, ids, positions, length)[0]
 
     def has_room(self, num_tokens: int) -> bool:
         """Whether so many tokens are read without anything being moved."""
@@ -152,11 +150,11 @@ class StaticDecoder(Decoder):
 
     def _step_and_draw(self, length: int, draw: Draw) -> Tensor:
         token, position = self._inputs[1].unbind()
-        drawn = draw(self._step(length, 1)[0], token, position)
+        drawn = draw(self._logits(length, 1)[0], token, position)
         return token.copy_(drawn)
 
     def branch(self, num_rows: int, num_tokens: int) -> Batch:
         """See ``Decoder``."""
         return StaticBatch(
-            self._forward, self._brake, self._graphs.capture, self._cache, num_rows, num_tokens
+            self._step, self._brake, self._graphs.capture, self._cache, num_rows, num_tokens
         )

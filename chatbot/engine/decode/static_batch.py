@@ -18,7 +18,7 @@ from chatbot.engine.decode.static_step import StaticStep
 
 
 class StaticBatch(Batch):
-    """Reads rows by the model's own ``forward``, by graphs where that is possible."""
+    """Reads rows by a ``StaticStep``, by graphs where that is possible."""
 
     def __init__(
         self,

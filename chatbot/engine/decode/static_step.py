@@ -1,9 +1,10 @@
-"""The model's own ``forward`` on a cache that does not move: for which models, and the call.
+"""A step on a cache that does not move, and the one by the model's own ``forward``.
 
 Knows nothing of graphs, and of tokens only that they are numbers in memory.
 """
 
 import inspect
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import torch
@@ -15,16 +16,21 @@ MOVING_ROPES: Final = ("dynamic", "longrope")
 """Rotary embeddings that look at how long the text is, on the CPU, with each step."""
 
 
-def static_refusal(model: Any) -> str:
-    """Why ``model`` cannot run on a static cache, in a few words; empty when it can."""
+def place_refusal(model: Any) -> str:
+    """Why a step cannot compute ``model`` where it is, in a few words; empty when it can."""
+    places = getattr(model, "hf_device_map", None) or {}
+    return "its layers are on several devices" if len(set(places.values())) > 1 else ""
+
+
+def forward_refusal(model: Any) -> str:
+    """Why ``ForwardStep`` cannot compute ``model``, in a few words; empty when it can."""
     name = type(model).__name__
     if not getattr(model, "_can_compile_fullgraph", False):
         return f"{name} knows no static cache"
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return f"{name} takes no positions"
-    places = getattr(model, "hf_device_map", None) or {}
-    if len(set(places.values())) > 1:
-        return "its layers are on several devices"
+    if reason := place_refusal(model):
+        return reason
     config = model.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None)
@@ -42,23 +48,23 @@ def static_refusal(model: Any) -> str:
     return ""
 
 
-class StaticStep:
-    """A model for which there is no refusal, and how it is called."""
+class StaticStep(ABC):
+    """Computes one model."""
+
+    name: str
+    """For statistics: which step this is."""
 
     def __init__(self, model: Any) -> None:
         """Use ``model``, of transformers, in eval mode, on one device."""
         self.device = torch.device(model.device)
-        self._model = model
-        self._dtype = model.dtype
-        self._is_eager = model.config._attn_implementation == "eager"
-        parameters = inspect.signature(model.forward).parameters
-        self._can_keep_last = "logits_to_keep" in parameters
+        config = model.config.get_text_config(decoder=True)
+        self._num_layers = config.num_hidden_layers
 
     def make_cache(self) -> StaticCache:
-        """An empty cache for it."""
-        config = self._model.config.get_text_config(decoder=True)
-        return StaticCache(config.num_hidden_layers, self.device)
+        """An empty cache for the model."""
+        return StaticCache(self._num_layers, self.device)
 
+    @abstractmethod
     def __call__(
         self,
         cache: StaticCache,
@@ -79,7 +85,36 @@ class StaticStep:
 
         Returns:
             Logits [rows, n or fewer, vocab].
+
+        Raises:
+            Interrupted: a brake was pulled.
         """
+
+
+class ForwardStep(StaticStep):
+    """Computes by the model's own ``forward``."""
+
+    name = "static"
+
+    def __init__(self, model: Any) -> None:
+        """Use ``model``, for which there is no refusal."""
+        super().__init__(model)
+        self._model = model
+        self._dtype = model.dtype
+        self._is_eager = model.config._attn_implementation == "eager"
+        parameters = inspect.signature(model.forward).parameters
+        self._can_keep_last = "logits_to_keep" in parameters
+
+    def __call__(
+        self,
+        cache: StaticCache,
+        ids: Tensor,
+        positions: Tensor,
+        length: int,
+        *,
+        wants_last: bool = False,
+    ) -> Tensor:
+        """See ``StaticStep``."""
         place = cache.place
         place.positions, place.length = positions, length
         is_seen = torch.arange(length, device=self.device) <= positions[:, None]

@@ -1,0 +1,173 @@
+"""One step of our own for models of Llama's build, on a cache that does not move.
+
+A small step on a GPU costs what its kernels cost to launch, even as a graph: some two
+microseconds each, and transformers' own takes over forty a layer. This one takes twelve, all of
+them torch's. Knows an ``Architecture``; nothing of graphs.
+"""
+
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from chatbot.engine.decode.architecture import (
+    Architecture,
+    Layer,
+    Norm,
+    read_architecture,
+    refusal,
+)
+from chatbot.engine.decode.device_projections import device_projection
+from chatbot.engine.decode.plain import Brake
+from chatbot.engine.decode.static_cache import StaticCache
+from chatbot.engine.decode.static_step import StaticStep, place_refusal
+
+JOINED_SHARE: Final = 4
+"""Weights are joined where they take at most one part in so many of the device's memory. What they
+took before cannot always be used again, and for larger ones a launch less matters little."""
+
+
+def static_fused_refusal(model: Any) -> str:
+    """Why this step cannot compute ``model``, in a few words; empty when it can."""
+    return place_refusal(model) or refusal(model)
+
+
+class StaticFusedStep(StaticStep):
+    """Computes by an ``Architecture``."""
+
+    name = "fused"
+
+    def __init__(self, model: Any, brake: Brake) -> None:
+        """Use ``model``, for which there is no refusal.
+
+        Args:
+            model: of transformers, in eval mode, on one device; some of its weights may be joined,
+                as parts of which it goes on having them.
+            brake: is asked before each layer.
+        """
+        super().__init__(model)
+        projection_of = partial(device_projection, is_joined=_can_be_joined(model))
+        self._parts = read_architecture(model, projection_of)
+        self._brake = brake
+        self._num_shared = self._parts.num_heads // self._parts.num_kv_heads
+        self._rotations = _Rotations(self._parts)
+
+    def __call__(
+        self,
+        cache: StaticCache,
+        ids: Tensor,
+        positions: Tensor,
+        length: int,
+        *,
+        wants_last: bool = False,
+    ) -> Tensor:
+        """See ``StaticStep``."""
+        parts = self._parts
+        cache.place.positions, cache.place.length = positions, length
+        mask = self._mask(positions, length)
+        rotation = self._rotations.at(positions)
+        embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
+        shape = embedded.shape
+        hidden = embedded.view(-1, shape[-1])
+        for index, layer in enumerate(parts.layers):
+            self._brake.check()
+            heads = layer.qkv(_normalised(hidden, layer.input_norm)).view(*shape[:2], -1)
+            queries, keys, values = self._turned_heads(layer, heads, rotation)
+            keys, values = cache.update(keys.transpose(1, 2), values.transpose(1, 2), index)
+            attended = self._attended(queries, keys, values, mask)
+            hidden = layer.output.add_to(hidden, attended)
+            gated = layer.gate_up(_normalised(hidden, layer.mlp_norm))
+            gate, up = gated.chunk(2, dim=-1)
+            hidden = layer.down.add_to(hidden, functional.silu(gate).mul_(up))
+        rows = hidden.view(shape)[:, -1:] if wants_last else hidden.view(shape)
+        return parts.head(_normalised(rows, parts.final_norm))
+
+    def _mask(self, positions: Tensor, length: int) -> Tensor:
+        """What is added to the products of queries and keys: [n * query heads that share a key
+        head, length].
+        """
+        size = (positions.shape[0], length)
+        mask = torch.zeros(size, dtype=self._parts.dtype, device=self.device)
+        places = torch.arange(length, device=self.device)
+        mask.masked_fill_(places > positions[:, None], -torch.inf)
+        shared = mask[:, None].expand(-1, self._num_shared, -1)
+        return shared.reshape(-1, length)
+
+    def _turned_heads(
+        self, layer: Layer, projected: Tensor, rotation: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [rows, n, its heads, head size]."""
+        parts = self._parts
+        heads = projected.view(*projected.shape[:2], -1, parts.head_size)
+        asked, values = heads.tensor_split((parts.num_heads + parts.num_kv_heads,), dim=2)
+        if layer.query_norm and layer.key_norm:
+            queries, keys = asked.tensor_split((parts.num_heads,), dim=2)
+            queries = _normalised(queries, layer.query_norm)
+            keys = _normalised(keys, layer.key_norm)
+            asked = torch.cat((queries, keys), dim=2)
+        if layer.is_rotated:
+            asked = asked @ rotation
+        queries, keys = asked.tensor_split((parts.num_heads,), dim=2)
+        return queries, keys, values
+
+    def _attended(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """[rows * n, heads * head size].
+
+        Query heads that share a key head are attended as if they were tokens, and key heads as if
+        they were rows: so keys and values are read once and as they are, and for one new token
+        the answer is in its place.
+
+        Args:
+            queries: [rows, n, heads, head size].
+            keys: [rows, kv heads, length, head size].
+            values: as ``keys``.
+            mask: see ``_mask``.
+        """
+        num_rows, num_new, _, size = queries.shape
+        apart = (num_rows, num_new, self._parts.num_kv_heads, self._num_shared, size)
+        attended = functional.scaled_dot_product_attention(
+            queries.view(apart).transpose(1, 2).reshape(-1, 1, num_new * self._num_shared, size),
+            keys.flatten(0, 1)[:, None],
+            values.flatten(0, 1)[:, None],
+            attn_mask=mask,
+        )
+        heads = attended.view(num_rows, -1, num_new, self._num_shared, size).transpose(1, 2)
+        return heads.reshape(num_rows * num_new, -1)
+
+
+class _Rotations:
+    """Rotary positions (Su et al. 2021) as matrices, so that all heads are turned by one product.
+
+    Each has two numbers a column that are not 0, so nothing is rounded but the sum of two.
+    """
+
+    def __init__(self, parts: Architecture) -> None:
+        half = parts.head_size // 2
+        self._parts = parts
+        self._frequencies = parts.frequencies.repeat(2)
+        self._straight = torch.eye(2 * half, dtype=parts.dtype, device=parts.frequencies.device)
+        # The first half of a head goes into the second one, and this with the other sign back.
+        self._across = self._straight.roll(half, 1)
+        self._across[half:].neg_()
+
+    def at(self, positions: Tensor) -> Tensor:
+        """For int64 [n]: [n, head size, head size]."""
+        parts = self._parts
+        angles = positions[:, None, None] * self._frequencies
+        cosines = (angles.cos() * parts.rotation_scale).to(parts.dtype)
+        sines = (angles.sin() * parts.rotation_scale).to(parts.dtype)
+        return torch.addcmul(self._straight * cosines, self._across, sines)
+
+
+def _normalised(rows: Tensor, norm: Norm) -> Tensor:
+    """``rows`` [..., size], each divided by its root mean square."""
+    return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.epsilon)
+
+
+def _can_be_joined(model: Any) -> bool:
+    if model.device.type != "cuda":
+        return True
+    there = torch.cuda.get_device_properties(model.device).total_memory
+    return bool(JOINED_SHARE * model.get_memory_footprint() <= there)
