@@ -1,0 +1,75 @@
+"""``chatbot models list``: the catalogue, the hub's cache, and what was imported."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chatbot.config import load_config
+from chatbot.models.facts import ModelFacts
+from chatbot.models.listing import list_models
+from chatbot.paths import config_file
+from chatbot.terminal_text import clean_line
+
+
+def list_report() -> dict[str, Any]:
+    """All models, in the JSON form that the manual documents."""
+    config = load_config(config_file())
+    listed = list_models([config.settings.model], config.model_folders)
+    return {"models": [_as_json(facts) for facts in listed]}
+
+
+def _as_json(facts: ModelFacts) -> dict[str, Any]:
+    shape = facts.shape
+    return {
+        "name": facts.reference,
+        "kind": facts.kind,
+        "here": facts.is_here,
+        "bytes": facts.num_bytes,
+        "parameters": shape.num_parameters if shape else None,
+        "context_length": shape.context_length if shape else None,
+        "licence": facts.licence,
+        "tools": facts.calls_tools,
+        "vision": facts.sees_images,
+        "thinking": facts.thinks,
+        "gated": facts.is_gated,
+        "description": facts.description,
+        "problem": facts.problem,
+    }
+
+
+def list_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """What ``list_report`` says, as a table."""
+    models: Sequence[dict[str, Any]] = report["models"]
+    width = max(min(len(clean_line(m["name"], 40)) for m in models), 20)
+    width = max(width, *(len(clean_line(m["name"], 40)) for m in models))
+    head = f"{'name':<{width}} {'params':>7} {'window':>8} {'disk':>9}  can             licence"
+    for is_here in (True, False):
+        chosen = [model for model in models if model["here"] is is_here]
+        if not chosen:
+            continue
+        yield "On this machine" if is_here else "\nTo be had: chatbot models pull NAME"
+        yield head
+        for model in chosen:
+            can = [name for name in ("tools", "vision", "thinking") if model[name]]
+            yield (
+                f"{clean_line(model['name'], 40):<{width}} {_count(model['parameters']):>7} "
+                f"{_window(model['context_length']):>8} "
+                f"{size_text(model['bytes']) if model['bytes'] else '':>9}  {' '.join(can):<15} "
+                f"{model['licence']}{' (gated)' if model['gated'] else ''}"
+            )
+            if model["problem"]:
+                yield f"  {clean_line(model['problem'], 500)}"
+
+
+def _count(number: int | None) -> str:
+    if number is None:
+        return "?"
+    return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.0f}M"
+
+
+def _window(number: int | None) -> str:
+    return f"{number:,}" if number else "?"
+
+
+def size_text(num_bytes: int) -> str:
+    """What a model takes on the disk."""
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"
