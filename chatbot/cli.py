@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chatbot import __version__
-from chatbot.commands.ask import add_ask_parser, run_ask
+from chatbot.commands.ask.flags import add_ask_parser, run_ask
 from chatbot.commands.bench import add_bench_parser, run_bench
-from chatbot.commands.chats import add_chats_parser, run_chats
-from chatbot.commands.knowledge import add_folders_flag, add_knowledge_parsers, run_knowledge
-from chatbot.commands.models import add_models_parser, run_models
+from chatbot.commands.chats.flags import add_chats_parser, run_chats
+from chatbot.commands.knowledge.flags import add_folders_flag, add_knowledge_parsers, run_knowledge
+from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value

@@ -18,7 +18,7 @@ AFTER_THE_FIRST_FRAME = (
         ("chatbot.tui.app", (*HEAVY, *AFTER_THE_FIRST_FRAME)),
         ("chatbot.cli", (*HEAVY, "textual", "asyncio")),
         ("chatbot.plain.chat", (*HEAVY, "textual")),
-        ("chatbot.commands.chats", (*HEAVY, "textual", "asyncio", "sqlite3")),
+        ("chatbot.commands.chats.flags", (*HEAVY, "textual", "asyncio", "sqlite3")),
         ("chatbot.store.database", (*HEAVY, "textual", "asyncio")),
         ("chatbot.conversation.manager", (*HEAVY, "textual")),
         ("chatbot.engine.client", (*HEAVY, "textual")),

@@ -1,4 +1,4 @@
-"""What follows ``chatbot`` on the command line, a module each.
+"""What follows ``chatbot`` on the command line: a module each, or a package with its flags apart.
 
-Those that give flags import nothing heavy before they are run: ``--help`` must be instant.
+What gives flags imports nothing heavy before it is run: ``--help`` must be instant.
 """

@@ -67,8 +67,8 @@ def run_knowledge(options: argparse.Namespace) -> int:
     """Carry out ``index`` or ``search``; returns the exit status."""
     import asyncio
 
-    from chatbot.commands.index_folders import forget_indexes, index_folders
-    from chatbot.commands.search_folders import search_folders
+    from chatbot.commands.knowledge.indexing import forget_indexes, index_folders
+    from chatbot.commands.knowledge.searching import search_folders
     from chatbot.config import load_config
     from chatbot.paths import config_file
 

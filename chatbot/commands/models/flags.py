@@ -62,19 +62,19 @@ def run_models(options: argparse.Namespace) -> int:
     """Carry out a ``models`` command; returns the exit status."""
     match options.verb:
         case "memory":
-            from chatbot.commands.models_memory import memory_lines, memory_report
+            from chatbot.commands.models.memory import memory_lines, memory_report
 
             report = memory_report(clean_line(options.model), _context(options.context))
             _print(report, memory_lines(report), as_json=options.json)
         case "pull":
-            from chatbot.commands.models_getting import pull_report
+            from chatbot.commands.models.getting import pull_report
 
             report = pull_report(clean_line(options.model))
             _print(report, [f"{report['name']}: {report['folder']}"], as_json=options.json)
         case "import":
             import asyncio
 
-            from chatbot.commands.models_getting import import_report
+            from chatbot.commands.models.getting import import_report
 
             report = asyncio.run(import_report(Path(options.path), options.name))
             line = f"{report['name']} is {report['path']}; use it with: -m {report['name']}"
@@ -84,7 +84,7 @@ def run_models(options: argparse.Namespace) -> int:
         case "allow-code":
             _allow_code(clean_line(options.model), is_allowed=not options.revoke)
         case _:
-            from chatbot.commands.models_list import list_lines, list_report
+            from chatbot.commands.models.listing import list_lines, list_report
 
             report = list_report()
             _print(report, list_lines(report), as_json=options.json)
@@ -101,7 +101,7 @@ def _print(report: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) ->
 
 
 def _remove(model: str, *, as_json: bool) -> None:
-    from chatbot.commands.models_list import size_text
+    from chatbot.commands.models.listing import size_text
     from chatbot.models.removing import remove
 
     removed = remove(model)

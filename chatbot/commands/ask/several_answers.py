@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from chatbot.commands.ask_one import (
+from chatbot.commands.ask.one_answer import (
     INTERRUPTED,
     Interrupt,
     as_report,

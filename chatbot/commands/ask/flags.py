@@ -80,7 +80,7 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     question = _with_piped(options.question)
     overrides: Mapping[str, str] = {}
     if options.prompt:
-        from chatbot.commands.ask_one import question_by_prompt
+        from chatbot.commands.ask.one_answer import question_by_prompt
 
         asked = question_by_prompt(options.prompt, options.var, question, vars(options))
         question, overrides = asked.text, asked.overrides
@@ -113,7 +113,7 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
 def _ask_one(
     session: "Session", question: str, overrides: Mapping[str, str], options: argparse.Namespace
 ) -> Coroutine[Any, Any, int]:
-    from chatbot.commands.ask_one import run_ask_one
+    from chatbot.commands.ask.one_answer import run_ask_one
 
     return run_ask_one(
         session,
@@ -129,8 +129,8 @@ def _ask_one(
 def _ask_several(
     session: "Session", question: str, options: argparse.Namespace, *, is_search: bool
 ) -> Coroutine[Any, Any, int]:
-    from chatbot.commands.ask_completion import parse_count
-    from chatbot.commands.ask_several import run_ask_several
+    from chatbot.commands.ask.completion import parse_count
+    from chatbot.commands.ask.several_answers import run_ask_several
     from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
 
     if getattr(options, "tools", None):
@@ -159,7 +159,7 @@ def _ask_several(
 def _complete(
     session: "Session", text: str, options: argparse.Namespace
 ) -> Coroutine[Any, Any, int]:
-    from chatbot.commands.ask_completion import parse_count, run_completion
+    from chatbot.commands.ask.completion import parse_count, run_completion
 
     count = parse_count(options.number or "1")
     return run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)

@@ -9,7 +9,12 @@ from typing import Any
 
 import msgspec
 
-from chatbot.commands.index_folders import INTERRUPTED, bring_up_to_date, new_client, options_of
+from chatbot.commands.knowledge.indexing import (
+    INTERRUPTED,
+    bring_up_to_date,
+    new_client,
+    options_of,
+)
 from chatbot.conversation.found_sources import location_of
 from chatbot.retrieval.values import Hit
 from chatbot.settings import Settings

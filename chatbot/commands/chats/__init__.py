@@ -1,0 +1,1 @@
+"""``chatbot chats``: the stored chats from the command line."""

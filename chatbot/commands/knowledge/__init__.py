@@ -1,0 +1,1 @@
+"""``chatbot index`` and ``chatbot search``: the knowledge folders from the command line."""

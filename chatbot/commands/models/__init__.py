@@ -1,0 +1,1 @@
+"""``chatbot models``: which there are, what they need, and how they get here and away."""
