@@ -174,11 +174,11 @@ async def test_tools_in_the_sidebar(make_app: MakeApp) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
         await filled(pilot)
         tools = app.query_one(ToolList)
-        await until(pilot, lambda: any(i.definition.name == "dice" for i in tools.tools))
+        await until(pilot, lambda: any(i.definition.name == "dice" for i in tools.rows))
         tools.scroll_visible(animate=False)
         await pilot.pause()
         await until(pilot, lambda: "broken" in " ".join(tools.problems))
-        by_name = {info.definition.name: info for info in tools.tools}
+        by_name = {info.definition.name: info for info in tools.rows}
         assert not by_name["dice"].is_on
         assert not by_name["get_weather"].is_on
         tools.focus()
@@ -186,13 +186,13 @@ async def test_tools_in_the_sidebar(make_app: MakeApp) -> None:
         press(app, "space")
         await until(
             pilot,
-            lambda: next(i for i in tools.tools if i.definition.name == "dice").is_on,
+            lambda: next(i for i in tools.rows if i.definition.name == "dice").is_on,
         )
         assert "[tools.dice]" in config_file().read_text()
         press(app, "p")
         await until(
             pilot,
-            lambda: next(i for i in tools.tools if i.definition.name == "dice").policy == "allow",
+            lambda: next(i for i in tools.rows if i.definition.name == "dice").policy == "allow",
         )
 
 

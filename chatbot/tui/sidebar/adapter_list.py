@@ -7,23 +7,16 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import msgspec
-from rich.cells import cell_len
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Input
 
 from chatbot.terminal_text import clean_line
-from chatbot.tui.chat.source_lines import fitted
-from chatbot.tui.knowledge.folder_rows import OFF, ON
-
-HINT: Final = "Space on, off · ←→ weight · Delete"
+from chatbot.tui.sidebar.row_list import RowList, switch_line
 
 STEP: Final = 0.1
 """By how much a key changes a weight."""
@@ -43,20 +36,16 @@ class AdapterRow(msgspec.Struct, frozen=True, kw_only=True):
         return clean_line(self.path.rstrip("/").rpartition("/")[2], 80) or clean_line(self.path, 80)
 
 
-class AdapterList(Widget, can_focus=True):
-    """The adapters; Space and Enter switch the one under the cursor, arrows change its weight."""
+class AdapterList(RowList[AdapterRow]):
+    """The adapters; arrows change the weight of the one under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("space,enter", "switch", show=False),
         Binding("left,minus", "weigh(-1)", show=False),
         Binding("right,plus", "weigh(1)", show=False),
         Binding("delete", "remove", show=False),
     ]
 
-    rows: reactive[tuple[AdapterRow, ...]] = reactive((), layout=True)
-    cursor: reactive[int] = reactive(0)
+    HINT = "Space on, off · ←→ weight · Delete"
 
     class Changed(Message):
         """The user wants an adapter otherwise than it is."""
@@ -72,39 +61,17 @@ class AdapterList(Widget, can_focus=True):
             super().__init__()
             self.path = path
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(max(width, 1)))
+    def line(self, row: AdapterRow, width: int) -> Content:
+        """See ``RowList``."""
+        return switch_line(row.name, f"x {row.weight:g}", "$text-success", width, is_on=row.is_on)
 
-    def render(self) -> Content:
-        return Content("\n").join(self._lines(max(self.size.width, 1)))
-
-    def _lines(self, width: int) -> list[Content]:
-        lines = [_line(row, width) for row in self.rows]
-        if self.has_focus and self.cursor < len(lines):
-            lines[self.cursor] = lines[self.cursor].stylize("on $primary 30%")
-        return [*lines, Content.styled(HINT, "dim")]
-
-    def show_rows(self, rows: Sequence[AdapterRow]) -> None:
-        """Show how the adapters stand."""
-        self.rows = tuple(rows)
-        self.cursor = min(self.cursor, max(len(rows) - 1, 0))
-
-    @property
-    def _chosen(self) -> AdapterRow | None:
-        return self.rows[self.cursor] if self.cursor < len(self.rows) else None
-
-    def action_move(self, step: int) -> None:
-        """Go up or down the list."""
-        self.cursor = min(max(self.cursor + step, 0), max(len(self.rows) - 1, 0))
-
-    def action_switch(self) -> None:
-        """Have the adapter under the cursor on, or off."""
-        if row := self._chosen:
-            self._change(msgspec.structs.replace(row, is_on=not row.is_on))
+    def switch(self, row: AdapterRow) -> None:
+        """See ``RowList``."""
+        self._change(msgspec.structs.replace(row, is_on=not row.is_on))
 
     def action_weigh(self, direction: int) -> None:
         """Have more of the adapter under the cursor, or less."""
-        if row := self._chosen:
+        if row := self.chosen:
             weight = round(row.weight + direction * STEP, 2)
             self._change(msgspec.structs.replace(row, weight=weight))
 
@@ -115,14 +82,8 @@ class AdapterList(Widget, can_focus=True):
 
     def action_remove(self) -> None:
         """Take the adapter under the cursor out of the list."""
-        if row := self._chosen:
+        if row := self.chosen:
             self.post_message(self.Removed(row.path))
-
-    def on_click(self, event: events.Click) -> None:
-        if event.y < len(self.rows):
-            event.stop()
-            self.cursor = event.y
-            self.action_switch()
 
 
 class AdapterPanel(Vertical):
@@ -158,16 +119,3 @@ class AdapterPanel(Vertical):
         if event.value.strip():
             self._input.value = ""
             self.post_message(self.Added(event.value.strip()))
-
-
-def _line(row: AdapterRow, width: int) -> Content:
-    """``☑ pirate                      x 0.5``."""
-    about = f"x {row.weight:g}"
-    name = fitted(row.name, max(width - cell_len(about) - 3, 6))
-    gap = " " * max(width - 2 - cell_len(name) - cell_len(about), 1)
-    return Content.assemble(
-        (f"{ON if row.is_on else OFF} ", "$text-accent"),
-        (name, "" if row.is_on else "dim"),
-        gap,
-        (about, "$text-success" if row.is_on else "dim"),
-    )

@@ -62,7 +62,7 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._adapters.show_rows(self._adapter_rows)
         self._tools = ToolList(id="tools-in-force")
         self._folders = FolderList(id="folders-in-force")
-        self._folders.show_folders(self._states)
+        self._folders.show_rows(self._states)
         widgets: list[Widget] = []
         for title, names in (
             ("Model", model),
@@ -94,7 +94,7 @@ class Sidebar(VerticalScroll, can_focus=False):
         """Show the knowledge folders, and how far each is."""
         self._states = tuple(states)
         if self._folders:
-            self._folders.show_folders(states)
+            self._folders.show_rows(states)
 
     def show_adapters(self, rows: "Sequence[AdapterRow]") -> None:
         """Show the model's adapters, and which are on."""

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from chatbot.terminal_text import clean_line
 from chatbot.tui.chat.source_lines import fitted
-from chatbot.tui.knowledge.folder_rows import OFF, ON
+from chatbot.tui.sidebar.row_list import RowList, switch_line
 
 if TYPE_CHECKING:
     from chatbot.tools.values import Policy, ServerInfo, ToolInfo
-
-HINT: Final = "Space on, off · p ask, allow, deny"
 
 _NEXT: "Final[dict[Policy, Policy]]" = {"ask": "allow", "allow": "deny", "deny": "ask"}
 _COLOURS: "Final[dict[Policy, str]]" = {
@@ -32,20 +27,15 @@ _COLOURS: "Final[dict[Policy, str]]" = {
 }
 
 
-class ToolList(Widget, can_focus=True):
-    """The tools; Space, Enter and clicks switch the one under the cursor, p changes its rule."""
+class ToolList(RowList["ToolInfo"]):
+    """The tools; p changes the rule of the one under the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("space,enter", "switch", show=False),
-        Binding("p", "policy", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("p", "policy", show=False)]
 
-    tools: "reactive[tuple[ToolInfo, ...]]" = reactive((), layout=True)
+    HINT = "Space on, off · p ask, allow, deny"
+
     servers: "reactive[tuple[ServerInfo, ...]]" = reactive((), layout=True)
     problems: reactive[tuple[str, ...]] = reactive((), layout=True)
-    cursor: reactive[int] = reactive(0)
 
     class Switched(Message):
         """The user wants a tool on, or off."""
@@ -70,63 +60,33 @@ class ToolList(Widget, can_focus=True):
         problems: Sequence[str],
     ) -> None:
         """Show how the tools stand."""
-        self.tools = tuple(tools)
+        self.show_rows(tools)
         self.servers = tuple(servers)
         self.problems = tuple(problems)
-        self.cursor = min(self.cursor, max(len(tools) - 1, 0))
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(max(width, 1)))
+    def line(self, row: "ToolInfo", width: int) -> Content:
+        """See ``RowList``; ⇄ reaches the network, ✎ writes."""
+        definition = row.definition
+        effects = ("⇄" if definition.reaches_network else "") + ("✎" if definition.writes else "")
+        rule = "always" if row.is_always_allowed else row.policy
+        colour = "$text-success" if row.is_always_allowed else _COLOURS[row.policy]
+        return switch_line(definition.name, f"{effects} {rule}", colour, width, is_on=row.is_on)
 
-    def render(self) -> Content:
-        return Content("\n").join(self._lines(max(self.size.width, 1)))
-
-    def _lines(self, width: int) -> list[Content]:
-        lines = [_tool_line(info, width) for info in self.tools]
-        if self.has_focus and self.cursor < len(lines):
-            lines[self.cursor] = lines[self.cursor].stylize("on $primary 30%")
-        lines += [_server_line(server, width) for server in self.servers]
+    def more_lines(self, width: int) -> Sequence[Content]:
+        """See ``RowList``: the servers, and what is wrong."""
+        lines = [_server_line(server, width) for server in self.servers]
         for problem in self.problems:
             lines += Content.styled(f"✗ {clean_line(problem, 300)}", "$text-error").wrap(width)
-        return [*lines, Content.styled(HINT, "dim")]
+        return lines
 
-    def action_move(self, step: int) -> None:
-        """Go up or down the list."""
-        self.cursor = min(max(self.cursor + step, 0), max(len(self.tools) - 1, 0))
-
-    def action_switch(self) -> None:
-        """Have the tool under the cursor on, or off."""
-        if self.cursor < len(self.tools):
-            info = self.tools[self.cursor]
-            self.post_message(self.Switched(info.definition.name, is_on=not info.is_on))
+    def switch(self, row: "ToolInfo") -> None:
+        """See ``RowList``."""
+        self.post_message(self.Switched(row.definition.name, is_on=not row.is_on))
 
     def action_policy(self) -> None:
         """The next rule for the tool under the cursor."""
-        if self.cursor < len(self.tools):
-            info = self.tools[self.cursor]
-            self.post_message(self.PolicyChosen(info.definition.name, _NEXT[info.policy]))
-
-    def on_click(self, event: events.Click) -> None:
-        if event.y < len(self.tools):
-            event.stop()
-            self.cursor = event.y
-            self.action_switch()
-
-
-def _tool_line(info: "ToolInfo", width: int) -> Content:
-    """``☑ calculate            allow``; ⇄ reaches the network, ✎ writes."""
-    definition = info.definition
-    effects = ("⇄" if definition.reaches_network else "") + ("✎" if definition.writes else "")
-    about = f"{effects} always" if info.is_always_allowed else f"{effects} {info.policy}"
-    colour = "$text-success" if info.is_always_allowed else _COLOURS[info.policy]
-    name = fitted(definition.name, max(width - cell_len(about) - 3, 6))
-    gap = " " * max(width - 2 - cell_len(name) - cell_len(about), 1)
-    return Content.assemble(
-        (f"{ON if info.is_on else OFF} ", "$text-accent"),
-        (name, "" if info.is_on else "dim"),
-        gap,
-        (about, colour if info.is_on else "dim"),
-    )
+        if row := self.chosen:
+            self.post_message(self.PolicyChosen(row.definition.name, _NEXT[row.policy]))
 
 
 def _server_line(server: "ServerInfo", width: int) -> Content:
