@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from chatbot.config import Config
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.engine.protocol import Render
 from chatbot.messages import Message, TextPart
 from chatbot.session import Session
 from chatbot.settings import Settings
@@ -86,5 +87,5 @@ async def test_fifty_turns_in_a_small_window(models_cache: Path) -> None:
         preview = await session.manager.preview_prompt("And the next one?")
         assert preview is not None
         assert preview.num_question_tokens == size("user", "And the next one?")
-        rendered = await session.engine.render(prompt.messages)
+        rendered = await session.engine.render(Render(messages=prompt.messages))
         assert rendered.num_tokens == built.num_prompt_tokens

@@ -35,7 +35,7 @@ from chatbot.conversation.variants.comparison_turn import ComparisonTurn
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import Rendered
+from chatbot.engine.protocol import Render, Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoreError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import Message, TextPart, ToolResultPart
@@ -713,7 +713,9 @@ class ConversationManager:
             found=found,
             tools=tools,
         )
-        return await self.engine.render(prompt.messages, tools=tools, thinking=self.settings.thinks)
+        return await self.engine.render(
+            Render(messages=prompt.messages, tools=tuple(tools), thinking=self.settings.thinks)
+        )
 
 
 def _model_of(settings: Settings) -> tuple[str, Precision]:

@@ -14,7 +14,7 @@ from chatbot.conversation.context import MIN_ROOM, fit_window
 from chatbot.conversation.found_sources import limited
 from chatbot.conversation.source_block import sources_of, with_sources, worked_example
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import ChatMessage, ModelInfo, ToolSchema
+from chatbot.engine.protocol import ChatMessage, Count, ModelInfo, ToolSchema
 from chatbot.events import PromptBuilt
 from chatbot.messages import Message, Source, SourcesPart
 from chatbot.settings import Settings
@@ -85,12 +85,13 @@ async def build_prompt(
     # After a result the model begins a message of its own; else it goes on in its sentence.
     continues = bool(written) and written[-1].role == "assistant"
 
-    counted = await engine.count(
-        [*before, question, *written],
+    request = Count(
+        messages=(*before, question, *written),
         continue_last=continues,
-        tools=tools,
+        tools=tuple(tools),
         thinking=settings.thinks,
     )
+    counted = await engine.count(request)
     sizes = counted.message_tokens
     num_system = len(system)
     num_fixed = num_system + len(example)
@@ -107,16 +108,9 @@ async def build_prompt(
         # As much as the question alone would leave, with room for an answer.
         taken = fixed + sum(sum(pairs[i]) for i in stay) + num_plain + num_written
         room = window - taken - max(MIN_ROOM, min(settings.sampling.max_tokens, window // 4))
-        counting = _SourceCounting(
-            engine,
-            before,
-            [question, *written],
-            tools,
-            continues=continues,
-            thinking=settings.thinks,
-        )
         budget = min(int(window * MAX_SOURCE_SHARE), room) + num_plain
-        found, num_question = await counting.fit(found, budget, num_plain)
+        sizing = _SourceSizing(engine, request, len(before))
+        found, num_question = await sizing.fit(found, budget, num_plain)
         question = ChatMessage(question.role, with_sources(question.content, found.sources))
 
     fit = fit_window(
@@ -137,9 +131,7 @@ async def build_prompt(
     if left_out or num_question != num_plain:
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
-        counted = await engine.count(
-            given, continue_last=continues, tools=tools, thinking=settings.thinks
-        )
+        counted = await engine.count(msgspec.structs.replace(request, messages=tuple(given)))
     sizes = counted.message_tokens
     num_before = num_fixed + len(kept)
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
@@ -185,25 +177,14 @@ def _sizes(history: Sequence[int], chats: Sequence[Sequence[ChatMessage]]) -> li
     return pairs
 
 
-class _SourceCounting:
+class _SourceSizing:
     """Finds how many of the sources fit before a question; the engine counts."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        before: Sequence[ChatMessage],
-        last: Sequence[ChatMessage],
-        tools: Sequence[ToolSchema],
-        *,
-        continues: bool,
-        thinking: bool | None,
-    ) -> None:
+    def __init__(self, engine: Engine, request: Count, place: int) -> None:
+        """Put sources to the message at ``place`` of what ``request`` counts."""
         self._engine = engine
-        self._before = before
-        self._last = last
-        self._tools = tools
-        self._continues = continues
-        self._thinking = thinking
+        self._request = request
+        self._place = place
 
     async def fit(self, found: SourcesPart, budget: int, num_plain: int) -> tuple[SourcesPart, int]:
         """The sources that fit, best first, and the size of the question below them.
@@ -220,16 +201,13 @@ class _SourceCounting:
         return limited(found, 0), num_plain
 
     async def _size(self, sources: Sequence[Source]) -> int:
-        question = self._last[0]
-        with_them = ChatMessage(question.role, with_sources(question.content, sources))
-        messages = [*self._before, with_them, *self._last[1:]]
-        counted = await self._engine.count(
-            messages,
-            continue_last=self._continues,
-            tools=self._tools,
-            thinking=self._thinking,
-        )
-        return counted.message_tokens[len(self._before)]
+        messages = list(self._request.messages)
+        question = messages[self._place]
+        with_them = with_sources(question.content, sources)
+        messages[self._place] = ChatMessage(question.role, with_them)
+        changed = msgspec.structs.replace(self._request, messages=tuple(messages))
+        counted = await self._engine.count(changed)
+        return counted.message_tokens[self._place]
 
 
 def _have_sources(found: SourcesPart | None, exchanges: Sequence[tuple[Message, Message]]) -> bool:

@@ -26,6 +26,7 @@ from chatbot.conversation.turn_tools import TurnTools, tool_call_event
 from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol import (
     Delta,
+    Generate,
     Generated,
     Held,
     SamplingApplied,
@@ -369,17 +370,18 @@ class Turn:
             self._draft.start(settings.sampling)
         self._end = None
         # With nothing awaited since the look at the settings, no other load comes in between.
-        self._generation = self._engine.generate(
-            prompt.messages,
-            settings.sampling,
-            prompt.built.context_length,
+        request = Generate(
+            messages=prompt.messages,
+            sampling=settings.sampling,
+            context_length=prompt.built.context_length,
             continue_last=prompt.continues,
-            tools=tools,
+            tools=tuple(tools),
             schema=self._schema,
             num_alternatives=NUM_ALTERNATIVES,
             begun_tokens=begun_tokens(begun, self._records) if prompt.continues and begun else (),
             thinking=settings.thinks,
         )
+        self._generation = self._engine.generate(request)
         if self.is_held:  # asked for before there was anything to hold
             self._generation.hold(0)
         if self._wants_answer:

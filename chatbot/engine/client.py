@@ -17,7 +17,6 @@ from chatbot.engine.protocol import (
     Adapted,
     AdapterUse,
     AnswerEvent,
-    ChatMessage,
     Count,
     Counted,
     EngineEvent,
@@ -32,7 +31,6 @@ from chatbot.engine.protocol import (
     Render,
     Rendered,
     SearchBeams,
-    ToolSchema,
     VariantEvent,
 )
 from chatbot.engine.running import RunningGeneration, RunningVariants, error_of
@@ -156,100 +154,20 @@ class Engine(Protocol):
         """
         ...
 
-    async def count(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Counted:
-        """Exact sizes of the messages in tokens, for the loaded model."""
+    async def count(self, request: Count) -> Counted:
+        """Exact sizes of messages in tokens, for the loaded model."""
         ...
 
-    async def render(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Rendered:
+    async def render(self, request: Render) -> Rendered:
         """The very text that the loaded model would be given."""
         ...
 
-    def generate(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        context_length: int = 0,
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        mask_calls: bool = True,
-        schema: str = "",
-        num_alternatives: int = 0,
-        begun_tokens: Sequence[int] = (),
-        thinking: bool | None = None,
-    ) -> Generation:
-        """Start an answer, or go on with the one that the messages end with.
-
-        Args:
-            messages: the conversation.
-            sampling: how to draw its tokens.
-            context_length: window in tokens; 0 means the model's own.
-            continue_last: the last message is the beginning of the answer.
-            tools: what the model may call.
-            mask_calls: hold each call to its tool's schema.
-            schema: hold the whole answer to this JSON schema; not together with ``tools``.
-            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
-            begun_tokens: with ``continue_last``, the tokens that the answer begins with.
-            thinking: whether to think first, where the template can be told that; None: as ever.
-        """
+    def generate(self, request: Generate) -> Generation:
+        """Start an answer, or go on with the one that the messages end with."""
         ...
 
-    def generate_variants(
-        self,
-        messages: Sequence[ChatMessage],
-        samplings: Sequence[Sampling],
-        context_length: int = 0,
-        *,
-        schema: str = "",
-        num_alternatives: int = 0,
-        thinking: bool | None = None,
-    ) -> VariantsGeneration:
-        """Start several answers to one prompt, which is read once.
-
-        Args:
-            messages: the conversation.
-            samplings: how to draw the tokens of each answer, from 1 to ``MAX_VARIANTS``.
-            context_length: window in tokens; 0 means the model's own.
-            schema: hold each answer to this JSON schema.
-            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
-            thinking: see ``generate``.
-        """
-        ...
-
-    def search_beams(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        num_beams: int,
-        context_length: int = 0,
-        *,
-        num_alternatives: int = 0,
-        thinking: bool | None = None,
-    ) -> VariantsGeneration:
-        """Start a beam search, which finds as many answers as it has beams.
-
-        Args:
-            messages: the conversation.
-            sampling: the longest answer, and the rules against repetition.
-            num_beams: from 2 to ``MAX_VARIANTS``.
-            context_length: window in tokens; 0 means the model's own.
-            num_alternatives: likeliest tokens to record with each token; 0 records nothing.
-            thinking: see ``generate``.
-        """
+    def generate_several(self, request: GenerateVariants | SearchBeams) -> VariantsGeneration:
+        """Start several answers to one prompt, which is read once."""
         ...
 
 
@@ -378,147 +296,23 @@ class EngineClient:
                     raise error_of(event)
         raise WorkerError("The engine ended a request without an answer; try again.")
 
-    async def count(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Counted:
+    async def count(self, request: Count) -> Counted:
         """See ``Engine``."""
-        request = Count(
-            messages=tuple(messages),
-            continue_last=continue_last,
-            tools=tuple(tools),
-            thinking=thinking,
-        )
         return await self._ask(request, Counted)
 
-    async def render(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Rendered:
+    async def render(self, request: Render) -> Rendered:
         """See ``Engine``."""
-        request = Render(
-            messages=tuple(messages),
-            continue_last=continue_last,
-            tools=tuple(tools),
-            thinking=thinking,
-        )
         return await self._ask(request, Rendered)
 
-    def generate(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        context_length: int = 0,
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        mask_calls: bool = True,
-        schema: str = "",
-        num_alternatives: int = 0,
-        begun_tokens: Sequence[int] = (),
-        thinking: bool | None = None,
-    ) -> Generation:
+    def generate(self, request: Generate) -> Generation:
         """See ``Engine``."""
-        request = Generate(
-            messages=tuple(messages),
-            sampling=sampling,
-            context_length=context_length,
-            continue_last=continue_last,
-            tools=tuple(tools),
-            mask_calls=mask_calls,
-            schema=schema,
-            num_alternatives=num_alternatives,
-            begun_tokens=tuple(begun_tokens),
-            thinking=thinking,
-        )
         worker = self._running()
         return RunningGeneration(worker, worker.call(request))
 
-    def generate_variants(
-        self,
-        messages: Sequence[ChatMessage],
-        samplings: Sequence[Sampling],
-        context_length: int = 0,
-        *,
-        schema: str = "",
-        num_alternatives: int = 0,
-        thinking: bool | None = None,
-    ) -> VariantsGeneration:
+    def generate_several(self, request: GenerateVariants | SearchBeams) -> VariantsGeneration:
         """See ``Engine``."""
-        return self._several(
-            GenerateVariants(
-                messages=tuple(messages),
-                samplings=tuple(samplings),
-                context_length=context_length,
-                schema=schema,
-                num_alternatives=num_alternatives,
-                thinking=thinking,
-            )
-        )
-
-    def search_beams(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        num_beams: int,
-        context_length: int = 0,
-        *,
-        num_alternatives: int = 0,
-        thinking: bool | None = None,
-    ) -> VariantsGeneration:
-        """See ``Engine``."""
-        return self._several(
-            SearchBeams(
-                messages=tuple(messages),
-                sampling=sampling,
-                num_beams=num_beams,
-                context_length=context_length,
-                num_alternatives=num_alternatives,
-                thinking=thinking,
-            )
-        )
-
-    def complete_variants(
-        self, text: str, samplings: Sequence[Sampling], context_length: int = 0
-    ) -> VariantsGeneration:
-        """Start several continuations of ``text`` as it is; see ``complete``."""
-        return self._several(
-            GenerateVariants(
-                messages=(ChatMessage("user", text),),
-                samplings=tuple(samplings),
-                context_length=context_length,
-                is_completion=True,
-            )
-        )
-
-    def _several(self, request: GenerateVariants | SearchBeams) -> VariantsGeneration:
         worker = self._running()
         return RunningVariants(worker, worker.call(request))
-
-    def complete(self, text: str, sampling: Sampling, context_length: int = 0) -> Generation:
-        """Start a continuation of ``text`` as it is, without a conversation's form.
-
-        Args:
-            text: the beginning.
-            sampling: how to draw the tokens.
-            context_length: window in tokens; 0 means the model's own.
-        """
-        request = Generate(
-            messages=(ChatMessage("user", text),),
-            sampling=sampling,
-            context_length=context_length,
-            is_completion=True,
-        )
-        worker = self._running()
-        return RunningGeneration(worker, worker.call(request))
 
     async def close(self) -> None:
         """End the engine process; no other is started after it."""

@@ -11,20 +11,24 @@ from chatbot.engine.protocol import (
     AnswerEvent,
     BeamsMoved,
     ChatMessage,
+    Count,
     Counted,
     Delta,
+    Generate,
     Generated,
+    GenerateVariants,
     Held,
     ModelInfo,
+    Render,
     Rendered,
     SamplingApplied,
+    SearchBeams,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
-    ToolSchema,
     VariantDelta,
     VariantDone,
     VariantEvent,
@@ -148,94 +152,41 @@ class FakeEngine:
         self.status = EngineStatus(state="ready", info=info)
         return info
 
-    async def count(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Counted:
+    async def count(self, request: Count) -> Counted:
         if self.count_gate:
             await self.count_gate.wait()
         if self.count_error:
             raise self.count_error
         return Counted(
             request_id=1,
-            message_tokens=tuple(map(tokens_of, messages)),
+            message_tokens=tuple(map(tokens_of, request.messages)),
             generation_prompt_tokens=TEMPLATE_TOKENS,
             thinking_tokens=self.num_thinking_tokens[0],
             shown_thinking_tokens=self.num_thinking_tokens[1],
         )
 
-    async def render(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Rendered:
-        text = "\n".join(f"<{m.role}>{m.content}" for m in messages)
-        return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, messages)))
+    async def render(self, request: Render) -> Rendered:
+        text = "\n".join(f"<{m.role}>{m.content}" for m in request.messages)
+        return Rendered(request_id=1, text=text, num_tokens=sum(map(tokens_of, request.messages)))
 
-    def generate(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        context_length: int = 0,
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        mask_calls: bool = True,
-        schema: str = "",
-        num_alternatives: int = 0,
-        begun_tokens: Sequence[int] = (),
-        thinking: bool | None = None,
-    ) -> "FakeGeneration":
-        self.begun_tokens.append(tuple(begun_tokens))
-        self.prompts.append(tuple(messages))
-        self.tools.append(tuple(tool.name for tool in tools))
-        self.schemas.append(schema)
-        self.continued.append(continue_last)
+    def generate(self, request: Generate) -> "FakeGeneration":
+        self.begun_tokens.append(request.begun_tokens)
+        self.prompts.append(request.messages)
+        self.tools.append(tuple(tool.name for tool in request.tools))
+        self.schemas.append(request.schema)
+        self.continued.append(request.continue_last)
         script = self.rounds.pop(0) if self.rounds else self.script
-        generation = FakeGeneration(script, sampling, context_length, self.reason)
+        generation = FakeGeneration(script, request.sampling, request.context_length, self.reason)
         self.generations.append(generation)
         return generation
 
-    def generate_variants(
-        self,
-        messages: Sequence[ChatMessage],
-        samplings: Sequence[Sampling],
-        context_length: int = 0,
-        *,
-        schema: str = "",
-        num_alternatives: int = 0,
-        thinking: bool | None = None,
-    ) -> "FakeVariants":
-        return self._several(messages, tuple(samplings))
-
-    def search_beams(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        num_beams: int,
-        context_length: int = 0,
-        *,
-        num_alternatives: int = 0,
-        thinking: bool | None = None,
-    ) -> "FakeVariants":
-        variants = self._several(messages, (sampling,) * num_beams)
-        variants.is_search = True
-        return variants
-
-    def _several(
-        self, messages: Sequence[ChatMessage], samplings: tuple[Sampling, ...]
-    ) -> "FakeVariants":
-        self.prompts.append(tuple(messages))
+    def generate_several(self, request: GenerateVariants | SearchBeams) -> "FakeVariants":
+        is_search = isinstance(request, SearchBeams)
+        samplings = (request.sampling,) * request.num_beams if is_search else request.samplings
+        self.prompts.append(request.messages)
         self.samplings.append(samplings)
         script = self.rounds.pop(0) if self.rounds else self.script
-        self.variants = FakeVariants(script, len(samplings))
+        self.variants = FakeVariants(script, len(samplings), is_search=is_search)
         return self.variants
 
     async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
@@ -246,10 +197,10 @@ class FakeEngine:
 class FakeVariants:
     """Several answers out of the script; all but the first piece of it has the answer's index."""
 
-    def __init__(self, script: Sequence[Step], number: int) -> None:
+    def __init__(self, script: Sequence[Step], number: int, *, is_search: bool) -> None:
         self.is_cancelled = False
         self.is_waiting = False
-        self.is_search = False
+        self.is_search = is_search
         self.samplings: list[tuple[Sampling, ...]] = []
         """What it was told to go on with."""
         self.holds: list[int | None] = []

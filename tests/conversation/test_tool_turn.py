@@ -8,7 +8,7 @@ import pytest
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tools import Tools
-from chatbot.engine.protocol import ThinkingDelta, ToolCallBroken
+from chatbot.engine.protocol import Generate, ThinkingDelta, ToolCallBroken
 from chatbot.events import (
     PromptBuilt,
     SourcesFound,
@@ -34,7 +34,7 @@ from tests.conversation.building import (
     until,
     with_settings,
 )
-from tests.conversation.fake_engine import STATISTICS, FakeEngine, call
+from tests.conversation.fake_engine import STATISTICS, FakeEngine, FakeGeneration, call
 from tests.conversation.fake_retrieval import FakeRetrieval, hit
 from tests.tools.boxes import RecordingBox, User, permissive_box
 from tests.tools.injections import injections
@@ -392,10 +392,11 @@ def test_no_tool_at_all_is_no_choice_of_one(tmp_path: Path) -> None:
 class Obedient(FakeEngine):
     """A model that calls every tool it has, whenever the text that it reads says so."""
 
-    def generate(self, messages, sampling, context_length=0, *, tools=(), **options):  # type: ignore[no-untyped-def]
+    def generate(self, request: Generate) -> FakeGeneration:
+        tools = request.tools
         if tools and len(self.prompts) % 4 != 3:
             number = len(self.prompts)
-            text = messages[-1].content
+            text = request.messages[-1].content
             values = {"integer": 1, "number": 1.0, "string": f"{text[:80]} {number}"}
             calls = []
             start = number * 5 % len(tools)
@@ -408,7 +409,7 @@ class Obedient(FakeEngine):
                 }
                 calls.append(call(tool.name, json.dumps(arguments), index))
             self.rounds = [calls]
-        return super().generate(messages, sampling, context_length, tools=tools, **options)
+        return super().generate(request)
 
 
 async def test_injections_through_the_whole_turn(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import (
     AnswerEvent,
     ChatMessage,
+    Count,
     Counted,
     Delta,
+    Generate,
     Generated,
     ModelInfo,
+    Render,
     Rendered,
     TokensRecorded,
-    ToolSchema,
 )
 from chatbot.errors import WorkerError
 from chatbot.messages import FinishReason, Statistics
@@ -89,42 +91,15 @@ class FakeEngine:
     async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
         return INFO
 
-    async def count(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Counted:
-        sizes = tuple(len(message.content.split()) for message in messages)
-        return Counted(
-            request_id=1, message_tokens=sizes, generation_prompt_tokens=0 if continue_last else 3
-        )
+    async def count(self, request: Count) -> Counted:
+        sizes = tuple(len(message.content.split()) for message in request.messages)
+        num_opening = 0 if request.continue_last else 3
+        return Counted(request_id=1, message_tokens=sizes, generation_prompt_tokens=num_opening)
 
-    async def render(
-        self,
-        messages: Sequence[ChatMessage],
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        thinking: bool | None = None,
-    ) -> Rendered:
-        return Rendered(request_id=1, text="\n".join(m.content for m in messages), num_tokens=1)
+    async def render(self, request: Render) -> Rendered:
+        text = "\n".join(message.content for message in request.messages)
+        return Rendered(request_id=1, text=text, num_tokens=1)
 
-    def generate(
-        self,
-        messages: Sequence[ChatMessage],
-        sampling: Sampling,
-        context_length: int = 0,
-        *,
-        continue_last: bool = False,
-        tools: Sequence[ToolSchema] = (),
-        mask_calls: bool = True,
-        schema: str = "",
-        num_alternatives: int = 0,
-        begun_tokens: Sequence[int] = (),
-        thinking: bool | None = None,
-    ) -> FakeGeneration:
-        self.asked.append((tuple(messages), continue_last))
-        return FakeGeneration(self._answer(messages), self._seconds, self.reason)
+    def generate(self, request: Generate) -> FakeGeneration:
+        self.asked.append((request.messages, request.continue_last))
+        return FakeGeneration(self._answer(request.messages), self._seconds, self.reason)

@@ -9,13 +9,22 @@ import pytest
 
 from chatbot.engine.chat_formats import FORMATS, format_of
 from chatbot.engine.client import EngineClient
-from chatbot.engine.protocol import ChatMessage, Delta, Generated, ThinkingDelta
+from chatbot.engine.protocol import (
+    ChatMessage,
+    Count,
+    Delta,
+    Generate,
+    Generated,
+    Render,
+    ThinkingDelta,
+)
 from chatbot.models.facts import facts_of_folder
 from chatbot.settings import Precision, Sampling
 from tests.engine.families import FAMILIES, Family, write_family
 
 MESSAGES = (ChatMessage("system", "Be kind."), ChatMessage("user", "Hi?"))
 GREEDY = Sampling(temperature=0, max_tokens=6, repetition_penalty=1.1)
+ANSWER = Generate(messages=MESSAGES, sampling=GREEDY)
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +76,14 @@ def test_a_family_answers(
         assert facts.shape is not None
         assert info.num_parameters == facts.shape.num_parameters
         assert info.context_length == facts.shape.context_length == 512
-        rendered = await client.render(MESSAGES)
+        rendered = await client.render(Render(messages=MESSAGES))
         assert rendered.text.endswith(family.prompt_end)
-        counted = await client.count(MESSAGES)
+        counted = await client.count(Count(messages=MESSAGES))
         size = sum(counted.message_tokens) + counted.generation_prompt_tokens
         assert size == rendered.num_tokens
-        first, end = await text_of(aiter(client.generate(MESSAGES, GREEDY)))
+        first, end = await text_of(aiter(client.generate(ANSWER)))
         assert end.statistics.num_new_tokens > 0
-        again, end = await text_of(aiter(client.generate(MESSAGES, GREEDY)))
+        again, end = await text_of(aiter(client.generate(ANSWER)))
         # In half precision, tokens read alone and together are rounded apart, and random weights
         # have many that are as likely as the best.
         assert again == first or precision == "bf16"
@@ -83,11 +92,17 @@ def test_a_family_answers(
         forgets = facts.shape.num_sliding_layers > 0 and num_read > facts.shape.sliding_window
         assert (end.statistics.num_cached_tokens > 0) is not forgets
         longer = (*MESSAGES, ChatMessage("assistant", first or "Yes."), ChatMessage("user", "And?"))
-        _, end = await text_of(aiter(client.generate(longer, GREEDY)))
+        request = Generate(messages=longer, sampling=GREEDY)
+        _, end = await text_of(aiter(client.generate(request)))
         assert end.statistics.num_prompt_tokens > rendered.num_tokens
 
     loop.run_until_complete(converse("bf16"))
     loop.run_until_complete(converse("fp32"))
+
+
+def going_on(text: str) -> Generate:
+    messages = (ChatMessage("user", text),)
+    return Generate(messages=messages, sampling=GREEDY, is_completion=True)
 
 
 def test_text_is_gone_on_with_as_it_is(
@@ -97,11 +112,11 @@ def test_text_is_gone_on_with_as_it_is(
 
     async def complete() -> None:
         await client.ensure_loaded(str(folder), "fp32")
-        first, end = await text_of(aiter(client.complete("The capital of", GREEDY)))
+        first, end = await text_of(aiter(client.generate(going_on("The capital of"))))
         assert end.statistics.num_new_tokens == 6
-        _, longer = await text_of(aiter(client.complete("The capital of" + first, GREEDY)))
+        _, longer = await text_of(aiter(client.generate(going_on("The capital of" + first))))
         assert longer.statistics.num_cached_tokens > 0
-        chat, _ = await text_of(aiter(client.generate(MESSAGES, GREEDY)))
+        chat, _ = await text_of(aiter(client.generate(ANSWER)))
         assert chat != first
 
     loop.run_until_complete(complete())

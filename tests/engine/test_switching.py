@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from chatbot.config import Config
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol import ChatMessage, Count
 from chatbot.events import TurnFinished
 from chatbot.models.catalogue import catalogue
 from chatbot.models.hardware import look
@@ -96,7 +96,8 @@ async def switch_rounds(count: int, precisions: Sequence[Precision]) -> float:
                 assert texts[-1]
             path = manager.conversation.path()
             assert [m.text for m in path if m.role == "assistant"] == texts
-            await session.engine.count(QUESTION)  # after which the answer's own memory is back
+            # After which the answer's own memory is back.
+            await session.engine.count(Count(messages=QUESTION))
             assert session.engine.pid is not None
             sizes.append(resident(session.engine.pid))
     print("MiB after each round:", [size >> 20 for size in sizes])

@@ -13,7 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
-from chatbot.engine.protocol import MAX_VARIANTS, VariantDelta, VariantDone
+from chatbot.engine.protocol import (
+    MAX_VARIANTS,
+    ChatMessage,
+    GenerateVariants,
+    VariantDelta,
+    VariantDone,
+)
 from chatbot.errors import ChatbotError, SettingError
 from chatbot.messages import Statistics
 from chatbot.plain.chat import StatusPrinter
@@ -151,8 +157,13 @@ async def _write_batch(
     stopped: asyncio.Event,
 ) -> None:
     """Make the continuations from number ``start`` on, all at once."""
-    window = session.manager.settings.context_length
-    answers = session.engine.complete_variants(text, samplings, window)
+    request = GenerateVariants(
+        messages=(ChatMessage("user", text),),
+        samplings=tuple(samplings),
+        context_length=session.manager.settings.context_length,
+        is_completion=True,
+    )
+    answers = session.engine.generate_several(request)
     waiting = asyncio.create_task(_cancel_when(stopped, answers.cancel))
     try:
         async for event in answers:

@@ -10,6 +10,7 @@ from chatbot.engine.client import Engine
 from chatbot.engine.protocol import (
     ChatMessage,
     Delta,
+    Generate,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
@@ -44,7 +45,10 @@ async def ask(
     ready: list[tuple[str, str]] = []
     num_broken = num_invalid = 0
     has_begun = False
-    generation = engine.generate(messages, GREEDY, tools=tools, mask_calls=masked)
+    request = Generate(
+        messages=tuple(messages), sampling=GREEDY, tools=tuple(tools), mask_calls=masked
+    )
+    generation = engine.generate(request)
     async for event in generation:
         match event:
             case Delta(num_tokens=num_tokens) if num_tokens > MAX_TEXT_TOKENS and not has_begun:

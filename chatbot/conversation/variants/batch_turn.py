@@ -12,6 +12,8 @@ from chatbot.engine.client import VariantsGeneration
 from chatbot.engine.protocol import (
     BeamsMoved,
     ChatMessage,
+    GenerateVariants,
+    SearchBeams,
     VariantDelta,
     VariantDone,
     VariantEvent,
@@ -109,23 +111,24 @@ class BatchTurn(VariantsTurn):
             number = len(self.siblings)
             for one in self.siblings:
                 one.num_beams = number
-            generation = self.engine.search_beams(
-                messages,
-                self.samplings[0],
-                number,
-                context_length,
+            request: SearchBeams | GenerateVariants = SearchBeams(
+                messages=messages,
+                sampling=self.samplings[0],
+                num_beams=number,
+                context_length=context_length,
                 num_alternatives=NUM_ALTERNATIVES,
                 thinking=thinking,
             )
         else:
-            generation = self.engine.generate_variants(
-                messages,
-                self.samplings,
-                context_length,
+            request = GenerateVariants(
+                messages=messages,
+                samplings=tuple(self.samplings),
+                context_length=context_length,
                 schema=self.schema,
                 num_alternatives=NUM_ALTERNATIVES,
                 thinking=thinking,
             )
+        generation = self.engine.generate_several(request)
         if self.is_held:  # asked for before there was anything to hold
             generation.hold(0)
         if self.wants_answers:

@@ -15,6 +15,7 @@ from chatbot.engine.protocol import (
     AdapterUse,
     AnswerEvent,
     Delta,
+    Generate,
     Generated,
     Held,
     ModelInfo,
@@ -109,14 +110,15 @@ class ComparisonTurn(VariantsTurn):
         yield prompt.built
         sampling = self.samplings[one.index]
         one.draft.start(sampling)
-        self._generation = generation = self.engine.generate(
-            prompt.messages,
-            sampling,
-            prompt.built.context_length,
+        request = Generate(
+            messages=prompt.messages,
+            sampling=sampling,
+            context_length=prompt.built.context_length,
             schema=self.schema,
             num_alternatives=NUM_ALTERNATIVES,
             thinking=settings.thinks,
         )
+        self._generation = generation = self.engine.generate(request)
         if self.is_held:
             generation.hold(0)
         if self.wants_answers:
