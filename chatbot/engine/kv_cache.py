@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
+from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Decoder, Interrupted
 from chatbot.engine.decode.graphs import CudaCapture
 from chatbot.engine.decode.packing import packed_architecture
-from chatbot.engine.decode.plain import Brake, TransformersDecoder
+from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.decode.preparing import fused_refusal
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_fused_step import StaticFusedStep, static_fused_refusal

@@ -21,10 +21,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Interrupted
 from chatbot.engine.decode.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.graphs import CudaCapture, Step
-from chatbot.engine.decode.plain import Brake, TransformersDecoder
+from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_cache import bucket
 from chatbot.engine.decode.static_fused_step import StaticFusedStep

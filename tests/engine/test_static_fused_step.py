@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode import static_fused_step
+from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.plain import Brake
 from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.decode.static_fused_step import StaticFusedStep, static_fused_refusal
 from chatbot.engine.decode.static_step import ForwardStep, StaticStep

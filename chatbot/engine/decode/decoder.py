@@ -2,10 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
+
+CPU_ROW_COST: Final = 0.3
+GPU_ROW_COST: Final = 0.03
+"""See ``Decoder.row_cost``: a small step on a GPU is bound by launching it."""
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)

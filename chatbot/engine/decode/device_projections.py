@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatbot.engine.decode.decoder import GPU_ROW_COST
 from chatbot.engine.decode.joining import joined_bias, joined_weight
-from chatbot.engine.decode.plain import GPU_ROW_COST
 from chatbot.engine.decode.projections import Projection
 
 

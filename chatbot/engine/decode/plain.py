@@ -1,61 +1,18 @@
 """The step that transformers computes: for every model, and on every device."""
 
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from chatbot.engine.decode.decoder import Decoder, Interrupted
+from chatbot.engine.decode.brake import Brake
+from chatbot.engine.decode.decoder import CPU_ROW_COST, GPU_ROW_COST, Decoder
 from chatbot.engine.decode.lookup import MAX_LENGTH
 from chatbot.engine.decode.plain_batch import TransformersBatch
-
-CPU_ROW_COST: Final = 0.3
-GPU_ROW_COST: Final = 0.03
-"""A small step on a GPU is bound by launching it."""
-
-
-def _never() -> bool:
-    return False
-
-
-class Brake:
-    """Breaks off a model's computation between two of its layers.
-
-    A class of its own so that the model's hooks refer to nothing that refers to the model.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.is_pulled: Callable[[], bool] = _never
-        for module in model.modules():
-            if isinstance(module, nn.ModuleList):
-                for layer in module:
-                    layer.register_forward_pre_hook(self._check)
-
-    @contextlib.contextmanager
-    def pulled_by(self, is_cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Ask ``is_cancelled`` before each layer for as long as this lasts."""
-        self.is_pulled = is_cancelled
-        try:
-            yield
-        finally:
-            self.is_pulled = _never
-
-    def check(self) -> None:
-        """Before a layer.
-
-        Raises:
-            Interrupted: it is pulled.
-        """
-        if self.is_pulled():
-            raise Interrupted
-
-    def _check(self, _module: nn.Module, _inputs: Any) -> None:
-        self.check()
 
 
 class TransformersDecoder(Decoder):

@@ -2,22 +2,20 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from chatbot.engine.decode.batch import Batch
-
-if TYPE_CHECKING:
-    from chatbot.engine.decode.plain import Brake
+from chatbot.engine.decode.brake import Brake
 
 
 class TransformersBatch(Batch):
     """Reads rows by the model's own ``forward``."""
 
-    def __init__(self, model: Any, brake: "Brake", past: DynamicCache, num_rows: int) -> None:
+    def __init__(self, model: Any, brake: Brake, past: DynamicCache, num_rows: int) -> None:
         """Go on behind what ``past``, of one row, has read."""
         self.num_rows = num_rows
         self._model = model

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
-from chatbot.engine.decode.decoder import Decoder
+from chatbot.engine.decode.brake import Brake
+from chatbot.engine.decode.decoder import GPU_ROW_COST, Decoder
 from chatbot.engine.decode.graphed_steps import GraphedSteps
 from chatbot.engine.decode.graphs import Capture
-from chatbot.engine.decode.plain import GPU_ROW_COST, Brake
 from chatbot.engine.decode.static_batch import StaticBatch
 from chatbot.engine.decode.static_cache import bucket
 from chatbot.engine.decode.static_step import StaticStep

@@ -19,8 +19,8 @@ from chatbot.engine.decode.architecture import (
     read_architecture,
     refusal,
 )
+from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.device_projections import device_projection
-from chatbot.engine.decode.plain import Brake
 from chatbot.engine.decode.static_cache import StaticCache
 from chatbot.engine.decode.static_step import StaticStep, place_refusal
 
