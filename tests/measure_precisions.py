@@ -17,7 +17,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the engine has it, before
 
 import torch
 
-from chatbot.engine.devices import pick_device
+from chatbot.engine.devices import take_device
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
@@ -74,14 +74,14 @@ def main() -> None:
     found = find_model(options.model, lambda *_: None)
     text = "\n".join(file.read_text("utf-8") for file in sorted(MANUAL.glob("*.md")))
     tokens = found.tokenizer.encode(text, add_special_tokens=False)[: options.tokens]
-    models = {p: load(found, p, pick_device(), lambda *_: None) for p in PRECISIONS}
+    models = {p: load(found, p, take_device(), lambda *_: None) for p in PRECISIONS}
     speeds: dict[Precision, list[float]] = {p: [] for p in PRECISIONS}
     for _ in range(options.rounds):
         for precision, loaded in models.items():
             speeds[precision].append(tokens_per_second(loaded, tokens[:64], options.written))
     rates = {precision: statistics.median(known) for precision, known in speeds.items()}
     perplexities = {p: perplexity(loaded, tokens) for p, loaded in models.items()}
-    print(f"{options.model} on {pick_device()}, {len(tokens):,} tokens of text")
+    print(f"{options.model} on {take_device()}, {len(tokens):,} tokens of text")
     print("         MiB   tok/s  of bf16  perplexity  above bf16")
     for precision, loaded in models.items():
         print(

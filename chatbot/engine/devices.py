@@ -24,10 +24,15 @@ _USUAL_BYTES: Final = 32 * 2**20
 """What glibc begins with, and what it comes to by itself once large pieces were freed."""
 
 
-def pick_device() -> torch.device:
-    """The fastest device there is."""
+def take_device() -> torch.device:
+    """The fastest device there is, which torch works on from now on."""
     if torch.cuda.is_available():
-        return torch.device("cuda", _roomiest())
+        device = torch.device("cuda", _roomiest())
+        # Streams and graphs are those of the device in use, whichever one tensors are on.
+        torch.cuda.set_device(device)
+        # It makes a plan for each new shape, tens of milliseconds long, and each prompt has one.
+        torch.backends.cuda.enable_cudnn_sdp(False)
+        return device
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return CPU

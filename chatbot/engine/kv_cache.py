@@ -183,12 +183,15 @@ class CachedModel:
 
     @contextlib.contextmanager
     def emptied_by_errors(self) -> Iterator[None]:
-        """Forget everything when what is done meanwhile fails.
+        """Forget everything when what is done meanwhile fails, but not when it is broken off.
 
-        Some layers may hold the new tokens then, and others not.
+        Some layers may hold the new tokens then, and others not; or what they hold is no number,
+        which spoils what is read later even where it is masked.
         """
         try:
             yield
+        except (Interrupted, GeneratorExit):
+            raise
         except BaseException:
             self.clear()
             raise

@@ -9,7 +9,7 @@ import msgspec
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.answer import answer
-from chatbot.engine.devices import look, pick_device, release_memory, trim_memory
+from chatbot.engine.devices import look, release_memory, take_device, trim_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
 from chatbot.engine.inbox import Inbox, check_sampling
 from chatbot.engine.loading import LoadedModel, load
@@ -57,7 +57,7 @@ class Engine:
     def __init__(self, channel: "Channel[EngineRequest]", inbox: Inbox) -> None:
         self._channel = channel
         self._inbox = inbox
-        self._device = pick_device()
+        self._device = take_device()
         self._loaded: LoadedModel | None = None
         self._asked = Load(id=0, model="")
         """By which the present model was loaded."""

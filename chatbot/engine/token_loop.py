@@ -136,7 +136,8 @@ def write_tokens(
                 recorder.note(logits.float(), token, None, is_users=True)
         else:
             try:
-                token = draws.next(logits, sampling, most_left, is_free=is_free)
+                with model.emptied_by_errors():
+                    token = draws.next(logits, sampling, most_left, is_free=is_free)
             except Interrupted:
                 return "cancelled"
         control.take_step()

@@ -1,6 +1,7 @@
 """LoRA adapters: in, weighted and out between two answers, and refused where they do not fit."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.decode.packing import PackedLinear
+from chatbot.engine.decode.static_step import ForwardStep
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
@@ -27,10 +29,15 @@ QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 ONE_TOKEN = {"temperature": 0, "max_tokens": 1}
 
 
-def write_adapter(folder: Path, seed: int, **changes: Any) -> Path:
+ATTENTION = ("q_proj", "v_proj")
+
+
+def write_adapter(
+    folder: Path, seed: int, layers: Sequence[str] = ATTENTION, **changes: Any
+) -> Path:
     """An adapter with random weights, as peft saves one."""
     model = make_llama(**changes)
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=list(layers)))
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
@@ -109,6 +116,21 @@ def test_adapters_compute_what_merged_weights_do_and_leave_no_trace(
     assert use_adapters(loaded, []) == ()
     assert torch.equal(logits_of(loaded), bare)
     assert {name: type(module) for name, module in loaded.model.named_modules()} == layers
+
+
+def test_an_adapter_of_the_embedding_is_left_to_transformers(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = write_adapter(tmp_path / "embedding", 3, ["q_proj", "embed_tokens"])
+    loaded = load(find_model(str(tiny_folder), lambda *_: None), "fp32", CPU, lambda *_: None)
+    bare = logits_of(loaded)
+    use_adapters(loaded, [AdapterUse(path=str(folder))])
+    with torch.inference_mode():
+        expected = loaded.model(torch.tensor([[5, 6, 7, 8]])).logits[0, -1]
+    assert (expected - bare).abs().max() > 0.1
+    torch.testing.assert_close(logits_of(loaded), expected, rtol=1e-3, atol=1e-3)
+    assert loaded.cached.decoder_name == "transformers"
+    assert isinstance(loaded.cached._static_step()[0], ForwardStep)  # as it would be on a GPU
 
 
 @pytest.mark.parametrize(("precision", "likeness"), [("8-bit", 0.99), ("4-bit", 0.9)])

@@ -379,17 +379,25 @@ def test_the_records_are_the_same_and_none_is_for_what_was_dropped(
     assert [record.token for record in found] == [item for item in tokens if isinstance(item, int)]
 
 
-def test_logits_that_are_no_numbers_end_the_answer() -> None:
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_logits_that_are_no_numbers_end_the_answer_and_spoil_no_other(is_ahead: bool) -> None:
     broken = make_llama()
-    cached = OnDevice(broken)
+    expected, _ = write(OnDevice(broken), PROMPT[:40], GREEDY)
+    cached, first = OnDevice(broken, is_ahead=is_ahead), PROMPT[:60]
     control = Control(GREEDY)
-    loop = write_tokens(cached, PROMPT, control, sampling=GREEDY, context_length=999, end_tokens=())
+    loop = write_tokens(cached, first, control, sampling=GREEDY, context_length=999, end_tokens=())
     for _ in range(8):
         next(loop)
+    layer: Any = broken.model.layers[0].self_attn.v_proj
+    whole = layer.weight.clone()
     with torch.no_grad():
-        broken.model.norm.weight.fill_(torch.nan)
-    with pytest.raises(ModelError):
+        layer.weight.fill_(torch.nan)  # keys and values are no numbers either
+    with pytest.raises(ModelError, match="overflowed"):
         list(loop)
+    with torch.no_grad():
+        layer.weight.copy_(whole)
+    # What is masked is read too, and multiplied by nothing.
+    assert write(cached, PROMPT[:40], GREEDY)[0] == expected
 
 
 def test_what_cannot_be_captured_is_launched_ahead_all_the_same(

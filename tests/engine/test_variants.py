@@ -203,6 +203,7 @@ def test_one_that_breaks_takes_the_others_to_what_was_told(
     with pytest.raises(ModelError, match="overflowed"):
         told.extend(answer_variants(loaded, request, Control(Sampling())))
     assert all(texts_of(told, 2))
+    assert loaded.cached.num_tokens == 0  # what is no number is not kept for later answers
 
 
 def test_a_prompt_that_fills_the_window(loaded: LoadedModel) -> None:

@@ -28,7 +28,7 @@ from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.packing import PackedLinear
 from chatbot.engine.decode.preparing import prepare_for_cpu
-from chatbot.engine.devices import look, pick_device
+from chatbot.engine.devices import look, take_device
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import dtype_on_cpu
@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> Report:
     """
     if options.tokens < 2 or options.runs < 1 or min(options.history, default=1) < 1:
         raise SettingError("--tokens must be at least 2, --runs and --history at least 1.")
-    device = pick_device()
+    device = take_device()
     precision = _precision(options.precision, device)
     found = None if options.random_config else find_model(options.model, _say)
     rival = LlamaCpp(options.model, 4096) if options.compare else None

@@ -92,6 +92,8 @@ def refusal(model: Any) -> str:
         return "some of its layers look back over a window"
     if type(model).__name__ == "MistralForCausalLM" and config.sliding_window is not None:
         return "its layers look back over a window"
+    if type(model.model.embed_tokens) is not nn.Embedding:
+        return f"its embedding is a {type(model.model.embed_tokens).__name__}"
     rope = model.model.rotary_emb
     if rope.rope_type not in STATIC_ROPES:
         return f"its rotary embedding is {rope.rope_type}"

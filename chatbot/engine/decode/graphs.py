@@ -4,6 +4,7 @@ The only module that speaks of CUDA graphs. Knows nothing of models.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -19,6 +20,9 @@ class CudaCapture:
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
+        self._anchor: torch.cuda.CUDAGraph | None = None
+        """Keeps the pool alive while no step's graph does: what a library had there cannot be
+        given back, and torch (seen in 2.11) refuses to begin a pool anew that still has some."""
 
     def __call__(self, step: Step) -> Step:
         """Capture ``step``, which runs once for that.
@@ -28,24 +32,39 @@ class CudaCapture:
         """
         stream = torch.cuda.current_stream()
         # What libraries set up at a first call on a stream must not be captured.
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = _side_stream(stream.device)
         side.wait_stream(stream)
-        with torch.cuda.stream(side), _waiting_refused():
-            step()
-        stream.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self._pool):
-                output = step()
+            with torch.cuda.stream(side), _waiting_refused():
+                step()
         finally:
-            # A capture that fails leaves its own stream in use.
-            torch.cuda.set_stream(stream)
+            stream.wait_stream(side)
+        if self._anchor is None:
+            self._anchor, _ = self._captured(lambda: torch.zeros(1, device=stream.device))
+        graph, output = self._captured(step)
 
         def replay() -> Tensor:
             graph.replay()
             return output
 
         return replay
+
+    def _captured(self, step: Step) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+        """The graph, and what it writes to."""
+        stream = torch.cuda.current_stream()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                return graph, step()
+        finally:
+            # A capture that fails leaves its own stream in use.
+            torch.cuda.set_stream(stream)
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all captures: a library's room on each stream that it was called on is kept."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

@@ -25,8 +25,9 @@ from chatbot.engine.decode.static_cache import StaticCache
 from chatbot.engine.decode.static_step import StaticStep, place_refusal
 
 JOINED_SHARE: Final = 4
-"""Weights are joined where they take at most one part in so many of the device's memory. What they
-took before cannot always be used again, and for larger ones a launch less matters little."""
+"""Weights are joined where they take at most one part in so many of the device's memory, and would
+fit once more. What they took before cannot always be used again, and for larger ones a launch less
+matters little."""
 
 
 def static_fused_refusal(model: Any) -> str:
@@ -85,15 +86,11 @@ class StaticFusedStep(StaticStep):
         return parts.head(_normalised(rows, parts.final_norm))
 
     def _mask(self, positions: Tensor, length: int) -> Tensor:
-        """What is added to the products of queries and keys: [n * query heads that share a key
-        head, length].
-        """
+        """What is added to the products of queries and keys: [n, length]."""
         size = (positions.shape[0], length)
         mask = torch.zeros(size, dtype=self._parts.dtype, device=self.device)
         places = torch.arange(length, device=self.device)
-        mask.masked_fill_(places > positions[:, None], -torch.inf)
-        shared = mask[:, None].expand(-1, self._num_shared, -1)
-        return shared.reshape(-1, length)
+        return mask.masked_fill_(places > positions[:, None], -torch.inf)
 
     def _turned_heads(
         self, layer: Layer, projected: Tensor, rotation: Tensor
@@ -115,9 +112,8 @@ class StaticFusedStep(StaticStep):
     def _attended(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """[rows * n, heads * head size].
 
-        Query heads that share a key head are attended as if they were tokens, and key heads as if
-        they were rows: so keys and values are read once and as they are, and for one new token
-        the answer is in its place.
+        Key heads are attended as if they were rows, each by the heads that share it: so keys and
+        values are read as they are, and for one new token the answer is in its place.
 
         Args:
             queries: [rows, n, heads, head size].
@@ -126,15 +122,16 @@ class StaticFusedStep(StaticStep):
             mask: see ``_mask``.
         """
         num_rows, num_new, _, size = queries.shape
-        apart = (num_rows, num_new, self._parts.num_kv_heads, self._num_shared, size)
+        num_kv_heads, num_shared = self._parts.num_kv_heads, self._num_shared
+        apart = queries.view(num_rows, num_new, num_kv_heads, num_shared, size)
         attended = functional.scaled_dot_product_attention(
-            queries.view(apart).transpose(1, 2).reshape(-1, 1, num_new * self._num_shared, size),
-            keys.flatten(0, 1)[:, None],
-            values.flatten(0, 1)[:, None],
+            apart.permute(0, 2, 3, 1, 4).reshape(-1, num_shared, num_new, size),
+            keys.flatten(0, 1)[:, None].expand(-1, num_shared, -1, -1),
+            values.flatten(0, 1)[:, None].expand(-1, num_shared, -1, -1),
             attn_mask=mask,
         )
-        heads = attended.view(num_rows, -1, num_new, self._num_shared, size).transpose(1, 2)
-        return heads.reshape(num_rows * num_new, -1)
+        heads = attended.view(num_rows, num_kv_heads, num_shared, num_new, size)
+        return heads.permute(0, 3, 1, 2, 4).reshape(num_rows * num_new, -1)
 
 
 class _Rotations:
@@ -169,5 +166,6 @@ def _normalised(rows: Tensor, norm: Norm) -> Tensor:
 def _can_be_joined(model: Any) -> bool:
     if model.device.type != "cuda":
         return True
-    there = torch.cuda.get_device_properties(model.device).total_memory
-    return bool(JOINED_SHARE * model.get_memory_footprint() <= there)
+    free, total = torch.cuda.mem_get_info(model.device)
+    size = model.get_memory_footprint()
+    return bool(JOINED_SHARE * size <= total and size <= free)

@@ -148,7 +148,7 @@ def answer_variants(
     rows = [
         _Row(loaded, request, prompt, index, reading) for index in range(len(request.samplings))
     ]
-    with suppress(Interrupted):
+    with suppress(Interrupted), loaded.cached.emptied_by_errors():
         yield from _write(loaded, rows, reading, control)
     for row in rows:
         if row.ended is None:

@@ -58,7 +58,7 @@ def search_beams(
         len(loaded.end_tokens),
     )
     running = _Running(loaded, request, search, prompt.tokens, room)
-    with suppress(Interrupted):
+    with suppress(Interrupted), loaded.cached.emptied_by_errors():
         yield from running.run(reading, control)
     results = search.results()
     results += [Hypothesis(reason="cancelled")] * (request.num_beams - len(results))
