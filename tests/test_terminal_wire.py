@@ -167,7 +167,6 @@ def test_broken_utf_8_on_the_keyboard_does_not_end_the_tui(harmless_tui: bytes) 
         assert_clean(terminal.written, harmless_tui)
 
 
-@pytest.mark.xfail(strict=True, reason="Textual takes what follows an escape for keys")
 def test_an_escape_in_a_paste_presses_no_keys(harmless_tui: bytes) -> None:
     with Terminal(SCRIPT_DELAY="0.001", rows=200, columns=120) as terminal:
         terminal.until("commands · F1")

@@ -1,14 +1,21 @@
 """What comes from the keyboard, and from pastes, whatever bytes it is made of."""
 
 import codecs
-from collections.abc import Callable
+from typing import Final
 
 from textual.driver import Driver
 
+_PASTE: Final = "\x1b[200~"
+_PASTE_END: Final = "\x1b[201~"
+"""What a terminal puts around a paste, if it was asked to."""
+
+_ESCAPE: Final = "\x1b"
+
 
 def patient(driver: type[Driver]) -> type[Driver]:
-    """``driver``, but bytes that are no UTF-8 become U+FFFD: Textual's own for Linux and macOS
-    ends the program at the first of them, as a paste from a file in another encoding has.
+    """``driver``, but it reads by an ``InputDecoder``: Textual's own for Linux and macOS ends the
+    program at the first byte that is no UTF-8, as in a paste from a file in another encoding, and
+    takes what follows an escape in a paste for keys.
     """
     if driver.__module__ != "textual.drivers.linux_driver":  # which Windows does not have
         return driver
@@ -16,11 +23,60 @@ def patient(driver: type[Driver]) -> type[Driver]:
 
     class PatientDriver(linux_driver.LinuxDriver):
         def run_input_thread(self) -> None:
-            vars(linux_driver)["getincrementaldecoder"] = _decoder
+            vars(linux_driver)["getincrementaldecoder"] = lambda _encoding: InputDecoder
             super().run_input_thread()
 
     return PatientDriver
 
 
-def _decoder(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
-    return lambda: codecs.getincrementaldecoder(encoding)("replace")
+class InputDecoder(codecs.IncrementalDecoder):
+    """Decodes what a terminal sends: bytes that are no UTF-8 become U+FFFD, and escapes in a paste,
+    which most terminals leave out by themselves, are left out.
+    """
+
+    def __init__(self, errors: str = "replace") -> None:
+        super().__init__(errors)
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors).decode
+        self._is_pasting = False
+        self._before = ""
+        """The last characters outside a paste, with which its mark may begin: they are not held
+        back, or a press of Esc would come with the next key."""
+        self._held = ""
+        """The last characters in a paste, with which the mark of its end may begin."""
+
+    def decode(self, data: bytes, final: bool = False) -> str:  # type: ignore[override]
+        """The characters of ``data``, without escapes in pastes."""
+        text, self._held = self._held + self._decode(data, final), ""
+        clean = []
+        while text:
+            piece, text = self._pasted(text, final) if self._is_pasting else self._typed(text)
+            clean.append(piece)
+        return "".join(clean)
+
+    def _typed(self, text: str) -> tuple[str, str]:
+        """What of ``text`` comes before a paste, with its mark, and what is left."""
+        joined = self._before + text
+        at = joined.find(_PASTE)
+        if at < 0:
+            self._before = joined[1 - len(_PASTE) :]
+            return text, ""
+        self._is_pasting = True
+        end = at + len(_PASTE) - len(self._before)
+        self._before = ""
+        return text[:end], text[end:]
+
+    def _pasted(self, text: str, final: bool) -> tuple[str, str]:
+        """What of ``text`` is pasted, with the mark of its end, and what is left."""
+        pasted, end, left = text.partition(_PASTE_END)
+        if end:
+            self._is_pasting = False
+        elif not final:
+            self._held = _beginning(pasted, _PASTE_END)
+            pasted = pasted.removesuffix(self._held)
+        return pasted.replace(_ESCAPE, "") + end, left
+
+
+def _beginning(text: str, mark: str) -> str:
+    """The longest end of ``text`` with which ``mark`` begins, short of all of it."""
+    sizes = range(min(len(mark) - 1, len(text)), 0, -1)
+    return next((mark[:size] for size in sizes if text.endswith(mark[:size])), "")
