@@ -8,6 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.sidebar.sidebar import Sidebar
@@ -103,3 +104,24 @@ async def test_a_key_is_seen_before_what_is_to_be_laid_out(make_app: MakeApp) ->
         await until(pilot, lambda: "layout" in order)
         assert order[0] == "key"
         assert "x" in screen_text(app)
+
+
+async def test_what_was_taken_away_leaves_a_gap_until_all_is_laid_out_again(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        await ask_and_wait(pilot, app, "a question")
+        code = app.query(CodeLines).last()
+        screen = app.screen
+        assert isinstance(screen, SparingScreen)
+        region = screen._compositor.visible_widgets[code][0]
+        parent = code._parent
+        assert parent is not None
+        code._detach()
+        lines = screen._compositor.render_strips()
+        code._attach(parent)  # as the end of the app expects it
+        assert all(line.cell_length == 140 for line in lines)
+        gone = [lines[y].crop(*region.column_span).text for y in region.line_range]
+        assert not "".join(gone).strip()

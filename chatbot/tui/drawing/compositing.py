@@ -52,7 +52,11 @@ class SparingCompositor(Compositor):
             if not wanted:
                 continue
             top, height = wanted[0], wanted[-1] + 1 - wanted[0]
-            strips = widget.render_lines(Region(x - region.x, top - region.y, part.width, height))
+            if widget.is_attached:
+                inner = Region(x - region.x, top - region.y, part.width, height)
+                strips = widget.render_lines(inner)
+            else:  # taken away since all was laid out, and nothing is in its place yet
+                strips = [Strip.blank(part.width)] * height
             for y in wanted:
                 ends = [cut for cut in cuts[y] if x <= cut <= right]
                 pieces = strips[y - top].divide([end - x for end in ends[1:]])
