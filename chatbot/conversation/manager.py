@@ -179,15 +179,34 @@ class ConversationManager:
             async for event in events:
                 yield event
 
-    async def edit(self, text: str) -> AsyncGenerator[TurnEvent]:
-        """Ask the last question in other words, beside the old one.
+    def question_to_edit(self, message_id: str = "") -> Message:
+        """The question that is a message, or that it answers; with no message, the last one.
 
         Raises:
-            CommandError: nothing was asked yet.
+            CommandError: there is none, or an answer is being written.
         """
-        old = self.conversation.last("user")
-        if old is None:
+        self._require_idle()
+        conversation = self.conversation
+        message = conversation[message_id] if message_id else conversation.last("user")
+        if message is not None and message.role == "assistant" and message.parent_id:
+            message = conversation[message.parent_id]
+        if message is None:
             raise CommandError("There is no question to edit; ask one first.")
+        return message
+
+    async def edit(self, text: str, question_id: str = "") -> AsyncGenerator[TurnEvent]:
+        """Ask a question in other words, beside the old one.
+
+        Args:
+            text: the other words.
+            question_id: of which question; empty for the last one.
+
+        Raises:
+            CommandError: nothing was asked yet, or there is no such question any more.
+        """
+        if question_id and question_id not in self.conversation:
+            raise CommandError("The question that you edited is not in this chat any more.")
+        old = self.question_to_edit(question_id)
         async with aclosing(self._answer(_question(text, old.parent_id), is_new=True)) as events:
             async for event in events:
                 yield event

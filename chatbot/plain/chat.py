@@ -159,7 +159,8 @@ class PlainFace:
         self._has_cut = False
         """It was told to think no longer in this turn."""
         self._work: asyncio.Task[None] | None = None
-        self._proposed = ""
+        self._edited = ""
+        """The question that the next one is in other words; empty when it is a new one."""
         self._prepare = prepare
         self._preparing: asyncio.Future[None] | None = None
         self._has_broken_off = False
@@ -179,6 +180,9 @@ class PlainFace:
                     break
                 if text := clean(line).strip():
                     await self.take(text)
+                elif self._edited:
+                    self._edited = ""
+                    self.tell("The question is as it was.")
         finally:
             if self._work:
                 self._work.cancel()  # or the end of the engine would look like its failure
@@ -188,9 +192,12 @@ class PlainFace:
         if text.lower() in LEAVE_WORDS:
             self.leave()
             return
+        edited, self._edited = self._edited, ""
         try:
             if text.startswith("/"):
                 await run_command(self, text)
+            elif edited:
+                await self.run_turn(self.manager.edit(text, edited))
             else:
                 await self.run_turn(self.manager.reply(text))
         except ChatbotError as error:
@@ -302,9 +309,12 @@ class PlainFace:
         if made and made.finish_reason in ("interrupted", "cancelled"):
             self.tell("[the answer was cut off; /continue goes on with it]")
 
-    def propose(self, text: str) -> None:
+    def begin_edit(self, question: Message) -> None:
         """See ``Face``. A line of input cannot be filled in everywhere, so it is shown."""
-        self.tell(f"The question was: {text}\nType it anew.")
+        self._edited = question.id
+        self.tell(
+            f"The question was: {question.text}\nType it anew; an empty line leaves it as it was."
+        )
 
     async def fill_prompt(
         self, library: PromptLibrary, name: str, values: Mapping[str, str]

@@ -25,7 +25,7 @@ from chatbot.conversation.thinking import thinking_problem
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
 from chatbot.events import TurnEvent, VariantsEvent
-from chatbot.messages import SourcesPart
+from chatbot.messages import Message, SourcesPart
 from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
 from chatbot.settings import Settings
@@ -111,6 +111,8 @@ class ChatApp(App[int]):
         self._theme_names = tuple(themes)
         self._choose_first_theme()
         self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
+        self._edited: Message | None = None
+        """The question that is being put in other words."""
         self._chat = ChatView(id="chat")
         self._prompt = Prompt(self._accepts)
         self._hints = CommandHints(id="hints")
@@ -216,14 +218,21 @@ class ChatApp(App[int]):
     @work(group="turn")
     async def take(self, text: str) -> None:
         """Carry out a command, or ask a question; one that fails comes back to the prompt."""
+        edited = self._end_edit()
         try:
             if text.startswith("/"):
                 await run_command(self, text)
+            elif edited:
+                await self.run_turn(self.manager.edit(text, edited.id))
             else:
                 await self.run_turn(self.manager.reply(text))
         except ChatbotError as error:
             self.refuse(str(error))
-            self._prompt.give_back(text)
+            if edited and edited.id in self.manager.conversation:
+                self.begin_edit(edited)
+                self._prompt.propose(text)
+            else:
+                self._prompt.give_back(text)
 
     @on(Prompt.Changed)
     def _hint(self) -> None:
@@ -323,6 +332,9 @@ class ChatApp(App[int]):
 
     @on(ChatView.FocusLost)
     def _refocus(self) -> None:
+        self.call_after_refresh(self._focus_something)  # another message may be about to have it
+
+    def _focus_something(self) -> None:
         if self.focused is None:
             self._prompt.focus()
 
@@ -341,10 +353,10 @@ class ChatApp(App[int]):
     # Actions of the key table
 
     def action_stop(self) -> None:
-        """Stop the answer; with none running, go back to the prompt."""
+        """Stop the answer, or the editing of a question; with neither, go back to the prompt."""
         if self.manager.is_busy:
             self.manager.stop()
-        else:
+        elif not self._end_edit():
             self._prompt.focus()
 
     def action_interrupt(self) -> None:
@@ -542,6 +554,7 @@ class ChatApp(App[int]):
     async def draw_conversation(self) -> None:
         """As ``show_conversation``, and wait until it is drawn."""
         conversation = self.manager.conversation
+        self._end_edit()
         await show_path(self._chat, conversation, conversation.path())
         self._prompt.border_title = conversation.title
         self._status.num_tokens = 0
@@ -550,6 +563,20 @@ class ChatApp(App[int]):
     def propose(self, text: str) -> None:
         """Put a text into the prompt."""
         self._prompt.propose(text)
+
+    def begin_edit(self, question: Message) -> None:
+        """Have the user put a question in other words; Esc leaves it as it was."""
+        self._edited = question
+        self._chat.dim_from(question.id)
+        self._prompt.begin_edit(question.text)
+
+    def _end_edit(self) -> Message | None:
+        """The question that was being edited, and is not any more."""
+        edited, self._edited = self._edited, None
+        if edited:
+            self._chat.dim_from(None)
+            self._prompt.end_edit()
+        return edited
 
     async def fill_prompt(
         self, library: PromptLibrary, name: str, values: Mapping[str, str]
@@ -682,7 +709,7 @@ class ChatApp(App[int]):
         """Ask whether a tool may run; a turn that is stopped takes the question away."""
         from chatbot.tui.approval_screen import ApprovalScreen
 
-        screen = ApprovalScreen(request)
+        screen = ApprovalScreen(request, self._prompt.insert)
         try:
             return await self.push_screen_wait(screen)
         except asyncio.CancelledError:

@@ -4,8 +4,10 @@ What is not the program's own words stands in a frame that it cannot leave: plai
 line of it inside the frame. Decides nothing beyond what key was pressed.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -17,10 +19,14 @@ from chatbot.terminal_text import clean_line
 if TYPE_CHECKING:
     from chatbot.tools.values import ApprovalRequest, Decision
 
+QUIET_SECONDS: Final = 0.6
+"""So long no key may come before one is an answer: who is typing when the question comes up has not
+read it."""
+
 _BUTTONS: "Final[dict[Decision, tuple[str, str]]]" = {
     "once": ("o", "Once"),
     "chat": ("c", "This chat"),
-    "always": ("a", "Always"),
+    "always": ("A", "Always"),
     "no": ("n", "No"),
 }
 
@@ -31,15 +37,25 @@ class ApprovalScreen(ModalScreen["Decision"]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "decide('once')", show=False),
         Binding("c", "decide('chat')", show=False),
-        Binding("a", "decide('always')", show=False),
-        Binding("n,escape", "decide('no')", show=False),
+        Binding("A", "decide('always')", show=False),
+        Binding("n", "decide('no')", show=False),
+        Binding("escape", "refuse", show=False),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
     ]
 
-    def __init__(self, request: "ApprovalRequest") -> None:
+    def __init__(self, request: "ApprovalRequest", take_typed: Callable[[str], object]) -> None:
+        """Ask.
+
+        Args:
+            request: what is to be decided.
+            take_typed: takes what is typed on before the question can have been read.
+        """
         super().__init__()
         self._request = request
+        self._take_typed = take_typed
+        self._is_read = False
+        """Whether the user has had time to read it since the last key."""
 
     def compose(self) -> ComposeResult:
         definition = self._request.definition
@@ -55,15 +71,41 @@ class ApprovalScreen(ModalScreen["Decision"]):
             with Horizontal(id="approval-buttons"):
                 for decision in self._request.choices:
                     key, words = _BUTTONS[decision]
-                    yield Button(f"{words} ({key})", id=f"approval-{decision}", compact=True)
+                    yield Button(
+                        f"{words} ({key})",
+                        id=f"approval-{decision}",
+                        compact=True,
+                        disabled=True,
+                    )
 
     def on_mount(self) -> None:
+        self._quiet = self.set_timer(QUIET_SECONDS, self._take_answers)
+
+    def on_key(self, event: events.Key) -> None:
+        if not self._is_read and event.key != "escape":
+            event.stop()
+            self._quiet.reset()
+            if event.is_printable and event.character:
+                self._take_typed(event.character)
+
+    def _take_answers(self) -> None:
+        self._is_read = True
+        for button in self.query(Button):
+            button.disabled = False
         # The answer that does nothing is the one that Enter gives.
         self.query_one("#approval-no", Button).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """See Textual: no answer is taken from who has not had time to read."""
+        return self._is_read or action != "decide"
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_decide(str(event.button.id).removeprefix("approval-"))
+
+    def action_refuse(self) -> None:
+        """Say no, at any time."""
+        self.dismiss("no")
 
     def action_decide(self, name: str) -> None:
         """Give an answer, if it is one of those that are offered."""

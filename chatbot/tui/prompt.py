@@ -75,6 +75,22 @@ class Prompt(MessageArea):
         self._recalled = 0
         """How many messages back the box shows; 0 is the one being written."""
         self._draft = ""
+        self._before_edit: str | None = None
+        """What stood here when a question began to be edited; None: none is."""
+
+    def begin_edit(self, text: str) -> None:
+        """Have a question put in other words; what was being written comes back afterwards."""
+        if self._before_edit is None:
+            self._before_edit = self.text
+        self.border_subtitle = "editing · Esc leaves it as it was"
+        self.propose(text)
+
+    def end_edit(self) -> None:
+        """No question is edited any more."""
+        if self._before_edit is not None:
+            self.text, self._before_edit = self._before_edit, None
+            self.move_cursor(self.document.end)
+            self.border_subtitle = ""
 
     def propose(self, text: str) -> None:
         """Put a text in the box, to be changed and sent."""

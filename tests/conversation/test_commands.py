@@ -15,7 +15,7 @@ from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol import AdapterInfo, AdapterUse, ModelInfo, TokensRecorded
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent, VariantsEvent
-from chatbot.messages import SourcesPart
+from chatbot.messages import Message, SourcesPart
 from chatbot.models.hardware import Device, Hardware
 from chatbot.models.memory import GIB
 from chatbot.settings import SPECS, Settings
@@ -48,8 +48,8 @@ class FakeFace:
         self.told = [event async for event in events]
         self.calls.append("run_variants")
 
-    def propose(self, text: str) -> None:
-        self.calls.append(f"propose {text}")
+    def begin_edit(self, question: Message) -> None:
+        self.calls.append(f"edit {question.text}")
 
     def copy_text(self, text: str) -> None:
         self.calls.append(f"copy {text}")
@@ -288,8 +288,8 @@ async def test_edit_with_and_without_the_new_words(chat: FakeFace) -> None:
     await run_command(chat, "/edit Another question?")
     assert chat.texts == ["Another question?", "An answer."]
     await run_command(chat, "/edit")
-    assert chat.texts == []
-    assert chat.calls == ["run_turn", "show_conversation", "propose Another question?"]
+    assert chat.texts == ["Another question?", "An answer."]  # until other words are sent
+    assert chat.calls == ["run_turn", "edit Another question?"]
 
 
 async def test_undo(chat: FakeFace) -> None:

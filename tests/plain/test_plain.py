@@ -85,10 +85,13 @@ def test_a_changed_setting_is_kept_for_the_next_start() -> None:
 
 
 def test_regen_edit_and_undo(tmp_path: Path) -> None:
-    lines = ["one", "/regen", "/edit other", "/edit", "/tokens"]
+    lines = ["one", "/regen", "/edit other", "/edit", "third", "/edit", "", "fourth", "/undo"]
+    lines += ["/undo", "/tokens"]
     done = run_chatbot(stdin="\n".join(lines).encode())
-    assert done.stdout == said("one") * 2 + said("other")
+    assert done.stdout == said("one") * 2 + said("other") + said("third") + said("fourth")
     assert "The question was: other" in done.stderr
+    assert "The question is as it was." in done.stderr
+    # "third" stands beside the question before, and "fourth" behind it.
     assert "No answer has been counted yet" in done.stderr
 
 

@@ -5,7 +5,7 @@ import signal
 
 from textual.widgets import Markdown
 
-from chatbot.tui.chat.message_views import LeftOutMark
+from chatbot.tui.chat.message_views import LeftOutMark, MessageView, QuestionView
 from tests.tui.helpers import (
     MakeApp,
     answers,
@@ -17,6 +17,7 @@ from tests.tui.helpers import (
     notices,
     press,
     questions,
+    screen_text,
     until,
     with_sampling,
 )
@@ -186,6 +187,57 @@ async def test_answers_and_edits_are_variants_that_stay(make_app: MakeApp) -> No
         assert questions(app) == ["first again"]
 
 
+async def test_a_question_that_is_edited_stays_until_the_other_words_are_sent(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        for text in ("first", "second", "third"):
+            await ask_and_wait(pilot, app, text)
+        app._prompt.insert("a draft")
+        await pilot.press("ctrl+t", "k", "k", "k", "e")  # on the second question
+        await until(pilot, lambda: app._prompt.text == "second")
+        assert questions(app) == ["first", "second", "third"]
+        dimmed = [view.text for view in app.query(QuestionView) if view.has_class("-edited")]
+        assert dimmed == ["second", "third"]
+        assert "Esc leaves it" in screen_text(app)
+        await pilot.press("escape")
+        assert app._prompt.text == "a draft"
+        assert not app.query(".-edited")
+        assert "Esc leaves it" not in screen_text(app)
+        assert len(app.manager.conversation.path()) == 6
+        await pilot.press("ctrl+t", "k", "k", "k", "e")
+        await until(pilot, lambda: app._prompt.text == "second")
+        await ask(pilot, " time")
+        await until(pilot, lambda: len(app.manager.conversation) == 8 and not app._status.is_busy)
+        assert questions(app) == ["first", "second time"]
+        assert app._prompt.text == "a draft"
+
+
+async def test_what_means_nothing_to_a_message_is_typed_into_the_prompt(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await pilot.press("ctrl+t")
+        press(app, *"/regen me")
+        await until(pilot, lambda: app._prompt.text == "/regen me")
+        assert len(app.manager.conversation) == 2
+
+
+async def test_the_focus_stays_among_the_messages(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await pilot.press("ctrl+t", "r")
+        await until(pilot, lambda: len(app.manager.conversation) == 3 and not app._status.is_busy)
+        assert app.focused is answers(app)[0]
+        await pilot.press("left")
+        await until(pilot, lambda: "‹ 1/2 ›" in foot(answers(app)[0]))
+        await pilot.press("delete")
+        await until(pilot, lambda: len(app.manager.conversation) == 2)
+        await until(pilot, lambda: isinstance(app.focused, MessageView))
+
+
 async def test_undo_and_new_chat(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test() as pilot:
@@ -223,14 +275,3 @@ async def test_a_failing_command_says_why_and_gives_the_line_back(make_app: Make
         await ask(pilot, "/nonsense")
         await until(pilot, lambda: "no command /nonsense" in notices(app))
         assert app._prompt.text == "/nonsense"
-
-
-async def test_answering_again_from_a_message_leaves_the_focus_somewhere(
-    make_app: MakeApp,
-) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await ask_and_wait(pilot, app, "first")
-        await pilot.press("ctrl+t", "r")
-        await until(pilot, lambda: len(app.manager.conversation) == 3 and not app._status.is_busy)
-        assert app.focused is app._prompt

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from chatbot.messages import ToolCallPart, ToolResultPart
 from chatbot.paths import config_dir, config_file
+from chatbot.tui.app import ChatApp
 from chatbot.tui.approval_screen import ApprovalScreen
 from chatbot.tui.chat.thinking_view import ThinkingView
 from chatbot.tui.chat.tool_card import FOLDED_LINES, ToolCard
@@ -82,15 +84,19 @@ async def test_thoughts_are_folded_until_they_are_opened(make_app: MakeApp) -> N
         await until(pilot, lambda: "┊" not in screen_text(app))
 
 
+async def question_read(pilot: Pilot[int], app: ChatApp) -> None:
+    """Wait until the question whether a tool may run takes answers."""
+    await until(pilot, lambda: isinstance(app.screen, ApprovalScreen) and app.screen._is_read)
+
+
 @pytest.mark.parametrize(
-    ("key", "approved_by"), [("o", "user"), ("c", "user"), ("a", "user"), ("n", ""), ("escape", "")]
+    ("key", "approved_by"), [("o", "user"), ("c", "user"), ("A", "user"), ("n", ""), ("escape", "")]
 )
 async def test_the_user_decides(make_app: MakeApp, key: str, approved_by: str) -> None:
     app = make_app(tools=["get_weather"])
     async with app.run_test(size=(120, 40)) as pilot:
         await ask(pilot, WEATHER)
-        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
-        await until(pilot, lambda: "Allow get_weather?" in screen_text(app))
+        await question_read(pilot, app)
         assert '"place": "Paris"' in screen_text(app)
         press(app, key)
         await until(pilot, lambda: not app._status.is_busy)
@@ -100,14 +106,42 @@ async def test_the_user_decides(make_app: MakeApp, key: str, approved_by: str) -
         weather = next(
             info for info in app.manager.tools.box.tools if info.definition.name == "get_weather"
         )
-        assert weather.is_always_allowed == (key == "a")
+        assert weather.is_always_allowed == (key == "A")
+
+
+async def test_what_is_typed_when_the_question_comes_up_is_no_answer(make_app: MakeApp) -> None:
+    app = make_app(tools=["get_weather"])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(pilot, WEATHER)
+        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        screen = app.screen
+        press(app, *"coAn", "enter")
+        await until(pilot, lambda: app._prompt.text == "coAn")
+        assert app.screen is screen
+        await question_read(pilot, app)
+        press(app, "o")
+        await until(pilot, lambda: not app._status.is_busy)
+        results = [p for p in last_answer(app).parts if isinstance(p, ToolResultPart)]
+        assert [result.approved_by for result in results] == ["user"]
+        assert app.manager.tools is not None
+        assert not any(info.is_always_allowed for info in app.manager.tools.box.tools)
+
+
+async def test_esc_says_no_at_once(make_app: MakeApp) -> None:
+    app = make_app(tools=["get_weather"])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(pilot, WEATHER)
+        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        press(app, "escape")
+        await until(pilot, lambda: not app._status.is_busy)
+        assert "refused" in screen_text(app)
 
 
 async def test_enter_does_the_harmless_thing(make_app: MakeApp) -> None:
     app = make_app(tools=["get_weather"])
     async with app.run_test(size=(80, 24)) as pilot:
         await ask(pilot, WEATHER)
-        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        await question_read(pilot, app)
         press(app, "enter")
         await until(pilot, lambda: not app._status.is_busy)
         assert "refused" in screen_text(app)
@@ -132,6 +166,7 @@ async def test_nothing_in_the_arguments_can_draw_over_the_question(make_app: Mak
         top = next(i for i, line in enumerate(lines) if "exactly these arguments" in line)
         assert any("reaches the network" in line for line in lines[:top])
         assert any("No (n)" in line for line in lines[top:])
+        await question_read(pilot, app)
         press(app, "n")
         await until(pilot, lambda: not app._status.is_busy)
 

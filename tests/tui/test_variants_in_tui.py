@@ -18,6 +18,7 @@ from chatbot.tui.variants.drawing import ending, parted, partings, same_length, 
 from chatbot.tui.variants.screen import Hints, VariantsScreen
 from tests.tui.helpers import (
     MakeApp,
+    answers,
     ask,
     ask_and_wait,
     last_answer,
@@ -307,6 +308,18 @@ async def test_what_cannot_be_begun_opens_nothing(app: ChatApp) -> None:
         with pytest.raises(CommandError):
             await app.run_variants(refused())
         assert not isinstance(app.screen, VariantsScreen)
+
+
+async def test_what_is_refused_leaves_the_answer_that_streams(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 60, delay=0.02)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask(pilot, "a long one")
+        await until(pilot, lambda: "word word" in screen_text(app))
+        app.take("/variants 3")
+        await until(pilot, lambda: app._prompt.text == "/variants 3")
+        assert app.manager.is_busy
+        await until(pilot, lambda: not app._status.is_busy)
+        assert answers(app)[0].text.count("word") == 60
 
 
 def test_told_answers_are_those_of_the_plans() -> None:

@@ -17,9 +17,7 @@ async def _edit(face: Face, arguments: str) -> None:
     if arguments:
         await face.run_turn(face.manager.edit(arguments))
         return
-    question = face.manager.undo()
-    face.show_conversation()
-    face.propose(question.text)
+    face.begin_edit(face.manager.question_to_edit())
 
 
 async def _undo(face: Face, arguments: str) -> None:

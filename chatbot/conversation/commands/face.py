@@ -12,7 +12,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.events import TurnEvent, VariantsEvent
-from chatbot.messages import SourcesPart
+from chatbot.messages import Message, SourcesPart
 from chatbot.tokens import TokenRecord
 
 
@@ -37,8 +37,9 @@ class Face(Protocol):
         """Show several answers to one question as they come."""
         ...
 
-    def propose(self, text: str) -> None:
-        """Put ``text`` where the user types, to be changed and sent."""
+    def begin_edit(self, question: Message) -> None:
+        """Have the user put ``question`` in other words; until these are sent, all stays as it
+        is."""
         ...
 
     async def fill_prompt(

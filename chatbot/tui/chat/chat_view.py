@@ -64,6 +64,7 @@ class ChatView(VerticalScroll, can_focus=False):
         self._rating_of: Callable[[str], int | None] = lambda _: None
         self._is_adding = False
         self._newest: AnswerView | None = None
+        self._focuses_next = False
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
@@ -92,6 +93,8 @@ class ChatView(VerticalScroll, can_focus=False):
         self.describe(variant_of, pinned, rating_of)
         views: list[Widget] = [self._view_of(message) for message in path[-PAGE:]]
         if self.query("MessageView:focus"):
+            # Or Textual gives it to whatever comes next: a control of the sidebar.
+            self.screen.set_focus(None)
             self.post_message(self.FocusLost())
         async with self.batch():
             await self.remove_children()
@@ -178,7 +181,21 @@ class ChatView(VerticalScroll, can_focus=False):
         view = self._newest = AnswerView(message_id)
         await self.mount(view)
         self.anchor()
+        if self._focuses_next:
+            self._focuses_next = False
+            view.focus(scroll_visible=False)
         return view
+
+    def focus_next_answer(self) -> None:
+        """Have the next answer that is added get the focus: the user is among the messages."""
+        self._focuses_next = True
+
+    def dim_from(self, message_id: str | None) -> None:
+        """Dim the message with this id and all below it; None: none of them."""
+        is_below = False
+        for view in self.query(MessageView):
+            is_below = is_below or view.message_id == message_id
+            view.set_class(is_below, "-edited")
 
     def give_way(self) -> None:
         """A key is to be seen before more of an answer is."""

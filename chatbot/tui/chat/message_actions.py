@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.errors import CommandError
-from chatbot.messages import SourcesPart
+from chatbot.messages import Message, SourcesPart
 from chatbot.store.values import Rating
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView, MessageView
@@ -20,6 +20,10 @@ class Actor(Protocol):
 
     def take(self, text: str) -> object:
         """Carry out a command."""
+        ...
+
+    def begin_edit(self, question: Message) -> None:
+        """Have the user put a question in other words."""
         ...
 
     def copy_text(self, text: str) -> None:
@@ -70,10 +74,10 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
         case "next_variant":
             await _show_variant(app, chat, view, 1)
         case "edit":
-            _show_up_to_question(app, view)
-            app.take("/edit")
+            app.begin_edit(app.manager.question_to_edit(view.message_id))
         case "regenerate":
             _show_up_to_question(app, view)
+            chat.focus_next_answer()
             app.take("/regen")
         case "continue":
             app.take("/continue")
@@ -90,6 +94,7 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
         case "delete":
             app.manager.delete_message(view.message_id)
             await app.draw_conversation()
+            chat.focus_message(None, 0)
             app.tell("Deleted. /undo brings it back.")
         case "lens":
             app.open_lens(view.message_id)

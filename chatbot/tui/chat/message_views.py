@@ -5,6 +5,7 @@ import re
 from time import monotonic, process_time
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.constants import MAX_FPS
@@ -26,11 +27,14 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_body import AnswerBody
+from chatbot.tui.chat.facts import Facts
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
 from chatbot.tui.drawing.compositing import BREATH_SECONDS
 from chatbot.tui.drawing.key_pause import KeyPause
+from chatbot.tui.key_order import passed_on
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
+from chatbot.tui.prompt import Prompt
 
 if TYPE_CHECKING:
     from chatbot.tui.chat.sources_view import SourcesView
@@ -86,6 +90,19 @@ class MessageView(Vertical, can_focus=True):
     def __init__(self, message_id: str) -> None:
         super().__init__()
         self.message_id = message_id
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self.screen.focused in self.walk_children():
+            return  # it was for what is in here
+        if passed_on(self, event):
+            return
+        if event.character and event.is_printable and event.key not in self.screen.active_bindings:
+            # It means nothing here: a text for the prompt, whose next letters are on their way.
+            event.stop()
+            event.prevent_default()
+            prompt = self.screen.query_one(Prompt)
+            self.screen.set_focus(prompt)
+            prompt.insert(event.character)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return all_alike(super().render_lines, crop)
@@ -361,12 +378,9 @@ class AnswerView(MessageView):
         self.set_class(self._rating == -1, "-bad")
         if self._rating:
             facts.insert(0, "✓ good" if self._rating > 0 else "✗ bad")
-        line = " · ".join(facts)
         if self._variant:
-            line = f"‹ {self._variant} ›  {line}"
-        if made.error:
-            line = f"✗ {made.error}\n{line}"
-        self._foot.update(line)
+            facts[0] = f"‹ {self._variant} ›  {facts[0]}"
+        self._foot.update(Facts(facts, f"✗ {made.error}" if made.error else ""))
 
 
 class NoteView(Vertical):

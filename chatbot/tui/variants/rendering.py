@@ -71,7 +71,8 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
             raise
         screen.fail(str(error))
     finally:
-        await app.draw_conversation()
+        if screen is not None:  # else nothing is otherwise, and an answer may be streaming there
+            await app.draw_conversation()
 
 
 def change_setting(app: "ChatApp", text: str) -> bool:
