@@ -199,7 +199,7 @@ def _converse(options: argparse.Namespace) -> int:
         tools=getattr(options, "tools", None),
         allowed_tools=getattr(options, "allowed_tools", None) or (),
     )
-    _prepare_model(session, options)
+    _prepare_model(session, options, is_on_screen=is_on_screen)
     if options.command == "ask":
         return run_ask(session, options)
     if not is_on_screen:
@@ -225,7 +225,7 @@ def _tool_names(text: str) -> list[str]:
     return [] if names == ["none"] else names
 
 
-def _prepare_model(session: "Session", options: argparse.Namespace) -> None:
+def _prepare_model(session: "Session", options: argparse.Namespace, *, is_on_screen: bool) -> None:
     """Have the model loaded with the adapters of the command line, and by force if it says so."""
     model = session.manager.settings.model
     if getattr(options, "force", False):
@@ -233,7 +233,9 @@ def _prepare_model(session: "Session", options: argparse.Namespace) -> None:
     if adapters := getattr(options, "adapters", None):
         from chatbot.engine.protocol import parse_adapter
 
-        session.engine.plan_adapters([parse_adapter(text) for text in adapters], model)
+        uses = [parse_adapter(text) for text in adapters]
+        # The screen says that they failed, and has a list of them; elsewhere it would be missed.
+        session.engine.plan_adapters(uses, model, are_needed=not is_on_screen)
 
 
 def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:

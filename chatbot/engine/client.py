@@ -191,6 +191,7 @@ class EngineClient:
         """For the next load; replaced as a whole."""
         self._adapters: tuple[AdapterUse, ...] = ()
         self._adapted_model = ""
+        self._needs_adapters = False
         self._owner: WorkerOwner[EngineEvent] = WorkerOwner(
             command, EngineEvent, name=_NAME, log_file=log_file, on_end=self._ended
         )
@@ -253,9 +254,18 @@ class EngineClient:
         """The adapters that are in use, or will be once their model is loaded."""
         return self._adapters
 
-    def plan_adapters(self, adapters: Sequence[AdapterUse], model: str) -> None:
-        """Use these adapters as soon as ``model`` is loaded; another model goes without them."""
+    def plan_adapters(
+        self, adapters: Sequence[AdapterUse], model: str, *, are_needed: bool = False
+    ) -> None:
+        """Use these adapters as soon as ``model`` is loaded; another model goes without them.
+
+        Args:
+            adapters: those to use.
+            model: the one that they are for.
+            are_needed: each load fails where they do; else the next one goes without them.
+        """
         self._adapters, self._adapted_model = tuple(adapters), model
+        self._needs_adapters = are_needed
         self._loaded = None
 
     async def use_adapters(self, adapters: Sequence[AdapterUse]) -> ModelInfo:
@@ -350,7 +360,8 @@ class EngineClient:
                 case Loaded(info=info):
                     return info
                 case Failed():
-                    self._adapters = ()  # perhaps it was they: the next try goes without them
+                    if not self._needs_adapters:
+                        self._adapters = ()  # perhaps it was they: the next try goes without them
                     raise error_of(event)
         raise WorkerError("The engine ended a load without a result; try again.")
 

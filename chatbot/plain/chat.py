@@ -277,7 +277,7 @@ class PlainFace:
                     if made and made.finish_reason == "error":
                         self._show_error(made.error)
                     elif made and made.finish_reason != "stop":
-                        self.tell(f"[{_why_ended(made.finish_reason)}]")
+                        self.tell(f"[{why_ended(made.finish_reason)}]")
                 case TurnStarted() | PromptBuilt() | SearchStarted() | SourcesFound():
                     pass
                 case ToolCallBegun() | ToolRunning():
@@ -439,7 +439,8 @@ def _prompt_lines(library: PromptLibrary) -> list[str]:
     return lines
 
 
-def _why_ended(reason: str) -> str:
+def why_ended(reason: str) -> str:
+    """A reason other than that the model was done, in words."""
     reasons = {"cancelled": "stopped", "length": "the longest answer or the window's end"}
     return reasons.get(reason, reason)
 

@@ -148,6 +148,21 @@ def test_a_missing_model_is_one_line_and_the_status_1() -> None:
     assert progress == ["Starting the engine…"]
 
 
+@pytest.mark.parametrize("flags", [(), ("-n", "2")])
+def test_no_chat_is_left_of_what_was_not_answered(flags: tuple[str, ...]) -> None:
+    assert run_chatbot("ask", "hello").returncode == 0
+    assert run_chatbot("ask", "-m", "missing-one", "unanswered", *flags).returncode == 1
+    shown = run_chatbot("chats", "list").stdout
+    assert "hello" in shown
+    assert "unanswered" not in shown
+
+
+def test_an_answer_that_was_cut_says_so() -> None:
+    done = run_chatbot("ask", "hello", "--max-tokens", "2")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "[the longest answer or the window's end]"
+
+
 def test_an_error_in_json_has_the_text_so_far() -> None:
     done = run_chatbot("ask", "--json", "kill")
     assert done.returncode == 1

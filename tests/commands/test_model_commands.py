@@ -194,6 +194,8 @@ def test_code_is_allowed_to_one_model(tmp_path: Path) -> None:
     assert models("allow-code", "org/name", **env).returncode == 0
     file = tmp_path / "config.toml"
     assert file.read_text() == '[models]\nallow_code = ["org/name"]\n'
+    assert models("allow-code", "no-such-model", **env).returncode == 1
+    assert "no-such-model" not in file.read_text()
     assert models("allow-code", "org/name", "--revoke", **env).returncode == 0
     assert "org/name" not in file.read_text()
 

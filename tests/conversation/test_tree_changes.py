@@ -72,6 +72,8 @@ def test_a_parent_or_a_message_that_is_gone_is_refused() -> None:
         ("???", "???"),
         ("\x1b]0;evil\x07hi\x1b[2J", "hi"),
         ("snake_case_name stays", "snake_case_name stays"),
+        ("What is 17 * 23, and 2*3*4?", "What is 17 * 23, and 2*3*4?"),
+        ("What does **this** `code` do?", "What does this code do?"),
     ],
 )
 def test_titles(question: str, title: str) -> None:

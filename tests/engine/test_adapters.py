@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from chatbot.engine.adapters import use_adapters
+from chatbot.engine.client import EngineClient
 from chatbot.engine.decode.packing import PackedLinear
 from chatbot.engine.decode.static_step import ForwardStep
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol import AdapterUse
+from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.running_engine import RunningEngine
 from tests.engine.test_static_fused_step import OnFusedStep
@@ -243,3 +245,22 @@ def test_what_is_no_adapter(
     file = broken / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-50])
     assert "cut short" in refused(tiny, (broken, 1))
+
+
+@pytest.mark.parametrize("are_needed", [True, False])
+async def test_a_model_is_loaded_without_adapters_that_fail_unless_they_are_needed(
+    are_needed: bool, tiny_folder: Path, tmp_path: Path
+) -> None:
+    client, model = EngineClient(tmp_path / "engine.log"), str(tiny_folder)
+    client.plan_adapters([AdapterUse(path="/nowhere")], model, are_needed=are_needed)
+    try:
+        with pytest.raises(ModelError, match="/nowhere"):
+            await client.ensure_loaded(model, "fp32")
+        if are_needed:
+            with pytest.raises(ModelError, match="/nowhere"):
+                await client.ensure_loaded(model, "fp32")
+        else:
+            info = await client.ensure_loaded(model, "fp32")
+            assert info.adapters == client.adapters == ()
+    finally:
+        await client.close()

@@ -36,10 +36,17 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.plain.asides import AsidePrinter, TerminalApprover, has_somebody
-from chatbot.plain.chat import StatusPrinter, prepare_first, print_sources, tell_thinking
+from chatbot.plain.chat import (
+    StatusPrinter,
+    prepare_first,
+    print_sources,
+    tell_thinking,
+    why_ended,
+)
 from chatbot.plain.line_input import read_line
 from chatbot.session import Session
 
+FAILED = 1
 INTERRUPTED = 130
 
 
@@ -150,10 +157,23 @@ async def run_ask_one(
             sys.stdout.flush()
             print_sources(answer)
         sys.stdout.flush()
-        if answer.making.finish_reason == "error":
+        reason = answer.making.finish_reason
+        if reason == "error":
             print(answer.making.error, file=sys.stderr)
-            return 1
-        return INTERRUPTED if answer.making.finish_reason == "cancelled" else 0
+            await forget_unanswered(session)
+            return FAILED
+        if reason == "length":
+            print(f"[{why_ended(reason)}]", file=sys.stderr)
+        return INTERRUPTED if reason == "cancelled" else 0
+
+
+async def forget_unanswered(session: Session) -> None:
+    """Leave no chat behind in which nothing was answered, as after a model that is not there."""
+    conversation = session.manager.conversation
+    answers = [message for message in conversation.path() if message.role == "assistant"]
+    if session.store and not any(answer.text for answer in answers):
+        await session.manager.settled()
+        await session.manager.delete_chat()
 
 
 def show_progress(session: Session) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from chatbot.commands.ask.one_answer import (
+    FAILED,
     INTERRUPTED,
     Interrupt,
     as_report,
+    forget_unanswered,
     print_report,
     seconds_of_load,
     show_progress,
@@ -87,13 +89,16 @@ async def run_ask_several(
             print_report(several_report(finished, plans, seconds_of_load(session)), session)
         else:
             print_sources(finished.answers[0])
-        return _status(finished.answers)
+        status = _status(finished.answers)
+        if status == FAILED:
+            await forget_unanswered(session)
+        return status
 
 
 def _status(answers: Sequence[Message]) -> int:
     reasons = [answer.making.finish_reason for answer in answers if answer.making]
     if "error" in reasons:
-        return 1
+        return FAILED
     return INTERRUPTED if "cancelled" in reasons else 0
 
 

@@ -112,8 +112,11 @@ def _remove(model: str, *, as_json: bool) -> None:
 
 def _allow_code(model: str, *, is_allowed: bool) -> None:
     from chatbot.config import save_allow_code
+    from chatbot.models.references import resolve
     from chatbot.paths import config_file
 
+    if is_allowed:
+        resolve(model)  # so that nothing is allowed by a slip of the pen
     save_allow_code(model, is_allowed=is_allowed, file=config_file())
     print(
         f"{model} may run program code of its own from the next load on."
