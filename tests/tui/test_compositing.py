@@ -125,3 +125,28 @@ async def test_what_was_taken_away_leaves_a_gap_until_all_is_laid_out_again(
         assert all(line.cell_length == 140 for line in lines)
         gone = [lines[y].crop(*region.column_span).text for y in region.line_range]
         assert not "".join(gone).strip()
+
+
+async def test_what_was_scrolled_and_is_laid_out_where_it_was_before_is_drawn(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer=ANSWER * 4)
+    async with app.run_test(size=(140, 30)) as pilot:
+        await filled(pilot)
+        await ask_and_wait(pilot, app, "a question")
+        screen, chat = app.screen, app._chat
+        assert isinstance(screen, SparingScreen)
+        compositor = screen._compositor
+        with app.batch_update():
+            compositor.reflow(screen, screen.size)
+            before = chat.scroll_y
+            chat.scroll_y = before - 3
+            compositor.reflow_visible(screen, screen.size)
+            compositor._dirty_regions.clear()  # as if it were drawn
+            chat.scroll_y = before
+            compositor.reflow(screen, screen.size)
+            drawn = Region.from_union(list(compositor._dirty_regions))
+            assert chat.region.height - 3 <= drawn.intersection(chat.region).height
+            compositor._dirty_regions.clear()
+            compositor.reflow(screen, screen.size)
+            assert not compositor._dirty_regions  # nor is anything drawn for nothing

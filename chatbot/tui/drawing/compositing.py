@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from textual import events
-from textual._compositor import Compositor
+from textual._compositor import Compositor, ReflowResult
 from textual.geometry import Region, Size
+from textual.map_geometry import MapGeometry
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import Widget
 
 from chatbot.tui.drawing.key_pause import KeyPause
 
@@ -22,6 +24,22 @@ BREATH_SECONDS: Final = 0.003
 
 class SparingCompositor(Compositor):
     """Puts the widgets' lines together from the front to the back, as far as they can be seen."""
+
+    def reflow(self, parent: Widget, size: Size) -> ReflowResult:
+        """See Textual, which looks for what moved since all was laid out: what only scrolling has
+        moved since then, and this moves back, would stay on the screen as it was scrolled.
+        """
+        scrolled = self._visible_map or {}
+        result = super().reflow(parent, size)
+        places = {widget: _place(geometry) for widget, geometry in scrolled.items()}
+        now = {widget: _place(self._full_map[widget]) for widget in places.keys() & self.widgets}
+        moved = {widget for widget, place in places.items() if now.get(widget) != place}
+        regions = {
+            place for widget in moved for place in (places[widget], now.get(widget)) if place
+        }
+        if size.region not in self._dirty_regions:
+            self._dirty_regions.update(regions)
+        return result
 
     def _render_chops(
         self, crop: Region, is_rendered_line: Callable[[int], bool]
@@ -72,6 +90,11 @@ class SparingCompositor(Compositor):
                 break
         # As its base does: whoever reads the lines knows that pieces may be missing.
         return cast("Sequence[Mapping[int, Strip]]", lines)
+
+
+def _place(geometry: MapGeometry) -> Region:
+    """Where it can be seen."""
+    return geometry.clip.intersection(geometry.region)
 
 
 class SparingScreen(Screen[None]):
