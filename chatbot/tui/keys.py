@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 from textual.binding import Binding, Keymap
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
 
 Place = Literal[
     "everywhere",
@@ -170,11 +171,57 @@ def bind(name: str, action: str | None = None, *, priority: bool = False) -> Bin
 
 def check_keymap(wanted: Mapping[str, str]) -> tuple[Keymap, tuple[str, ...]]:
     """The user's keys that can be used, and a sentence for each that cannot."""
-    unknown = [name for name in wanted if name not in KEYS]
-    problems = tuple(
-        f"[keys] {name}: there is no such action; F1 lists them by name." for name in unknown
-    )
-    return {name: keys for name, keys in wanted.items() if name in KEYS}, problems
+    usable: dict[str, str] = {}
+    problems = []
+    for name, keys in wanted.items():
+        own = _keys_of(keys)
+        wrong = [key for key in own if not _is_key(key)]
+        if name not in KEYS:
+            problems.append(f"[keys] {name}: there is no such action; F1 lists them by name.")
+        elif wrong or not own:
+            said = f"{wrong[0]!r} is no key" if wrong else "it has no key"
+            problems.append(f"[keys] {name}: {said}; its own stays: {shown_keys(name, {})}.")
+        else:
+            usable[name] = keys
+    for name in list(usable):
+        if taken := _taken(name, usable):
+            problems.append(
+                f"[keys] {name}: {_shown(taken[0])} is the key of {taken[1]} there; its own stays: "
+                f"{shown_keys(name, {})}."
+            )
+            del usable[name]
+    return usable, tuple(problems)
+
+
+def _keys_of(keys: str) -> list[str]:
+    return [key.strip() for key in keys.split(",") if key.strip()]
+
+
+def _is_key(key: str) -> bool:
+    """Whether a terminal may send what Textual calls so."""
+    *modifiers, base = key.split("+") if len(key) > 1 else [key]
+    is_known = len(base) == 1 or base in _NAMED or key_to_character(base) is not None
+    return is_known and set(modifiers) <= _MODIFIERS
+
+
+_MODIFIERS: Final = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
+_NAMED: Final = frozenset({*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values()})
+
+
+def _meet(place: Place, other: Place) -> bool:
+    """Whether keys of both are looked for at a time. On other screens their own come first."""
+    return place == other or {place, other} in ({"everywhere", "prompt"}, {"everywhere", "message"})
+
+
+def _taken(name: str, wanted: Mapping[str, str]) -> tuple[str, str] | None:
+    """A key of an action that another one has in the same place, and the name of that."""
+    own = set(_keys_of(wanted[name]))
+    for other, entry in KEYS.items():
+        if other != name and _meet(entry.place, KEYS[name].place):
+            both = own & set(_keys_of(wanted.get(other) or entry.keys))
+            if both:
+                return min(both), other
+    return None
 
 
 def shown_keys(name: str, keymap: Mapping[str, str]) -> str:

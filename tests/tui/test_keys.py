@@ -1,0 +1,32 @@
+"""Which keys of the settings file are used, and what is said of the others."""
+
+import pytest
+
+from chatbot.tui.keys import KEYS, check_keymap
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "said"),
+    [
+        ("send", "bogus", "[keys] send: 'bogus' is no key; its own stays: Enter."),
+        ("send", "ctrl+enter, hyper+bogus", "'hyper+bogus' is no key"),
+        ("hold", " , ", "[keys] hold: it has no key; its own stays: F8."),
+        ("stop", "f2,enter", "[keys] stop: Enter is the key of send there"),
+        ("edit", "r", "R is the key of regenerate"),
+        ("nope", "f2", "[keys] nope: there is no such action"),
+    ],
+)
+def test_keys_that_cannot_be_used_leave_the_usual_ones(name: str, keys: str, said: str) -> None:
+    usable, (problem,) = check_keymap({name: keys, "new_chat": "ctrl+alt+n"})
+    assert usable == {"new_chat": "ctrl+alt+n"}
+    assert said.lower() in problem.lower()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_each_action_can_have_the_keys_it_has(name: str) -> None:
+    assert check_keymap({name: KEYS[name].keys}) == ({name: KEYS[name].keys}, ())
+
+
+def test_two_actions_can_change_keys() -> None:
+    wanted = {"hold": "f9", "step": "f8"}
+    assert check_keymap(wanted) == (wanted, ())
