@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from textual import on, work
@@ -16,6 +17,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.driver import Driver
 from textual.events import Event, InputEvent, Key
+from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 
 from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
     from chatbot.tui.sidebar.adapter_list import AdapterList, AdapterPanel, AdapterRow
     from chatbot.tui.sidebar.folder_list import FolderList
     from chatbot.tui.sidebar.tool_list import ToolList
+
+NOTICE_SECONDS = 10.0
+"""So long a notice stands there, unless it is taken away."""
 
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
@@ -111,6 +116,8 @@ class ChatApp(App[int]):
         self._theme_names = tuple(themes)
         self._choose_first_theme()
         self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
+        self._said: dict[str, float] = {}
+        """When each notice was given that may stand there still."""
         self._edited: Message | None = None
         """The question that is being put in other words."""
         self._chat = ChatView(id="chat")
@@ -188,7 +195,7 @@ class ChatApp(App[int]):
             "Knowledge", "Folders, documents, a search, a map", self.action_knowledge
         )
         yield SystemCommand("Models", "All models, and whether each fits", self.action_models)
-        yield SystemCommand("Settings", "Show or hide the sidebar", self.action_toggle_sidebar)
+        yield SystemCommand("Settings sidebar", "Show it, or hide it", self.action_toggle_sidebar)
         yield SystemCommand("Quit", "End the program", self.action_quit)
         for command in COMMANDS.values():
             if command.name in ("prompt", "theme", "quit"):
@@ -213,11 +220,11 @@ class ChatApp(App[int]):
 
     @on(Prompt.Submitted)
     def _submit(self, event: Prompt.Submitted) -> None:
-        self.take(event.text)
+        self.take(event.text, is_typed=True)
 
     @work(group="turn")
-    async def take(self, text: str) -> None:
-        """Carry out a command, or ask a question; one that fails comes back to the prompt."""
+    async def take(self, text: str, *, is_typed: bool = False) -> None:
+        """Carry out a command, or ask a question; one that was typed comes back when it fails."""
         edited = self._end_edit()
         try:
             if text.startswith("/"):
@@ -231,7 +238,7 @@ class ChatApp(App[int]):
             if edited and edited.id in self.manager.conversation:
                 self.begin_edit(edited)
                 self._prompt.propose(text)
-            else:
+            elif is_typed:
                 self._prompt.give_back(text)
 
     @on(Prompt.Changed)
@@ -353,16 +360,21 @@ class ChatApp(App[int]):
     # Actions of the key table
 
     def action_stop(self) -> None:
-        """Stop the answer, or the editing of a question; with neither, go back to the prompt."""
+        """Stop the answer, or the editing of a question; with neither, go back to the prompt, and
+        take away what was said in passing."""
         if self.manager.is_busy:
             self.manager.stop()
         elif not self._end_edit():
+            self.clear_notifications()
+            self._said.clear()
             self._prompt.focus()
 
     def action_interrupt(self) -> None:
         """Reached only when nothing is selected that could be copied."""
         if self.manager.is_busy:
             self.manager.stop()
+        elif self._prompt.put_away():
+            self.notify("Up brings it back; Ctrl+Q ends the program.")
         else:
             self.notify("Ctrl+Q ends the program.")
 
@@ -727,8 +739,15 @@ class ChatApp(App[int]):
 
     def warn(self, sentence: str) -> None:
         """Say what the user may want to look at."""
-        self.notify(sentence, severity="warning", timeout=10, markup=False)
+        self._say_once(sentence, "warning")
 
     def refuse(self, sentence: str) -> None:
         """Say what went wrong."""
-        self.notify(sentence, severity="error", timeout=10, markup=False)
+        self._say_once(sentence, "error")
+
+    def _say_once(self, sentence: str, severity: SeverityLevel) -> None:
+        """Say it, unless it stands there still."""
+        now = monotonic()
+        if now - self._said.get(sentence, -NOTICE_SECONDS) >= NOTICE_SECONDS:
+            self._said[sentence] = now
+            self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)

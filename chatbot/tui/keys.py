@@ -48,7 +48,9 @@ KEYS: Final[Mapping[str, Key]] = {
     "later": Key("down", "a later message of yours, from the last line", "prompt"),
     "editor": Key("ctrl+g", "write the message in your own editor", "prompt"),
     "stop": Key("escape", "stop the answer, keeping what there is", "everywhere"),
-    "interrupt": Key("ctrl+c", "copy what is selected, else stop the answer", "everywhere"),
+    "interrupt": Key(
+        "ctrl+c", "copy what is selected, else stop the answer, else empty the prompt", "everywhere"
+    ),
     "hold": Key("f8", "hold the answer between two tokens, or let it go on", "everywhere"),
     "step": Key("f9", "draw one more token, and hold there", "everywhere"),
     "answer_now": Key("f5", "end the thinking, so that the answer comes now", "everywhere"),

@@ -102,15 +102,25 @@ class Prompt(MessageArea):
         """Put a text that could not be dealt with before what was typed since."""
         self.propose(f"{text}\n{self.text}" if self.text else text)
 
+    def put_away(self) -> bool:
+        """Empty the box; the text comes back like an earlier message. False: there was none."""
+        if not self.text.strip():
+            return False
+        self._remember(self.text.strip())
+        return True
+
+    def _remember(self, text: str) -> None:
+        if not self._sent or self._sent[-1] != text:
+            self._sent.append(text)
+        self._recalled, self._draft = 0, ""
+        self.text = ""
+
     def action_send(self) -> None:
         """Hand the text on and empty the box, unless there is none or it is refused."""
         text = self.text.strip()
         if not text or not self._accepts(text):
             return
-        if not self._sent or self._sent[-1] != text:
-            self._sent.append(text)
-        self._recalled, self._draft = 0, ""
-        self.text = ""
+        self._remember(text)
         self.post_message(self.Submitted(text))
 
     def action_complete(self) -> None:

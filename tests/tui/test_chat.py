@@ -275,3 +275,32 @@ async def test_a_failing_command_says_why_and_gives_the_line_back(make_app: Make
         await ask(pilot, "/nonsense")
         await until(pilot, lambda: "no command /nonsense" in notices(app))
         assert app._prompt.text == "/nonsense"
+
+
+async def test_ctrl_c_empties_the_prompt_and_up_brings_it_back(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await filled(pilot)
+        await ask(pilot, "/nope")
+        await until(pilot, lambda: app._prompt.text == "/nope")
+        await pilot.press("ctrl+c")
+        assert app._prompt.text == ""
+        await pilot.press("up")
+        assert app._prompt.text == "/nope"
+        await pilot.press("ctrl+c", "ctrl+c")
+        assert app.is_running
+
+
+async def test_a_key_that_is_refused_leaves_the_draft(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 60, delay=0.02)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await ask(pilot, "a long one")
+        await until(pilot, lambda: app.manager.is_busy)
+        press(app, *"draft", "ctrl+n", "ctrl+n")
+        await until(pilot, lambda: "stop it first" in notices(app))
+        assert app._prompt.text == "draft"
+        assert notices(app).count("stop it first") == 1
+        press(app, "escape")
+        await until(pilot, lambda: not app._status.is_busy)
+        press(app, "escape")
+        await until(pilot, lambda: not notices(app))

@@ -315,7 +315,7 @@ async def test_what_is_refused_leaves_the_answer_that_streams(make_app: MakeApp)
     async with app.run_test(size=(100, 30)) as pilot:
         await ask(pilot, "a long one")
         await until(pilot, lambda: "word word" in screen_text(app))
-        app.take("/variants 3")
+        app.take("/variants 3", is_typed=True)
         await until(pilot, lambda: app._prompt.text == "/variants 3")
         assert app.manager.is_busy
         await until(pilot, lambda: not app._status.is_busy)

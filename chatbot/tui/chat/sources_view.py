@@ -59,8 +59,8 @@ class SourcesView(Widget):
             )
             lines += Content.styled(text, "$text-warning").wrap(width)
         elif not found.sources:
-            text = "○ nothing relevant in your folders: the model answered from what it knows"
-            lines += Content.styled(text, "$text-warning").wrap(width)
+            text = "○ nothing in your folders fits: from what the model knows"
+            lines += Content.styled(text, "dim").wrap(width)
         if found.notice:
             lines += Content.styled(f"▲ {clean_line(found.notice)}", "$text-warning").wrap(width)
         return lines
