@@ -96,6 +96,18 @@ def status_of(arguments: list[str]) -> object:
         return end.code
 
 
+def test_with_no_command_chats_are_listed(
+    ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+    for arguments in ([], ["list"], ["--json"], ["list", "--json"], ["--json", "list"]):
+        assert main(["chats", *arguments]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert shown[2] == shown[3] == shown[4]
+    assert len(json.loads(shown[2])["chats"]) == len(ids)
+
+
 def test_failures_are_one_line_and_a_status(
     ids: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -108,7 +120,7 @@ def test_failures_are_one_line_and_a_status(
         (["export"], 2),
         (["rename", ids[0], "  "], 2),
         (["list", "--limit", "-1"], 2),
-        ([], 2),
+        (["bogus"], 2),
     ):
         assert status_of(arguments) == status
         error = capsys.readouterr().err.splitlines()

@@ -45,7 +45,8 @@ def export_chats(db: Database, options: argparse.Namespace) -> dict[str, Any] | 
         return None
     write_new(options.output, pieces)
     if not options.json:
-        print(f"{len(ids)} chats are in {options.output}.", file=sys.stderr)
+        chats = "1 chat is" if len(ids) == 1 else f"{len(ids)} chats are"
+        print(f"{chats} in {options.output}.", file=sys.stderr)
     return {"file": str(options.output), "format": options.format, "num_chats": len(ids)}
 
 

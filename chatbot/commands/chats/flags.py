@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from chatbot.store.database import Database
 
 _FORMATS: Final = ("markdown", "json", "openai")
+_JSON: Final = "one JSON object instead of text"
+_MOST_CHATS: Final = 50
 
 
 def add_chats_parser(commands: Any) -> None:
@@ -24,17 +26,23 @@ def add_chats_parser(commands: Any) -> None:
     chats = commands.add_parser(
         "chats",
         help="list, search, export, import the stored chats",
-        description="The stored chats. ID is an id or its beginning, or 'latest'.",
+        description="The stored chats. ID is an id or its beginning, or 'latest'. With no command: "
+        "the list.",
     )
-    verbs = chats.add_subparsers(dest="verb", metavar="COMMAND", title="commands", required=True)
+    chats.add_argument("--json", action="store_true", help=_JSON)
+    chats.set_defaults(limit=_MOST_CHATS, offset=0, deleted=False)
+    verbs = chats.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
 
     def add(name: str, help_text: str) -> argparse.ArgumentParser:
         verb: argparse.ArgumentParser = verbs.add_parser(name, help=help_text)
-        verb.add_argument("--json", action="store_true", help="one JSON object instead of text")
+        # Suppressed, so that a --json before the command is not undone by its absence after it.
+        verb.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=_JSON)
         return verb
 
     shown = add("list", "the chats, pinned ones on top, then by their last message")
-    shown.add_argument("--limit", type=_count, default=50, metavar="N", help="most chats (50)")
+    shown.add_argument(
+        "--limit", type=_count, default=_MOST_CHATS, metavar="N", help="most chats (50)"
+    )
     shown.add_argument("--offset", type=_count, default=0, metavar="N", help="chats to pass over")
     shown.add_argument("--deleted", action="store_true", help="those that can be restored")
     found = add("search", "messages and titles with these words")
@@ -91,7 +99,7 @@ def _carry_out(db: "Database", options: argparse.Namespace) -> dict[str, Any] | 
     from chatbot.commands.chats import changing, exchange, finding
 
     match options.verb:
-        case "list":
+        case "list" | None:
             return finding.list_chats(db, options)
         case "search":
             return finding.search_chats(db, options)
