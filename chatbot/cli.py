@@ -234,8 +234,9 @@ def _prepare_model(session: "Session", options: argparse.Namespace, *, is_on_scr
         from chatbot.engine.protocol import parse_adapter
 
         uses = [parse_adapter(text) for text in adapters]
-        # The screen says that they failed, and has a list of them; elsewhere it would be missed.
-        session.engine.plan_adapters(uses, model, are_needed=not is_on_screen)
+        # A chat goes on without them, and says so; where nobody types, it would be missed.
+        is_chat = options.command != "ask" and (is_on_screen or sys.stdin.isatty())
+        session.engine.plan_adapters(uses, model, are_needed=not is_chat)
 
 
 def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:

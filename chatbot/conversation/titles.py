@@ -6,10 +6,12 @@ from typing import Final
 from chatbot.terminal_text import clean
 
 MAX_TITLE_LENGTH: Final = 60
+_LOOKED_AT: Final = 400
+"""Characters of a line: more are not shown, and a pattern takes longer than linearly."""
 
 _FENCE: Final = re.compile(r"```.*?(```|\Z)", re.DOTALL)
 _MARKS: Final = re.compile(r"^[\s#>*\-`]+")
-_EMPHASIS: Final = re.compile(r"(?<!\w)(\*{1,3}|`+)(?=\S)(.+?)(?<=\S)\1(?!\w)")
+_EMPHASIS: Final = re.compile(r"(?<![\w*`])(\*{1,3}|`+)(?=\S)(.+?)(?<=\S)\1(?![\w*`])")
 """Not the signs of a sum: ``17 * 23``, ``2*3*4``."""
 _LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
@@ -19,6 +21,7 @@ def title_of(question: str) -> str:
     text = clean(question)
     for candidate in (_FENCE.sub("\n", text), text):
         for line in candidate.splitlines():
+            line = line[:_LOOKED_AT]
             plain = _EMPHASIS.sub(r"\2", _LINK.sub(r"\1", line))
             title = " ".join(_MARKS.sub("", plain).split())
             if any(character.isalnum() for character in title):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -19,6 +19,8 @@ from textual.driver import Driver
 from textual.events import Event, InputEvent, Key
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
 
 from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
@@ -60,8 +62,13 @@ if TYPE_CHECKING:
     from chatbot.tui.sidebar.folder_list import FolderList
     from chatbot.tui.sidebar.tool_list import ToolList
 
+EventT = TypeVar("EventT")
+
 NOTICE_SECONDS = 10.0
 """So long a notice stands there, unless it is taken away."""
+
+KEY_REPEAT_SECONDS = 0.2
+"""A notice takes no longer to stand there."""
 
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
@@ -116,10 +123,8 @@ class ChatApp(App[int]):
         self._theme_names = tuple(themes)
         self._choose_first_theme()
         self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
-        self._said: dict[str, float] = {}
-        """When each notice was given that may stand there still."""
-        self._edited: Message | None = None
-        """The question that is being put in other words."""
+        self._said = ("", 0.0)
+        """The last notice, and when it was given."""
         self._chat = ChatView(id="chat")
         self._prompt = Prompt(self._accepts)
         self._hints = CommandHints(id="hints")
@@ -220,12 +225,15 @@ class ChatApp(App[int]):
 
     @on(Prompt.Submitted)
     def _submit(self, event: Prompt.Submitted) -> None:
-        self.take(event.text, is_typed=True)
+        self._chat.dim_from(None)
+        self.take(event.text, is_typed=True, edited=event.edited)
 
     @work(group="turn")
-    async def take(self, text: str, *, is_typed: bool = False) -> None:
-        """Carry out a command, or ask a question; one that was typed comes back when it fails."""
-        edited = self._end_edit()
+    async def take(
+        self, text: str, *, is_typed: bool = False, edited: Message | None = None
+    ) -> None:
+        """Carry out a command, or ask a question, or one in other words than ``edited``; what was
+        typed comes back when it fails."""
         try:
             if text.startswith("/"):
                 await run_command(self, text)
@@ -366,7 +374,6 @@ class ChatApp(App[int]):
             self.manager.stop()
         elif not self._end_edit():
             self.clear_notifications()
-            self._said.clear()
             self._prompt.focus()
 
     def action_interrupt(self) -> None:
@@ -536,11 +543,20 @@ class ChatApp(App[int]):
             keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
             async with aclosing(events):  # whatever becomes of the drawing, the turn ends
                 answer_key = f"{self.key_of('answer_now')} answers now"
-                await render_turn(events, self._chat, self._status, self.manager, keys, answer_key)
+                begun = self._ending_edit(events)
+                await render_turn(begun, self._chat, self._status, self.manager, keys, answer_key)
         finally:
             self._status.is_busy = self.manager.is_busy
             self._prompt.border_title = self.manager.conversation.title
             self.count_context()
+
+    async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
+        """The same events, the first of which ends the editing of a question."""
+        async with aclosing(events):
+            async for event in events:
+                if self._prompt.edited:
+                    self._end_edit()
+                yield event
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Show several answers to one question as they come."""
@@ -548,7 +564,7 @@ class ChatApp(App[int]):
 
         self._status.is_busy = True
         try:
-            await show_variants(self, events)
+            await show_variants(self, self._ending_edit(events))
         finally:
             self._status.is_busy = self.manager.is_busy
         answer = self.manager.conversation.last("assistant")
@@ -578,17 +594,13 @@ class ChatApp(App[int]):
 
     def begin_edit(self, question: Message) -> None:
         """Have the user put a question in other words; Esc leaves it as it was."""
-        self._edited = question
         self._chat.dim_from(question.id)
-        self._prompt.begin_edit(question.text)
+        self._prompt.begin_edit(question)
 
-    def _end_edit(self) -> Message | None:
-        """The question that was being edited, and is not any more."""
-        edited, self._edited = self._edited, None
-        if edited:
-            self._chat.dim_from(None)
-            self._prompt.end_edit()
-        return edited
+    def _end_edit(self) -> bool:
+        """Edit no question any more. False: none was."""
+        self._chat.dim_from(None)
+        return self._prompt.end_edit()
 
     async def fill_prompt(
         self, library: PromptLibrary, name: str, values: Mapping[str, str]
@@ -721,7 +733,7 @@ class ChatApp(App[int]):
         """Ask whether a tool may run; a turn that is stopped takes the question away."""
         from chatbot.tui.approval_screen import ApprovalScreen
 
-        screen = ApprovalScreen(request, self._prompt.insert)
+        screen = ApprovalScreen(request, _typing_into(self.focused))
         try:
             return await self.push_screen_wait(screen)
         except asyncio.CancelledError:
@@ -746,8 +758,17 @@ class ChatApp(App[int]):
         self._say_once(sentence, "error")
 
     def _say_once(self, sentence: str, severity: SeverityLevel) -> None:
-        """Say it, unless it stands there still."""
-        now = monotonic()
-        if now - self._said.get(sentence, -NOTICE_SECONDS) >= NOTICE_SECONDS:
-            self._said[sentence] = now
+        """Say it, unless it stands there still, or is about to."""
+        last, self._said = self._said, (sentence, monotonic())
+        is_on_its_way = last[0] == sentence and monotonic() - last[1] < KEY_REPEAT_SECONDS
+        if not is_on_its_way and all(n.message != sentence for n in self._notifications):
             self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
+
+
+def _typing_into(focused: Widget | None) -> Callable[[str], object]:
+    """What goes on with a text that somebody is typing there."""
+    if isinstance(focused, TextArea):
+        return focused.insert
+    if isinstance(focused, Input):
+        return focused.insert_text_at_cursor
+    return lambda _: None

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 from textual.binding import Binding, Keymap
-from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, _character_to_key, key_to_character
 
 Place = Literal[
     "everywhere",
@@ -185,18 +185,21 @@ def check_keymap(wanted: Mapping[str, str]) -> tuple[Keymap, tuple[str, ...]]:
             problems.append(f"[keys] {name}: {said}; its own stays: {shown_keys(name, {})}.")
         else:
             usable[name] = keys
-    for name in list(usable):
-        if taken := _taken(name, usable):
-            problems.append(
-                f"[keys] {name}: {_shown(taken[0])} is the key of {taken[1]} there; its own stays: "
-                f"{shown_keys(name, {})}."
-            )
-            del usable[name]
+    # What is taken back may be what another one was moved to.
+    while clash := next(filter(None, (_taken(name, usable) for name in usable)), None):
+        name, key, other = clash
+        problems.append(
+            f"[keys] {name}: {_shown(key)} is the key of {other} there; its own stays: "
+            f"{shown_keys(name, {})}."
+        )
+        del usable[name]
     return usable, tuple(problems)
 
 
 def _keys_of(keys: str) -> list[str]:
-    return [key.strip() for key in keys.split(",") if key.strip()]
+    """As Textual names them: ``plus`` for ``+``."""
+    names = [key.strip() for key in keys.split(",") if key.strip()]
+    return [_character_to_key(name) if len(name) == 1 else name for name in names]
 
 
 def _is_key(key: str) -> bool:
@@ -215,14 +218,14 @@ def _meet(place: Place, other: Place) -> bool:
     return place == other or {place, other} in ({"everywhere", "prompt"}, {"everywhere", "message"})
 
 
-def _taken(name: str, wanted: Mapping[str, str]) -> tuple[str, str] | None:
-    """A key of an action that another one has in the same place, and the name of that."""
+def _taken(name: str, wanted: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """An action, a key of it that another one has in the same place, and the name of that."""
     own = set(_keys_of(wanted[name]))
     for other, entry in KEYS.items():
         if other != name and _meet(entry.place, KEYS[name].place):
             both = own & set(_keys_of(wanted.get(other) or entry.keys))
             if both:
-                return min(both), other
+                return name, min(both), other
     return None
 
 

@@ -8,6 +8,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+from chatbot.messages import Message as ChatMessage
 from chatbot.terminal_text import clean
 from chatbot.tui.key_order import ran_own_binding
 from chatbot.tui.keys import bind
@@ -46,9 +47,11 @@ class Prompt(MessageArea):
     class Submitted(Message):
         """The user sent the text, and it was accepted."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, edited: ChatMessage | None = None) -> None:
             super().__init__()
             self.text = text
+            self.edited = edited
+            """The question that it is in other words."""
 
     class CompletionWanted(Message):
         """The user asked for the rest of a slash command."""
@@ -75,22 +78,36 @@ class Prompt(MessageArea):
         self._recalled = 0
         """How many messages back the box shows; 0 is the one being written."""
         self._draft = ""
-        self._before_edit: str | None = None
-        """What stood here when a question began to be edited; None: none is."""
+        self.edited: ChatMessage | None = None
+        """The question that is being put in other words."""
+        self._before_edit = ""
+        """What stood here before."""
 
-    def begin_edit(self, text: str) -> None:
+    def begin_edit(self, question: ChatMessage) -> None:
         """Have a question put in other words; what was being written comes back afterwards."""
-        if self._before_edit is None:
-            self._before_edit = self.text
+        if self.edited is None:
+            self._before_edit = self._draft if self._recalled else self.text
+        self.edited = question
+        self._recalled, self._draft = 0, ""
         self.border_subtitle = "editing · Esc leaves it as it was"
-        self.propose(text)
+        self.propose(question.text)
 
-    def end_edit(self) -> None:
-        """No question is edited any more."""
-        if self._before_edit is not None:
-            self.text, self._before_edit = self._before_edit, None
-            self.move_cursor(self.document.end)
-            self.border_subtitle = ""
+    def end_edit(self) -> bool:
+        """Leave the question as it was; its other words, if any, come back like an earlier
+        message. False: none was edited."""
+        if self.edited is None:
+            return False
+        if self.text.strip() not in ("", self.edited.text.strip()):
+            self._remember(self.text.strip())
+        self._after_edit()
+        return True
+
+    def _after_edit(self) -> None:
+        self.edited = None
+        self._recalled, self._draft = 0, ""
+        self.text, self._before_edit = self._before_edit, ""
+        self.move_cursor(self.document.end)
+        self.border_subtitle = ""
 
     def propose(self, text: str) -> None:
         """Put a text in the box, to be changed and sent."""
@@ -106,7 +123,9 @@ class Prompt(MessageArea):
         """Empty the box; the text comes back like an earlier message. False: there was none."""
         if not self.text.strip():
             return False
-        self._remember(self.text.strip())
+        for text in (self._draft if self._recalled else "", self.text):
+            if text.strip():
+                self._remember(text.strip())
         return True
 
     def _remember(self, text: str) -> None:
@@ -120,8 +139,11 @@ class Prompt(MessageArea):
         text = self.text.strip()
         if not text or not self._accepts(text):
             return
+        edited = self.edited
         self._remember(text)
-        self.post_message(self.Submitted(text))
+        if edited:  # here and now: what is typed next belongs to the next text
+            self._after_edit()
+        self.post_message(self.Submitted(text, edited))
 
     def action_complete(self) -> None:
         """Complete a slash command; in any other text the key moves on as usual."""

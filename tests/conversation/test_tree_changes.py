@@ -73,6 +73,7 @@ def test_a_parent_or_a_message_that_is_gone_is_refused() -> None:
         ("\x1b]0;evil\x07hi\x1b[2J", "hi"),
         ("snake_case_name stays", "snake_case_name stays"),
         ("What is 17 * 23, and 2*3*4?", "What is 17 * 23, and 2*3*4?"),
+        ("a**b**c", "a**b**c"),
         ("What does **this** `code` do?", "What does this code do?"),
     ],
 )
@@ -91,3 +92,9 @@ def test_long_titles_are_cut_between_words() -> None:
     title = title_of("a fairly long question " * 10)
     assert title.endswith("question…") or title.endswith("long…") or title.endswith("fairly…")
     assert len(title_of("x" * 500)) == MAX_TITLE_LENGTH
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("line", ["*a ", "a *b", "`"])
+def test_a_long_line_full_of_marks_has_its_title_at_once(line: str) -> None:
+    assert len(title_of(line * 20_000)) <= MAX_TITLE_LENGTH

@@ -3,8 +3,10 @@
 import os
 import signal
 
+from textual.pilot import Pilot
 from textual.widgets import Markdown
 
+from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import LeftOutMark, MessageView, QuestionView
 from tests.tui.helpers import (
     MakeApp,
@@ -304,3 +306,59 @@ async def test_a_key_that_is_refused_leaves_the_draft(make_app: MakeApp) -> None
         await until(pilot, lambda: not app._status.is_busy)
         press(app, "escape")
         await until(pilot, lambda: not notices(app))
+
+
+async def edit_first(app: ChatApp, pilot: Pilot[int], words: str) -> None:
+    """Begin to put the first of two questions in other words, beside a draft."""
+    for text in ("first", "second"):
+        await ask_and_wait(pilot, app, text)
+    app._prompt.insert("a draft")
+    await pilot.press("ctrl+t", "k", "k", "k", "e")
+    await until(pilot, lambda: app._prompt.text == "first")
+    press(app, *words)
+    await until(pilot, lambda: app._prompt.text == f"first{words}")
+
+
+async def test_what_is_typed_behind_an_edit_belongs_to_the_next_text(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await edit_first(app, pilot, " x")
+        press(app, "enter", *" and more", "escape")
+        await until(pilot, lambda: questions(app) == ["first x"])
+        assert app._prompt.text == "a draft and more"
+
+
+async def test_another_turn_ends_an_edit_and_up_brings_its_words_back(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await edit_first(app, pilot, " x")
+        app.take("third")
+        await until(pilot, lambda: questions(app) == ["first", "second", "third"])
+        await until(pilot, lambda: not app._status.is_busy)
+        assert app._prompt.text == "a draft"
+        app._prompt.focus()
+        await pilot.press("up")
+        assert app._prompt.text == "first x"
+        await pilot.press("down")
+        assert app._prompt.text == "a draft"
+
+
+async def test_a_key_that_is_refused_leaves_an_edit_as_it_is(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await edit_first(app, pilot, " x")
+        await pilot.press("ctrl+t", "g")
+        await until(pilot, lambda: "came to its end" in notices(app))
+        assert app._prompt.text == "first x"
+        app._prompt.focus()
+        await pilot.press("up", "escape")
+        assert app._prompt.text == "a draft"
+
+
+async def test_the_prompt_is_drawn_however_narrow_the_screen_is(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 30)) as pilot:  # wide enough for the sidebar
+        await filled(pilot)
+        for width in range(36, 52):
+            await pilot.resize_terminal(width, 30)
+        assert app.is_running

@@ -137,10 +137,12 @@ async def test_what_was_scrolled_and_is_laid_out_where_it_was_before_is_drawn(
         screen, chat = app.screen, app._chat
         assert isinstance(screen, SparingScreen)
         compositor = screen._compositor
+        chat.release_anchor()
         with app.batch_update():
             compositor.reflow(screen, screen.size)
             before = chat.scroll_y
             chat.scroll_y = before - 3
+            assert chat.scroll_y == before - 3
             compositor.reflow_visible(screen, screen.size)
             compositor._dirty_regions.clear()  # as if it were drawn
             chat.scroll_y = before

@@ -27,6 +27,18 @@ def test_each_action_can_have_the_keys_it_has(name: str) -> None:
     assert check_keymap({name: KEYS[name].keys}) == ({name: KEYS[name].keys}, ())
 
 
+def test_a_key_that_is_taken_back_is_not_taken_by_another() -> None:
+    usable, problems = check_keymap({"help": "f3", "ribbon": "f4"})
+    assert usable == {}
+    assert len(problems) == 2
+
+
+def test_two_names_of_a_key_are_one() -> None:
+    usable, (problem,) = check_keymap({"rate_bad": "plus"})
+    assert usable == {}
+    assert "rate_good" in problem
+
+
 def test_two_actions_can_change_keys() -> None:
     wanted = {"hold": "f9", "step": "f8"}
     assert check_keymap(wanted) == (wanted, ())

@@ -31,6 +31,7 @@ from chatbot.messages import (
     Message,
     Source,
     SourcesPart,
+    TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
@@ -149,6 +150,8 @@ async def run_ask_one(
         if answer is None or answer.making is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return 1
+        if answer.making.finish_reason == "error" and resume is None:
+            await forget_unanswered(session)
         if as_json:
             print_report(as_report(answer, seconds_of_load(session)), session)
         elif answer.text:
@@ -160,7 +163,6 @@ async def run_ask_one(
         reason = answer.making.finish_reason
         if reason == "error":
             print(answer.making.error, file=sys.stderr)
-            await forget_unanswered(session)
             return FAILED
         if reason == "length":
             print(f"[{why_ended(reason)}]", file=sys.stderr)
@@ -168,10 +170,12 @@ async def run_ask_one(
 
 
 async def forget_unanswered(session: Session) -> None:
-    """Leave no chat behind in which nothing was answered, as after a model that is not there."""
-    conversation = session.manager.conversation
-    answers = [message for message in conversation.path() if message.role == "assistant"]
-    if session.store and not any(answer.text for answer in answers):
+    """Leave no new chat behind in which nothing was answered, as by a model that is not there."""
+    messages = session.manager.conversation.messages()
+    answers = [message for message in messages if message.role == "assistant"]
+    parts = [part for answer in answers for part in answer.parts]
+    has_answer = any(part != TextPart("") and not isinstance(part, SourcesPart) for part in parts)
+    if session.store and not has_answer:
         await session.manager.settled()
         await session.manager.delete_chat()
 
@@ -193,7 +197,8 @@ def seconds_of_load(session: Session) -> float:
 def print_report(report: dict[str, Any], session: Session) -> None:
     """Print a JSON object, with the chat that the answer is kept in."""
     if session.store:
-        report = {**report, "chat_id": session.manager.conversation.id}
+        conversation = session.manager.conversation
+        report = {**report, "chat_id": conversation.id} if len(conversation) else report
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     sys.stdout.flush()
 

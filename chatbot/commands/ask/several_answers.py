@@ -85,13 +85,13 @@ async def run_ask_several(
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return 1
+        status = _status(finished.answers)
+        if status == FAILED and resume is None:
+            await forget_unanswered(session)
         if as_json:
             print_report(several_report(finished, plans, seconds_of_load(session)), session)
         else:
             print_sources(finished.answers[0])
-        status = _status(finished.answers)
-        if status == FAILED:
-            await forget_unanswered(session)
         return status
 
 

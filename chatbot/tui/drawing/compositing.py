@@ -32,7 +32,10 @@ class SparingCompositor(Compositor):
         scrolled = self._visible_map or {}
         result = super().reflow(parent, size)
         places = {widget: _place(geometry) for widget, geometry in scrolled.items()}
-        now = {widget: _place(self._full_map[widget]) for widget in places.keys() & self.widgets}
+        now = {
+            widget: _place(self._full_map[widget])
+            for widget in places.keys() & self._full_map.keys()
+        }
         moved = {widget for widget, place in places.items() if now.get(widget) != place}
         regions = {
             place for widget in moved for place in (places[widget], now.get(widget)) if place
