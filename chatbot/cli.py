@@ -20,14 +20,13 @@ from chatbot.commands.chats.flags import add_chats_parser, run_chats
 from chatbot.commands.knowledge.flags import add_folders_flag, add_knowledge_parsers, run_knowledge
 from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
+from chatbot.commands.status import INTERRUPTED
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.terminal_text import clean
 
 if TYPE_CHECKING:  # --help needs none of it
     from chatbot.session import Session
-
-INTERRUPTED = 130
 
 LATEST = "latest"
 """What ``--resume`` can be given for the chat with the last message."""

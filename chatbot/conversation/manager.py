@@ -186,13 +186,12 @@ class ConversationManager:
             CommandError: there is none, or an answer is being written.
         """
         self._require_idle()
-        conversation = self.conversation
-        message = conversation[message_id] if message_id else conversation.last("user")
-        if message is not None and message.role == "assistant" and message.parent_id:
-            message = conversation[message.parent_id]
-        if message is None:
+        if message_id:
+            return self.conversation.question_of(message_id)
+        question = self.conversation.last("user")
+        if question is None:
             raise CommandError("There is no question to edit; ask one first.")
-        return message
+        return question
 
     async def edit(self, text: str, question_id: str = "") -> AsyncGenerator[TurnEvent]:
         """Ask a question in other words, beside the old one.

@@ -168,6 +168,17 @@ class Conversation:
     def __contains__(self, message_id: str) -> bool:
         return message_id in self._messages and message_id not in self._gone
 
+    def question_of(self, message_id: str) -> Message:
+        """The question that a message is, or that it answers.
+
+        Raises:
+            KeyError: there is no such message.
+        """
+        message = self[message_id]
+        if message.role == "assistant" and message.parent_id:
+            return self[message.parent_id]
+        return message
+
     def messages(self) -> tuple[Message, ...]:
         """All messages of all branches, parents before children."""
         return tuple(m for m in self._messages.values() if m.id not in self._gone)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.engine.protocol import (
     MAX_VARIANTS,
     ChatMessage,
@@ -27,7 +28,6 @@ from chatbot.session import Session
 from chatbot.settings import MAX_SEED, Sampling
 from chatbot.terminal_text import Cleaner
 
-INTERRUPTED: Final = 130
 MAX_CONTINUATIONS: Final = 100
 _BETWEEN: Final = "\n---\n"
 
@@ -72,7 +72,7 @@ async def run_completion(
                     await _write_batch(session, text, batch, start, writer, stopped)
         except ChatbotError as error:
             print(error, file=sys.stderr)
-            return 1
+            return FAILED
         done = writer.done
         if as_json:
             report = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.citations import with_citations
 from chatbot.conversation.prompt_arguments import add_input, parse_pairs
 from chatbot.conversation.prompt_library import load_library
@@ -46,9 +47,6 @@ from chatbot.plain.chat import (
 )
 from chatbot.plain.line_input import read_line
 from chatbot.session import Session
-
-FAILED = 1
-INTERRUPTED = 130
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,10 +144,10 @@ async def run_ask_one(
                         pass
         except ChatbotError as error:
             print(error, file=sys.stderr)
-            return 1
+            return FAILED
         if answer is None or answer.making is None:
             print("There was no answer; ask again.", file=sys.stderr)
-            return 1
+            return FAILED
         if answer.making.finish_reason == "error" and resume is None:
             await forget_unanswered(session)
         if as_json:

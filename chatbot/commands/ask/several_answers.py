@@ -10,8 +10,6 @@ from typing import Any
 import msgspec
 
 from chatbot.commands.ask.one_answer import (
-    FAILED,
-    INTERRUPTED,
     Interrupt,
     as_report,
     forget_unanswered,
@@ -19,6 +17,7 @@ from chatbot.commands.ask.one_answer import (
     seconds_of_load,
     show_progress,
 )
+from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.errors import ChatbotError
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
@@ -81,10 +80,10 @@ async def run_ask_several(
                     printer.show(event)
         except ChatbotError as error:
             print(error, file=sys.stderr)
-            return 1
+            return FAILED
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
-            return 1
+            return FAILED
         status = _status(finished.answers)
         if status == FAILED and resume is None:
             await forget_unanswered(session)

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.commands.status import INTERRUPTED
 from chatbot.paths import log_dir
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.retrieval.values import FolderStatus, IndexOptions
 from chatbot.settings import Settings
 from chatbot.terminal_text import clean_line
-
-INTERRUPTED: Final = 130
 
 CANCEL_SECONDS: Final = 5.0
 """How long the retrieval process may take to end its work when it is told to."""

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from chatbot.commands.knowledge.indexing import (
-    INTERRUPTED,
     bring_up_to_date,
     new_client,
     options_of,
 )
+from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.found_sources import location_of
 from chatbot.retrieval.values import Hit
 from chatbot.settings import Settings
@@ -49,7 +49,7 @@ async def search_folders(
         if not statuses or any(status.stage == "cancelled" for status in statuses):
             return INTERRUPTED
         if all(status.stage == "failed" for status in statuses):
-            return 1
+            return FAILED
         for query in queries:
             found = await client.search(
                 query,

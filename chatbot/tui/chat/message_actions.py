@@ -143,10 +143,7 @@ def _show_up_to_question(app: Actor, view: MessageView) -> None:
     if app.manager.is_busy:
         raise CommandError("An answer is being written; Esc stops it.")
     conversation = app.manager.conversation
-    message = conversation[view.message_id]
-    if message.role == "assistant" and message.parent_id:
-        message = conversation[message.parent_id]
-    conversation.show(message.id)
+    conversation.show(conversation.question_of(view.message_id).id)
 
 
 async def _show_variant(app: Actor, chat: ChatView, view: MessageView, step: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from textual import events
 from textual._compositor import Compositor, ReflowResult
-from textual.geometry import Region, Size
+from textual.geometry import NULL_REGION, Region, Size
 from textual.map_geometry import MapGeometry
 from textual.screen import Screen
 from textual.strip import Strip
@@ -31,17 +31,11 @@ class SparingCompositor(Compositor):
         """
         scrolled = self._visible_map or {}
         result = super().reflow(parent, size)
-        places = {widget: _place(geometry) for widget, geometry in scrolled.items()}
-        now = {
-            widget: _place(self._full_map[widget])
-            for widget in places.keys() & self._full_map.keys()
-        }
-        moved = {widget for widget, place in places.items() if now.get(widget) != place}
-        regions = {
-            place for widget in moved for place in (places[widget], now.get(widget)) if place
-        }
-        if size.region not in self._dirty_regions:
-            self._dirty_regions.update(regions)
+        for widget, geometry in scrolled.items():
+            before = _place(geometry)
+            now = _place(self._full_map[widget]) if widget in self._full_map else NULL_REGION
+            if now != before:
+                self._dirty_regions.update(filter(None, (before, now)))
         return result
 
     def _render_chops(
