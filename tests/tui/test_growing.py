@@ -42,6 +42,10 @@ WHOLE = {
 }
 
 
+TALL = (60, 160)
+"""Room for each of these and for what is kept free below, so that no scrollbar comes."""
+
+
 class Page(App[None]):
     """One piece of Markdown."""
 
@@ -73,9 +77,9 @@ async def drawn_whole(text: str, size: tuple[int, int]) -> str:
 
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
 async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None:
-    expected = await drawn_whole(text, (60, 100))
+    expected = await drawn_whole(text, TALL)
     growing = Page("")
-    async with growing.run_test(size=(60, 100)) as pilot:
+    async with growing.run_test(size=TALL) as pilot:
         await pilot.pause()
         for start in range(0, len(text), 43):
             await growing.markdown.append(text[start : start + 43])
@@ -87,9 +91,9 @@ async def test_what_grows_comes_to_look_like_what_comes_whole(text: str) -> None
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
 async def test_pieces_that_do_not_wait_for_one_another_are_all_shown(text: str) -> None:
     """As when an answer ends while its last piece but one is still being drawn."""
-    expected = await drawn_whole(text, (60, 100))
+    expected = await drawn_whole(text, TALL)
     growing = Page("")
-    async with growing.run_test(size=(60, 100)) as pilot:
+    async with growing.run_test(size=TALL) as pilot:
         await pilot.pause()
         pieces = [text[start : start + 43] for start in range(0, len(text), 43)]
         *others, last = [growing.markdown.append(piece) for piece in pieces]

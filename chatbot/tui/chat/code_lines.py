@@ -3,6 +3,7 @@
 Knows code and its language; nothing of Markdown and messages.
 """
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final
 
@@ -19,6 +20,7 @@ from textual.visual import RenderOptions
 from textual.widget import Widget
 
 from chatbot.tui.drawing.cheap_layout import content_size
+from chatbot.tui.drawing.folding import Folding, Row
 from chatbot.tui.drawing.reserve import Pace, Reserve
 
 MAX_TAIL: Final = 24
@@ -26,12 +28,15 @@ MAX_TAIL: Final = 24
 
 TAB_SIZE: Final = 8
 
+CONTINUED: Final = "↪"
+"""Stands before a row that goes on with the line above."""
+
 NUM_AT_ONCE: Final = 12
-"""Lines that are made ready before whatever else is to be done has its turn."""
+"""Rows that are made ready before whatever else is to be done has its turn."""
 
 
 class CodeLines(Widget):
-    """Lines of code in colours; a line is as long as it is."""
+    """Lines of code in colours; what is longer than a row goes on in the next one."""
 
     virtual_size = content_size()
 
@@ -43,14 +48,13 @@ class CodeLines(Widget):
         self._code = code
         self._split: list[Content] | None = None
         """The lines of the code, once somebody asks."""
-        self._num_measured = self._width_measured = 0
-        """Of the leading lines: how many were measured, and how wide the widest of them is."""
+        self._folding = Folding()
         self._coloured: list[Content] = []
         """As many of the lines as have their colours."""
         self._is_coloured = False
         """Whether all of them are as the code is now."""
         self._strips: dict[int, Strip] = {}
-        """Lines of the widget as they are drawn."""
+        """Rows of the widget as they are drawn."""
         self._strips_width = 0
         self._drawn_styles: dict[Style, RichStyle] = {}
         """Styles of the code as they are drawn."""
@@ -63,11 +67,15 @@ class CodeLines(Widget):
         """Show ``code``, which begins with what was shown before but for its last line."""
         whole = self._code.rfind("\n") + 1
         if self._split is not None and code.startswith(self._code[:whole]):
-            del self._split[len(self._split) - len(self._code[whole:].splitlines()) :]
+            num_kept = len(self._split) - len(self._code[whole:].splitlines())
+            del self._split[num_kept:]
             self._split += _lines_of(code[whole:])
+            self._folding.forget(num_kept)
         else:
             self._split = None
-            self._num_measured = self._width_measured = self._num_settled = 0
+            self._num_settled = 0
+            self._folding.forget(0)
+            self._strips.clear()
         self._code = code
         if language != self._language:
             self._language, self._num_settled = language, 0
@@ -75,26 +83,26 @@ class CodeLines(Widget):
         first = self._num_settled
         if self._strips_width:  # it is in sight, and its end will be
             first = self._colour_all()
-        if (
-            not self._reserve.fits(len(self._lines), self.app.size.height)
-            or self._widest() > self.size.width
-        ):
+        num_rows = len(self._rows)
+        first_row = self._folding.first_row(first)
+        if not self._reserve.fits(num_rows, self.app.size.height):
             self.refresh(layout=True)
-        elif first < len(self._lines):
-            self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
+        elif first_row < num_rows:
+            self.refresh(Region(0, first_row, self.size.width, num_rows - first_row))
         if self._strips_width:
-            self._prepare(max(first, len(self._lines) - self.app.size.height))
+            self._prepare(max(first_row, num_rows - self.app.size.height))
 
     def _prepare(self, first: int) -> None:
-        """Make some lines from ``first`` on ready to be drawn, later the others: a key may come in
+        """Make some rows from ``first`` on ready to be drawn, later the others: a key may come in
         between.
         """
         top = self.styles.padding.top
-        end = min(first + NUM_AT_ONCE, len(self._lines))
+        num_rows = len(self._rows)
+        end = min(first + NUM_AT_ONCE, num_rows)
         for y in range(first + top, end + top):
             if y not in self._strips:
                 self._strips[y] = self._padded(y)
-        if end < len(self._lines):
+        if end < num_rows:
             self.call_later(self._prepare, end)
 
     @property
@@ -103,13 +111,17 @@ class CodeLines(Widget):
             self._split = _lines_of(self._code)
         return self._split
 
+    @property
+    def _rows(self) -> Sequence[Row]:
+        return self._folding.rows(self._lines, self.size.width)
+
     def expect_more(self) -> None:
         """It stands last and will grow."""
         self._reserve.expect(self.app.size.height)
 
     def settle(self) -> None:
-        """Take no more room than there are lines: it does not grow any more."""
-        if self._reserve.num_lines > len(self._lines):
+        """Take no more room than there are rows: it does not grow any more."""
+        if self._reserve.num_lines > len(self._rows):
             self._reserve.num_lines = 0
             self.refresh(layout=True)
 
@@ -123,25 +135,15 @@ class CodeLines(Widget):
         self._forget_strips()
         super().notify_style_update()
 
-    def get_content_width(self, container: Size, viewport: Size) -> int:
-        return max(self._widest(), container.width)
-
-    def _widest(self) -> int:
-        lines = self._lines
-        settled = max(len(lines) - 1, 0)  # the last one may grow
-        for line in lines[self._num_measured : settled]:
-            self._width_measured = max(self._width_measured, line.cell_length)
-        self._num_measured = settled
-        return max(self._width_measured, lines[-1].cell_length if lines else 0)
-
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(len(self._lines), self._reserve.num_lines, 1)
+        num_rows = len(self._folding.rows(self._lines, width))
+        return max(num_rows, self._reserve.num_lines, 1)
 
     def render(self) -> Content:
         return Content("\n").join(self._lines)
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines in ``crop``, kept from one time to the next: Textual's own cache forgets all
+        """The rows in ``crop``, kept from one time to the next: Textual's own cache forgets all
         of them whenever there is another one."""
         width = self.outer_size.width
         self._colour_all()
@@ -161,7 +163,7 @@ class CodeLines(Widget):
         return lines
 
     def _padded(self, y: int) -> Strip:
-        """A line of the widget as it is drawn, with the empty cells around the code.
+        """A row of the widget as it is drawn, with what stands around the code.
 
         Of the same colours as ``render_line``, whose pieces each say where they stand, so that
         each has a style of its own; these share a few, which is many times as fast.
@@ -169,13 +171,18 @@ class CodeLines(Widget):
         top, _, _, left = self.styles.padding
         width, style = self.outer_size.width, self.visual_style
         blank = self._drawn_style(style)
-        line = self._line(y - top)
-        if line is None:
+        row = self._row(y - top)
+        if row is None:
             return Strip.blank(width, blank)
-        pieces = line.render(style, end="", parse_style=self._get_style)
+        code = self._coloured_part(row)
+        pieces = code.render(style, end="", parse_style=self._get_style)
         segments = [Segment(text, self._drawn_style(own)) for text, own in pieces]
-        segments.insert(0, Segment(" " * left, blank))
-        return Strip(segments, left + line.cell_length).adjust_cell_length(width, blank)
+        if row.start and left:
+            dimmed = self._drawn_style(Style(dim=True))
+            segments.insert(0, Segment(CONTINUED.ljust(left), dimmed))
+        else:
+            segments.insert(0, Segment(" " * left, blank))
+        return Strip(segments, left + code.cell_length).adjust_cell_length(width, blank)
 
     def _drawn_style(self, style: Style) -> RichStyle:
         drawn = self._drawn_styles.get(style)
@@ -189,16 +196,17 @@ class CodeLines(Widget):
         return drawn
 
     def render_line(self, y: int) -> Strip:
-        """A line of the code, each piece of which says where it stands: asked for what the mouse
+        """A row of the code, each piece of which says where it stands: asked for what the mouse
         points at."""
         width, style = self.size.width, self.visual_style
         self._colour_all()
-        line = self._line(y)
-        if line is None:
+        row = self._row(y)
+        if row is None:
             return Strip.blank(width, style.rich_style)
         options = RenderOptions(self._get_style, {"text_wrap": "nowrap"}, None, None)
-        strips = line.render_strips(max(width, 1), 1, style, options)
-        return strips[0].adjust_cell_length(width, style.rich_style).apply_offsets(0, y)
+        strips = self._coloured_part(row).render_strips(max(width, 1), 1, style, options)
+        strip = strips[0].adjust_cell_length(width, style.rich_style)
+        return strip.apply_offsets(row.start, row.line)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         return selection.extract("\n".join(line.plain for line in self._lines)), "\n"
@@ -211,17 +219,22 @@ class CodeLines(Widget):
         self._strips.clear()
         self._drawn_styles.clear()
 
-    def _line(self, y: int) -> Content | None:
-        """A line of the code, once all have their colours; None: there is none."""
-        if not 0 <= y < len(self._coloured):
+    def _row(self, y: int) -> Row | None:
+        """What stands in a row, once all lines have their colours; None: nothing."""
+        rows = self._rows
+        if not 0 <= y < len(rows) or rows[y].line >= len(self._coloured):
             return None
-        line = self._coloured[y]
+        return rows[y]
+
+    def _coloured_part(self, row: Row) -> Content:
+        line = self._coloured[row.line]
         selection = self.text_selection
-        if selection is not None and (span := selection.get_span(y)) is not None:
+        if selection is not None and (span := selection.get_span(row.line)) is not None:
             start, end = span
             chosen = Style.from_styles(self.screen.get_component_styles("screen--selection"))
             line = line.stylize(chosen, start, len(line) if end == -1 else end)
-        return line
+        is_whole = row.start == 0 and row.end >= len(line)
+        return line if is_whole else line[row.start : row.end]
 
     def _colour_all(self) -> int:
         """Have all lines in their colours; returns the first that looks otherwise than before.
@@ -235,13 +248,16 @@ class CodeLines(Widget):
         self._coloured[first:] = now
         self._is_coloured = True
         changed = [
-            y
-            for y, (old, new) in enumerate(zip_longest(before, now), first)
+            line
+            for line, (old, new) in enumerate(zip_longest(before, now), first)
             if old is None or new is None or not new.is_same(old)
         ]
-        top = self.styles.padding.top
-        for y in changed:
-            self._strips.pop(y + top, None)
+        if self._strips:
+            top, anew = self.styles.padding.top, set(changed)
+            rows = {y: self._row(y - top) for y in self._strips}
+            for y, row in rows.items():
+                if row is None or row.line in anew:
+                    del self._strips[y]
         if self._is_growing and num_lines - first > MAX_TAIL:
             blank = [y for y in range(first + 1, num_lines - 1) if not self._lines[y].plain]
             self._num_settled = blank[-1] if blank else num_lines - 1
