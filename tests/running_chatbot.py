@@ -177,6 +177,11 @@ class Terminal:
             if time.monotonic() > end or (not self.read() and self.process.poll() is not None):
                 raise AssertionError(f"never written: {pattern!r}; there was\n{self.text}")
 
+    @property
+    def shows_keys(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
     def forget(self) -> None:
         """Look only at what is written from now on."""
         self.written = b""

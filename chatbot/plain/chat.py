@@ -11,12 +11,12 @@ import io
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any, Final
 
 from chatbot.conversation.citations import source_lines, unsupported_sentences
-from chatbot.conversation.commands import run_command
+from chatbot.conversation.commands import complete_command, run_command
 from chatbot.conversation.commands.knowledge import sources_table
 from chatbot.conversation.commands.lens import lens_table
 from chatbot.conversation.commands.setting import model_note
@@ -54,7 +54,7 @@ from chatbot.events import (
 from chatbot.messages import Message, SourcesPart
 from chatbot.plain.asides import AsidePrinter, TerminalApprover
 from chatbot.plain.index_progress import IndexPrinter
-from chatbot.plain.line_input import read_line
+from chatbot.plain.line_input import edited_lines, read_line
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.terminal_text import clean, clean_line
@@ -394,6 +394,15 @@ class PlainFace:
         """See ``Face``."""
         self.show_note(sources_table(found))
 
+    def complete(self, line: str) -> list[str]:
+        """Every line that ``line`` could become."""
+        return [completion.line for completion in complete_command(self, line)]
+
+    @property
+    def theme_names(self) -> Sequence[str]:
+        """None."""
+        return ()
+
     def set_theme(self, name: str) -> None:
         """See ``Face``."""
         self._show_error("The plain mode has no colours; themes are for the TUI.")
@@ -472,8 +481,6 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
     status is 0; in a pipe it is 1.
     """
     is_interactive = sys.stdin.isatty()
-    if is_interactive:
-        import readline  # noqa: F401 - gives input() its line editing
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding=None if is_interactive else "utf-8", errors="replace")
     async with session:
@@ -496,5 +503,6 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         if is_interactive:
             session.knowledge.start()
             session.tools.start()
-        await face.run()
+        with edited_lines(face.complete) if is_interactive else nullcontext():
+            await face.run()
         return int(face.has_failed and not is_interactive)

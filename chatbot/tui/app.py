@@ -22,7 +22,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from chatbot.conversation.commands import COMMANDS, run_command, use_prompt
+from chatbot.conversation.commands import COMMANDS, complete_command, run_command, use_prompt
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
@@ -38,7 +38,7 @@ from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_actions import act_on_message
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.turn_rendering import render_turn, show_path
-from chatbot.tui.command_hints import CommandHints, completion
+from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
@@ -120,17 +120,17 @@ class ChatApp(App[int]):
         themes, self._theme_problems = load_themes((shipped_dir("themes"), config_dir() / "themes"))
         for theme in themes.values():
             self.register_theme(theme)
-        self._theme_names = tuple(themes)
+        self.theme_names = tuple(themes)
         self._choose_first_theme()
         self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
         self._chat = ChatView(id="chat")
         self._prompt = Prompt(self._accepts)
-        self._hints = CommandHints(id="hints")
+        self._hints = CommandHints(partial(complete_command, self))
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
-        self._sidebar = Sidebar(self.manager.settings, self._theme_names)
+        self._sidebar = Sidebar(self.manager.settings, self.theme_names)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, session.tools)
         self._adapters = AdaptersWatch(self, lambda: session.engine)
@@ -277,9 +277,14 @@ class ChatApp(App[int]):
             self._ribbon.built = None  # the status line says what is wrong with the engine
 
     @on(Prompt.CompletionWanted)
-    def _complete(self) -> None:
-        if done := completion(self._prompt.text):
-            self._prompt.propose(done)
+    def _complete(self, event: Prompt.CompletionWanted) -> None:
+        longer = self._hints.longer if event.is_extended else None
+        if longer:
+            self._prompt.propose(longer)
+        elif chosen := self._hints.choose(event.step):
+            self._prompt.show_choice(chosen)
+        elif not event.is_extended and event.step > 0:
+            self._prompt.action_cursor_down()
 
     @on(Prompt.EditorWanted)
     def _edit_outside(self) -> None:
@@ -646,11 +651,11 @@ class ChatApp(App[int]):
     def set_theme(self, name: str) -> None:
         """Use a theme, or list them."""
         if not name:
-            names = ", ".join(f"`{n}`" for n in self._theme_names)
+            names = ", ".join(f"`{n}`" for n in self.theme_names)
             self.show_note(f"Themes: {names}. Now: `{self.theme}`.")
             return
-        if name not in self._theme_names:
-            known = ", ".join(self._theme_names)
+        if name not in self.theme_names:
+            known = ", ".join(self.theme_names)
             raise ThemeError(f"There is no theme {name!r}; there are {known}.")
         self.theme = name
 
@@ -684,9 +689,9 @@ class ChatApp(App[int]):
     def _choose_first_theme(self) -> None:
         """Take the theme that is set before anything is drawn; afterwards is a second styling."""
         wanted = self.manager.settings.theme
-        if wanted not in self._theme_names:
+        if wanted not in self.theme_names:
             default = Settings().theme
-            used = default if default in self._theme_names else self.theme
+            used = default if default in self.theme_names else self.theme
             problem = f"There is no theme {wanted!r}; {used} is used. /theme lists them."
             self._theme_problems += (problem,)
             wanted = used

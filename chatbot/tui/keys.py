@@ -43,9 +43,14 @@ class Key(msgspec.Struct, frozen=True):
 KEYS: Final[Mapping[str, Key]] = {
     "send": Key("enter", "send the message", "prompt"),
     "newline": Key("shift+enter,ctrl+j", "begin a new line", "prompt"),
-    "complete": Key("tab", "complete a slash command", "prompt"),
+    "complete": Key(
+        "tab", "complete a slash command or its argument; again: the next there is", "prompt"
+    ),
+    "complete_back": Key("shift+tab", "the completion before", "prompt"),
     "earlier": Key("up", "an earlier message of yours, from the first line", "prompt"),
-    "later": Key("down", "a later message of yours, from the last line", "prompt"),
+    "later": Key(
+        "down", "a later message of yours, from the last line; the next completion", "prompt"
+    ),
     "editor": Key("ctrl+g", "write the message in your own editor", "prompt"),
     "stop": Key("escape", "stop the answer, keeping what there is", "everywhere"),
     "interrupt": Key(

@@ -39,6 +39,7 @@ class Prompt(MessageArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("complete"),
+        bind("complete_back"),
         bind("earlier"),
         bind("later"),
         bind("editor"),
@@ -55,6 +56,13 @@ class Prompt(MessageArea):
 
     class CompletionWanted(Message):
         """The user asked for the rest of a slash command."""
+
+        def __init__(self, step: int = 1, *, is_extended: bool = False) -> None:
+            super().__init__()
+            self.step = step
+            """Which of those there are: the next one (1) or the one before (-1)."""
+            self.is_extended = is_extended
+            """Whether first to add what all of them have in common."""
 
     class EditorWanted(Message):
         """The user wants to write in an editor of their own."""
@@ -77,6 +85,8 @@ class Prompt(MessageArea):
         self._sent: list[str] = []
         self._recalled = 0
         """How many messages back the box shows; 0 is the one being written."""
+        self._choice = ""
+        """The completion that was chosen last."""
         self._draft = ""
         self.edited: ChatMessage | None = None
         """The question that is being put in other words."""
@@ -115,6 +125,11 @@ class Prompt(MessageArea):
         self.move_cursor(self.document.end)
         self.focus()
 
+    def show_choice(self, text: str) -> None:
+        """Put one of several completions in the box; the arrow keys go on to the others."""
+        self._choice = text
+        self.propose(text)
+
     def give_back(self, text: str) -> None:
         """Put a text that could not be dealt with before what was typed since."""
         self.propose(f"{text}\n{self.text}" if self.text else text)
@@ -131,7 +146,7 @@ class Prompt(MessageArea):
     def _remember(self, text: str) -> None:
         if not self._sent or self._sent[-1] != text:
             self._sent.append(text)
-        self._recalled, self._draft = 0, ""
+        self._recalled, self._draft, self._choice = 0, "", ""
         self.text = ""
 
     def action_send(self) -> None:
@@ -145,19 +160,33 @@ class Prompt(MessageArea):
             self._after_edit()
         self.post_message(self.Submitted(text, edited))
 
+    @property
+    def _is_command(self) -> bool:
+        return self.text.startswith("/") and "\n" not in self.text
+
     def action_complete(self) -> None:
         """Complete a slash command; in any other text the key moves on as usual."""
-        if self.text.startswith("/") and "\n" not in self.text:
-            self.post_message(self.CompletionWanted())
+        if self._is_command:
+            self.post_message(self.CompletionWanted(is_extended=True))
         else:
             self.screen.focus_next()
+
+    def action_complete_back(self) -> None:
+        """Go back to the completion before; in any other text the key moves on as usual."""
+        if self._is_command:
+            self.post_message(self.CompletionWanted(-1))
+        else:
+            self.screen.focus_previous()
 
     def action_editor(self) -> None:
         """Open the user's own editor on the text."""
         self.post_message(self.EditorWanted())
 
     def action_earlier(self) -> None:
-        """Move up; on the first line, show the message before."""
+        """Move up; on the first line, show the message before, or the completion before."""
+        if self._choice and self.text == self._choice and self._recalled == 0:
+            self.post_message(self.CompletionWanted(-1))
+            return
         if self.cursor_location[0] > 0 or self._recalled >= len(self._sent):
             self.action_cursor_up()
             return
@@ -167,7 +196,10 @@ class Prompt(MessageArea):
         self.propose(self._sent[-self._recalled])
 
     def action_later(self) -> None:
-        """Move down; on the last line, show the message after."""
+        """Move down; on the last line, show the message after, or the next completion."""
+        if self._recalled == 0 and self._is_command:
+            self.post_message(self.CompletionWanted())
+            return
         if self.cursor_location[0] < self.document.line_count - 1 or self._recalled == 0:
             self.action_cursor_down()
             return

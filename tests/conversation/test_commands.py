@@ -34,6 +34,8 @@ class FakeFace:
         self.calls: list[str] = []
         self.told: list[VariantsEvent] = []
 
+    theme_names = ("night", "paper")
+
     def show_note(self, markdown: str) -> None:
         self.notes.append(markdown)
 

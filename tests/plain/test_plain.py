@@ -1,5 +1,6 @@
 """The plain mode as a process, on the scripted engine."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.plain.line_input import _Reader
 from tests.running_chatbot import SCRIPTED, PipedChatbot, Terminal, environment, run_chatbot
 
 pytestmark = pytest.mark.timeout(60)
@@ -320,3 +322,78 @@ def test_ctrl_c_ends_the_thinking_of_several_answers_and_the_second_time_stops(
         terminal.until(r"\[cancelled.*\[cancelled.*> $")
         terminal.type("bye\n")
         assert terminal.end() == 0
+
+
+def test_tab_at_a_terminal_completes_commands_and_their_arguments() -> None:
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        terminal.type("/tok\t\n")
+        terminal.until("/tokens.*> $")
+        terminal.forget()
+        terminal.type("/set precision 8\t\n")
+        terminal.until("/set precision 8-bit.*> $")
+        terminal.type("quit\n")
+        assert terminal.end() == 0
+
+
+def test_keys_typed_into_an_answer_stay_out_of_it_and_begin_the_next_line(
+    long_answer: None,
+) -> None:
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        terminal.type("hello\n")
+        terminal.until("word word")
+        terminal.forget()
+        terminal.type("xyzzy")
+        terminal.until("word( word){20}")
+        terminal.type("\x03")
+        terminal.until(r"\[stopped\].*> ")
+        assert "xyzzy" not in terminal.text.partition("[stopped]")[0]
+        terminal.type(" and more")
+        terminal.until("and more")
+        terminal.type("\x15quit\n")
+        assert terminal.end() == 0
+        assert terminal.shows_keys
+
+
+@pytest.mark.parametrize("way", ["quit", "end", "signal"])
+def test_the_terminal_shows_keys_after_the_end(long_answer: None, way: str) -> None:
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        if way == "quit":
+            terminal.type("/quit\n")
+        elif way == "end":
+            terminal.type("\x04")
+        else:
+            terminal.type("hello\n")
+            terminal.until("word word")
+            assert not terminal.shows_keys
+            terminal.process.terminate()
+        terminal.end()
+        assert terminal.shows_keys
+
+
+async def test_a_line_that_nobody_waits_for_is_for_whoever_asks_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after Ctrl+C at the question whether a tool may run: two would read at once."""
+    source, sink = os.pipe()
+    reader = _Reader()
+    with os.fdopen(source) as stdin, os.fdopen(sink, "w") as typed:
+        monkeypatch.setattr("sys.stdin", stdin)
+        asked = asyncio.create_task(reader.read("Allow it? "))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        first = asyncio.create_task(reader.read("> "))
+        await asyncio.sleep(0.05)
+        typed.write("one\ntwo\n")
+        typed.flush()
+        assert await first == "one"
+        assert await reader.read("> ") == "two"
+        asked = asyncio.create_task(reader.read("Allow it? "))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        typed.write("three\n")
+        typed.flush()
+        await asyncio.sleep(0.2)
+        assert await reader.read("> ") == "three"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from tests.tui.helpers import MakeApp, ask_and_wait, press, questions, until
+from chatbot.conversation.commands import COMMANDS
+from tests.tui.helpers import MakeApp, ask_and_wait, filled, press, questions, until
 
 
 async def test_newlines_and_sending(make_app: MakeApp) -> None:
@@ -65,3 +66,72 @@ async def test_the_users_editor_gets_and_gives_the_text(
     script.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(script))
     assert edit_text("before") == "before and more"
+
+
+async def test_tab_and_arrows_go_through_what_a_command_could_become(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await pilot.press(*"/re")
+        for key, shown in (
+            ("tab", "/regen"),
+            ("tab", "/rename"),
+            ("tab", "/regen"),
+            ("shift+tab", "/rename"),
+            ("up", "/regen"),
+            ("down", "/rename"),
+        ):
+            await pilot.press(key)
+            await until(pilot, lambda shown=shown: app._prompt.text == shown)
+        assert "/regen" in str(app._hints.content)  # the others stay in sight
+        await pilot.press("space")
+        await until(pilot, lambda: "/regen" not in str(app._hints.content))
+
+
+async def test_arguments_are_hinted_and_completed(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press(*"/theme pap", "tab")
+        await until(pilot, lambda: app._prompt.text == "/theme paper ")
+        await pilot.press("ctrl+u", *"/set top_k ")
+        await until(pilot, lambda: "a whole number from 0 to 1000" in str(app._hints.content))
+        await pilot.press("down")
+        await until(pilot, lambda: app._prompt.text == "/set top_k 50")
+
+
+async def test_the_choice_is_always_in_sight(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 24)) as pilot:
+        await pilot.press("/")
+        for _ in range(len(COMMANDS)):
+            await pilot.press("down")
+            await pilot.pause()
+            assert app._prompt.text in str(app._hints.content)
+        assert app._prompt.text == "/quit"
+        assert app._hints.size.height <= 9
+
+
+async def test_arrows_on_an_earlier_command_go_on_through_earlier_messages(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "one")
+        await pilot.press(*"/token", "tab")
+        await until(pilot, lambda: app._prompt.text == "/tokens ")
+        await pilot.press("backspace", "down", "enter")
+        await until(pilot, lambda: app._prompt.text == "")
+        await pilot.press("up")
+        assert app._prompt.text == "/tokens"
+        await pilot.press("up")
+        assert app._prompt.text == "one"
+        await pilot.press("down", "down")
+        assert app._prompt.text == ""
+
+
+async def test_shift_tab_in_other_text_goes_to_what_is_before(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        await pilot.press(*"text", "shift+tab")
+        assert app.focused is not app._prompt
+        assert app._prompt.text == "text"

@@ -15,13 +15,24 @@ from chatbot.conversation.commands import (
     tools,
     variants,
 )
+from chatbot.conversation.commands.completing import Completion, common_line, completions
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.setting import use_prompt
 from chatbot.errors import CommandError
 from chatbot.terminal_text import clean_line
 
-__all__ = ["COMMANDS", "Command", "Face", "clean_code", "run_command", "use_prompt"]
+__all__ = [
+    "COMMANDS",
+    "Command",
+    "Completion",
+    "Face",
+    "clean_code",
+    "common_line",
+    "complete_command",
+    "run_command",
+    "use_prompt",
+]
 
 
 async def run_command(face: Face, line: str) -> None:
@@ -35,6 +46,11 @@ async def run_command(face: Face, line: str) -> None:
     if command is None:
         raise CommandError(f"There is no command /{clean_line(name, 40)}; /help lists them.")
     await command.run(face, arguments.strip())
+
+
+def complete_command(face: Face, line: str) -> list[Completion]:
+    """Every way to go on with a line that begins with a slash; see ``completions``."""
+    return completions(COMMANDS, face, line)
 
 
 async def _help(face: Face, arguments: str) -> None:

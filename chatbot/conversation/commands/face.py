@@ -21,6 +21,11 @@ class Face(Protocol):
 
     manager: ConversationManager
 
+    @property
+    def theme_names(self) -> Sequence[str]:
+        """The colour themes there are."""
+        ...
+
     def show_note(self, markdown: str) -> None:
         """Show something to read that is no part of the conversation."""
         ...
@@ -93,6 +98,11 @@ class Face(Protocol):
         ...
 
 
+def anything(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    """The words of a command that takes any: none in particular."""
+    return {}
+
+
 class Command(msgspec.Struct, frozen=True):
     """One slash command."""
 
@@ -100,6 +110,12 @@ class Command(msgspec.Struct, frozen=True):
     arguments: str
     help: str
     run: Callable[[Face, str], Awaitable[None]]
+    words: Callable[[Face, Sequence[str]], Mapping[str, str]] = anything
+    """What can stand behind the words that are typed, each with what it means.
+
+    Raises:
+        ChatbotError: nothing can.
+    """
 
     @property
     def usage(self) -> str:

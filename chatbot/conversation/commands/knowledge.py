@@ -1,6 +1,6 @@
 """Slash commands about the knowledge folders, and about the sources of an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
@@ -207,8 +207,30 @@ async def _search(face: Face, arguments: str) -> None:
     face.show_note("\n\n".join([*texts, sources_table(part)]))
 
 
+def _knowledge_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    if not before:
+        return {
+            "add": "searches another folder",
+            "remove": "takes a folder off the list; its files stay",
+            "on": "searches a folder of the list",
+            "off": "does not search it for now",
+            "problems": "lists the files that could not be read",
+            "index": "looks through all of them for changes",
+        }
+    knowledge = face.manager.knowledge
+    if knowledge is None or before[1:] or before[0] not in ("remove", "on", "off", "problems"):
+        return {}
+    return {clean_line(state.folder.path): "" for state in knowledge.folders}
+
+
 COMMANDS = (
-    Command("knowledge", "[VERB [DIR]]", f"lists the knowledge folders, or {_VERBS}.", _knowledge),
+    Command(
+        "knowledge",
+        "[VERB [DIR]]",
+        f"lists the knowledge folders, or {_VERBS}.",
+        _knowledge,
+        _knowledge_words,
+    ),
     Command("sources", "[N]", "shows where the last answer was looked up, or passage N.", _sources),
     Command("search", "WORDS", "shows the passages that fit best, without an answer.", _search),
 )

@@ -1,6 +1,6 @@
 """Slash commands that show and change settings: model, system prompt, prompts, theme."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chatbot.conversation.commands.face import Command, Face
@@ -12,6 +12,7 @@ from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_note
 from chatbot.engine.protocol import parse_adapter
 from chatbot.errors import CommandError, ConfigError
+from chatbot.models.catalogue import catalogue
 from chatbot.settings import SPECS, find_spec, get_value
 from chatbot.terminal_text import clean_line
 
@@ -164,16 +165,66 @@ async def _theme(face: Face, arguments: str) -> None:
     face.set_theme(arguments)
 
 
+def _model_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    if before:
+        return {}
+    return {entry.name: entry.description for entry in catalogue().values()}
+
+
+def _adapter_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    used = {use.path: "in use" for use in face.manager.engine.adapters}
+    if not before and used:
+        return {"remove": "takes one out, or all", **used}
+    return used if before == ["remove"] else {}
+
+
+def _set_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    settings = face.manager.settings
+    if not before:
+        return {
+            s.name: f"{clean_line(s.format(get_value(settings, s.name)), 40)} · {s.help}"
+            for s in SPECS
+        }
+    name, *more = before
+    if more:
+        return {}
+    if name == "model":
+        return _model_words(face, ())
+    if name == "theme":
+        return _theme_words(face, ())
+    spec = find_spec(name)
+    if spec.choices or spec.kind == "text":
+        return dict.fromkeys(spec.choices, "")
+    return {spec.format(get_value(settings, spec.name)): f"as it is; {spec.allowed}"}
+
+
+def _prompt_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    if before:
+        return {}
+    return {prompt.name: prompt.description for prompt in load_library().prompts.values()}
+
+
+def _theme_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    return {} if before else dict.fromkeys(face.theme_names, "")
+
+
 COMMANDS = (
-    Command("model", "[NAME]", "shows the model, or loads another one.", _model),
+    Command("model", "[NAME]", "shows the model, or loads another one.", _model, _model_words),
     Command(
         "adapter",
         "[PATH[=WEIGHT]]",
         "lists the LoRA adapters, or uses one; `remove` takes one out, or all.",
         _adapter,
+        _adapter_words,
     ),
     Command("system", "[TEXT]", "shows or sets the system prompt.", _system),
-    Command("set", "[NAME [VALUE]]", "shows or changes a setting.", _set),
-    Command("prompt", "[NAME [TEXT]]", "uses a prompt of the library, or lists them.", _prompt),
-    Command("theme", "[NAME]", "lists the colour themes, or uses one.", _theme),
+    Command("set", "[NAME [VALUE]]", "shows or changes a setting.", _set, _set_words),
+    Command(
+        "prompt",
+        "[NAME [TEXT]]",
+        "uses a prompt of the library, or lists them.",
+        _prompt,
+        _prompt_words,
+    ),
+    Command("theme", "[NAME]", "lists the colour themes, or uses one.", _theme, _theme_words),
 )

@@ -1,5 +1,6 @@
 """Slash commands about tools: which there are, which are on, what they may do; one run by hand."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, get_args
 
 from chatbot.conversation.commands.exchange import clean_code
@@ -111,7 +112,38 @@ def _outcome(outcome: "ToolOutcome") -> str:
     return f"`{outcome.name}` · {outcome.seconds:.1f} s\n\n{fence}text\n{text}\n{fence}"
 
 
+def _tools_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    if not before:
+        return {
+            "on": "the model may call it",
+            "off": "the model does not know of it",
+            **_POLICIES,
+            "refresh": "asks the servers anew",
+        }
+    return {} if before == ["refresh"] else _tool_words(face, before[1:])
+
+
+def _tool_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    tools = face.manager.tools
+    if before or tools is None:
+        return {}
+    infos = [info.definition for info in tools.box.tools]
+    return {definition.name: clean_line(definition.description, 100) for definition in infos}
+
+
 COMMANDS = (
-    Command("tools", "[VERB NAME]", f"lists the tools the model may call, or {_VERBS}.", _tools),
-    Command("tool", "NAME [ARGUMENTS]", "runs a tool by hand: /tool calculate 2+2", _tool),
+    Command(
+        "tools",
+        "[VERB NAME]",
+        f"lists the tools the model may call, or {_VERBS}.",
+        _tools,
+        _tools_words,
+    ),
+    Command(
+        "tool",
+        "NAME [ARGUMENTS]",
+        "runs a tool by hand: /tool calculate 2+2",
+        _tool,
+        _tool_words,
+    ),
 )

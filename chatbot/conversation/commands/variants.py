@@ -1,8 +1,11 @@
 """Slash commands that answer one question several times, and take one of the answers."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.variants.wishes import (
+    COMPARED,
     DEFAULT_NUMBER,
     parse_number,
     wish_for_beams,
@@ -11,7 +14,9 @@ from chatbot.conversation.variants.wishes import (
     wish_for_values,
 )
 from chatbot.errors import CommandError
-from chatbot.strategies import DEFAULT_BEAMS
+from chatbot.models.catalogue import catalogue
+from chatbot.settings import SPECS, find_spec
+from chatbot.strategies import DEFAULT_BEAMS, STRATEGIES
 
 
 async def _variants(face: Face, arguments: str) -> None:
@@ -60,6 +65,28 @@ def _number_and_question(arguments: str, default: int) -> tuple[int, str]:
     return default, arguments
 
 
+def _sweep_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    if not before:
+        swept = {spec.name: spec.help for spec in SPECS if spec.is_sampling}
+        return {**swept, "strategy": "how the words are chosen"}
+    return _others(STRATEGIES, before) if before[0] == "strategy" else {}
+
+
+def _compare_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    match before:
+        case []:
+            return {spec.name: spec.help for spec in SPECS if spec.name in COMPARED}
+        case ["model", *_]:
+            return _others(catalogue(), before)
+        case [name, *_] if name in COMPARED:
+            return _others(find_spec(name).choices, before)
+    return {}
+
+
+def _others(values: Iterable[str], before: Sequence[str]) -> Mapping[str, str]:
+    return {value: "" for value in values if value not in before[1:]}
+
+
 COMMANDS = (
     Command(
         "variants",
@@ -72,6 +99,7 @@ COMMANDS = (
         "SETTING VALUES",
         "answers once for each value: temperature 0.3 0.7 1.0, strategy greedy top-k top-p.",
         _sweep,
+        _sweep_words,
     ),
     Command(
         "beam",
@@ -84,6 +112,7 @@ COMMANDS = (
         "WHAT VALUES",
         "answers with one after the other: precision fp32 8-bit, model A B, thinking on off.",
         _compare,
+        _compare_words,
     ),
     Command("keep", "N", "takes answer N to the question as the one to go on from.", _keep),
 )

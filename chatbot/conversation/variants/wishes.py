@@ -14,6 +14,9 @@ from chatbot.strategies import STRATEGY_SETTINGS, find_strategy, with_strategy
 
 DEFAULT_NUMBER: Final = 4
 
+COMPARED: Final = ("precision", "model", "thinking")
+"""Settings whose values are compared one after the other, not in one batch."""
+
 _RANDOM_SEEDS: Final = 1_000_000
 """Seeds that are drawn are below it: short enough to be typed."""
 
@@ -121,7 +124,7 @@ def wish_for_models(settings: Settings, name: str, values: Sequence[str]) -> Wis
         CommandError: there is nothing to compare.
         SettingError: there is no such value, or they are too many.
     """
-    if name not in ("model", "precision", "thinking"):
+    if name not in COMPARED:
         raise CommandError(
             "/compare takes precision, model or thinking, and at least two of them: "
             "/compare precision fp32 8-bit"

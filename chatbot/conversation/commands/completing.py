@@ -1,0 +1,68 @@
+"""What a slash command that is being typed could become.
+
+Knows the commands and what each takes; no widget and no terminal.
+"""
+
+from collections.abc import Mapping, Sequence
+from os.path import commonprefix
+
+import msgspec
+
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.errors import ChatbotError
+from chatbot.terminal_text import clean_line
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """One way to go on."""
+
+    line: str
+    """The whole line, as it would be then."""
+    shown: str
+    help: str
+
+
+def completions(commands: Mapping[str, Command], face: Face, line: str) -> list[Completion]:
+    """Every way to go on with ``line``; none unless it begins with a slash.
+
+    Of a command that takes anything, and of one that is finished, there is one way: as it is.
+
+    Args:
+        commands: by their names.
+        face: where it is typed.
+        line: as far as it is typed.
+    """
+    if not line.startswith("/") or "\n" in line:
+        return []
+    name, space, arguments = line[1:].partition(" ")
+    if not space:
+        return [
+            Completion(line=f"/{c.name}", shown=c.usage, help=c.help)
+            for c in commands.values()
+            if c.name.startswith(name.lower())
+        ]
+    command = commands.get(name.lower())
+    if command is None:
+        return []
+    *before, begun = arguments.split(" ")
+    try:
+        words = command.words(face, before)
+    except ChatbotError:  # what stands before is wrong already; to run it says so
+        words = {}
+    start = line[: len(line) - len(begun)]
+    # Names come from files, folders and servers.
+    cleaned = {clean_line(word, 500): clean_line(help) for word, help in words.items()}
+    found = [
+        Completion(line=start + word, shown=word, help=help)
+        for word, help in cleaned.items()
+        if word.lower().startswith(begun.lower())
+    ]
+    return found or [Completion(line=line, shown=command.usage, help=command.help)]
+
+
+def common_line(found: Sequence[Completion], line: str) -> str:
+    """``line`` as far as it is the same in all that it could become."""
+    longest = commonprefix([completion.line for completion in found])  # noqa: RUF071 - characters
+    if len(found) == 1 and not longest.endswith(" "):
+        longest += " "
+    return longest if len(longest) > len(line) else line
