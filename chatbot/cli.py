@@ -20,7 +20,8 @@ from chatbot.commands.chats.flags import add_chats_parser, run_chats
 from chatbot.commands.knowledge.flags import add_folders_flag, add_knowledge_parsers, run_knowledge
 from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
-from chatbot.commands.status import INTERRUPTED
+from chatbot.commands.status import INTERRUPTED, WRONG_USAGE
+from chatbot.commands.usage import Parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.terminal_text import clean
@@ -43,6 +44,8 @@ _FLAGS = (
     ("--seed", "seed", "N"),
     ("--system", "system_prompt", "TEXT"),
     ("--thinking", "thinking", "MODE"),
+    ("--max-history", "max_history", "N"),
+    ("--context-length", "context_length", "N"),
     ("--num-sources", "num_sources", "N"),
     ("--relevance-threshold", "relevance_threshold", "X"),
     ("--grounding", "grounding", "MODE"),
@@ -59,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except (SettingError, PromptUsageError) as error:
-        parser.error(str(error))
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
     except ChatbotError as error:
         print(error, file=sys.stderr)
         return 1
@@ -132,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-save", action="store_true", help="keep nothing of this run on the disk"
     )
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="chatbot",
         parents=[settings],
         description="A glass-box chatbot for the terminal. With no command: the chat itself.",

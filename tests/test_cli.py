@@ -18,11 +18,12 @@ pytestmark = pytest.mark.timeout(60)
 
 
 def refused(*arguments: str) -> str:
-    """The last line of what is said about wrong usage."""
+    """What is said about wrong usage: a sentence, and where to look at most."""
     done = run_chatbot(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: chatbot")
-    return done.stderr.splitlines()[-1]
+    sentence, *more = done.stderr.splitlines()
+    assert not more or (len(more) == 1 and more[0].endswith("--help lists what can be given."))
+    return sentence
 
 
 @pytest.mark.parametrize(
@@ -72,10 +73,7 @@ def test_help_names_every_command_and_flag() -> None:
 
 def test_every_flag_is_a_setting() -> None:
     names = {action.dest for action in build_parser()._actions}
-    assert {spec.name for spec in SPECS} - names == {
-        "max_history",
-        "context_length",
-    }
+    assert {spec.name for spec in SPECS} <= names
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("ask", "--help")])

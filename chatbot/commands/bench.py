@@ -7,13 +7,14 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from chatbot.commands.bench_tools import options as tools
 from chatbot.engine.benchmark import options as speed
 from chatbot.retrieval.benchmark import options as retrieval
 
 
-def add_bench_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_bench_parser(commands: Any) -> None:
     """Add ``bench`` to the commands of the command line."""
     bench = commands.add_parser(
         "bench",

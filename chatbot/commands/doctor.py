@@ -81,7 +81,7 @@ def examine() -> list[Check]:
         *_devices(),
         *_folders(),
         *_knowledge(),
-        _config(),
+        *_config(),
         _terminal(),
         _hub(),
     ]
@@ -301,11 +301,13 @@ async def _embedding(client: RetrievalClient, model: str) -> Check:
     return Check("embedding model", "ok", found)
 
 
-def _config() -> Check:
-    problems = load_config(config_file()).problems
-    if problems:
-        return Check("settings", "note", problems[0], "chatbot runs with the default instead")
-    return Check("settings", "ok", str(config_file()))
+def _config() -> list[Check]:
+    remedy = "chatbot runs with the default instead"
+    checks = [
+        Check("settings", "note", problem, remedy)
+        for problem in load_config(config_file()).problems
+    ]
+    return checks or [Check("settings", "ok", str(config_file()))]
 
 
 def _terminal() -> Check:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from chatbot.commands.usage import add_json_flags
+
 if TYPE_CHECKING:  # not needed for --help, and not free
     from chatbot.conversation.prompt_library import PromptLibrary
     from chatbot.conversation.prompt_template import PromptTemplate, Variable
@@ -16,13 +18,16 @@ if TYPE_CHECKING:  # not needed for --help, and not free
 
 def add_prompts_parser(commands: Any) -> None:
     """Add ``prompts`` and its own commands to the parser's."""
-    prompts = commands.add_parser("prompts", help="the prompt library")
-    listing = prompts.add_subparsers(dest="listing", metavar="COMMAND", required=True)
-    every = listing.add_parser("list", help="all prompts, with what they do")
-    every.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    prompts = commands.add_parser(
+        "prompts",
+        help="the prompt library",
+        description="What is in the prompt library. With no command: the list.",
+    )
+    listing = prompts.add_subparsers(dest="listing", metavar="COMMAND")
+    listing.add_parser("list", help="all prompts, with what they do")
     one = listing.add_parser("show", help="one prompt: its variables, settings and text")
     one.add_argument("name", help="the prompt's name")
-    one.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    add_json_flags(prompts, listing.choices.values())
 
 
 def run_prompts(name: str, *, as_json: bool) -> int:

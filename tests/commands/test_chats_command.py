@@ -124,7 +124,7 @@ def test_failures_are_one_line_and_a_status(
     ):
         assert status_of(arguments) == status
         error = capsys.readouterr().err.splitlines()
-        assert len(error) == 1 or error[0].startswith("usage")
+        assert len(error) == 1 or error[1].endswith("--help lists what can be given.")
     assert run(capsys, "import", str(bad), "--skip-broken")["files"][0]["num_added"] == 0
 
 
@@ -167,9 +167,7 @@ def test_export_of_ratings_for_trl(
     beside.unlink()
     assert main(["chats", "export", ids[0], "--ratings", str(file)]) == 1
     assert not beside.exists()
-    with pytest.raises(SystemExit) as wrong:
-        main(["chats", "export", ids[0], "--ratings", "a", "-o", "b"])
-    assert wrong.value.code == 2
+    assert main(["chats", "export", ids[0], "--ratings", "a", "-o", "b"]) == 2
 
 
 def test_ratings_are_in_our_own_export(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,6 @@ def test_one_prompt(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["prompts"], "required: COMMAND"),
         (["prompts", "show"], "required: name"),
         (["prompts", "show", "nope"], "There is no prompt 'nope'; there are"),
         (["ask", "--prompt", "nope", "hi"], "There is no prompt 'nope'"),
@@ -145,3 +144,11 @@ def test_a_prompt_that_fails_is_a_failure(capsys: Capture) -> None:
     shown = capsys.readouterr()
     assert "The prompt 'compares' cannot be used: its text cannot be rendered" in shown.err
     assert shown.out == ""
+
+
+def test_without_a_command_the_prompts_are_listed(capsys: Capture) -> None:
+    assert status_of("prompts") == 0
+    assert "translation" in capsys.readouterr().out
+    for arguments in (("prompts", "--json"), ("prompts", "list", "--json")):
+        assert status_of(*arguments) == 0
+        assert json.loads(capsys.readouterr().out)["prompts"]

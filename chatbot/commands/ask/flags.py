@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_ask_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Any,
     settings: argparse.ArgumentParser,
 ) -> None:
     """Add ``ask`` to the commands of the command line, with the flags of ``settings``."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from chatbot.commands.usage import add_json_flags
+
 if TYPE_CHECKING:
     from chatbot.store.database import Database
 
 _FORMATS: Final = ("markdown", "json", "openai")
-_JSON: Final = "one JSON object instead of text"
 _MOST_CHATS: Final = 50
 
 
@@ -29,26 +30,20 @@ def add_chats_parser(commands: Any) -> None:
         description="The stored chats. ID is an id or its beginning, or 'latest'. With no command: "
         "the list.",
     )
-    chats.add_argument("--json", action="store_true", help=_JSON)
     chats.set_defaults(limit=_MOST_CHATS, offset=0, deleted=False)
     verbs = chats.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
-
-    def add(name: str, help_text: str) -> argparse.ArgumentParser:
-        verb: argparse.ArgumentParser = verbs.add_parser(name, help=help_text)
-        # Suppressed, so that a --json before the command is not undone by its absence after it.
-        verb.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=_JSON)
-        return verb
-
-    shown = add("list", "the chats, pinned ones on top, then by their last message")
+    shown = verbs.add_parser(
+        "list", help="the chats, pinned ones on top, then by their last message"
+    )
     shown.add_argument(
         "--limit", type=_count, default=_MOST_CHATS, metavar="N", help="most chats (50)"
     )
     shown.add_argument("--offset", type=_count, default=0, metavar="N", help="chats to pass over")
     shown.add_argument("--deleted", action="store_true", help="those that can be restored")
-    found = add("search", "messages and titles with these words")
+    found = verbs.add_parser("search", help="messages and titles with these words")
     found.add_argument("words", nargs="+", help='what to look for; "two words" stand together')
     found.add_argument("--limit", type=_count, default=20, metavar="N", help="most hits (20)")
-    out = add("export", "write chats to standard output or to a new file")
+    out = verbs.add_parser("export", help="write chats to standard output or to a new file")
     out.add_argument("ids", nargs="*", metavar="ID", help="which chats")
     out.add_argument("--all", action="store_true", help="all chats")
     out.add_argument(
@@ -65,7 +60,9 @@ def add_chats_parser(commands: Any) -> None:
         help="write what was rated for trl instead: pairs of a good and a bad answer to FILE "
         "(JSONL), and every rated answer to FILE with -thumbs in its name",
     )
-    taken = add("import", "take in chats from files; all of a file, or nothing of it")
+    taken = verbs.add_parser(
+        "import", help="take in chats from files; all of a file, or nothing of it"
+    )
     taken.add_argument("files", nargs="+", type=Path, metavar="FILE", help="any known format")
     taken.add_argument("--skip-broken", action="store_true", help="leave broken chats out")
     for name, help_text in (
@@ -74,10 +71,12 @@ def add_chats_parser(commands: Any) -> None:
         ("pin", "keep chats on top of the list"),
         ("unpin", "no longer keep chats on top"),
     ):
-        add(name, help_text).add_argument("ids", nargs="+", metavar="ID", help="which chats")
-    named = add("rename", "give a chat another title")
+        verb = verbs.add_parser(name, help=help_text)
+        verb.add_argument("ids", nargs="+", metavar="ID", help="which chats")
+    named = verbs.add_parser("rename", help="give a chat another title")
     named.add_argument("id", metavar="ID", help="which chat")
     named.add_argument("title", help="the new title")
+    add_json_flags(chats, verbs.choices.values())
 
 
 def run_chats(options: argparse.Namespace) -> int:
@@ -118,7 +117,6 @@ def _carry_out(db: "Database", options: argparse.Namespace) -> dict[str, Any] | 
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)

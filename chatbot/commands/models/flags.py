@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.commands.usage import add_json_flags
 from chatbot.errors import SettingError
 from chatbot.terminal_text import clean_line
 
@@ -27,7 +28,6 @@ def add_models_parser(commands: Any) -> None:
         description="Which models there are, what they need, and how they get here and away. "
         "With no command: the list.",
     )
-    models.add_argument("--json", action="store_true", help="JSON instead of text")
     verbs = models.add_subparsers(dest="verb", metavar="COMMAND")
     verbs.add_parser("list", help="the catalogue, the hub's cache, and what was imported")
     memory = verbs.add_parser("memory", help="parameters, and the memory that each precision takes")
@@ -51,11 +51,7 @@ def add_models_parser(commands: Any) -> None:
     )
     allow.add_argument("model", metavar="MODEL", help="the reference that it is loaded by")
     allow.add_argument("--revoke", action="store_true", help="no longer")
-    for parser in verbs.choices.values():
-        # Suppressed, so that a --json before the command is not undone by its absence after it.
-        parser.add_argument(
-            "--json", action="store_true", default=argparse.SUPPRESS, help="JSON instead of text"
-        )
+    add_json_flags(models, verbs.choices.values())
 
 
 def run_models(options: argparse.Namespace) -> int:
