@@ -27,6 +27,10 @@ _MIN_FOR_NEIGHBOURS: Final = 12
 _MAX_ANCHORS: Final = 500
 """Points that are laid out in full."""
 _NUM_NEAREST: Final = 3
+_FAR_OFF: Final = 0.02
+"""Of the points, on each of the four sides, those that may lie far off."""
+_MARGIN: Final = 0.05
+"""What these take of the map on each side."""
 _MAX_CLUSTERS: Final = 12
 _MAX_KEYWORD_LENGTH: Final = 24
 _WORD: Final = re.compile(r"[^\W\d_](?:[\w'’-]*\w)")
@@ -136,10 +140,20 @@ def _lay_out(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
         plane = _embed_neighbours(reduced)
     else:
         plane = _place_by_anchors(reduced)
-    low, high = plane.min(axis=0), plane.max(axis=0)
-    spread = np.where(high > low, high - low, 1.0)
-    placed: NDArray[np.float32] = np.where(high > low, (plane - low) / spread, 0.5)
-    return placed
+    return np.stack([_spread(axis) for axis in plane.T], axis=1).astype(np.float32)
+
+
+def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """From 0 to 1, by their places along a line: few that lie far off take a margin alone, or all
+    others would be one heap. float64 [n].
+    """
+    ends = np.quantile(values, (0, _FAR_OFF, 1 - _FAR_OFF, 1))
+    if ends[0] == ends[-1]:
+        return np.full(len(values), 0.5)
+    places = np.array((0, _MARGIN, 1 - _MARGIN, 1))
+    is_apart = np.concatenate(([True], np.diff(ends) > 0))
+    spread: NDArray[np.float64] = np.interp(values, ends[is_apart], places[is_apart])
+    return spread
 
 
 def _embed_neighbours(reduced: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,6 +26,9 @@ ALONE: Final = "·"
 MAX_LABEL: Final = 36
 """Cells of a cluster's keywords."""
 
+LABEL_STEP: Final = 4
+"""Columns between the places that are tried for them."""
+
 
 class Label(msgspec.Struct, frozen=True):
     """Keywords, where they are drawn."""
@@ -54,7 +57,8 @@ def cell_of(x: float, y: float, width: int, height: int) -> tuple[int, int]:
 
 
 def place_labels(clusters: Sequence[MapCluster], width: int, height: int) -> list[Label]:
-    """Keywords of each cluster as near to its middle as they fit without overlapping.
+    """Keywords of each cluster as near to its middle as they fit without overlapping; a row counts
+    as much as two columns.
 
     The largest clusters choose first; one that fits nowhere goes without.
     """
@@ -66,17 +70,18 @@ def place_labels(clusters: Sequence[MapCluster], width: int, height: int) -> lis
         words = " · ".join(clean_line(word, 20) for word in cluster.keywords[:3])
         text = f" {shape_of(index)} {fitted(words, min(MAX_LABEL, max(width // 3, 8)))} "
         column, row = cell_of(cluster.x, cluster.y, width, height)
-        left = min(max(column - cell_len(text) // 2, 0), max(width - cell_len(text), 0))
-        for distance in range(height):
-            fits = [
-                y
-                for y in {row - distance, row + distance}
-                if 0 <= y < height and _is_free(taken[y], left, left + cell_len(text))
-            ]
-            if fits:
-                taken[fits[0]].append((left, left + cell_len(text)))
-                labels.append(Label(left, fits[0], text, index))
-                break
+        last = max(width - cell_len(text), 0)
+        middle = min(max(column - cell_len(text) // 2, 0), last)
+        places = (
+            (abs(left - middle) + 2 * abs(y - row), y, left)
+            for y in range(height)
+            for left in {middle, *range(0, last + 1, LABEL_STEP)}
+            if _is_free(taken[y], left, left + cell_len(text))
+        )
+        if nearest := min(places, default=None):
+            _, y, left = nearest
+            taken[y].append((left, left + cell_len(text)))
+            labels.append(Label(left, y, text, index))
     return labels
 
 
