@@ -5,7 +5,9 @@ done sooner than torch, or numpy, has found out what each of these is.
 They run on one thread, and write into the last of the arrays that they are given.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import numba
@@ -13,6 +15,7 @@ import numpy as np
 from numpy import float32, int32, uint32
 from numpy.typing import NDArray
 
+import chatbot
 from chatbot.paths import cache_dir
 
 Floats = NDArray[np.float32]
@@ -22,16 +25,39 @@ FASTMATH: Final = {"reassoc", "contract", "arcp", "nsz"}
 
 _P = ParamSpec("_P")
 
+
+def _kernels_dir() -> Path:
+    """Where compiled functions are kept: elsewhere for each version of the files that they are
+    made of, since Numba looks at the one file of a function, and not at what it calls.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(Path(chatbot.__file__).parent.rglob("*.py")):
+        content = file.read_bytes()
+        is_compiled = b"numba" in content or b"engine.compiled" in content
+        if is_compiled or file.parent.name == "decode":
+            digest.update(content)
+    return cache_dir() / "kernels" / digest.hexdigest()[:16]
+
+
 if not numba.config.CACHE_DIR:
-    numba.config.CACHE_DIR = str(cache_dir() / "kernels")
+    numba.config.CACHE_DIR = str(_kernels_dir())
 
 
-def compiled(*signatures: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
-    """Have a function compiled for arguments of the types in each of ``signatures``."""
+def compiled(
+    *signatures: str, nogil: bool = False, fastmath: bool = True
+) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
+    """Have a function compiled for arguments of the types in each of ``signatures``.
+
+    Args:
+        *signatures: as Numba writes them.
+        nogil: whether other threads may go on meanwhile.
+        fastmath: whether ``FASTMATH`` holds for it, and for all that it calls.
+    """
     types = [f"void({signature})" for signature in signatures]
 
     def by_numba(function: Callable[_P, None]) -> Callable[_P, None]:
-        options = {"fastmath": FASTMATH, "error_model": "numpy"}
+        options: dict[str, Any] = {"error_model": "numpy", "nogil": nogil}
+        options["fastmath"] = FASTMATH if fastmath else False
         result: Callable[_P, None]
         try:
             result = numba.njit(types, cache=True, **options)(function)
@@ -43,8 +69,7 @@ def compiled(*signatures: str) -> Callable[[Callable[_P, None]], Callable[_P, No
 
 
 inlined: Final = numba.njit(inline="always", fastmath=FASTMATH)
-"""Has a function become a part of those that call it. These are not compiled anew when it changes:
-change them too, or delete the cache."""
+"""Has a function become a part of those that call it."""
 
 
 @inlined  # type: ignore[untyped-decorator]

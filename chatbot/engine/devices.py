@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import torch
@@ -59,14 +59,18 @@ def computes_bf16(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def bytes_by_device(model: Any) -> dict[str, int]:
+def bytes_by_device(model: Any, others: Iterable[Tensor] = ()) -> dict[str, int]:
     """Where a model's weights lie, and how many bytes of them; ``disk`` for those in no memory.
 
     What is shared, such as a tied head, counts once.
+
+    Args:
+        model: of torch.
+        others: weights of it that are no parameters.
     """
     found: dict[str, int] = {}
     seen = set[int]()
-    for tensor in _tensors(model):
+    for tensor in (*_tensors(model), *others):
         if tensor.device.type == "meta":
             found["disk"] = found.get("disk", 0) + tensor.numel() * tensor.element_size()
             continue

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from transformers import AutoModelForCausalLM
 
-from chatbot.engine.decode.packing import packed_bytes
+from chatbot.engine.decode.packing import packed_tensors
 from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.detokenizer import REPLACEMENT
 from chatbot.engine.devices import bytes_by_device, mapped_pieces
@@ -138,9 +138,7 @@ def load(
             prepare_for_cpu(model, precision)
         cached = CachedModel(model)
         prompts = PromptBuilder(found.tokenizer, found.chat_format)
-        places = bytes_by_device(model)
-        if packed := packed_bytes(model):
-            places[str(device)] = places.get(str(device), 0) + packed
+        places = bytes_by_device(model, packed_tensors(model))
         not_ends = {
             found.tokenizer.added_tokens_encoder.get(text) for text in prompts.dialect.not_ends
         }

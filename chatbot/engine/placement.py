@@ -80,7 +80,7 @@ def place(
     # The libraries are in memory already.
     if fit(shape, precision, one, context_length, RUNTIME_BYTES).verdict == "fits":
         return Placement(device=device)
-    need = memory_need(shape, precision, context_length, one.layout)
+    need = memory_need(shape, precision, context_length, on_cpu=one.is_cpu)
     reserved = need.cache + need.overhead
     room: dict[int | str, int] = {
         index: max(gpu.free_bytes - reserved // len(hardware.gpus), 0)

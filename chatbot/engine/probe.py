@@ -59,16 +59,10 @@ def _try_packed(bits: str) -> str:
     """Multiply once by what the engine uses on a CPU; returns why it does not work, or nothing."""
     import torch
 
-    from chatbot.engine.decode.projections import (
-        Int4Projection,
-        Int8Projection,
-        NarrowInt8Projection,
-    )
+    from chatbot.engine.decode.projections import Int4Projection, Int8Projection
 
     try:
-        make: Any = Int4Projection
-        if bits == "8-bit":
-            make = Int8Projection if Int8Projection.is_possible() else NarrowInt8Projection
+        make: Any = Int8Projection if bits == "8-bit" else Int4Projection
         output = make(torch.ones(64, 64, dtype=torch.bfloat16), None)(torch.ones(1, 64))
         return (
             "" if torch.allclose(output, torch.tensor(64.0), rtol=0.05) else "its result is wrong"

@@ -47,7 +47,7 @@ def fit(
         context_length: window in tokens; see ``memory_need``.
         given_back: bytes that the present model gives back first.
     """
-    need = memory_need(shape, precision, context_length, hardware.layout)
+    need = memory_need(shape, precision, context_length, on_cpu=hardware.is_cpu)
     free = hardware.free_bytes + given_back
     if need.total <= free:
         return Fit(need=need, free_bytes=free, verdict="fits")

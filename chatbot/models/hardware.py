@@ -13,7 +13,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from chatbot.models.memory import CpuLayout
 from chatbot.terminal_text import clean_line
 
 SMI_SECONDS: Final = 5.0
@@ -23,10 +22,7 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 _DRM: Final = Path("/sys/class/drm")
 _CPU: Final = Path("/proc/cpuinfo")
 _BF16_FLAGS: Final = ({"avx512f", "avx512bw", "avx512dq", "avx512vl"}, {"asimd", "bf16"})
-_FP16_FLAGS: Final = ({"avx512_fp16", *_BF16_FLAGS[0]},)
-"""Instructions with which oneDNN multiplies either: of x86 processors, and of Arm's."""
-_FBGEMM_FLAGS: Final = ({"avx2", "fma", "f16c"},)
-"""Instructions that FBGEMM needs."""
+"""Instructions with which oneDNN multiplies it: of x86 processors, and of Arm's."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +34,6 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int
     multiplies_bf16: bool = False
     """Of RAM: whether its processor has products in bf16."""
-    layout: CpuLayout = CpuLayout()
-    """Of RAM: in what form its processor has weights."""
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +48,9 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.gpus, key=lambda gpu: gpu.free_bytes, default=self.ram)
 
     @property
-    def layout(self) -> CpuLayout | None:
-        """In what form a processor has weights here; None where a GPU has them."""
-        return None if self.gpus else self.ram.layout
+    def is_cpu(self) -> bool:
+        """Whether a processor has the weights of a model that is loaded."""
+        return not self.gpus
 
     @property
     def free_bytes(self) -> int:
@@ -143,7 +137,6 @@ def _ram() -> Device:
         free_bytes=free,
         total_bytes=total,
         multiplies_bf16=_has_any(_BF16_FLAGS),
-        layout=_layout(),
     )
 
 
@@ -153,25 +146,6 @@ def _cpu_facts() -> str:
         return _CPU.read_text("ascii", "replace")
     except OSError:
         return ""
-
-
-def _layout() -> CpuLayout:
-    """As the engine's projections choose; a test holds them together."""
-    reordered = set()
-    if "AuthenticAMD" in _cpu_facts():
-        reordered.add("fp32")
-    if _has_any(_BF16_FLAGS):
-        reordered.add("bf16")
-    widened = set()
-    has_fbgemm = _has_any(_FBGEMM_FLAGS)
-    if has_fbgemm:
-        products = {"bf16": _BF16_FLAGS, "fp16": _FP16_FLAGS}
-        widened = {precision for precision, flags in products.items() if not _has_any(flags)}
-    return CpuLayout(
-        reordered=frozenset(reordered | widened),
-        widened=frozenset(widened),
-        shortens=has_fbgemm,
-    )
 
 
 def _has_any(kinds: Iterable[set[str]]) -> bool:

@@ -156,23 +156,6 @@ def test_nothing_hides_a_number_that_is_none() -> None:
         rows.view(1, 1, 32).numpy(), keys.numpy(), keys.numpy(), 2, 1.0, room, found.numpy()
     )
     assert found.isnan().all()
-    for bad in (torch.nan, torch.inf):
-        rows[0, 5] = bad
-        steps, sizes = np.empty((2, 32), np.float32), np.empty(1, np.float32)
-        kernels.split_steps(rows.numpy(), 63, 126, steps, sizes)
-        assert np.isnan(sizes).all()
-
-
-def test_steps_and_their_rests_are_the_numbers_again() -> None:
-    rows = torch.cat((numbers(2, 40), torch.zeros(1, 40)))
-    steps, sizes = np.empty((6, 40), np.float32), np.empty(3, np.float32)
-    kernels.split_steps(rows.numpy(), 63, 126, steps, sizes)
-    assert np.abs(steps[:2]).max() == pytest.approx(63)
-    assert np.abs(steps[3:]).max() <= 63
-    joined = np.empty((3, 40), np.float32)
-    kernels.join_steps(np.rint(steps), sizes, 126, joined)
-    error = np.abs(joined - rows.numpy()).max(1)
-    assert (error <= 0.51 * sizes / 126).all()
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path: Path) -> None:
@@ -184,4 +167,4 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == str(blocked / "kernels")
+    assert Path(done.stdout.strip()).parent == blocked / "kernels"

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatbot.engine import precisions
-from chatbot.engine.decode.projections import HalfProjection, ReorderedProjection, multiplies
+from chatbot.engine.decode.projections import multiplies
 from chatbot.engine.devices import bytes_by_device, look
 from chatbot.engine.loading import load
 from chatbot.engine.model_reference import FoundModel, find_model
@@ -93,7 +93,8 @@ def test_a_model_split_over_memory_and_disk_writes_the_same(
 ) -> None:
     folder = tmp_path / "model"
     # The head is not tied, so that the last layer can be elsewhere than the first.
-    make_llama(num_hidden_layers=6, tie_word_embeddings=False).save_pretrained(folder)
+    sizes = {"hidden_size": 64, "intermediate_size": 128}  # which need no filling
+    make_llama(num_hidden_layers=6, tie_word_embeddings=False, **sizes).save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
     found = find_model(str(folder), lambda *_: None)
     whole = load(found, "fp32", CPU, lambda *_: None)
@@ -109,7 +110,8 @@ def test_a_model_split_over_memory_and_disk_writes_the_same(
     assert sum(shares.values()) == whole.info.weight_bytes
     assert shares["disk"] >= whole.info.weight_bytes // 3
     prompt = [5, 6, 7, 8]
-    torch.testing.assert_close(split.cached.read(prompt), whole.cached.read(prompt))
+    together = whole.cached.read(prompt)  # by our own step, which adds in another order
+    torch.testing.assert_close(split.cached.read(prompt), together, atol=2e-4, rtol=1e-3)
 
 
 def small_llama(folder: Path) -> FoundModel:
@@ -119,17 +121,7 @@ def small_llama(folder: Path) -> FoundModel:
     return find_model(str(folder), lambda *_: None)
 
 
-def reorders(dtype: torch.dtype) -> bool:
-    if ReorderedProjection.is_better(dtype):
-        return True
-    return not multiplies(dtype) and HalfProjection.is_possible()
-
-
 EMBEDDING, MATRICES, NORMS = 400 * 64, 2 * 36_864, 5 * 64
-IN_BLOCKS = 8 * (EMBEDDING + 2 * 28_672) + 4 * 2 * 8_192
-"""Head and matrices, their 64 inputs, and the 128 of the last in a layer, filled up to 512."""
-HEAD = EMBEDDING * (8 if HalfProjection.is_possible() else reorders(torch.bfloat16))
-"""In bf16, beside the embedding."""
 ROWS = 2 * 512 + 400
 """Of the matrices and of the head: in 8 bits each has a scale."""
 
@@ -137,14 +129,9 @@ ROWS = 2 * 512 + 400
 @pytest.mark.parametrize(
     ("precision", "expected"),
     [
-        # The head is a second time there where weights are put into another order.
-        ("fp32", 4 * (EMBEDDING + MATRICES + NORMS + EMBEDDING * reorders(torch.float32))),
-        (
-            "bf16",
-            2 * (EMBEDDING + NORMS + IN_BLOCKS)
-            if "bf16" in look(CPU).layout.widened
-            else 2 * (EMBEDDING + MATRICES + NORMS + HEAD),
-        ),
+        ("fp32", 4 * (EMBEDDING + MATRICES + NORMS)),
+        ("bf16", 2 * (EMBEDDING + MATRICES + NORMS)),
+        # Rounded, the head is there beside the embedding.
         ("8-bit", 2 * (EMBEDDING + NORMS) + MATRICES + EMBEDDING + 4 * ROWS),
         # Five bits a weight, and the head in 8.
         ("4-bit", 2 * (EMBEDDING + NORMS) + MATRICES * 5 // 8 + EMBEDDING + 4 * 400),
@@ -158,7 +145,7 @@ def test_what_weights_take_is_known_before(
     assert shape is not None
     assert loaded.info.precision == precision
     assert loaded.info.weight_bytes == pytest.approx(expected, rel=0.02)
-    estimate = weight_bytes(shape, precision, look(CPU).layout)
+    estimate = weight_bytes(shape, precision, on_cpu=True)
     assert loaded.info.weight_bytes == pytest.approx(estimate, rel=0.1)
     loaded.cached.read([5, 6, 7])
     # Keys and values of 2 layers and 2 heads of 16, for the 256 tokens that room is made for.
@@ -167,7 +154,6 @@ def test_what_weights_take_is_known_before(
     assert cache_bytes(shape, precision, 256) == loaded.cached.num_cache_bytes
 
 
-@pytest.mark.skipif(not look(CPU).ram.layout.shortens, reason="needs FBGEMM")
 def test_weights_of_16_bits_take_no_more_in_fp32_and_are_the_same(tmp_path: Path) -> None:
     make_llama(hidden_size=64, intermediate_size=128).bfloat16().save_pretrained(tmp_path)
     make_tokenizer().save_pretrained(tmp_path)
@@ -175,8 +161,8 @@ def test_weights_of_16_bits_take_no_more_in_fp32_and_are_the_same(tmp_path: Path
     shape = shape_of_folder(tmp_path)
     assert shape is not None
     assert shape.in_16_bits
-    expected = 4 * (EMBEDDING + NORMS) + 2 * IN_BLOCKS
-    assert weight_bytes(shape, "fp32", look(CPU).layout) == expected
+    expected = 4 * (EMBEDDING + NORMS) + 2 * (EMBEDDING + MATRICES)
+    assert weight_bytes(shape, "fp32", on_cpu=True) == expected
     assert loaded.info.weight_bytes == pytest.approx(expected, rel=0.02)
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
     tokens = [5, 6, 7, 8]
@@ -212,16 +198,6 @@ def test_a_weight_that_fp16_cannot_hold_stays_among_those_it_can(tmp_path: Path)
 
 def test_the_processor_is_known_without_torch() -> None:
     assert look(CPU).ram.multiplies_bf16 == multiplies(torch.bfloat16)
-    layout = look(CPU).ram.layout
-    for name, dtype in (
-        ("fp32", torch.float32),
-        ("bf16", torch.bfloat16),
-        ("fp16", torch.float16),
-    ):
-        assert (name in layout.reordered) == reorders(dtype)
-        is_half = not multiplies(dtype) and HalfProjection.is_possible()
-        assert (name in layout.widened) == is_half
-    assert layout.shortens == HalfProjection.is_possible()
 
 
 def test_a_quantised_model_is_not_split_between_memory_and_disk() -> None:

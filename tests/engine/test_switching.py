@@ -41,11 +41,11 @@ def resident(pid: int) -> int:
 @pytest.mark.slow
 def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> None:
     """Tensors are held against weights, and the whole process against the whole estimate."""
-    layout = look().layout
+    on_cpu = look().is_cpu
     for precision in ROUND:
         loaded = own_engine.ask("Load", model=NAME, precision=precision)
         assert loaded["type"] == "Loaded", loaded
-        estimate = weight_bytes(SHAPE, precision, layout)
+        estimate = weight_bytes(SHAPE, precision, on_cpu=on_cpu)
         assert loaded["info"]["weight_bytes"] == pytest.approx(estimate, rel=0.01)
         own_engine.send(
             "Generate",
@@ -57,7 +57,8 @@ def test_the_estimate_is_near_what_is_measured(own_engine: RunningEngine) -> Non
         own_engine.ask(
             "Count", messages=[{"role": "user", "content": "x"}]
         )  # after which the answer's own memory is back
-        need = memory_need(SHAPE, precision, last["statistics"]["num_prompt_tokens"], layout)
+        num_tokens = last["statistics"]["num_prompt_tokens"]
+        need = memory_need(SHAPE, precision, num_tokens, on_cpu=on_cpu)
         whole = psutil.Process(own_engine.process.pid).memory_info().rss
         assert whole == pytest.approx(need.total, rel=0.10), precision
 
@@ -90,7 +91,7 @@ async def switch_rounds(count: int, precisions: Sequence[Precision]) -> float:
                 info = session.engine.status.info
                 assert info is not None
                 assert info.precision == precision
-                estimate = weight_bytes(SHAPE, precision, look().layout)
+                estimate = weight_bytes(SHAPE, precision, on_cpu=look().is_cpu)
                 assert info.weight_bytes == pytest.approx(estimate, rel=0.01)
                 texts.append(await answer(session, f"And now, in {precision}?"))
                 assert texts[-1]

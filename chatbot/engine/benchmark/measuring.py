@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from chatbot.engine.benchmark.report import FirstToken
-from chatbot.engine.decode.packing import PackedLinear, packed_bytes
+from chatbot.engine.decode.packing import PackedLinear, packed_bytes, packed_tensors
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
@@ -52,10 +52,10 @@ def synchronise(device: torch.device) -> None:
 def weight_bytes(model: Any) -> int:
     """Memory of all weights; what is shared counts once."""
     storages: dict[int, int] = {
-        parameter.untyped_storage().data_ptr(): parameter.untyped_storage().nbytes()
-        for parameter in model.parameters()
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in (*model.parameters(), *packed_tensors(model))
     }
-    return sum(storages.values()) + packed_bytes(model)
+    return sum(storages.values())
 
 
 def step_bytes(model: Any) -> int:

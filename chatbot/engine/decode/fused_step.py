@@ -2,11 +2,10 @@
 
 A token costs the reading of all weights, and whatever is done besides shows. Few tokens go the
 way that does least besides; a block of a prompt, whose products are most of its cost, goes by
-torch, and so do activations in half precision.
+torch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,10 +15,8 @@ from chatbot.engine.decode.architecture import Architecture
 from chatbot.engine.decode.few_rows import FewRows
 from chatbot.engine.decode.key_values import KeyValues
 from chatbot.engine.decode.many_rows import ManyRows
+from chatbot.engine.decode.products import MAX_FEW
 from chatbot.engine.decode.rotations import Rotations
-
-MAX_FEW: Final = 16
-"""Tokens that are few: with more, several threads are worth it between the products."""
 
 
 class FusedStep:
@@ -28,9 +25,8 @@ class FusedStep:
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self._rotations = Rotations(architecture)
+        self._few_rows = FewRows(architecture)
         self._many_rows = ManyRows(architecture)
-        is_wide = architecture.dtype == torch.float32
-        self._few_rows = FewRows(architecture) if is_wide else None
 
     def __call__(
         self,
@@ -57,9 +53,7 @@ class FusedStep:
             Interrupted: it was cancelled.
         """
         parts = self.architecture
-        through: FewRows | ManyRows = self._many_rows
-        if self._few_rows is not None and len(tokens) <= MAX_FEW:
-            through = self._few_rows
+        through = self._few_rows if len(tokens) <= MAX_FEW else self._many_rows
         ids = torch.tensor(tokens, dtype=torch.int64)
         embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
         rotations = self._rotations.until(start + len(tokens))

@@ -236,39 +236,3 @@ def gate(both: Floats, gated: Floats) -> None:
         for i in range(size):
             value = both[row, i]
             gated[row, i] = value / (float32(1) + exp(-value)) * both[row, size + i]
-
-
-@compiled("f4[:, ::1], f4, f4, f4[:, ::1], f4[::1]")
-def split_steps(rows: Floats, most: float, finer: float, steps: Floats, sizes: Floats) -> None:
-    """Activations as numbers of steps, and what is left when those are rounded.
-
-    Args:
-        rows: [n, size].
-        most: steps that the largest number of a row has.
-        finer: how many times smaller the steps are that the rest is given in.
-        steps: [2 * n, size], written: those of the rows, which whoever uses them rounds, then
-            the rest.
-        sizes: [n], written: of a step in each row; NaN where there is NaN or infinity.
-    """
-    num_rows, size = rows.shape
-    for row in range(num_rows):
-        largest, spoilt = float32(1e-30), float32(0)
-        for i in range(size):
-            largest = max(largest, abs(rows[row, i]))
-            spoilt += rows[row, i] * float32(0)
-        factor = most / largest
-        for i in range(size):
-            step = rows[row, i] * factor
-            steps[row, i] = step
-            steps[num_rows + row, i] = (step - np.rint(step)) * finer
-        sizes[row] = largest / most + spoilt
-
-
-@compiled("f4[:, ::1], f4[::1], f4, f4[:, ::1]")
-def join_steps(products: Floats, sizes: Floats, finer: float, joined: Floats) -> None:
-    """The products [2 * n, size] of what ``split_steps`` made, put together: [n, size]."""
-    num_rows, size = joined.shape
-    for row in range(num_rows):
-        large, small = sizes[row], sizes[row] / finer
-        for i in range(size):
-            joined[row, i] = products[row, i] * large + products[num_rows + row, i] * small

@@ -5,9 +5,7 @@ their weights are kept once, by whichever form is in use. Knows transformers' mo
 they are called; nothing of caches and steps.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -23,24 +21,16 @@ from chatbot.engine.decode.architecture import (
 )
 from chatbot.engine.decode.joining import joined_bias, joined_weight, weight_of
 from chatbot.engine.decode.projections import (
-    HalfProjection,
+    DirectProjection,
     Int4Projection,
     Int8Projection,
-    NarrowInt8Projection,
-    PlainProjection,
     Projection,
-    ReorderedProjection,
-    fbgemm,
-    multiplies,
+    shortest,
 )
 from chatbot.settings import Precision
 
 HEADS: Final = ("lm_head", "embed_out", "output")
-"""With 4 bits, or where they give numbers of 16, the choice of the word itself would suffer."""
-
-PACKED_AT_ONCE: Final = 2
-"""Each takes the memory of a weight in fp32, and of its packed form, for a moment, and torch packs
-on one thread."""
+"""With 4 bits, or with activations in 16, the choice of the word itself would suffer."""
 
 PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
 
@@ -49,7 +39,7 @@ class PackedLinear(nn.Linear):
     """A layer whose weight is in a projection, together with those of its neighbours."""
 
     def __init__(
-        self, projection: Projection, start: int, num_outputs: int, dtype: torch.dtype
+        self, projection: DirectProjection, start: int, num_outputs: int, dtype: torch.dtype
     ) -> None:
         """Take part in ``projection`` with the outputs from ``start`` on."""
         nn.Module.__init__(self)
@@ -68,7 +58,9 @@ class PackedLinear(nn.Linear):
         return own.reshape(*input.shape[:-1], self.out_features)
 
 
-def pack_linears(model: Any, precision: Precision, *, is_fused: bool) -> None:
+def pack_linears(
+    model: Any, precision: Precision, *, is_fused: bool, shared: Tensor | None = None
+) -> None:
     """Have the linear layers of ``model``, which is on the CPU, in their fastest form.
 
     Args:
@@ -77,21 +69,23 @@ def pack_linears(model: Any, precision: Precision, *, is_fused: bool) -> None:
             fp32 they may still be in 16 bits, and what is not packed stays so.
         is_fused: join the layers of ``GROUPS``; for models that our own step computes, since
             any other would compute the whole group for each of its layers.
+        shared: a weight that stays in the model too, and is not copied.
     """
-    jobs = [(parent, names) for parent in model.modules() for names in _groups(parent, is_fused)]
-
-    def pack(job: tuple[nn.Module, tuple[str, ...]]) -> None:
-        _pack(*job, precision)
-
-    with fbgemm(), ThreadPoolExecutor(PACKED_AT_ONCE) as pool:
-        for _ in pool.map(pack, jobs):
-            pass
+    for parent in list(model.modules()):
+        for names in _groups(parent, is_fused):
+            _pack(parent, names, precision, shared)
 
 
 def packed_bytes(model: Any) -> int:
-    """Memory of the weights that are in projections, which are no parameters any more."""
+    """Memory of the weights that are in projections."""
     held = {id(part.projection): part.projection.num_bytes for part in _packed(model)}
     return sum(held.values())
+
+
+def packed_tensors(model: Any) -> Iterator[Tensor]:
+    """What the projections consist of; an embedding that is the head as well is among it."""
+    for part in _packed(model):
+        yield from part.projection.held
 
 
 def unpacked(model: Any) -> str:
@@ -111,13 +105,13 @@ def packed_architecture(model: Any) -> Architecture:
 
 
 def _projection_of(parent: nn.Module, names: Sequence[str]) -> Projection:
-    """One product for layers that pack_linears has seen. Weights of plain ones are joined in
+    """One product for these layers; weights of those that pack_linears has not seen are joined in
     place."""
     layers = [parent.get_submodule(name) for name in names]
     first = layers[0]
     if isinstance(first, PackedLinear):
         return first.projection
-    return PlainProjection(joined_weight(layers), joined_bias(layers))
+    return DirectProjection(joined_weight(layers), joined_bias(layers))
 
 
 def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
@@ -134,55 +128,37 @@ def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
 _PACKABLE: Final = (*PLAIN_LAYERS, Conv1D)
 
 
-def _pack(parent: nn.Module, names: tuple[str, ...], precision: Precision) -> None:
+def _pack(
+    parent: nn.Module, names: tuple[str, ...], precision: Precision, shared: Tensor | None
+) -> None:
     layers = [parent.get_submodule(name) for name in names]
     weights = [weight_of(layer) for layer in layers]
     dtype = weights[0].dtype
-    weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-    make = _kind(weight, names, precision)
-    if make is None:
-        return
-    projection = make(weight, joined_bias(layers))
+    if shared is not None and weights[0].data_ptr() == shared.data_ptr():
+        weight = weights[0]
+    else:
+        weight = torch.cat(weights)  # of one as well: it may lie in a map of a file
+    projection = _projection(weight, joined_bias(layers), names, precision)
     start = 0
     for name, part in zip(names, weights, strict=True):
         setattr(parent, name, PackedLinear(projection, start, part.shape[0], dtype))
         start += part.shape[0]
 
 
-def _kind(
-    weight: Tensor, names: tuple[str, ...], precision: Precision
-) -> Callable[[Tensor, Tensor | None], Projection] | None:
-    """What holds ``weight`` best; None: it stays as it is."""
+def _projection(
+    weight: Tensor, bias: Tensor | None, names: tuple[str, ...], precision: Precision
+) -> DirectProjection:
+    """What holds ``weight`` best."""
+    is_head = names[0] in HEADS
     match precision:
         case "8-bit":
-            if Int8Projection.is_possible():
-                return Int8Projection
-            return NarrowInt8Projection if NarrowInt8Projection.is_possible(weight) else None
+            return Int8Projection(weight, bias)
         case "4-bit":
-            if names[0] not in HEADS and Int4Projection.is_possible(weight):
-                return Int4Projection
-            return _kind(weight, names, "8-bit")
+            return Int8Projection(weight, bias) if is_head else Int4Projection(weight, bias)
         case "fp32":
-            if exact := _in_half(weight):
-                return exact
-            return _reordered_fp32 if ReorderedProjection.is_better(torch.float32) else None
+            return DirectProjection(shortest(weight), bias)
         case _:
-            is_widened = names[0] in HEADS or not multiplies(weight.dtype)
-            if is_widened and (exact := _in_half(weight)):
-                return exact
-            return ReorderedProjection if ReorderedProjection.is_better(weight.dtype) else None
-
-
-def _in_half(weight: Tensor) -> Callable[[Tensor, Tensor | None], Projection] | None:
-    """What holds ``weight`` in 16 bits, and loses nothing that fp32 would show; None where that is
-    not possible.
-    """
-    power = HalfProjection.power_for(weight) if HalfProjection.is_possible() else None
-    return None if power is None else partial(HalfProjection, power=power)
-
-
-def _reordered_fp32(weight: Tensor, bias: Tensor | None) -> ReorderedProjection:
-    return ReorderedProjection(weight.float(), None if bias is None else bias.float())
+            return DirectProjection(weight, bias, rounds=not is_head)
 
 
 def _packed(model: Any) -> Iterator[PackedLinear]:

@@ -2,16 +2,14 @@
 
 import importlib
 import threading
+from collections.abc import Iterable
 from typing import Any
+
+from torch import nn
 
 from chatbot.engine.cpu_precision import widen_products
 from chatbot.engine.decode.architecture import refusal
-from chatbot.engine.decode.packing import (
-    PackedLinear,
-    pack_linears,
-    packed_architecture,
-    unpacked,
-)
+from chatbot.engine.decode.packing import pack_linears, unpacked
 from chatbot.settings import Precision
 
 
@@ -37,14 +35,13 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
     is_fused = not fused_refusal(model)
     # Packing leaves the interpreter free for the second that loading a compiler takes.
     threading.Thread(target=_load_compiled, args=(is_fused,)).start()
-    pack_linears(model, precision, is_fused=is_fused)
+    embedding = model.get_input_embeddings().weight
+    _leave_file([embedding])
+    pack_linears(model, precision, is_fused=is_fused, shared=embedding.data)
     if precision == "fp32":
         model.float()
     widen_products(model)
-    if is_fused:
-        packed_architecture(model)  # joins what was not packed
-    if is_fused or any(isinstance(module, PackedLinear) for module in model.modules()):
-        _leave_file(model)
+    _leave_file(parameter for parameter in model.parameters() if parameter is not embedding)
 
 
 def _is_on_cpu(model: Any) -> bool:
@@ -54,17 +51,17 @@ def _is_on_cpu(model: Any) -> bool:
 def _load_compiled(is_fused: bool) -> None:
     """Have what will be needed, or compile it, once on each machine."""
     importlib.import_module("chatbot.engine.vocabulary")
+    importlib.import_module("chatbot.engine.decode.products")
     if is_fused:
         importlib.import_module("chatbot.engine.decode.kernels")
 
 
-def _leave_file(model: Any) -> None:
-    """Copy the weights that are as the file has them, since most were copied already.
+def _leave_file(parameters: Iterable[nn.Parameter]) -> None:
+    """Copy weights, since most of the others were copied already.
 
     They lie in a map of the whole file, all of which stays in memory as long as one of them
     does.
     """
-    for parameter in model.parameters():
-        is_part = parameter.untyped_storage().nbytes() != parameter.nbytes
-        if parameter.numel() and not is_part:  # a part of what was joined is a copy
+    for parameter in parameters:
+        if parameter.numel():
             parameter.data = parameter.data.clone()

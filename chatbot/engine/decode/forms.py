@@ -1,0 +1,22 @@
+"""How the numbers of a weight can lie in memory."""
+
+import enum
+from typing import Final
+
+FILLED: Final = 64
+"""Rows are as long as a multiple of this, on every processor; what is behind the last number is
+zero."""
+
+
+class Form(enum.IntEnum):
+    """What the numbers are."""
+
+    BF16 = 0
+    FP16 = 1
+    FP32 = 2
+    INT8 = 3
+    """Steps from -127 to 127; one scale for each row, in fp32."""
+    INT4 = 4
+    """Levels from 0 to 15, by groups: in 16 bytes the lower halves are the first 16 levels, the
+    upper halves the others. For each group the distance of two levels and the value of level 8,
+    both in bf16."""
