@@ -9,6 +9,7 @@ import msgspec
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.answer import answer
+from chatbot.engine.decode.preparing import begin_for
 from chatbot.engine.devices import look, release_memory, take_device, trim_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
 from chatbot.engine.inbox import Inbox, check_sampling
@@ -166,6 +167,7 @@ class Engine:
 
     def _load(self, request: Load) -> None:
         if not self._has(request):
+            begin_for(self._device)
             report = self._reporter(request.id)
             found = find_model(request.model, report, allows_code=request.allows_code)
             self._replace(found, self._precision_for(found, request), request, report)

@@ -5,12 +5,26 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
 from chatbot.engine.cpu_precision import widen_products
 from chatbot.engine.decode.architecture import refusal
 from chatbot.engine.decode.packing import pack_linears, unpacked
 from chatbot.settings import Precision
+
+
+def begin_for(device: torch.device) -> None:
+    """Have what a model on ``device`` needs beside its weights loaded while these are fetched and
+    read; once on each machine it is compiled, which takes seconds.
+    """
+    if device.type == "cpu":
+        threading.Thread(target=_load_compiled, daemon=True).start()
+
+
+def _load_compiled() -> None:
+    for name in ("decode.products", "decode.kernels", "vocabulary"):
+        importlib.import_module(f"chatbot.engine.{name}")
 
 
 def fused_refusal(model: Any) -> str:
@@ -33,8 +47,6 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
     if not _is_on_cpu(model):
         return
     is_fused = not fused_refusal(model)
-    # Packing leaves the interpreter free for the second that loading a compiler takes.
-    threading.Thread(target=_load_compiled, args=(is_fused,)).start()
     embedding = model.get_input_embeddings().weight
     _leave_file([embedding])
     pack_linears(model, precision, is_fused=is_fused, shared=embedding.data)
@@ -46,14 +58,6 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
 
 def _is_on_cpu(model: Any) -> bool:
     return model.device.type == "cpu" and not getattr(model, "hf_device_map", None)
-
-
-def _load_compiled(is_fused: bool) -> None:
-    """Have what will be needed, or compile it, once on each machine."""
-    importlib.import_module("chatbot.engine.vocabulary")
-    importlib.import_module("chatbot.engine.decode.products")
-    if is_fused:
-        importlib.import_module("chatbot.engine.decode.kernels")
 
 
 def _leave_file(parameters: Iterable[nn.Parameter]) -> None:
