@@ -15,7 +15,7 @@ import numpy as np
 from numpy import float32, int32, uint32
 from numpy.typing import NDArray
 
-import chatbot
+from chatbot.models import memory  # a constant of which is compiled in
 from chatbot.paths import cache_dir
 
 Floats = NDArray[np.float32]
@@ -30,8 +30,8 @@ def _kernels_dir() -> Path:
     """Where compiled functions are kept: elsewhere for each version of the files that they are
     made of, since Numba looks at the one file of a function, and not at what it calls.
     """
-    digest = hashlib.sha256()
-    for file in sorted(Path(chatbot.__file__).parent.rglob("*.py")):
+    digest = hashlib.sha256(Path(memory.__file__).read_bytes())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
         content = file.read_bytes()
         is_compiled = b"numba" in content or b"engine.compiled" in content
         if is_compiled or file.parent.name == "decode":

@@ -1,9 +1,7 @@
-"""Makes half precision quick on processors that cannot multiply it.
+"""Makes attention in half precision quick on processors that cannot multiply it.
 
-Without instructions for bf16 or fp16, matrix products of several rows run element by
-element: reading a prompt is then six times slower than in fp32, and so is attention from a
-single token. For those the factors are widened to fp32 for the moment of the product. A
-single row times a weight, as in decoding, is bound by memory and stays as it is.
+Without instructions for bf16 or fp16, attention from a single token runs element by element, six
+times slower than in fp32: its factors are widened to fp32 for the moment of the product.
 """
 
 from typing import Any, Final
@@ -13,22 +11,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from chatbot.engine.decode.projections import MIN_WIDENED_ROWS, multiplies, widened_product
+from chatbot.engine.decode.projections import multiplies
 
 MAX_QUERIES: Final = 16
 """Up to here, widening keys and values does; for more, attention itself is quick."""
 
 ATTENTION_NAME: Final = "widened_sdpa"
-
-
-class WidenedLinear(nn.Linear):
-    """A linear layer in half precision whose products of several rows are made in fp32."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """``input`` [..., in_features] to [..., out_features], both of the weight's dtype."""
-        if input.numel() < MIN_WIDENED_ROWS * self.in_features:
-            return super().forward(input)
-        return widened_product(input, self.weight, self.bias)
 
 
 def widened_attention(
@@ -65,12 +53,9 @@ AttentionInterface.register(ATTENTION_NAME, widened_attention)
 AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
 
 
-def widen_products(model: Any) -> None:
-    """Use both all over ``model`` where this processor needs it."""
+def widen_attention(model: Any) -> None:
+    """Have ``model`` use it where this processor needs it."""
     if model.device.type != "cpu" or multiplies(model.dtype):
         return
-    for module in model.modules():
-        if type(module) is nn.Linear:
-            module.__class__ = WidenedLinear
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(ATTENTION_NAME)

@@ -200,10 +200,10 @@ def test_the_same_prompt_again_still_reads_its_last_token(llama: Any) -> None:
 def bf16_llama(llama: Any) -> Any:
     import copy
 
-    from chatbot.engine.cpu_precision import widen_products
+    from chatbot.engine.cpu_precision import widen_attention
 
     model = copy.deepcopy(llama).to(torch.bfloat16)
-    widen_products(model)
+    widen_attention(model)
     return model
 
 

@@ -18,9 +18,9 @@ from chatbot.engine.decode.packing import PackedLinear, pack_linears, packed_ten
 from chatbot.engine.decode.preparing import prepare_for_cpu
 from chatbot.engine.decode.products import MAX_FEW, Team
 from chatbot.engine.decode.projections import (
+    COMPARED_AT_ONCE,
     INT4_GROUP,
     MIN_ROUNDED_ROWS,
-    WIDENED_AT_ONCE,
     DirectProjection,
     Int4Projection,
     Int8Projection,
@@ -132,7 +132,7 @@ def test_activations_of_many_rows_are_rounded_where_that_is_quicker() -> None:
 
 
 def test_weights_in_fp32_are_kept_as_short_as_they_are() -> None:
-    short = random(40, WIDENED_AT_ONCE // 16).bfloat16()
+    short = random(40, COMPARED_AT_ONCE // 16).bfloat16()
     assert shortest(short.float()).dtype == torch.bfloat16
     assert shortest(random(8, 64).half().float()).dtype == torch.float16
     long = short.float()

@@ -89,8 +89,6 @@ def _projected_heads(
     if layer.is_rotated:
         asked = _rotated(asked, rotations)
     queries, keys = asked.tensor_split((parts.num_heads,), dim=1)
-    if queries.dtype != parts.dtype:
-        queries = queries.to(parts.dtype)
     return queries, keys, values
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from chatbot.engine.cpu_precision import WidenedLinear
 from chatbot.engine.decode.architecture import (
     GROUPS,
     Architecture,
@@ -31,8 +30,6 @@ from chatbot.settings import Precision
 
 HEADS: Final = ("lm_head", "embed_out", "output")
 """With 4 bits, or with activations in 16, the choice of the word itself would suffer."""
-
-PLAIN_LAYERS: Final = (nn.Linear, WidenedLinear)
 
 
 class PackedLinear(nn.Linear):
@@ -94,7 +91,7 @@ def unpacked(model: Any) -> str:
     """
     for parent, name in projected_layers(model):
         kind = type(parent.get_submodule(name))
-        if kind not in PLAIN_LAYERS and kind is not PackedLinear:
+        if kind not in (nn.Linear, PackedLinear):
             return f"its {name} is a {kind.__name__}"
     return ""
 
@@ -125,7 +122,7 @@ def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
         yield (name,)
 
 
-_PACKABLE: Final = (*PLAIN_LAYERS, Conv1D)
+_PACKABLE: Final = (nn.Linear, Conv1D)
 
 
 def _pack(

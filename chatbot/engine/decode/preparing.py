@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from chatbot.engine.cpu_precision import widen_products
+from chatbot.engine.cpu_precision import widen_attention
 from chatbot.engine.decode.architecture import refusal
 from chatbot.engine.decode.packing import pack_linears, unpacked
 from chatbot.settings import Precision
@@ -52,7 +52,7 @@ def prepare_for_cpu(model: Any, precision: Precision) -> None:
     pack_linears(model, precision, is_fused=is_fused, shared=embedding.data)
     if precision == "fp32":
         model.float()
-    widen_products(model)
+    widen_attention(model)
     _leave_file(parameter for parameter in model.parameters() if parameter is not embedding)
 
 

@@ -14,12 +14,8 @@ from torch.nn import functional
 from chatbot.engine.decode.forms import FILLED, Form
 from chatbot.models.memory import INT4_GROUP
 
-MIN_WIDENED_ROWS: Final = 8
-"""From here on, widening a half-precision weight costs less than it saves (measured, AVX2)."""
-
-WIDENED_AT_ONCE: Final = 2**19
-"""Weights that are widened at a time: 2 MiB stay in the processor's cache until they are used, and
-no memory has to be asked for that is as large as the weight."""
+COMPARED_AT_ONCE: Final = 2**19
+"""Weights that are looked at at a time: 2 MiB stay in the processor's cache."""
 
 MIN_ROUNDED_ROWS: Final = 32
 """From here on, activations are rounded to bf16 where the processor multiplies it, and a weight in
@@ -83,9 +79,8 @@ class DirectProjection(Projection):
         """
         if weight.dtype not in HELD_AS_THEY_ARE:
             weight = weight.float()
-        self._weight = _filled(weight).contiguous()
         self._rounds = rounds and multiplies(weight.dtype)
-        self._keep(HELD_AS_THEY_ARE[weight.dtype], weight, bias, self._weight)
+        self._keep(HELD_AS_THEY_ARE[weight.dtype], weight, bias, _filled(weight).contiguous())
 
     def _keep(
         self,
@@ -118,7 +113,7 @@ class DirectProjection(Projection):
         if num_inputs != self.num_inputs:
             raise ValueError(f"{num_inputs} numbers a row, where there are {self.num_inputs}")
         if self._rounds and num_rows >= MIN_ROUNDED_ROWS:
-            weight = self._weight[:, : self.num_inputs]
+            weight = self.held[0][:, : self.num_inputs]
             product = functional.linear(rows.to(weight.dtype), weight).to(rows.dtype)
             return product if self._bias is None else product + self._bias.to(rows.dtype)
         own = rows
@@ -162,27 +157,9 @@ def shortest(weight: Tensor) -> Tensor:
 
 def _is_same(weight: Tensor, dtype: torch.dtype) -> bool:
     """A part at a time, which stays in the processor's cache: a head would be copied twice."""
-    size = max(WIDENED_AT_ONCE // weight.shape[1], 1)
+    size = max(COMPARED_AT_ONCE // weight.shape[1], 1)
     parts = (weight[start : start + size] for start in range(0, weight.shape[0], size))
     return all(bool((part.to(dtype).float() == part).all()) for part in parts)
-
-
-def widened_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``rows`` [..., num_inputs] times a weight [num_outputs, num_inputs] in half precision, made
-    in fp32, in the dtype of the rows.
-    """
-    wide_rows = rows.float()
-    num_outputs, num_inputs = weight.shape
-    size = max(WIDENED_AT_ONCE // num_inputs, 1)
-    if num_outputs <= size:
-        wide_bias = None if bias is None else bias.float()
-        return functional.linear(wide_rows, weight.float(), wide_bias).to(rows.dtype)
-    product = rows.new_empty(*rows.shape[:-1], num_outputs)
-    for start in range(0, num_outputs, size):
-        part = slice(start, start + size)
-        wide_bias = None if bias is None else bias[part].float()
-        product[..., part] = functional.linear(wide_rows, weight[part].float(), wide_bias)
-    return product
 
 
 def round_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
