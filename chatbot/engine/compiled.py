@@ -6,12 +6,14 @@ They run on one thread, and write into the last of the arrays that they are give
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import numba
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 from numpy import float32, int32, uint32
 from numpy.typing import NDArray
 
@@ -44,25 +46,28 @@ if not numba.config.CACHE_DIR:
 
 
 def compiled(
-    *signatures: str, nogil: bool = False, fastmath: bool = True
+    *signatures: str | Sequence[Any], nogil: bool = False, fastmath: bool = True
 ) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
     """Have a function compiled for arguments of the types in each of ``signatures``.
 
     Args:
-        *signatures: as Numba writes them.
+        *signatures: as Numba writes them, or its types.
         nogil: whether other threads may go on meanwhile.
         fastmath: whether ``FASTMATH`` holds for it, and for all that it calls.
     """
-    types = [f"void({signature})" for signature in signatures]
+    wanted = [
+        f"void({signature})" if isinstance(signature, str) else types.void(*signature)
+        for signature in signatures
+    ]
 
     def by_numba(function: Callable[_P, None]) -> Callable[_P, None]:
         options: dict[str, Any] = {"error_model": "numpy", "nogil": nogil}
         options["fastmath"] = FASTMATH if fastmath else False
         result: Callable[_P, None]
         try:
-            result = numba.njit(types, cache=True, **options)(function)
+            result = numba.njit(wanted, cache=True, **options)(function)
         except Exception:  # whatever is wrong with the cache: unreadable, damaged, disk full
-            result = numba.njit(types, **options)(function)
+            result = numba.njit(wanted, **options)(function)
         return result
 
     return by_numba
@@ -111,3 +116,22 @@ def log(x: Any) -> Any:
     series = series * part + float32(3.3333331174e-1)
     series = series * part * square - exponent * float32(2.12194440e-4) - float32(0.5) * square
     return part + series + exponent * float32(0.693359375)
+
+
+def _numbers_at(element: Any) -> Any:
+    def typed(_context: Any, address: Any) -> Any:
+        pointer = types.CPointer(element)
+
+        def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            return builder.inttoptr(values[0], context.get_value_type(pointer))
+
+        return pointer(types.int64), generate
+
+    return intrinsic(typed)
+
+
+floats_at: Final = _numbers_at(types.float32)
+"""Numbers in fp32 from an address on, for compiled code; ``numba.carray`` gives them a shape."""
+
+shorts_at: Final = _numbers_at(types.uint16)
+"""The same of unsigned integers of 16 bits."""

@@ -12,6 +12,10 @@ from torch.nn import functional
 
 from chatbot.engine.decode import kernels
 from chatbot.engine.decode.attention import attend, mask_for
+from chatbot.engine.decode.forms import Form
+from chatbot.engine.decode.instructions import Kind, instruction
+from chatbot.engine.decode.split_attention import CHUNK, num_partial_sums, room_for
+from chatbot.engine.decode.team import Team
 
 EPSILON = 1e-5
 
@@ -58,21 +62,63 @@ def kept(numbers: torch.Tensor) -> kernels.Kept:
     return (numbers if is_wide else numbers.view(torch.uint16)).numpy()
 
 
+def attended(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int, scale: float
+) -> torch.Tensor:
+    """What compiled code attends to, with rows that are longer than they need be."""
+    num_new, num_heads, size = queries.shape
+    num_texts, num_kv_heads, capacity, _ = keys.shape
+    target = torch.full((num_new, num_heads * size + 3), 7.0)
+    end = start + (num_new if num_texts == 1 else 1)
+    partial_sums = torch.full((num_partial_sums(num_new, num_heads, size, end),), torch.nan)
+    program = instruction(
+        Kind.ATTENTION,
+        source=queries.data_ptr(),
+        target=target.data_ptr(),
+        target_size=target.shape[1],
+        keys=keys.data_ptr(),
+        values=values.data_ptr(),
+        kept_form=Form.BF16 if keys.dtype == torch.bfloat16 else Form.FP32,
+        num_heads=num_heads,
+        num_kv_heads=num_kv_heads,
+        head_size=size,
+        num_texts=num_texts,
+        capacity=capacity,
+        scale=scale,
+        partial_sums=partial_sums.data_ptr(),
+    )
+    Team().run(program, num_new, start, room_for(num_heads, num_kv_heads), 2)
+    assert (target[:, -3:] == 7).all()
+    return target[:, :-3]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("num_rows", [1, 3])
-@pytest.mark.parametrize("start", [0, 1, 37])
+@pytest.mark.parametrize("num_texts", [1, 3])
+@pytest.mark.parametrize("start", [0, 1, 37, CHUNK - 2, 3 * CHUNK + 2])
+@pytest.mark.parametrize(("num_shared", "size"), [(1, 16), (2, 64), (3, 20), (7, 32), (4, 6)])
 def test_attention_equals_torchs_in_one_text_and_in_several(
-    num_rows: int, start: int, dtype: torch.dtype
+    num_shared: int, size: int, start: int, num_texts: int, dtype: torch.dtype
 ) -> None:
-    num_new, size, scale = 3, 16, 0.3
-    queries = numbers(num_new, 6, size, spread=3)
-    keys, values = numbers(2, num_rows, 2, 64, size, spread=3).to(dtype)
-    found, room = torch.empty(num_new, 6 * size), np.empty((3, 64), np.float32)
-    kernels.attend(queries.numpy(), kept(keys), kept(values), start, scale, room, found.numpy())
-    end = start + (num_new if num_rows == 1 else 1)
-    mask = mask_for(num_new, start, 3, dtype) if num_rows == 1 else None
+    """For heads that fill vectors and that do not, and chunks that only some tokens see."""
+    num_new, num_heads, scale = 3, 2 * num_shared, 0.3
+    queries = numbers(num_new, num_heads, size, spread=3)
+    keys, values = numbers(2, num_texts, 2, 4 * CHUNK, size, spread=3).to(dtype)
+    found = attended(queries, keys, values, start, scale)
+    end = start + (num_new if num_texts == 1 else 1)
+    mask = mask_for(num_new, start, num_shared, dtype) if num_texts == 1 else None
     expected = attend(queries, keys[:, :, :end], values[:, :, :end], mask, scale)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_attention_of_a_token_is_the_same_whatever_is_beside_it() -> None:
+    queries, start = numbers(16, 6, 64), 2 * CHUNK - 7
+    keys, values = numbers(2, 1, 2, 3 * CHUNK, 64).bfloat16()
+    together = attended(queries, keys, values, start, 0.125)
+    for row in range(16):
+        alone = attended(queries[row : row + 1], keys, values, start + row, 0.125)
+        assert torch.equal(alone, together[row : row + 1])
+    texts = attended(queries[:2], keys.repeat(2, 1, 1, 1), values.repeat(2, 1, 1, 1), start, 0.125)
+    assert torch.equal(texts[0], together[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -151,11 +197,13 @@ def test_nothing_hides_a_number_that_is_none() -> None:
     kernels.gate(rows.numpy(), half.numpy())
     assert half.isnan().tolist()[0] == [index == 5 for index in range(16)]
     keys = numbers(1, 1, 4, 32)
-    room = np.empty((1, 4), np.float32)
-    kernels.attend(
-        rows.view(1, 1, 32).numpy(), keys.numpy(), keys.numpy(), 2, 1.0, room, found.numpy()
-    )
-    assert found.isnan().all()
+    assert attended(rows.view(1, 1, 32), keys, keys, 2, 1.0).isnan().all()
+    broken = keys.clone()
+    broken[0, 0, 1, 7] = torch.nan
+    assert attended(keys[:, :, 0], broken, keys, 2, 1.0).isnan().all()
+    assert attended(keys[:, :, 0], keys, broken, 2, 1.0).isnan().tolist()[0] == [
+        index == 7 for index in range(32)
+    ]
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path: Path) -> None:

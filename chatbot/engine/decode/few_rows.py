@@ -3,27 +3,22 @@
 Knows an ``Architecture`` and where its keys and values are; nothing of tokens.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from chatbot.engine.compiled import Floats
-from chatbot.engine.decode import kernels
 from chatbot.engine.decode.architecture import Architecture, Layer, Norm
-from chatbot.engine.decode.attention import attend, mask_for
 from chatbot.engine.decode.decoder import Interrupted
+from chatbot.engine.decode.forms import FILLED, Form
+from chatbot.engine.decode.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.key_values import KeyValues
-
-MAX_ALONE: Final = 2**17
-"""Numbers in a token's queries times all tokens, up to which one thread has attended before torch
-has given the work out to several (measured, two threads)."""
-
-FEW_THREADS: Final = 4
-"""With so many, one of them is about as soon done with a token as torch with all, which has to
-widen keys and values first: with two threads torch takes twice as long (measured up to 4,000
-others). Thirteen tokens take one thread up to 2.7 times as long as torch takes two."""
+from chatbot.engine.decode.products import MAX_FEW
+from chatbot.engine.decode.projections import DirectProjection, Projection
+from chatbot.engine.decode.split_attention import num_partial_sums, room_for
+from chatbot.engine.decode.team import TEAM
 
 
 class FewRows:
@@ -31,11 +26,26 @@ class FewRows:
 
     def __init__(self, parts: Architecture) -> None:
         self._parts = parts
-        self._scale = parts.head_size**-0.5
-        self._norms = [_arrays(layer.input_norm) for layer in parts.layers]
-        self._norms.append(_arrays(parts.final_norm))
-        self._middle_norms = [_arrays(layer.mlp_norm) for layer in parts.layers]
-        self._head_norms = [_head_arrays(layer) for layer in parts.layers]
+        layer = parts.layers[0]
+        hidden_size = parts.embedding.shape[1]
+        self._hidden = _rows(hidden_size)
+        self._normalised = _rows(hidden_size, is_filled=True)
+        self._heads = _rows(layer.qkv.num_outputs)
+        self._queries = _rows(parts.num_heads * parts.head_size)
+        self._attended = _rows(parts.num_heads * parts.head_size, is_filled=True)
+        self._product = _rows(hidden_size)
+        self._both = _rows(layer.gate_up.num_outputs)
+        self._gated = _rows(layer.down.num_inputs, is_filled=True)
+        self._partial_sums = torch.empty(0)
+        written = [list(self._written(index)) for index in range(len(parts.layers))]
+        self._program = np.concatenate([one for layer in written for one in layer])
+        ends = np.cumsum([len(layer) for layer in written]).tolist()
+        self._of_layers = [
+            self._program[start:end] for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        kinds = self._program["kind"]
+        self._placing = np.flatnonzero(kinds == Kind.PLACE_HEADS)
+        self._attending = np.flatnonzero(kinds == Kind.ATTENTION)
 
     def __call__(
         self,
@@ -48,7 +58,7 @@ class FewRows:
         """What the head is to be given.
 
         Args:
-            embedded: the new tokens, fp32 [n, hidden size]; written over.
+            embedded: the new tokens, fp32 [n, hidden size], up to ``MAX_FEW`` of them.
             cache: has room for them. They follow one another in its only row, or each of them is
                 in a row of its own.
             start: tokens that are in each row already.
@@ -56,96 +66,120 @@ class FewRows:
             is_cancelled: asked before each layer.
 
         Returns:
-            fp32 [n, hidden size].
+            fp32 [n, hidden size], which the next call writes over.
 
         Raises:
             Interrupted: it was cancelled.
         """
         parts = self._parts
-        num_new = embedded.shape[0]
-        rows = torch.empty_like(embedded)
-        queries = torch.empty(num_new, parts.num_heads, parts.head_size)
-        gated = torch.empty(num_new, parts.layers[0].down.num_inputs)
-        # The same memory, as the kernels see it.
-        residual, normalised, asked = embedded.numpy(), rows.numpy(), queries.numpy()
-        gated_rows, turns = gated.numpy(), torch.view_as_real(rotations).numpy()
-        kept = [
-            (_kept(keys), _kept(values))
-            for keys, values in zip(cache.keys, cache.values, strict=True)
-        ]
-        attention = self._attention(queries, cache, kept, start)
-
-        kernels.normalise(residual, *self._norms[0], normalised)
-        for index, layer in enumerate(parts.layers):
+        num_new, hidden_size = embedded.shape
+        self._hidden[:num_new].copy_(embedded)
+        self._look_at(cache, rotations)
+        num_seen = start + (num_new if cache.num_rows == 1 else 1)
+        size = num_partial_sums(num_new, parts.num_heads, parts.head_size, num_seen)
+        if self._partial_sums.numel() < size:
+            self._partial_sums = torch.empty(2 * size)
+            self._program["partial_sums"] = self._partial_sums.data_ptr()
+        room_size = room_for(parts.num_heads, parts.num_kv_heads)
+        num_threads = torch.get_num_threads()
+        for program in self._of_layers:
             if is_cancelled():
                 raise Interrupted
-            heads = layer.qkv(rows).numpy()
-            self._normalise_heads(index, heads)
-            kernels.place_heads(heads, turns, start, layer.is_rotated, asked, *kept[index])
-            product = layer.output(attention(index)).numpy()
-            kernels.add_and_normalise(product, *self._middle_norms[index], residual, normalised)
-            kernels.gate(layer.gate_up(rows).numpy(), gated_rows)
-            product = layer.down(gated).numpy()
-            kernels.add_and_normalise(product, *self._norms[index + 1], residual, normalised)
-        return rows
+            TEAM.run(program, num_new, start, room_size, num_threads)
+        return self._normalised[:num_new, :hidden_size]
 
-    def _normalise_heads(self, index: int, heads: Floats) -> None:
-        if norms := self._head_norms[index]:
-            num_heads, num_kv_heads = self._parts.num_heads, self._parts.num_kv_heads
-            kernels.normalise_heads(heads, 0, num_heads, *norms[0])
-            kernels.normalise_heads(heads, num_heads, num_kv_heads, *norms[1])
+    def _look_at(self, cache: KeyValues, rotations: Tensor) -> None:
+        """Have the instructions be about these, which may lie elsewhere than the last ones."""
+        keys = [numbers.data_ptr() for numbers in cache.keys]
+        values = [numbers.data_ptr() for numbers in cache.values]
+        for places in (self._placing, self._attending):
+            self._program["keys"][places] = keys
+            self._program["values"][places] = values
+        self._program["capacity"] = cache.capacity
+        self._program["num_texts"] = cache.num_rows
+        self._program["turns"] = rotations.data_ptr()
 
-    def _attention(
-        self,
-        queries: Tensor,
-        cache: KeyValues,
-        kept: Sequence[tuple[kernels.Kept, kernels.Kept]],
-        start: int,
-    ) -> Callable[[int], Tensor]:
-        """What gives, for a layer's number, [n, heads * head size], from ``queries`` [n, heads,
-        head size], which are changed from layer to layer; ``kept`` is what is in ``cache``.
-        """
-        parts, scale = self._parts, self._scale
-        num_new = queries.shape[0]
-        num_shared = parts.num_heads // parts.num_kv_heads
-        is_one_text = cache.num_rows == 1
-        end = start + (num_new if is_one_text else 1)
-        # Not a matter of how many tokens are new: several have to come to what each of them does
-        # alone, to the last bit, or a guess could be taken that the model would not write. Torch
-        # would widen all rows of a batch, which takes six times as long.
-        is_alone = queries[0].numel() * end <= MAX_ALONE or not is_one_text
-        if is_alone or torch.get_num_threads() <= FEW_THREADS:
-            attended = torch.empty(num_new, parts.num_heads * parts.head_size)
-            room, asked, answer = torch.empty(num_shared, end), queries.numpy(), attended.numpy()
-            shares = room.numpy()
+    def _written(self, index: int) -> Iterator[Instructions]:
+        """The instructions of a layer, and the norm behind it; before the first one, its own."""
+        parts = self._parts
+        layer = parts.layers[index]
+        if index == 0:
+            yield self._norm(Kind.NORMALISE, layer.input_norm)
+        yield _product(layer.qkv, self._normalised, self._heads)
+        yield from self._head_norms(layer)
+        heads = {
+            "num_heads": parts.num_heads,
+            "num_kv_heads": parts.num_kv_heads,
+            "head_size": parts.head_size,
+            "kept_form": Form.BF16 if parts.kept_dtype == torch.bfloat16 else Form.FP32,
+        }
+        yield instruction(
+            Kind.PLACE_HEADS,
+            **_between(self._heads, self._queries),
+            **heads,
+            is_rotated=layer.is_rotated,
+        )
+        yield instruction(
+            Kind.ATTENTION,
+            **_between(self._queries, self._attended),
+            **heads,
+            scale=parts.head_size**-0.5,
+        )
+        yield _product(layer.output, self._attended, self._product)
+        yield self._norm(Kind.ADD_AND_NORMALISE, layer.mlp_norm)
+        yield _product(layer.gate_up, self._normalised, self._both)
+        yield instruction(
+            Kind.GATE, **_between(self._both, self._gated), num_inputs=layer.down.num_inputs
+        )
+        yield _product(layer.down, self._gated, self._product)
+        is_last = index == len(parts.layers) - 1
+        following = parts.final_norm if is_last else parts.layers[index + 1].input_norm
+        yield self._norm(Kind.ADD_AND_NORMALISE, following)
 
-            def alone(index: int) -> Tensor:
-                kernels.attend(asked, *kept[index], start, scale, shares, answer)
-                return attended
+    def _norm(self, kind: Kind, norm: Norm) -> Instructions:
+        """What normalises the hidden state, to which the last product may be added before."""
+        return instruction(
+            kind,
+            **_between(self._product, self._normalised),
+            residual=self._hidden.data_ptr(),
+            num_inputs=self._hidden.shape[1],
+            weight=norm.weight.data_ptr(),
+            epsilon=norm.epsilon,
+        )
 
-            return alone
-        mask = mask_for(num_new, start, num_shared, parts.kept_dtype)
-
-        def shared(index: int) -> Tensor:
-            keys, values = cache.keys[index], cache.values[index]
-            return attend(queries, keys.narrow(2, 0, end), values.narrow(2, 0, end), mask, scale)
-
-        return shared
-
-
-def _kept(numbers: Tensor) -> kernels.Kept:
-    """Keys or values of a layer, as the kernels see them."""
-    is_wide = numbers.dtype == torch.float32
-    array: kernels.Kept = (numbers if is_wide else numbers.view(torch.uint16)).numpy()
-    return array
-
-
-def _arrays(norm: Norm) -> tuple[Floats, float]:
-    return norm.weight.numpy(), norm.epsilon
+    def _head_norms(self, layer: Layer) -> Iterator[Instructions]:
+        num_heads, num_kv_heads = self._parts.num_heads, self._parts.num_kv_heads
+        wanted = ((layer.query_norm, 0, num_heads), (layer.key_norm, num_heads, num_kv_heads))
+        for norm, first_head, number in wanted:
+            if norm is not None:
+                yield instruction(
+                    Kind.NORMALISE_HEADS,
+                    **_between(self._heads, self._heads),
+                    first_head=first_head,
+                    num_heads=number,
+                    head_size=self._parts.head_size,
+                    weight=norm.weight.data_ptr(),
+                    epsilon=norm.epsilon,
+                )
 
 
-def _head_arrays(layer: Layer) -> tuple[tuple[Floats, float], tuple[Floats, float]] | None:
-    """The norms of queries and keys, where a layer has them."""
-    if layer.query_norm is None or layer.key_norm is None:
-        return None
-    return _arrays(layer.query_norm), _arrays(layer.key_norm)
+def _rows(size: int, *, is_filled: bool = False) -> Tensor:
+    """Room for rows; those that a product reads are filled up with zeros."""
+    return torch.zeros(MAX_FEW, size + (-size % FILLED if is_filled else 0), dtype=torch.float32)
+
+
+def _between(source: Tensor, target: Tensor) -> dict[str, Any]:
+    return {
+        "source": source.data_ptr(),
+        "target": target.data_ptr(),
+        "target_size": target.shape[1],
+    }
+
+
+def _product(projection: Projection, source: Tensor, target: Tensor) -> Instructions:
+    if not isinstance(projection, DirectProjection):
+        raise TypeError(f"compiled code does not multiply by a {type(projection).__name__}")
+    made = projection.product.copy()
+    for name, value in _between(source, target).items():
+        made[name] = value
+    return made

@@ -23,13 +23,13 @@ Kept = Floats | NDArray[np.uint16]
 _NAN: Final = 0x7FC0
 
 
-def _widened(number: Any) -> Any:
+def widened(number: Any) -> Any:
     """A number of ``Kept`` in fp32."""
     raise NotImplementedError  # the overload below is what is compiled
 
 
-@overload(_widened, strict=False)  # type: ignore[untyped-decorator]
-def _choose_widened(number: Any) -> Callable[[Any], Any]:
+@overload(widened, strict=False)  # type: ignore[untyped-decorator]
+def _choosewidened(number: Any) -> Callable[[Any], Any]:
     if number == types.uint16:
         return lambda number: uint32(uint32(number) << uint32(16)).view(float32)
     return lambda number: number
@@ -51,22 +51,6 @@ def _choose_narrowed(number: Any, kept: Any) -> Callable[[Any, Any], Any]:
         return uint16(rounded >> uint32(16)) if number == number else uint16(_NAN)
 
     return narrowed
-
-
-@inlined  # type: ignore[untyped-decorator]
-def _soften(weights: Any) -> None:
-    """Softmax of ``weights`` [tokens], in place."""
-    largest = weights[0]
-    for i in range(weights.shape[0]):
-        largest = max(largest, weights[i])
-    total = float32(0)
-    for i in range(weights.shape[0]):
-        weight = exp(weights[i] - largest)
-        weights[i] = weight
-        total += weight
-    factor = float32(1) / total
-    for i in range(weights.shape[0]):
-        weights[i] *= factor
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -171,67 +155,12 @@ def place_heads(
                 value[i] = _narrowed(projected[row, first + i], value)
 
 
-@compiled(
-    "f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]",
-    "f4[:, :, ::1], u2[:, :, :, ::1], u2[:, :, :, ::1], i8, f8, f4[:, ::1], f4[:, ::1]",
-)
-def attend(
-    queries: Floats,
-    keys: Kept,
-    values: Kept,
-    start: int,
-    scale: float,
-    weights: Floats,
-    attended: Floats,
-) -> None:
-    """Attention of new tokens to what was read before them and to themselves.
-
-    Args:
-        queries: [n, heads, size].
-        keys: [rows, kv heads, tokens, size]; the new tokens follow one another in the only row,
-            or each is in its own.
-        values: as ``keys``.
-        start: tokens that were read before.
-        scale: of the products of queries and keys.
-        weights: [heads that share a key head, at least all tokens], room to work in.
-        attended: [n, heads * size], written.
-    """
-    num_new, num_heads, size = queries.shape
-    num_kv_heads = keys.shape[1]
-    shared = num_heads // num_kv_heads
-    for row in range(num_new):
-        own = 0 if keys.shape[0] == 1 else row
-        end = start + 1 + (row if keys.shape[0] == 1 else 0)
-        for kv_head in range(num_kv_heads):
-            first = kv_head * shared
-            for token in range(end):
-                key = keys[own, kv_head, token]
-                for head in range(shared):
-                    query = queries[row, first + head]
-                    product = float32(0)
-                    for i in range(size):
-                        product += query[i] * _widened(key[i])
-                    weights[head, token] = product * float32(scale)
-            for head in range(shared):
-                _soften(weights[head, :end])
-            for head in range(shared):
-                target = attended[row, (first + head) * size : (first + head + 1) * size]
-                target[:] = 0
-            for token in range(end):
-                value = values[own, kv_head, token]
-                for head in range(shared):
-                    weight = weights[head, token]
-                    base = (first + head) * size
-                    for i in range(size):
-                        attended[row, base + i] += weight * _widened(value[i])
-
-
 @compiled("f4[:, ::1], f4[:, ::1]")
 def gate(both: Floats, gated: Floats) -> None:
     """The halves of ``both`` [n, 2 * size], the first one through SiLU, times one another, into
     ``gated`` [n, size].
     """
-    num_rows, size = gated.shape
+    num_rows, size = both.shape[0], both.shape[1] // 2
     for row in range(num_rows):
         for i in range(size):
             value = both[row, i]

@@ -23,7 +23,7 @@ def begin_for(device: torch.device) -> None:
 
 
 def _load_compiled() -> None:
-    for name in ("decode.products", "decode.kernels", "vocabulary"):
+    for name in ("decode.team", "vocabulary"):
         importlib.import_module(f"chatbot.engine.{name}")
 
 

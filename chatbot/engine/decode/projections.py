@@ -91,21 +91,25 @@ class DirectProjection(Projection):
         scales: Tensor | None = None,
     ) -> None:
         """Have ``weight`` made of ``numbers`` and ``scales``, each [num_outputs, ...]."""
-        from chatbot.engine.decode.products import TEAM, described  # with a compiler
+        # With a compiler, which no other device needs.
+        from chatbot.engine.decode.products import product_of
+        from chatbot.engine.decode.team import TEAM
 
         self.num_outputs, self.num_inputs = weight.shape
-        self._bias = None if bias is None else bias.float()
+        self._bias = None if bias is None else bias.float().contiguous()
         self.held = tuple(part for part in (numbers, scales, self._bias) if part is not None)
         self.num_bytes = sum(part.nbytes for part in self.held)
         self._num_filled = self.num_inputs + -self.num_inputs % FILLED
         self._multiply = TEAM.multiply
-        self._described = described(
+        self.product = product_of(
             form,
             self.num_outputs,
             self._num_filled,
             _place(numbers),
             (0, 0) if scales is None else _place(scales),
+            0 if self._bias is None else self._bias.data_ptr(),
         )
+        """What compiled code is told of it."""
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See ``Projection``."""
@@ -124,9 +128,7 @@ class DirectProjection(Projection):
             own = own.contiguous()
         product = torch.empty(num_rows, self.num_outputs, dtype=torch.float32, device="cpu")
         num_threads = torch.get_num_threads()
-        self._multiply(self._described, own.data_ptr(), num_rows, product.data_ptr(), num_threads)
-        if self._bias is not None:
-            product += self._bias
+        self._multiply(self.product, own.data_ptr(), num_rows, product.data_ptr(), num_threads)
         return product if own is rows else product.to(rows.dtype)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "DirectProjection":

@@ -23,8 +23,8 @@ DONE: Final = 8
 PATIENCE: Final = 16
 """How often who helps looks for more before it leaves."""
 
-ABOUT: Final = 17
-"""From here on stands what the work is."""
+WORK_SIZE: Final = 24
+"""Numbers in all."""
 
 _PARTS: Final = 0xFFFFFFFF
 _HAS_PAUSE: Final = platform.machine() in ("x86_64", "AMD64")
@@ -90,31 +90,33 @@ def _pause(_context: Any) -> Any:
 
 
 def sharing(do_part: Callable[..., None]) -> tuple[Any, Any]:
-    """What shares work whose parts ``do_part`` does, which is compiled: it is given the work, the
-    number of the part and that of the thread. It must not fail: the others would wait for ever.
+    """What shares work whose parts ``do_part`` does, which is compiled: it is given what the work
+    is about, the number of the part and that of the thread. It must not fail: the others would
+    wait for ever.
 
     Returns:
-        A function that begins a work of so many parts, which is described in ``work``, and returns
-        when all is done; and one that helps until there has been nothing to do for a while.
+        A function that begins a work of so many parts and returns when all is done; and one that
+        helps until there has been nothing to do for a while. Both are given the state of the work,
+        ``WORK_SIZE`` numbers, and, in an array of one, what it is about.
     """
 
     @numba.njit  # type: ignore[untyped-decorator]
-    def take(work: Any, thread: Any) -> Any:
+    def take(work: Any, about: Any, thread: Any) -> Any:
         state = _load(work, STATE)
         num_left = state & _PARTS
         if num_left == 0:
             return False
         if _replace(work, STATE, state, state - 1):
             # As long as this part is not done, no other work can begin.
-            do_part(work, num_left - 1, thread)
+            do_part(about[0], num_left - 1, thread)
             _add(work, DONE, 1)
         return True
 
     @numba.njit  # type: ignore[untyped-decorator]
-    def lead(work: Any, num_parts: Any, thread: Any) -> None:
+    def lead(work: Any, about: Any, num_parts: Any, thread: Any) -> None:
         _store(work, DONE, 0)
         _store(work, STATE, (((_load(work, STATE) >> 32) + 1) << 32) | num_parts)
-        while take(work, thread):
+        while take(work, about, thread):
             pass
         looks = 0
         while _load(work, DONE) < num_parts:
@@ -125,10 +127,10 @@ def sharing(do_part: Callable[..., None]) -> tuple[Any, Any]:
                 _give_way()
 
     @numba.njit  # type: ignore[untyped-decorator]
-    def help_out(work: Any, thread: Any) -> None:
+    def help_out(work: Any, about: Any, thread: Any) -> None:
         looks = 0
         while looks <= _load(work, PATIENCE):
-            if take(work, thread):
+            if take(work, about, thread):
                 looks = 0
             else:
                 looks += 1

@@ -1,0 +1,111 @@
+"""Products of queries with keys, and sums of values, for attention; see ``vectors``.
+
+Vectors cover as many of a head's numbers as fill them; the rest is left to whoever calls.
+"""
+
+from typing import Any, Final
+
+from llvmlite import ir
+
+from chatbot.engine.decode.forms import Form
+from chatbot.engine.decode.vectors import (
+    FLOAT,
+    LONG,
+    WIDTH,
+    Loop,
+    add_product,
+    function_of,
+    halved,
+    moved,
+    new_sum,
+    numbers_at,
+    pointer_to,
+    shuffled,
+    spread,
+    sum_of,
+    vector_at,
+)
+
+MOST_TOKENS: Final = 4
+"""Tokens whose keys are read at a time."""
+
+MOST_VECTORS: Final = 4
+"""Vectors of a value that are summed up at a time."""
+
+
+def scores(form: Form, num_tokens: int, num_heads: int) -> Any:
+    """A function that gives the products of ``num_heads`` queries with the keys of 1 token or of
+    ``MOST_TOKENS``.
+
+    It takes the address of the first key, the bytes from one to the next, the same of the queries
+    in fp32, the address of the first query's products, the bytes to those of the next, and how
+    many numbers a head has.
+    """
+
+    def write(builder: Any, arguments: Any) -> None:
+        keys, key_size, queries, query_size, outputs, output_size, size = arguments
+        key_at = [moved(builder, keys, key_size, token) for token in range(num_tokens)]
+        query_at = [moved(builder, queries, query_size, head) for head in range(num_heads)]
+        sums = [[new_sum(builder) for _ in key_at] for _ in query_at]
+        with Loop(builder, size, WIDTH) as first:
+            for token, key in enumerate(key_at):
+                wide = numbers_at(builder, form, key, first)
+                for query, own in zip(query_at, sums, strict=True):
+                    numbers = numbers_at(builder, Form.FP32, query, first)
+                    add_product(builder, own[token], wide, numbers)
+        for head, own in enumerate(sums):
+            place = moved(builder, outputs, output_size, head)
+            totals = [builder.load(total) for total in own]
+            if num_tokens == 1:
+                builder.store(sum_of(builder, totals[0]), pointer_to(builder, place, FLOAT))
+                continue
+            four = ir.VectorType(FLOAT, MOST_TOKENS)
+            builder.store(_four_sums(builder, totals), pointer_to(builder, place, four), align=4)
+
+    return function_of(write, 7)
+
+
+def _four_sums(builder: Any, vectors: list[Any]) -> Any:
+    """The sums of four vectors' numbers, each added up as ``sum_of`` does."""
+    fours = [halved(builder, vector, 4) for vector in vectors]
+    twos = []
+    for first, second in (fours[:2], fours[2:]):
+        lower = shuffled(builder, first, second, (0, 4, 1, 5))
+        upper = shuffled(builder, first, second, (2, 6, 3, 7))
+        twos.append(builder.fadd(lower, upper))
+    first, second = twos
+    lower = shuffled(builder, first, second, (0, 1, 4, 5))
+    upper = shuffled(builder, first, second, (2, 3, 6, 7))
+    return builder.fadd(lower, upper)
+
+
+def weighted_sums(form: Form, num_vectors: int, num_heads: int) -> Any:
+    """A function that adds up ``num_vectors`` vectors of the values of several tokens, by the
+    weights of ``num_heads`` heads.
+
+    It takes the address of the first token's value, the bytes from one to the next, the address
+    of the first head's weights in fp32, the bytes to those of the next, the address of the first
+    head's sums, the bytes to those of the next, and how many tokens there are.
+    """
+
+    def write(builder: Any, arguments: Any) -> None:
+        values, value_size, weights, weights_size, outputs, output_size, num_tokens = arguments
+        weights_at = [moved(builder, weights, weights_size, head) for head in range(num_heads)]
+        sums = [[new_sum(builder) for _ in range(num_vectors)] for _ in weights_at]
+        with Loop(builder, num_tokens, 1) as token:
+            value = builder.add(values, builder.mul(token, value_size))
+            wanted = [
+                spread(builder, builder.load(builder.gep(pointer_to(builder, own, FLOAT), [token])))
+                for own in weights_at
+            ]
+            for number in range(num_vectors):
+                wide = numbers_at(builder, form, value, LONG(number * WIDTH))
+                for weight, own in zip(wanted, sums, strict=True):
+                    add_product(builder, own[number], wide, weight)
+        for head, own in enumerate(sums):
+            place = moved(builder, outputs, output_size, head)
+            for number, total in enumerate(own):
+                target = vector_at(builder, place, LONG(number * WIDTH), FLOAT, 4)
+                builder.store(builder.load(total), target, align=4)
+
+    return function_of(write, 7)

@@ -1,0 +1,80 @@
+"""What compiled code is to do with numbers in memory, one instruction after the other.
+
+A step of a small model is a few hundred instructions, each as short as it takes Python to ask for
+one; so Python writes them down once, and asks for a layer of them at a time. Knows how they are
+written; nothing of what they do.
+"""
+
+import enum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(enum.IntEnum):
+    """What an instruction does."""
+
+    PRODUCT = 0
+    ATTENTION = 1
+    NORMALISE = 2
+    ADD_AND_NORMALISE = 3
+    NORMALISE_HEADS = 4
+    PLACE_HEADS = 5
+    GATE = 6
+
+
+INSTRUCTION: Final = np.dtype(
+    [
+        ("kind", np.int64),
+        # Where rows of numbers begin, and how many of them one of ``target`` is long.
+        ("source", np.int64),
+        ("target", np.int64),
+        ("target_size", np.int64),
+        ("residual", np.int64),
+        # A weight; sizes are the bytes from one row to the next.
+        ("form", np.int64),
+        ("num_outputs", np.int64),
+        ("num_inputs", np.int64),
+        ("weight", np.int64),
+        ("weight_size", np.int64),
+        ("scales", np.int64),
+        ("scales_size", np.int64),
+        ("bias", np.int64),
+        ("epsilon", np.float64),
+        # Heads, and what is kept of the tokens that were read.
+        ("num_heads", np.int64),
+        ("num_kv_heads", np.int64),
+        ("first_head", np.int64),
+        ("head_size", np.int64),
+        ("keys", np.int64),
+        ("values", np.int64),
+        ("kept_form", np.int64),
+        ("num_texts", np.int64),
+        ("capacity", np.int64),
+        ("turns", np.int64),
+        ("is_rotated", np.int64),
+        ("scale", np.float64),
+        ("partial_sums", np.int64),
+        # Known when it is done.
+        ("num_rows", np.int64),
+        ("start", np.int64),
+        ("part", np.int64),
+        ("num_chunks", np.int64),
+        ("room", np.int64),
+        ("room_size", np.int64),
+    ]
+)
+"""Numbers and addresses; each kind of instruction has its own of them, the others are zero."""
+
+Instructions = NDArray[np.void]
+"""Any number of ``INSTRUCTION``."""
+
+
+def instruction(kind: Kind, **fields: Any) -> Instructions:
+    """One instruction."""
+    made = np.zeros(1, INSTRUCTION)
+    made["kind"] = kind
+    for name, value in fields.items():
+        made[name] = value
+    return made

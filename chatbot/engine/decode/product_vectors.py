@@ -1,0 +1,145 @@
+"""Products of a weight's rows with activations; see ``vectors``."""
+
+from typing import Any, Final
+
+from chatbot.engine.decode.forms import Form
+from chatbot.engine.decode.vectors import (
+    BYTE,
+    FLOAT,
+    INT,
+    INTS,
+    LONG,
+    VECTOR,
+    WIDTH,
+    Loop,
+    add_product,
+    function_of,
+    fused,
+    moved,
+    new_sum,
+    numbers_at,
+    pointer_to,
+    same,
+    spread,
+    sum_of,
+    vector_at,
+)
+from chatbot.models.memory import INT4_GROUP
+
+NUM_SUMS: Final = 4
+"""Vectors that are summed up beside one another: one would wait for the other."""
+
+STEP: Final = WIDTH * NUM_SUMS
+
+
+def dot(form: Form, num_rows: int) -> Any:
+    """A function that gives one output for each of ``num_rows`` rows of activations.
+
+    It takes the addresses of the weight's row, of its scales, of the first row of activations,
+    the bytes from one of these to the next, the address of the output for the first one, the
+    bytes from one output to the next, and how many numbers a row has.
+    """
+
+    def write(builder: Any, arguments: Any) -> None:
+        weight, scales, rows, row_size, outputs, output_size, num_inputs = arguments
+        row_at = [moved(builder, rows, row_size, row) for row in range(num_rows)]
+        sums = [[new_sum(builder) for _ in range(NUM_SUMS)] for _ in row_at]
+        with Loop(builder, num_inputs, STEP) as first:
+            wide = _weights(builder, form, weight, scales, first)
+            for row, own in zip(row_at, sums, strict=True):
+                for number, (part, total) in enumerate(zip(wide, own, strict=True)):
+                    place = builder.add(first, LONG(number * WIDTH))
+                    numbers = numbers_at(builder, Form.FP32, row, place)
+                    add_product(builder, total, part, numbers)
+        for row, own in enumerate(sums):
+            first_pair, second_pair = (
+                builder.fadd(builder.load(own[a]), builder.load(own[a + 1])) for a in (0, 2)
+            )
+            total = sum_of(builder, builder.fadd(first_pair, second_pair))
+            if form == Form.INT8:
+                total = builder.fmul(total, builder.load(pointer_to(builder, scales, FLOAT)))
+            place = moved(builder, outputs, output_size, row)
+            builder.store(total, pointer_to(builder, place, FLOAT))
+
+    return function_of(write, 7)
+
+
+def widen(form: Form) -> Any:
+    """A function that writes a row of a weight in fp32.
+
+    It takes the addresses of the row, of its scales and of where to write, and how many numbers
+    the row has.
+    """
+
+    def write(builder: Any, arguments: Any) -> None:
+        weight, scales, target, num_inputs = arguments
+        with Loop(builder, num_inputs, STEP) as first:
+            for number, part in enumerate(_weights(builder, form, weight, scales, first)):
+                if form == Form.INT8:
+                    scale = builder.load(pointer_to(builder, scales, FLOAT))
+                    part = builder.fmul(part, spread(builder, scale))
+                place = builder.add(first, LONG(number * WIDTH))
+                builder.store(part, vector_at(builder, target, place, FLOAT, 4), align=4)
+
+    return function_of(write, 4)
+
+
+def block(num_outputs: int, num_rows: int) -> Any:
+    """A function that gives ``num_outputs`` outputs for each of ``num_rows`` rows of activations,
+    by a weight in fp32.
+
+    It takes the addresses of the weight's first row, the bytes from one to the next, then as
+    ``dot`` does from the rows on; the outputs of a row lie beside one another.
+    """
+
+    def write(builder: Any, arguments: Any) -> None:
+        weight, weight_size, rows, row_size, outputs, output_size, num_inputs = arguments
+        weight_at = [moved(builder, weight, weight_size, n) for n in range(num_outputs)]
+        row_at = [moved(builder, rows, row_size, n) for n in range(num_rows)]
+        sums = [[new_sum(builder) for _ in weight_at] for _ in row_at]
+        with Loop(builder, num_inputs, WIDTH) as first:
+            parts = [numbers_at(builder, Form.FP32, place, first) for place in weight_at]
+            for row, own in zip(row_at, sums, strict=True):
+                numbers = numbers_at(builder, Form.FP32, row, first)
+                for part, total in zip(parts, own, strict=True):
+                    add_product(builder, total, part, numbers)
+        for row, own in enumerate(sums):
+            place = moved(builder, outputs, output_size, row)
+            for number, total in enumerate(own):
+                target = builder.gep(pointer_to(builder, place, FLOAT), [LONG(number)])
+                builder.store(sum_of(builder, builder.load(total)), target)
+
+    return function_of(write, 7)
+
+
+def _weights(builder: Any, form: Form, weight: Any, scales: Any, first: Any) -> list[Any]:
+    """The next ``STEP`` numbers of a row, in fp32 but for the scale of int8."""
+    if form == Form.INT4:
+        return _levels(builder, weight, scales, first)
+    places = [builder.add(first, LONG(number * WIDTH)) for number in range(NUM_SUMS)]
+    return [numbers_at(builder, form, weight, place) for place in places]
+
+
+def _levels(builder: Any, weight: Any, scales: Any, first: Any) -> list[Any]:
+    """As ``_weights``, of int4."""
+    half = INT4_GROUP // 2
+    found = []
+    for start in range(0, STEP, INT4_GROUP):
+        place = builder.add(first, LONG(start))
+        group = builder.udiv(place, LONG(INT4_GROUP))
+        both = builder.load(builder.gep(pointer_to(builder, scales, INT), [group]), align=4)
+        distance = builder.bitcast(builder.shl(both, INT(16)), FLOAT)
+        middle = builder.bitcast(builder.and_(both, INT(0xFFFF0000)), FLOAT)
+        lowest = builder.fsub(middle, builder.fmul(distance, FLOAT(8.0)))
+        distances, lowests = spread(builder, distance), spread(builder, lowest)
+        pairs = []
+        for number in range(0, half, WIDTH):
+            offset = builder.add(builder.mul(group, LONG(half)), LONG(number))
+            short = builder.load(vector_at(builder, weight, offset, BYTE, 1), align=1)
+            pairs.append(builder.zext(short, INTS))
+        lower = [builder.and_(pair, same(15)) for pair in pairs]
+        upper = [builder.lshr(pair, same(4)) for pair in pairs]
+        for level in (*lower, *upper):
+            wide = builder.sitofp(level, VECTOR)  # below 16: unsigned ones take many times as long
+            found.append(fused(builder, wide, distances, lowests))
+    return found

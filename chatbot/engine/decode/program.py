@@ -1,0 +1,139 @@
+"""Does what instructions say, by several threads where it takes long. All is compiled code."""
+
+from typing import Any, Final
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from chatbot.engine.compiled import compiled, floats_at, shorts_at
+from chatbot.engine.decode import kernels
+from chatbot.engine.decode.forms import Form
+from chatbot.engine.decode.instructions import INSTRUCTION, Instructions, Kind
+from chatbot.engine.decode.products import cut_product, do_product_part
+from chatbot.engine.decode.shared_work import sharing
+from chatbot.engine.decode.split_attention import cut_attention, do_attention_part, put_together
+
+Numbers = NDArray[np.int64]
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _do_part(about: Any, number: Any, thread: Any) -> None:
+    if about.kind == Kind.PRODUCT.value:
+        do_product_part(about, number, thread)
+    else:
+        do_attention_part(about, number, thread)
+
+
+_lead, _help_out = sharing(_do_part)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _rows(address: Any, num_rows: Any, size: Any) -> Any:
+    return numba.carray(floats_at(address), (num_rows, size))
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _normalise(about: Any) -> None:
+    num_rows, size = about.num_rows, about.num_inputs
+    kernels.normalise(
+        _rows(about.residual, num_rows, size),
+        numba.carray(floats_at(about.weight), (size,)),
+        about.epsilon,
+        _rows(about.target, num_rows, about.target_size),
+    )
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _add_and_normalise(about: Any) -> None:
+    num_rows, size = about.num_rows, about.num_inputs
+    kernels.add_and_normalise(
+        _rows(about.source, num_rows, size),
+        numba.carray(floats_at(about.weight), (size,)),
+        about.epsilon,
+        _rows(about.residual, num_rows, size),
+        _rows(about.target, num_rows, about.target_size),
+    )
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _normalise_heads(about: Any) -> None:
+    kernels.normalise_heads(
+        _rows(about.target, about.num_rows, about.target_size),
+        about.first_head,
+        about.num_heads,
+        numba.carray(floats_at(about.weight), (about.head_size,)),
+        about.epsilon,
+    )
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _place_heads(about: Any) -> None:
+    num_rows, size, num_kv_heads = about.num_rows, about.head_size, about.num_kv_heads
+    heads = _rows(about.source, num_rows, (about.num_heads + 2 * num_kv_heads) * size)
+    turns = numba.carray(floats_at(about.turns), (about.start + num_rows, size // 2, 2))
+    queries = numba.carray(floats_at(about.target), (num_rows, about.num_heads, size))
+    kept = (about.num_texts, num_kv_heads, about.capacity, size)
+    is_rotated = about.is_rotated != 0
+    if about.kept_form == Form.BF16.value:
+        short_keys = numba.carray(shorts_at(about.keys), kept)
+        short_values = numba.carray(shorts_at(about.values), kept)
+        kernels.place_heads(
+            heads, turns, about.start, is_rotated, queries, short_keys, short_values
+        )
+    else:
+        keys = numba.carray(floats_at(about.keys), kept)
+        values = numba.carray(floats_at(about.values), kept)
+        kernels.place_heads(heads, turns, about.start, is_rotated, queries, keys, values)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _gate(about: Any) -> None:
+    num_rows = about.num_rows
+    both = _rows(about.source, num_rows, 2 * about.num_inputs)
+    kernels.gate(both, _rows(about.target, num_rows, about.target_size))
+
+
+_RECORDS: Final = numba.from_dtype(INSTRUCTION)[::1]
+_STATE: Final = types.int64[::1]
+
+
+@compiled((_STATE, _RECORDS, types.int64, _RECORDS, types.int64), nogil=True, fastmath=False)
+def run(
+    work: Numbers, current: Instructions, thread: int, program: Instructions, num_threads: int
+) -> None:
+    """Do what ``program`` says, or help with it.
+
+    Args:
+        work: the state of what is shared; the same for all threads.
+        current: one instruction, which is written over; the same for all threads. It tells each
+            instruction's ``num_rows``, ``start``, ``room`` and ``room_size``.
+        thread: 0 leads; others help until there has been nothing to do for a while.
+        program: for who leads.
+        num_threads: for so many is the work cut.
+    """
+    if thread:
+        _help_out(work, current, thread)
+        return
+    about = current[0]
+    num_rows, start, room, room_size = about.num_rows, about.start, about.room, about.room_size
+    for number in range(program.shape[0]):
+        current[0] = program[number]
+        about.num_rows, about.start, about.room, about.room_size = num_rows, start, room, room_size
+        kind = about.kind
+        if kind == Kind.PRODUCT.value:
+            _lead(work, current, cut_product(about, work, num_threads), thread)
+        elif kind == Kind.ATTENTION.value:
+            _lead(work, current, cut_attention(about), thread)
+            put_together(about)
+        elif kind == Kind.NORMALISE.value:
+            _normalise(about)
+        elif kind == Kind.ADD_AND_NORMALISE.value:
+            _add_and_normalise(about)
+        elif kind == Kind.NORMALISE_HEADS.value:
+            _normalise_heads(about)
+        elif kind == Kind.PLACE_HEADS.value:
+            _place_heads(about)
+        else:
+            _gate(about)
