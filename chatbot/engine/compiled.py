@@ -74,7 +74,13 @@ def compiled(
 
 
 inlined: Final = numba.njit(inline="always", fastmath=FASTMATH)
-"""Has a function become a part of those that call it."""
+"""Has a function become a part of those that call it, whose ``fastmath`` is what holds."""
+
+called: Final = numba.njit(error_model="numpy")
+"""Has a function compiled for whatever compiled functions call it with."""
+
+called_fast: Final = numba.njit(error_model="numpy", fastmath=FASTMATH)
+"""The same, with ``FASTMATH``."""
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -135,3 +141,9 @@ floats_at: Final = _numbers_at(types.float32)
 
 shorts_at: Final = _numbers_at(types.uint16)
 """The same of unsigned integers of 16 bits."""
+
+bytes_at: Final = _numbers_at(types.int8)
+"""The same of integers of 8 bits."""
+
+whole_numbers_at: Final = _numbers_at(types.uint32)
+"""The same of unsigned integers of 32 bits."""

@@ -129,6 +129,9 @@ def test_several_tokens_come_to_what_each_does_alone(precision: Precision) -> No
     decoder = FusedDecoder(packed_architecture(model))
     alone = read_in(decoder, TOKENS, [360, *range(361, 400)])
     assert torch.equal(read_in(decoder, TOKENS, [360, 362, 366, 379, 395]), alone)
+    # And to what they do in a block, but for the order of sums.
+    whole = read_in(decoder, TOKENS, [])
+    assert torch.corrcoef(torch.stack((alone[360:].flatten(), whole[360:].flatten())))[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])

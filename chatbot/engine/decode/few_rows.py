@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chatbot.engine.decode import products, split_attention
 from chatbot.engine.decode.architecture import Architecture, Layer, Norm
 from chatbot.engine.decode.decoder import Interrupted
 from chatbot.engine.decode.forms import FILLED, Form
@@ -17,7 +18,6 @@ from chatbot.engine.decode.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.key_values import KeyValues
 from chatbot.engine.decode.products import MAX_FEW
 from chatbot.engine.decode.projections import DirectProjection, Projection
-from chatbot.engine.decode.split_attention import num_partial_sums, room_for
 from chatbot.engine.decode.team import TEAM
 
 
@@ -37,12 +37,14 @@ class FewRows:
         self._both = _rows(layer.gate_up.num_outputs)
         self._gated = _rows(layer.down.num_inputs, is_filled=True)
         self._partial_sums = torch.empty(0)
-        written = [list(self._written(index)) for index in range(len(parts.layers))]
-        self._program = np.concatenate([one for layer in written for one in layer])
-        ends = np.cumsum([len(layer) for layer in written]).tolist()
-        self._of_layers = [
-            self._program[start:end] for start, end in zip([0, *ends], ends, strict=False)
-        ]
+        written = [np.concatenate(list(self._written(index))) for index in range(len(parts.layers))]
+        self._program = np.concatenate(written)
+        ends = np.cumsum([len(layer) for layer in written])
+        self._of_layers = np.split(self._program, ends[:-1])
+        self._room_size = max(
+            split_attention.room_for(parts.num_heads, parts.num_kv_heads),
+            *(products.room_for(one, MAX_FEW) for one in np.split(self._program, ends[-1])),
+        )
         kinds = self._program["kind"]
         self._placing = np.flatnonzero(kinds == Kind.PLACE_HEADS)
         self._attending = np.flatnonzero(kinds == Kind.ATTENTION)
@@ -76,16 +78,15 @@ class FewRows:
         self._hidden[:num_new].copy_(embedded)
         self._look_at(cache, rotations)
         num_seen = start + (num_new if cache.num_rows == 1 else 1)
-        size = num_partial_sums(num_new, parts.num_heads, parts.head_size, num_seen)
+        size = split_attention.num_partial_sums(num_new, parts.num_heads, parts.head_size, num_seen)
         if self._partial_sums.numel() < size:
             self._partial_sums = torch.empty(2 * size)
             self._program["partial_sums"] = self._partial_sums.data_ptr()
-        room_size = room_for(parts.num_heads, parts.num_kv_heads)
         num_threads = torch.get_num_threads()
         for program in self._of_layers:
             if is_cancelled():
                 raise Interrupted
-            TEAM.run(program, num_new, start, room_size, num_threads)
+            TEAM.run(program, num_new, start, self._room_size, num_threads)
         return self._normalised[:num_new, :hidden_size]
 
     def _look_at(self, cache: KeyValues, rotations: Tensor) -> None:

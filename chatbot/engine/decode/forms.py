@@ -17,6 +17,4 @@ class Form(enum.IntEnum):
     INT8 = 3
     """Steps from -127 to 127; one scale for each row, in fp32."""
     INT4 = 4
-    """Levels from 0 to 15, by groups: in 16 bytes the lower halves are the first 16 levels, the
-    upper halves the others. For each group the distance of two levels and the value of level 8,
-    both in bf16."""
+    """Levels from 0 to 15, by groups, in blocks of outputs: see ``level_vectors``."""

@@ -22,6 +22,8 @@ class Kind(enum.IntEnum):
     NORMALISE_HEADS = 4
     PLACE_HEADS = 5
     GATE = 6
+    ROUNDING = 7
+    """Of activations, before the product with a weight in 4 bits."""
 
 
 INSTRUCTION: Final = np.dtype(

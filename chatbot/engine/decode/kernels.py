@@ -15,7 +15,7 @@ from numba.extending import overload
 from numpy import float32, uint16, uint32
 from numpy.typing import NDArray
 
-from chatbot.engine.compiled import Floats, compiled, exp, inlined
+from chatbot.engine.compiled import Floats, called_fast, exp, inlined
 
 Kept = Floats | NDArray[np.uint16]
 """Keys or values."""
@@ -65,14 +65,14 @@ def _normalise(numbers: Any, weight: Any, epsilon: Any, normalised: Any) -> None
         normalised[i] = numbers[i] * factor * weight[i]
 
 
-@compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1]")
+@called_fast  # type: ignore[untyped-decorator]
 def normalise(rows: Floats, weight: Floats, epsilon: float, normalised: Floats) -> None:
     """``rows`` [n, size], each divided by its root mean square, times ``weight`` [size]."""
     for row in range(rows.shape[0]):
         _normalise(rows[row], weight, epsilon, normalised[row])
 
 
-@compiled("f4[:, ::1], f4[::1], f8, f4[:, ::1], f4[:, ::1]")
+@called_fast  # type: ignore[untyped-decorator]
 def add_and_normalise(
     product: Floats, weight: Floats, epsilon: float, residual: Floats, normalised: Floats
 ) -> None:
@@ -84,7 +84,7 @@ def add_and_normalise(
         _normalise(residual[row], weight, epsilon, normalised[row])
 
 
-@compiled("f4[:, ::1], i8, i8, f4[::1], f8")
+@called_fast  # type: ignore[untyped-decorator]
 def normalise_heads(
     projected: Floats, first: int, num_heads: int, weight: Floats, epsilon: float
 ) -> None:
@@ -113,10 +113,7 @@ def _place(head: Any, rotations: Any, is_rotated: Any, target: Any) -> None:
             target[i] = _narrowed(head[i], target)
 
 
-@compiled(
-    "f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], f4[:, :, :, ::1], f4[:, :, :, ::1]",
-    "f4[:, ::1], f4[:, :, ::1], i8, b1, f4[:, :, ::1], u2[:, :, :, ::1], u2[:, :, :, ::1]",
-)
+@called_fast  # type: ignore[untyped-decorator]
 def place_heads(
     projected: Floats,
     rotations: Floats,
@@ -155,7 +152,7 @@ def place_heads(
                 value[i] = _narrowed(projected[row, first + i], value)
 
 
-@compiled("f4[:, ::1], f4[:, ::1]")
+@called_fast  # type: ignore[untyped-decorator]
 def gate(both: Floats, gated: Floats) -> None:
     """The halves of ``both`` [n, 2 * size], the first one through SiLU, times one another, into
     ``gated`` [n, size].

@@ -4,32 +4,28 @@ from typing import Any, Final
 
 from chatbot.engine.decode.forms import Form
 from chatbot.engine.decode.vectors import (
-    BYTE,
     FLOAT,
-    INT,
-    INTS,
     LONG,
-    VECTOR,
     WIDTH,
     Loop,
     add_product,
     function_of,
-    fused,
     moved,
     new_sum,
     numbers_at,
     pointer_to,
-    same,
     spread,
     sum_of,
     vector_at,
 )
-from chatbot.models.memory import INT4_GROUP
 
 NUM_SUMS: Final = 4
 """Vectors that are summed up beside one another: one would wait for the other."""
 
 STEP: Final = WIDTH * NUM_SUMS
+
+DOT_FORMS: Final = (Form.BF16, Form.FP16, Form.FP32, Form.INT8)
+"""Of weights that are multiplied by activations in fp32."""
 
 
 def dot(form: Form, num_rows: int) -> Any:
@@ -45,7 +41,7 @@ def dot(form: Form, num_rows: int) -> Any:
         row_at = [moved(builder, rows, row_size, row) for row in range(num_rows)]
         sums = [[new_sum(builder) for _ in range(NUM_SUMS)] for _ in row_at]
         with Loop(builder, num_inputs, STEP) as first:
-            wide = _weights(builder, form, weight, scales, first)
+            wide = _weights(builder, form, weight, first)
             for row, own in zip(row_at, sums, strict=True):
                 for number, (part, total) in enumerate(zip(wide, own, strict=True)):
                     place = builder.add(first, LONG(number * WIDTH))
@@ -74,7 +70,7 @@ def widen(form: Form) -> Any:
     def write(builder: Any, arguments: Any) -> None:
         weight, scales, target, num_inputs = arguments
         with Loop(builder, num_inputs, STEP) as first:
-            for number, part in enumerate(_weights(builder, form, weight, scales, first)):
+            for number, part in enumerate(_weights(builder, form, weight, first)):
                 if form == Form.INT8:
                     scale = builder.load(pointer_to(builder, scales, FLOAT))
                     part = builder.fmul(part, spread(builder, scale))
@@ -112,34 +108,7 @@ def block(num_outputs: int, num_rows: int) -> Any:
     return function_of(write, 7)
 
 
-def _weights(builder: Any, form: Form, weight: Any, scales: Any, first: Any) -> list[Any]:
+def _weights(builder: Any, form: Form, weight: Any, first: Any) -> list[Any]:
     """The next ``STEP`` numbers of a row, in fp32 but for the scale of int8."""
-    if form == Form.INT4:
-        return _levels(builder, weight, scales, first)
     places = [builder.add(first, LONG(number * WIDTH)) for number in range(NUM_SUMS)]
     return [numbers_at(builder, form, weight, place) for place in places]
-
-
-def _levels(builder: Any, weight: Any, scales: Any, first: Any) -> list[Any]:
-    """As ``_weights``, of int4."""
-    half = INT4_GROUP // 2
-    found = []
-    for start in range(0, STEP, INT4_GROUP):
-        place = builder.add(first, LONG(start))
-        group = builder.udiv(place, LONG(INT4_GROUP))
-        both = builder.load(builder.gep(pointer_to(builder, scales, INT), [group]), align=4)
-        distance = builder.bitcast(builder.shl(both, INT(16)), FLOAT)
-        middle = builder.bitcast(builder.and_(both, INT(0xFFFF0000)), FLOAT)
-        lowest = builder.fsub(middle, builder.fmul(distance, FLOAT(8.0)))
-        distances, lowests = spread(builder, distance), spread(builder, lowest)
-        pairs = []
-        for number in range(0, half, WIDTH):
-            offset = builder.add(builder.mul(group, LONG(half)), LONG(number))
-            short = builder.load(vector_at(builder, weight, offset, BYTE, 1), align=1)
-            pairs.append(builder.zext(short, INTS))
-        lower = [builder.and_(pair, same(15)) for pair in pairs]
-        upper = [builder.lshr(pair, same(4)) for pair in pairs]
-        for level in (*lower, *upper):
-            wide = builder.sitofp(level, VECTOR)  # below 16: unsigned ones take many times as long
-            found.append(fused(builder, wide, distances, lowests))
-    return found

@@ -7,12 +7,14 @@ weight. Activations stay in fp32. All is compiled code.
 
 from typing import Any, Final
 
-import numba
+import numpy as np
 
-from chatbot.engine.compiled import floats_at
+from chatbot.engine.compiled import called, floats_at, inlined
 from chatbot.engine.decode.forms import Form
 from chatbot.engine.decode.instructions import Instructions, Kind, instruction
-from chatbot.engine.decode.product_vectors import block, dot, widen
+from chatbot.engine.decode.level_products import do_level_part, room_for_levels
+from chatbot.engine.decode.level_vectors import BLOCK
+from chatbot.engine.decode.product_vectors import DOT_FORMS, block, dot, widen
 from chatbot.engine.decode.shared_work import PATIENCE
 from chatbot.engine.decode.vectors import MOST_ROWS
 
@@ -58,7 +60,7 @@ def product_of(
         scales: the same of its scales.
         bias: the address of what is added, fp32 [num_outputs]; 0: nothing is.
     """
-    return instruction(
+    made = instruction(
         Kind.PRODUCT,
         form=form,
         num_outputs=num_outputs,
@@ -69,17 +71,25 @@ def product_of(
         scales_size=scales[1],
         bias=bias,
     )
+    if form != Form.INT4:
+        return made
+    rounding = made.copy()
+    rounding["kind"] = Kind.ROUNDING
+    return np.concatenate((rounding, made))
 
 
-def room_for(num_inputs: int) -> int:
-    """Numbers that a thread needs room for, to widen a part of a weight for many rows."""
-    return (_MOST_WIDENED + _BLOCK_OUTPUTS) * num_inputs
+def room_for(product: Instructions, num_rows: int) -> int:
+    """Numbers in fp32 that each thread needs room for."""
+    num_inputs = int(product["num_inputs"][0])
+    if product["form"][0] == Form.INT4:
+        return int(room_for_levels(num_rows, num_inputs)) // 4
+    return (_MOST_WIDENED + _BLOCK_OUTPUTS) * num_inputs if num_rows > MAX_FEW else 0
 
 
 def _few_for(form: Form) -> Any:
     one, two, three = (dot(form, number) for number in range(1, MOST_ROWS + 1))
 
-    @numba.njit  # type: ignore[untyped-decorator]
+    @called  # type: ignore[untyped-decorator]
     def few(about: Any, first: Any, end: Any) -> None:
         num_inputs, num_rows = about.num_inputs, about.num_rows
         row_size, line = 4 * num_inputs, 4 * about.num_outputs
@@ -98,13 +108,13 @@ def _few_for(form: Form) -> Any:
     return few
 
 
-_few_bf16, _few_fp16, _few_fp32, _few_int8, _few_int4 = map(_few_for, Form)
-_widen_bf16, _widen_fp16, _widen_fp32, _widen_int8, _widen_int4 = map(widen, Form)
+_few_bf16, _few_fp16, _few_fp32, _few_int8 = map(_few_for, DOT_FORMS)
+_widen_bf16, _widen_fp16, _widen_fp32, _widen_int8 = map(widen, DOT_FORMS)
 _block_34, _block_31 = block(_BLOCK_OUTPUTS, _BLOCK_ROWS), block(_BLOCK_OUTPUTS, 1)
 _block_14, _block_11 = block(1, _BLOCK_ROWS), block(1, 1)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@called  # type: ignore[untyped-decorator]
 def _widened(about: Any, number: Any, target: Any) -> None:
     form, num_inputs = about.form, about.num_inputs
     weight = about.weight + number * about.weight_size
@@ -115,13 +125,11 @@ def _widened(about: Any, number: Any, target: Any) -> None:
         _widen_fp16(weight, scales, target, num_inputs)
     elif form == Form.FP32.value:
         _widen_fp32(weight, scales, target, num_inputs)
-    elif form == Form.INT8.value:
-        _widen_int8(weight, scales, target, num_inputs)
     else:
-        _widen_int4(weight, scales, target, num_inputs)
+        _widen_int8(weight, scales, target, num_inputs)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@called  # type: ignore[untyped-decorator]
 def _many(about: Any, first: Any, end: Any, thread: Any) -> None:
     num_inputs, num_rows = about.num_inputs, about.num_rows
     size, line = 4 * num_inputs, 4 * about.num_outputs
@@ -153,7 +161,7 @@ def _many(about: Any, first: Any, end: Any, thread: Any) -> None:
             number -= 1
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def cut_product(about: Any, work: Any, num_threads: Any) -> Any:
     """How many parts a product has, which ``about`` is told the size of."""
     num_outputs = about.num_outputs
@@ -164,17 +172,21 @@ def cut_product(about: Any, work: Any, num_threads: Any) -> Any:
     else:
         work[PATIENCE] = _NUM_LOOKS
         part = max(-(-num_outputs // (_FEW_PARTS * num_threads)), _LEAST_OUTPUTS)
+    if about.form == Form.INT4.value:
+        part = -(-part // BLOCK) * BLOCK
     about.part = part
     return -(-num_outputs // part)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def do_product_part(about: Any, number: Any, thread: Any) -> None:
     """Make the outputs of one part."""
     first = number * about.part
     end = min(first + about.part, about.num_outputs)
     form = about.form
-    if about.num_rows > MAX_FEW:
+    if form == Form.INT4.value:
+        do_level_part(about, first, end, thread)
+    elif about.num_rows > MAX_FEW:
         _many(about, first, end, thread)
     elif form == Form.BF16.value:
         _few_bf16(about, first, end)
@@ -182,10 +194,8 @@ def do_product_part(about: Any, number: Any, thread: Any) -> None:
         _few_fp16(about, first, end)
     elif form == Form.FP32.value:
         _few_fp32(about, first, end)
-    elif form == Form.INT8.value:
-        _few_int8(about, first, end)
     else:
-        _few_int4(about, first, end)
+        _few_int8(about, first, end)
     if about.bias:
         bias = floats_at(about.bias)
         for row in range(about.num_rows):

@@ -7,10 +7,11 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from chatbot.engine.compiled import compiled, floats_at, shorts_at
+from chatbot.engine.compiled import compiled, floats_at, inlined, shorts_at
 from chatbot.engine.decode import kernels
 from chatbot.engine.decode.forms import Form
 from chatbot.engine.decode.instructions import INSTRUCTION, Instructions, Kind
+from chatbot.engine.decode.level_products import cut_rounding, do_rounding_part
 from chatbot.engine.decode.products import cut_product, do_product_part
 from chatbot.engine.decode.shared_work import sharing
 from chatbot.engine.decode.split_attention import cut_attention, do_attention_part, put_together
@@ -18,23 +19,25 @@ from chatbot.engine.decode.split_attention import cut_attention, do_attention_pa
 Numbers = NDArray[np.int64]
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _do_part(about: Any, number: Any, thread: Any) -> None:
     if about.kind == Kind.PRODUCT.value:
         do_product_part(about, number, thread)
+    elif about.kind == Kind.ROUNDING.value:
+        do_rounding_part(about, number)
     else:
         do_attention_part(about, number, thread)
 
 
-_lead, _help_out = sharing(_do_part)
+_share = sharing(_do_part)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _rows(address: Any, num_rows: Any, size: Any) -> Any:
     return numba.carray(floats_at(address), (num_rows, size))
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _normalise(about: Any) -> None:
     num_rows, size = about.num_rows, about.num_inputs
     kernels.normalise(
@@ -45,7 +48,7 @@ def _normalise(about: Any) -> None:
     )
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _add_and_normalise(about: Any) -> None:
     num_rows, size = about.num_rows, about.num_inputs
     kernels.add_and_normalise(
@@ -57,7 +60,7 @@ def _add_and_normalise(about: Any) -> None:
     )
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _normalise_heads(about: Any) -> None:
     kernels.normalise_heads(
         _rows(about.target, about.num_rows, about.target_size),
@@ -68,7 +71,7 @@ def _normalise_heads(about: Any) -> None:
     )
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _place_heads(about: Any) -> None:
     num_rows, size, num_kv_heads = about.num_rows, about.head_size, about.num_kv_heads
     heads = _rows(about.source, num_rows, (about.num_heads + 2 * num_kv_heads) * size)
@@ -88,11 +91,34 @@ def _place_heads(about: Any) -> None:
         kernels.place_heads(heads, turns, about.start, is_rotated, queries, keys, values)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _gate(about: Any) -> None:
     num_rows = about.num_rows
     both = _rows(about.source, num_rows, 2 * about.num_inputs)
     kernels.gate(both, _rows(about.target, num_rows, about.target_size))
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _begin(about: Any, work: Any, num_threads: Any) -> Any:
+    """Do what an instruction says, or give the number of parts in which it is to be done."""
+    kind = about.kind
+    if kind == Kind.PRODUCT.value:
+        return cut_product(about, work, num_threads)
+    if kind == Kind.ROUNDING.value:
+        return cut_rounding(about)
+    if kind == Kind.ATTENTION.value:
+        return cut_attention(about)
+    if kind == Kind.NORMALISE.value:
+        _normalise(about)
+    elif kind == Kind.ADD_AND_NORMALISE.value:
+        _add_and_normalise(about)
+    elif kind == Kind.NORMALISE_HEADS.value:
+        _normalise_heads(about)
+    elif kind == Kind.PLACE_HEADS.value:
+        _place_heads(about)
+    else:
+        _gate(about)
+    return 0
 
 
 _RECORDS: Final = numba.from_dtype(INSTRUCTION)[::1]
@@ -110,30 +136,19 @@ def run(
         current: one instruction, which is written over; the same for all threads. It tells each
             instruction's ``num_rows``, ``start``, ``room`` and ``room_size``.
         thread: 0 leads; others help until there has been nothing to do for a while.
-        program: for who leads.
+        program: for who leads; to the others, one instruction that does not matter.
         num_threads: for so many is the work cut.
     """
-    if thread:
-        _help_out(work, current, thread)
-        return
     about = current[0]
     num_rows, start, room, room_size = about.num_rows, about.start, about.room, about.room_size
     for number in range(program.shape[0]):
-        current[0] = program[number]
-        about.num_rows, about.start, about.room, about.room_size = num_rows, start, room, room_size
-        kind = about.kind
-        if kind == Kind.PRODUCT.value:
-            _lead(work, current, cut_product(about, work, num_threads), thread)
-        elif kind == Kind.ATTENTION.value:
-            _lead(work, current, cut_attention(about), thread)
+        num_parts = 0
+        if thread == 0:
+            current[0] = program[number]
+            about.num_rows, about.start = num_rows, start
+            about.room, about.room_size = room, room_size
+            num_parts = _begin(about, work, num_threads)
+        if thread or num_parts:
+            _share(work, current, num_parts, thread)
+        if thread == 0 and about.kind == Kind.ATTENTION.value:
             put_together(about)
-        elif kind == Kind.NORMALISE.value:
-            _normalise(about)
-        elif kind == Kind.ADD_AND_NORMALISE.value:
-            _add_and_normalise(about)
-        elif kind == Kind.NORMALISE_HEADS.value:
-            _normalise_heads(about)
-        elif kind == Kind.PLACE_HEADS.value:
-            _place_heads(about)
-        else:
-            _gate(about)

@@ -9,10 +9,11 @@ import platform
 from collections.abc import Callable
 from typing import Any, Final
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from chatbot.engine.compiled import inlined
 
 STATE: Final = 0
 """The number of the work in the upper half, parts that nobody has taken in the lower one."""
@@ -89,51 +90,42 @@ def _pause(_context: Any) -> Any:
     return types.void(), generate
 
 
-def sharing(do_part: Callable[..., None]) -> tuple[Any, Any]:
+def sharing(do_part: Callable[..., None]) -> Any:
     """What shares work whose parts ``do_part`` does, which is compiled: it is given what the work
     is about, the number of the part and that of the thread. It must not fail: the others would
     wait for ever.
 
     Returns:
-        A function that begins a work of so many parts and returns when all is done; and one that
-        helps until there has been nothing to do for a while. Both are given the state of the work,
-        ``WORK_SIZE`` numbers, and, in an array of one, what it is about.
+        A function that is given the state of the work, ``WORK_SIZE`` numbers, what it is about, in
+        an array of one, how many parts it has, and the number of the thread. Who leads, thread 0,
+        begins a work by it, and is done when all parts are; the others help until there has been
+        nothing to do for a while. Call it at one place: all that is done becomes a part of it.
     """
 
-    @numba.njit  # type: ignore[untyped-decorator]
-    def take(work: Any, about: Any, thread: Any) -> Any:
-        state = _load(work, STATE)
-        num_left = state & _PARTS
-        if num_left == 0:
-            return False
-        if _replace(work, STATE, state, state - 1):
-            # As long as this part is not done, no other work can begin.
-            do_part(about[0], num_left - 1, thread)
-            _add(work, DONE, 1)
-        return True
-
-    @numba.njit  # type: ignore[untyped-decorator]
-    def lead(work: Any, about: Any, num_parts: Any, thread: Any) -> None:
-        _store(work, DONE, 0)
-        _store(work, STATE, (((_load(work, STATE) >> 32) + 1) << 32) | num_parts)
-        while take(work, about, thread):
-            pass
+    @inlined  # type: ignore[untyped-decorator]
+    def share(work: Any, about: Any, num_parts: Any, thread: Any) -> None:
+        if thread == 0:
+            _store(work, DONE, 0)
+            _store(work, STATE, (((_load(work, STATE) >> 32) + 1) << 32) | num_parts)
         looks = 0
-        while _load(work, DONE) < num_parts:
-            looks += 1
-            if looks % 1024:
-                _pause()
-            else:
-                _give_way()
-
-    @numba.njit  # type: ignore[untyped-decorator]
-    def help_out(work: Any, about: Any, thread: Any) -> None:
-        looks = 0
-        while looks <= _load(work, PATIENCE):
-            if take(work, about, thread):
+        while True:
+            state = _load(work, STATE)
+            num_left = state & _PARTS
+            if num_left:
+                if _replace(work, STATE, state, state - 1):
+                    # As long as this part is not done, no other work can begin.
+                    do_part(about[0], num_left - 1, thread)
+                    _add(work, DONE, 1)
                 looks = 0
+                continue
+            if thread == 0 and _load(work, DONE) >= num_parts:
+                return
+            if thread and looks > _load(work, PATIENCE):
+                return
+            looks += 1
+            if thread == 0 and looks % 1024 == 0:
+                _give_way()
             else:
-                looks += 1
                 _pause()
 
-    return lead, help_out
+    return share

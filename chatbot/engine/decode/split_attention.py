@@ -11,7 +11,14 @@ from typing import Any, Final
 import numba
 from numpy import float32
 
-from chatbot.engine.compiled import FASTMATH, exp, floats_at, shorts_at
+from chatbot.engine.compiled import (
+    called,
+    called_fast,
+    exp,
+    floats_at,
+    inlined,
+    shorts_at,
+)
 from chatbot.engine.decode.attention_vectors import (
     MOST_TOKENS,
     MOST_VECTORS,
@@ -40,7 +47,7 @@ def num_partial_sums(num_rows: int, num_heads: int, head_size: int, num_tokens: 
     return num_rows * num_heads * -(-num_tokens // CHUNK) * (head_size + _AHEAD)
 
 
-@numba.njit(fastmath=FASTMATH)  # type: ignore[untyped-decorator]
+@called_fast  # type: ignore[untyped-decorator]
 def _soften(weights: Any, num_tokens: Any, scale: Any) -> Any:
     """Make scores into weights, of which the largest is 1.
 
@@ -68,7 +75,7 @@ def _chunk_of(form: Form) -> Any:
     kept_at, kept_size = (floats_at, 4) if form == Form.FP32 else (shorts_at, 2)
     most_tokens, most_vectors, vector_size = MOST_TOKENS, MOST_VECTORS, kept_size * WIDTH
 
-    @numba.njit  # type: ignore[untyped-decorator]
+    @inlined  # type: ignore[untyped-decorator]
     def score(
         num_heads: Any, keys: Any, key_size: Any, queries: Any, weights: Any, size: Any, end: Any
     ) -> None:
@@ -94,7 +101,7 @@ def _chunk_of(form: Form) -> Any:
                     score_1(key, key_size, queries, query_size, out, line, size)
                 token += 1
 
-    @numba.njit  # type: ignore[untyped-decorator]
+    @inlined  # type: ignore[untyped-decorator]
     def add_up(
         num_heads: Any,
         values: Any,
@@ -128,7 +135,7 @@ def _chunk_of(form: Form) -> Any:
             out += done * 4 * WIDTH
             left -= done
 
-    @numba.njit  # type: ignore[untyped-decorator]
+    @inlined  # type: ignore[untyped-decorator]
     def score_rest(keys: Any, query: Any, weights: Any, first: Any, size: Any, end: Any) -> None:
         """Add what the numbers of one head from ``first`` on, which fill no vector, come to."""
         asked, scored = floats_at(query), floats_at(weights)
@@ -137,7 +144,7 @@ def _chunk_of(form: Form) -> Any:
             for i in range(first, size):
                 scored[token] += asked[i] * widened(key[i])
 
-    @numba.njit  # type: ignore[untyped-decorator]
+    @inlined  # type: ignore[untyped-decorator]
     def add_up_rest(values: Any, weights: Any, out: Any, first: Any, size: Any, end: Any) -> None:
         """The sums of the numbers from ``first`` on, for one head."""
         weight, sums = floats_at(weights), floats_at(out)
@@ -147,7 +154,7 @@ def _chunk_of(form: Form) -> Any:
                 total += weight[token] * widened(kept_at(values + token * size * kept_size)[i])
             sums[i] = total
 
-    @numba.njit  # type: ignore[untyped-decorator]
+    @called  # type: ignore[untyped-decorator]
     def chunk(
         about: Any, keys: Any, values: Any, queries: Any, sums: Any, weights: Any, end: Any
     ) -> None:
@@ -179,20 +186,20 @@ def _chunk_of(form: Form) -> Any:
 _chunk_bf16, _chunk_fp32 = _chunk_of(Form.BF16), _chunk_of(Form.FP32)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _num_seen(about: Any, row: Any) -> Any:
     """How many tokens a new one sees, itself among them."""
     return about.start + 1 + (row if about.num_texts == 1 else 0)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def cut_attention(about: Any) -> Any:
     """How many parts there are, of one chunk and one head of keys in each of the texts."""
     about.num_chunks = -(-_num_seen(about, about.num_rows - 1) // CHUNK)
     return about.num_texts * about.num_kv_heads * about.num_chunks
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def do_attention_part(about: Any, number: Any, thread: Any) -> None:
     """Read one chunk, for all new tokens that see it."""
     place, chunk = divmod(number, about.num_chunks)
@@ -220,7 +227,7 @@ def do_attention_part(about: Any, number: Any, thread: Any) -> None:
             )
 
 
-@numba.njit(fastmath=FASTMATH)  # type: ignore[untyped-decorator]
+@called_fast  # type: ignore[untyped-decorator]
 def put_together(about: Any) -> None:
     """Make what the chunks came to into [new tokens, heads * size], at ``target``."""
     size, num_heads = about.head_size, about.num_heads

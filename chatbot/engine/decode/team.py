@@ -13,7 +13,7 @@ from chatbot.engine.decode.shared_work import WORK_SIZE
 _CACHE_LINE: Final = 64
 """Bytes."""
 
-_NOTHING: Final = np.zeros(0, INSTRUCTION)
+_NOTHING: Final = np.zeros(1, INSTRUCTION)
 
 
 class _Helper(threading.Thread):
@@ -45,7 +45,6 @@ class Team:
     def __init__(self) -> None:
         self._work = np.zeros(WORK_SIZE, np.int64)
         self._current = np.zeros(1, INSTRUCTION)
-        self._product = np.zeros(1, INSTRUCTION)
         self._helpers: list[_Helper] = []
         self._room = np.empty((0, 0), np.float32)
         """Of each thread, to work in. No thread may fail in the midst of its work, so that it is
@@ -64,13 +63,11 @@ class Team:
             outputs: where to write, fp32 [num_rows, num_outputs].
             num_threads: that take part, with the one that asks.
         """
-        with self._one_by_one:
-            own = self._product
-            own[0] = product[0]
-            own["source"], own["target"] = rows, outputs
-            if num_rows and own["num_outputs"][0]:
-                room_size = room_for(int(own["num_inputs"][0])) if num_rows > MAX_FEW else 0
-                self._run(own, num_rows, 0, room_size, num_threads)
+        if num_rows == 0 or product["num_outputs"][0] == 0:
+            return
+        program = product.copy()
+        program["source"], program["target"] = rows, outputs
+        self.run(program, num_rows, 0, room_for(product, num_rows), num_threads)
 
     def run(
         self, program: Instructions, num_rows: int, start: int, room_size: int, num_threads: int
@@ -85,23 +82,18 @@ class Team:
             num_threads: that take part, with the one that asks.
         """
         with self._one_by_one:
-            self._run(program, num_rows, start, room_size, num_threads)
-
-    def _run(
-        self, program: Instructions, num_rows: int, start: int, room_size: int, num_threads: int
-    ) -> None:
-        self._have_helpers(num_threads - 1)
-        self._have_room(room_size)
-        current = self._current
-        current["num_rows"], current["start"] = num_rows, start
-        # At the next multiple of a cache line, or half of all vectors would lie in two of them.
-        current["room"] = self._room.ctypes.data + -self._room.ctypes.data % _CACHE_LINE
-        current["room_size"] = self._room.strides[0]
-        for helper in self._helpers[: num_threads - 1]:
-            # One that is about to sleep may still seem to be awake.
-            if num_rows > MAX_FEW or not helper.is_awake:
-                helper.call()
-        run(self._work, current, 0, program, num_threads)
+            self._have_helpers(num_threads - 1)
+            self._have_room(room_size)
+            current = self._current
+            current["num_rows"], current["start"] = num_rows, start
+            # At the next multiple of a cache line, or half of all vectors would lie in two.
+            current["room"] = self._room.ctypes.data + -self._room.ctypes.data % _CACHE_LINE
+            current["room_size"] = self._room.strides[0]
+            for helper in self._helpers[: num_threads - 1]:
+                # One that is about to sleep may still seem to be awake.
+                if num_rows > MAX_FEW or not helper.is_awake:
+                    helper.call()
+            run(self._work, current, 0, program, num_threads)
 
     def _have_helpers(self, number: int) -> None:
         while len(self._helpers) < number:

@@ -21,9 +21,10 @@ from numba.extending import intrinsic
 
 from chatbot.engine.decode.forms import Form
 
-_FEATURES: Final = llvmlite.binding.get_host_cpu_features()
+FEATURES: Final = llvmlite.binding.get_host_cpu_features()
+"""What this processor has."""
 
-WIDTH: Final = 16 if _FEATURES.get("avx512f") else 8
+WIDTH: Final = 16 if FEATURES.get("avx512f") else 8
 """Numbers in a vector; processors with narrower ones take several for each."""
 
 MOST_ROWS: Final = 3
@@ -39,9 +40,9 @@ VECTOR: Final = ir.VectorType(FLOAT, WIDTH)
 INTS: Final = ir.VectorType(INT, WIDTH)
 
 _IS_X86: Final = platform.machine() in ("x86_64", "AMD64")
-_FUSES: Final = not _IS_X86 or bool(_FEATURES.get("fma"))
+_FUSES: Final = not _IS_X86 or bool(FEATURES.get("fma"))
 """Whether a product and a sum are one operation here, without which LLVM calls a library."""
-_WIDENS_FP16: Final = not _IS_X86 or bool(_FEATURES.get("f16c"))
+_WIDENS_FP16: Final = not _IS_X86 or bool(FEATURES.get("f16c"))
 
 
 def function_of(write: Callable[[Any, Any], None], num_arguments: int) -> Any:
@@ -128,10 +129,11 @@ def moved(builder: Any, address: Any, size: Any, number: int) -> Any:
     return builder.add(address, builder.mul(size, LONG(number)))
 
 
-def new_sum(builder: Any) -> Any:
-    """A sum that is zero; where it stands in a loop, again each time it is come by."""
-    place = cgutils.alloca_once(builder, VECTOR)
-    builder.store(VECTOR([0.0] * WIDTH), place)
+def new_sum(builder: Any, width: int = WIDTH) -> Any:
+    """A vector of sums that are zero; where it stands in a loop, again each time it is come by."""
+    vector = ir.VectorType(FLOAT, width)
+    place = cgutils.alloca_once(builder, vector)
+    builder.store(vector([0.0] * width), place)
     return place
 
 
@@ -144,8 +146,10 @@ def fused(builder: Any, first: Any, second: Any, third: Any) -> Any:
     """``first`` times ``second`` and ``third``."""
     if not _FUSES:
         return builder.fadd(builder.fmul(first, second), third)
-    signature = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    fma = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{WIDTH}f32")
+    vector = first.type
+    signature = ir.FunctionType(vector, [vector] * 3)
+    name = f"llvm.fma.v{vector.count}f32"
+    fma = cgutils.get_or_insert_function(builder.module, signature, name)
     return builder.call(fma, [first, second, third])
 
 

@@ -1,0 +1,66 @@
+"""Products of activations with a weight in 4 bits, by parts of its outputs.
+
+All is compiled code.
+"""
+
+from typing import Any, Final
+
+from numba.extending import register_jitable
+
+from chatbot.engine.compiled import called, floats_at, inlined
+from chatbot.engine.decode.level_vectors import BLOCK, MOST_LEVEL_ROWS, dot_levels
+from chatbot.engine.decode.rounding import round_row, rounded_size
+
+_ROUNDED_AT_ONCE: Final = 8
+"""Rows in a part."""
+
+_dot_1, _dot_2, _dot_3 = (dot_levels(number + 1) for number in range(MOST_LEVEL_ROWS))
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def room_for_levels(num_rows: Any, num_inputs: Any) -> Any:
+    """Bytes: all rows, rounded, where the first thread has its room; then outputs of a block."""
+    return num_rows * rounded_size(num_inputs) + MOST_LEVEL_ROWS * BLOCK * 4
+
+
+@inlined  # type: ignore[untyped-decorator]
+def cut_rounding(about: Any) -> Any:
+    """How many parts the rounding of all rows has, which comes before the product."""
+    return -(-about.num_rows // _ROUNDED_AT_ONCE)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def do_rounding_part(about: Any, number: Any) -> None:
+    """Round some of the rows."""
+    num_inputs, first = about.num_inputs, number * _ROUNDED_AT_ONCE
+    for row in range(first, min(first + _ROUNDED_AT_ONCE, about.num_rows)):
+        target = about.room + row * rounded_size(num_inputs)
+        round_row(about.source + row * 4 * num_inputs, target, num_inputs)
+
+
+@called  # type: ignore[untyped-decorator]
+def do_level_part(about: Any, first: Any, end: Any, thread: Any) -> None:
+    """Make the outputs from ``first``, where a block begins, to ``end``."""
+    num_inputs, num_rows, line = about.num_inputs, about.num_rows, 4 * about.num_outputs
+    row_size = rounded_size(num_inputs)
+    aside = about.room + thread * about.room_size + num_rows * row_size
+    for output in range(first, end, BLOCK):
+        block = about.weight + output // BLOCK * about.weight_size
+        rows, out, left = about.room, about.target + 4 * output, num_rows
+        num_own = min(end - output, BLOCK)
+        while left > 0:
+            number = min(left, MOST_LEVEL_ROWS)
+            # Behind the last outputs of a row is the next row.
+            place, size = (out, line) if num_own == BLOCK else (aside, 4 * BLOCK)
+            if number == 3:
+                _dot_3(block, rows, row_size, place, size, num_inputs)
+            elif number == 2:
+                _dot_2(block, rows, row_size, place, size, num_inputs)
+            else:
+                _dot_1(block, rows, row_size, place, size, num_inputs)
+            if num_own < BLOCK:
+                for row in range(number):
+                    made, wanted = floats_at(aside + row * 4 * BLOCK), floats_at(out + row * line)
+                    for own in range(num_own):
+                        wanted[own] = made[own]
+            rows, out, left = rows + number * row_size, out + number * line, left - number
