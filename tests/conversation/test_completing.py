@@ -69,3 +69,18 @@ def test_names_from_elsewhere_are_cleaned() -> None:
     commands = {"do": Command("do", "NAME", "does.", run, words)}
     [found] = completions(commands, FakeFace(), "/do ")
     assert (found.line, found.shown, found.help) == ("/do ab", "ab", "help")
+
+
+def test_names_with_spaces_go_on() -> None:
+    def words(face: object, before: list[str]) -> dict[str, str]:
+        return {} if before[1:] else {"My Notes": "", "My Papers": ""} if before else {"off": ""}
+
+    async def run(face: object, arguments: str) -> None: ...
+
+    commands = {"do": Command("do", "VERB NAME", "does.", run, words)}
+    assert [c.line for c in completions(commands, FakeFace(), "/do off My ")] == [
+        "/do off My Notes",
+        "/do off My Papers",
+    ]
+    [found] = completions(commands, FakeFace(), "/do off my p")
+    assert found.line == "/do off My Papers"

@@ -44,20 +44,28 @@ def completions(commands: Mapping[str, Command], face: Face, line: str) -> list[
     command = commands.get(name.lower())
     if command is None:
         return []
-    *before, begun = arguments.split(" ")
+    typed = arguments.split(" ")
+    # Names of files and folders have spaces, so that the last word may begin further ahead.
+    for number in reversed(range(len(typed))):
+        begun = " ".join(typed[number:])
+        words = _words(command, face, typed[:number])
+        found = [
+            Completion(line=line[: len(line) - len(begun)] + word, shown=word, help=help)
+            for word, help in words.items()
+            if word.lower().startswith(begun.lower())
+        ]
+        if found:
+            return found
+    return [Completion(line=line, shown=command.usage, help=command.help)]
+
+
+def _words(command: Command, face: Face, before: Sequence[str]) -> Mapping[str, str]:
     try:
         words = command.words(face, before)
     except ChatbotError:  # what stands before is wrong already; to run it says so
-        words = {}
-    start = line[: len(line) - len(begun)]
+        return {}
     # Names come from files, folders and servers.
-    cleaned = {clean_line(word, 500): clean_line(help) for word, help in words.items()}
-    found = [
-        Completion(line=start + word, shown=word, help=help)
-        for word, help in cleaned.items()
-        if word.lower().startswith(begun.lower())
-    ]
-    return found or [Completion(line=line, shown=command.usage, help=command.help)]
+    return {clean_line(word, 500): clean_line(help) for word, help in words.items()}
 
 
 def common_line(found: Sequence[Completion], line: str) -> str:
