@@ -33,6 +33,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     decoder: str = ""
     """Which step computed it: ``fused`` is our own, ``transformers`` the model's, ``static`` the
     model's on a cache that does not move, ``graph`` that captured; empty where it was not noted."""
+    decoder_reason: str = ""
+    """Why it was the model's own on a cache that grows; empty where it was not."""
+    num_guessed: int = 0
+    """Tokens that were guessed ahead, from what stands in the context."""
+    num_guessed_right: int = 0
+    """Those of them that the model wrote; each saved a step."""
+    cache_bytes: int = 0
+    """Memory of keys and values when it ended; 0 where it was not noted."""
 
     @property
     def tokens_per_second(self) -> float:

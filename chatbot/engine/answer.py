@@ -5,8 +5,10 @@ from collections.abc import Generator
 from typing import Final
 
 from chatbot.engine.answer_reader import AnswerReader
+from chatbot.engine.decode.lookup import Guesses
 from chatbot.engine.dialects.dialect import Begun, Broken, Called, Piece, Text, Thinking
 from chatbot.engine.inbox import Control
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel
 from chatbot.engine.protocol import (
     AnswerEvent,
@@ -65,6 +67,7 @@ def answer(
     if request.num_alternatives > 0:
         recorder = Recorder(request.num_alternatives, loaded.token_texts)
     num_cached = loaded.cached.rewind(prompt, reproducible=control.sampling.seed is not None)
+    guesses = Guesses()
     tokens = write_tokens(
         loaded.cached,
         prompt,
@@ -73,6 +76,7 @@ def answer(
         context_length=window,
         end_tokens=loaded.end_tokens,
         guide=reader,
+        guesses=guesses,
         recorder=recorder,
     )
     reason: FinishReason = "stop"
@@ -119,7 +123,7 @@ def answer(
     yield Generated(
         request_id=request.id,
         finish_reason=reason,
-        statistics=clock.statistics(len(prompt), num_cached, loaded.cached.decoder_name),
+        statistics=clock.statistics(len(prompt), num_cached, loaded.cached, guesses),
     )
 
 
@@ -190,7 +194,11 @@ class _Clock:
         self.num_tokens += 1
 
     def statistics(
-        self, num_prompt_tokens: int, num_cached_tokens: int, decoder: str
+        self,
+        num_prompt_tokens: int,
+        num_cached_tokens: int,
+        cached: CachedModel,
+        guesses: Guesses,
     ) -> Statistics:
         first = self._first if self.num_tokens else self._now()
         return Statistics(
@@ -199,5 +207,9 @@ class _Clock:
             num_new_tokens=self.num_tokens,
             first_token_seconds=first - self._start,
             decode_seconds=self.last - self._first,
-            decoder=decoder,
+            decoder=cached.decoder_name,
+            decoder_reason=cached.decoder_reason,
+            num_guessed=guesses.num_made,
+            num_guessed_right=guesses.num_right,
+            cache_bytes=cached.num_cache_bytes,
         )

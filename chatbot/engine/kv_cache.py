@@ -87,6 +87,11 @@ class CachedModel:
         return self._decoder.name
 
     @property
+    def decoder_reason(self) -> str:
+        """Why it is the model's own step on a cache that grows; empty when it is not."""
+        return self._refusal or ""
+
+    @property
     def can_go_back(self) -> bool:
         """Whether tokens that were read last can be taken back alone."""
         return self._decoder.can_go_back
@@ -111,10 +116,12 @@ class CachedModel:
         if self._device.type == "cuda":
             step, reason = self._static_step()
             if step is not None:
+                self._refusal = ""
                 return StaticDecoder(step, self._brake, CudaCapture())
         else:
             reason = fused_refusal(self._model)
             if not reason:
+                self._refusal = ""
                 from chatbot.engine.decode.fused import FusedDecoder  # a compiler comes with it
 
                 return FusedDecoder(packed_architecture(self._model))

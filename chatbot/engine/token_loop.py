@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from torch import Tensor
 
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.lookup import PromptLookup
+from chatbot.engine.decode.lookup import Guesses, PromptLookup
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
@@ -69,6 +69,7 @@ def write_tokens(
     end_tokens: Collection[int],
     guide: Guide | None = None,
     looks_up: bool = True,
+    guesses: Guesses | None = None,
     recorder: Recorder | None = None,
 ) -> Generator[int | Sampling | Held | Cut, None, FinishReason]:
     """Continue ``prompt``.
@@ -84,6 +85,7 @@ def write_tokens(
         end_tokens: after drawing one of these the answer is over.
         guide: asked before each token is drawn; with none, every token may come.
         looks_up: guess ahead from what stands in the context; see ``PromptLookup``.
+        guesses: where these are counted.
         recorder: is told what each token was drawn from, before it is yielded.
 
     Yields:
@@ -103,7 +105,7 @@ def write_tokens(
     room = context_length - len(prompt)
     num_new = 0
     forced: deque[int] = deque()
-    lookup = PromptLookup(prompt, model.row_cost) if looks_up else None
+    lookup = PromptLookup(prompt, model.row_cost, guesses) if looks_up else None
     pipeline = model.pipeline(sampler, recorder.num_alternatives if recorder else 0)
     reader = Reader(model, control, lookup, pipeline)
     draws = _Draws(reader, sampler, guide, recorder)

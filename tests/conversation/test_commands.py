@@ -22,7 +22,7 @@ from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
 from chatbot.tokens import Alternative, TokenRecord
 from tests.conversation.building import all_of, make_manager, with_settings
-from tests.conversation.fake_engine import FakeEngine
+from tests.conversation.fake_engine import STATISTICS, FakeEngine
 
 
 class FakeFace:
@@ -300,7 +300,9 @@ async def test_undo(chat: FakeFace) -> None:
     assert chat.calls == ["show_conversation"]
 
 
-@pytest.mark.parametrize("line", ["/regen", "/edit", "/edit x", "/undo", "/tokens", "/copy"])
+@pytest.mark.parametrize(
+    "line", ["/regen", "/edit", "/edit x", "/undo", "/tokens", "/stats", "/copy"]
+)
 async def test_in_an_empty_chat_there_is_nothing_to_do_it_with(face: FakeFace, line: str) -> None:
     with pytest.raises(CommandError):
         await run_command(face, line)
@@ -313,6 +315,40 @@ async def test_tokens(chat: FakeFace) -> None:
         "Last answer: 9 prompt tokens (4 of them from the cache), 3 new tokens, "
         "first after 0.25 s, then 4.0 tokens per second."
     ]
+
+
+async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None:
+    await run_command(chat, "/stats")
+    (note,) = chat.notes
+    assert "9 tokens, 4 of them from the cache, 5 read; first token after 0.25 s" in note
+    assert "3 tokens, 4.0 a second" in note
+    assert "computed by" not in note
+    assert "guessed" not in note
+    cost = msgspec.structs.replace(
+        STATISTICS,
+        decoder="transformers",
+        decoder_reason="its layers look back over a \x1b[2Jwindow",
+        num_guessed=12,
+        num_guessed_right=8,
+        cache_bytes=3 * 2**20,
+        decode_seconds=0.25,
+    )
+    conversation = chat.manager.conversation
+    answer = conversation.last("assistant")
+    assert answer
+    assert answer.making
+    again = msgspec.structs.replace(
+        answer, id="another", making=msgspec.structs.replace(answer.making, statistics=cost)
+    )
+    conversation.add(msgspec.structs.replace(again, parent_id=answer.id))
+    await run_command(chat, "/stats")
+    note = chat.notes[-1]
+    assert "`transformers`: the model's own step, on a cache that grows, because its layers" in note
+    assert "\x1b" not in note
+    assert "12 tokens, 8 of them right" in note
+    assert "3.0 MiB" in note
+    assert "- 2 answers, 6 tokens" in note
+    assert "`▅█` 4.0 to 8.0" in note
 
 
 async def test_context_shows_the_prompt_in_a_fence_it_cannot_leave(chat: FakeFace) -> None:

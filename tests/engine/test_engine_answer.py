@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from chatbot.engine import loading
+from chatbot.engine import kv_cache, loading
 from chatbot.engine.answer import answer
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.inbox import Control
@@ -44,6 +44,26 @@ def test_events_of_an_answer(loaded: LoadedModel) -> None:
     assert statistics.first_token_seconds > 0
     assert statistics.decode_seconds > 0
     assert statistics.decoder == "fused"
+    assert statistics.decoder_reason == ""
+    assert statistics.cache_bytes > 0
+
+
+def test_an_answer_says_why_our_own_step_did_not_compute_it(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kv_cache, "fused_refusal", lambda model: "it is of another build")
+    loaded.cached.clear()
+    try:
+        last = run(loaded, Sampling(temperature=0, max_tokens=3))[-1]
+    finally:
+        monkeypatch.undo()
+        loaded.cached.clear()
+    assert isinstance(last, Generated)
+    assert last.statistics.decoder == "transformers"
+    assert last.statistics.decoder_reason == "it is of another build"
+    last = run(loaded, Sampling(temperature=0, max_tokens=3))[-1]
+    assert isinstance(last, Generated)
+    assert last.statistics.decoder_reason == ""
 
 
 def test_a_cancelled_answer_has_its_statistics(loaded: LoadedModel) -> None:

@@ -7,7 +7,13 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from chatbot.engine.decode.lookup import MAX_LENGTH, MAX_LOSS, MAX_LOSS_SHARE, PromptLookup
+from chatbot.engine.decode.lookup import (
+    MAX_LENGTH,
+    MAX_LOSS,
+    MAX_LOSS_SHARE,
+    Guesses,
+    PromptLookup,
+)
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
@@ -113,9 +119,12 @@ def test_an_answer_that_repeats_takes_fewer_steps_and_is_the_same(model: Any) ->
     plain = Counted(model)
     expected = write(plain, PROMPT, GREEDY, looks_up=False)
     ahead = Counted(model)
-    assert write(ahead, PROMPT, GREEDY) == expected
+    guesses = Guesses()
+    assert write(ahead, PROMPT, GREEDY, guesses=guesses) == expected
     assert plain.num_steps == len(expected)
     assert 0 < ahead.num_ahead < ahead.num_steps < plain.num_steps
+    assert guesses.num_right == plain.num_steps - ahead.num_steps
+    assert guesses.num_made >= guesses.num_right
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -12,6 +12,7 @@ from chatbot.conversation.commands import (
     knowledge,
     lens,
     setting,
+    stats,
     tools,
     variants,
 )
@@ -79,6 +80,7 @@ COMMANDS: Final = {
         *chats.COMMANDS,
         *knowledge.COMMANDS,
         *tools.COMMANDS,
+        stats.COMMAND,
         *exchange.INSIGHT_COMMANDS,
         *lens.COMMANDS,
         *chats.FILE_COMMANDS,

@@ -7,6 +7,7 @@ not confirm is thrown away. Knows token ids, nothing of the model.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 MATCH: Final = 2
@@ -31,16 +32,28 @@ MAX_GAIN: Final = 8.0
 """Steps gained that are remembered; a quotation must not pay for a page of wrong guesses."""
 
 
+@dataclass(slots=True)
+class Guesses:
+    """How many tokens of an answer were guessed, and how many of them it has."""
+
+    num_made: int = 0
+    num_right: int = 0
+
+
 class PromptLookup:
     """Guesses for one answer. What it does depends on the tokens alone, never on time."""
 
-    def __init__(self, prompt: Sequence[int], row_cost: float) -> None:
+    def __init__(
+        self, prompt: Sequence[int], row_cost: float, guesses: Guesses | None = None
+    ) -> None:
         """Start behind ``prompt``.
 
         Args:
             prompt: the context so far.
             row_cost: what checking one token costs, as a share of a step.
+            guesses: where they are counted.
         """
+        self._guesses = guesses or Guesses()
         self._tokens = list(prompt)
         self._row_cost = row_cost
         self._length = FIRST_LENGTH
@@ -58,6 +71,8 @@ class PromptLookup:
 
     def settle(self, num_guessed: int, num_right: int) -> None:
         """Learn how a guess turned out."""
+        self._guesses.num_made += num_guessed
+        self._guesses.num_right += num_right
         gain = self._gain + num_right - self._row_cost * num_guessed
         self._gain = min(gain, MAX_GAIN)
         if num_right == num_guessed:

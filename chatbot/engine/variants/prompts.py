@@ -151,4 +151,5 @@ class SharedReading:
             first_token_seconds=first - self._start,
             decode_seconds=max(self._last, first) - first,
             decoder=self._loaded.cached.decoder_name,
+            decoder_reason=self._loaded.cached.decoder_reason,
         )

@@ -1,0 +1,85 @@
+"""The slash command that says what an answer cost, and what computed it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.commands.setting import model_note
+from chatbot.errors import CommandError
+from chatbot.messages import Message, Statistics
+from chatbot.terminal_text import clean_line
+
+_HEIGHTS: Final = "▁▂▃▄▅▆▇█"
+
+_MAX_DRAWN: Final = 40
+"""Answers whose speed is drawn."""
+
+_STEPS: Final = {
+    "fused": "a step of our own",
+    "fused graph": "a step of our own, captured as one CUDA graph",
+    "static": "the model's own step, on a cache that does not move",
+    "static graph": "the model's own step, captured as one CUDA graph",
+    "transformers": "the model's own step, on a cache that grows",
+}
+
+
+async def _stats(face: Face, arguments: str) -> None:
+    manager = face.manager
+    answers = [message for message in manager.conversation.path() if _cost_of(message)]
+    if not answers:
+        raise CommandError("No answer has been counted yet; ask a question first.")
+    costs = [cost for answer in answers if (cost := _cost_of(answer))]
+    lines = ["**Last answer**", "", *_lines_of(costs[-1])]
+    lines += ["", "**This chat**", "", *_lines_of_all(costs)]
+    face.show_note("\n".join([*lines, "", f"**Model:** {model_note(manager)}"]))
+
+
+def _cost_of(message: Message) -> Statistics | None:
+    return message.making.statistics if message.making else None
+
+
+def _lines_of(cost: Statistics) -> Iterator[str]:
+    num_read = cost.num_prompt_tokens - cost.num_cached_tokens
+    yield (
+        f"- prompt: {cost.num_prompt_tokens:,} tokens, {cost.num_cached_tokens:,} of them from the "
+        f"cache, {num_read:,} read; first token after {cost.first_token_seconds:.2f} s"
+    )
+    yield (
+        f"- answer: {cost.num_new_tokens:,} tokens, {cost.tokens_per_second:.1f} a second after "
+        "the first"
+    )
+    if cost.decoder:
+        why = f", because {clean_line(cost.decoder_reason)}" if cost.decoder_reason else ""
+        known = _STEPS.get(cost.decoder, "")
+        yield f"- computed by `{clean_line(cost.decoder)}`{known and ': '}{known}{why}"
+    if cost.num_guessed:
+        yield (
+            f"- guessed ahead from the context: {cost.num_guessed:,} tokens, "
+            f"{cost.num_guessed_right:,} of them right"
+        )
+    if cost.cache_bytes:
+        yield f"- keys and values: {cost.cache_bytes / 2**20:,.1f} MiB"
+
+
+def _lines_of_all(costs: Sequence[Statistics]) -> Iterator[str]:
+    num_new = sum(cost.num_new_tokens for cost in costs)
+    seconds = sum(cost.first_token_seconds + cost.decode_seconds for cost in costs)
+    yield f"- {len(costs):,} answers, {num_new:,} tokens, {seconds:,.1f} s of computing"
+    speeds = [cost.tokens_per_second for cost in costs][-_MAX_DRAWN:]
+    if len(speeds) > 1:
+        yield (
+            f"- tokens a second, answer by answer: `{_drawn(speeds)}` "
+            f"{min(speeds):.1f} to {max(speeds):.1f}"
+        )
+
+
+def _drawn(values: Sequence[float]) -> str:
+    """A column for each value; the highest is full."""
+    highest = max(values) or 1.0
+    last = len(_HEIGHTS) - 1
+    return "".join(_HEIGHTS[round(last * value / highest)] for value in values)
+
+
+COMMAND: Final = Command(
+    "stats", "", "says what the answers cost, and by which step they were computed.", _stats
+)
