@@ -322,6 +322,7 @@ async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None
     (note,) = chat.notes
     assert "9 tokens, 4 of them from the cache, 5 read; first token after 0.25 s" in note
     assert "3 tokens, 4.0 a second" in note
+    assert "- 1 answer, 3 tokens" in note
     assert "computed by" not in note
     assert "guessed" not in note
     cost = msgspec.structs.replace(

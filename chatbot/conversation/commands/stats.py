@@ -64,7 +64,8 @@ def _lines_of(cost: Statistics) -> Iterator[str]:
 def _lines_of_all(costs: Sequence[Statistics]) -> Iterator[str]:
     num_new = sum(cost.num_new_tokens for cost in costs)
     seconds = sum(cost.first_token_seconds + cost.decode_seconds for cost in costs)
-    yield f"- {len(costs):,} answers, {num_new:,} tokens, {seconds:,.1f} s of computing"
+    answers = "1 answer" if len(costs) == 1 else f"{len(costs):,} answers"
+    yield f"- {answers}, {num_new:,} tokens, {seconds:,.1f} s of computing"
     speeds = [cost.tokens_per_second for cost in costs][-_MAX_DRAWN:]
     if len(speeds) > 1:
         yield (
