@@ -33,10 +33,11 @@ def _kernels_dir() -> Path:
     made of, since Numba looks at the one file of a function, and not at what it calls.
     """
     digest = hashlib.sha256(Path(memory.__file__).read_bytes())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    own = Path(__file__).parent
+    for file in sorted(own.rglob("*.py")):
         content = file.read_bytes()
         is_compiled = b"numba" in content or b"engine.compiled" in content
-        if is_compiled or file.parent.name == "decode":
+        if is_compiled or "decode" in file.relative_to(own).parts:
             digest.update(content)
     return cache_dir() / "kernels" / digest.hexdigest()[:16]
 

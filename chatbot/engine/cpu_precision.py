@@ -11,7 +11,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from chatbot.engine.decode.projections import multiplies
+from chatbot.engine.decode.cpu.projections import multiplies
 
 MAX_QUERIES: Final = 16
 """Up to here, widening keys and values does; for more, attention itself is quick."""

@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.graphed_steps import GraphedSteps
-from chatbot.engine.decode.graphs import Capture
+from chatbot.engine.decode.gpu.graphed_steps import GraphedSteps
+from chatbot.engine.decode.gpu.graphs import Capture
 from chatbot.engine.token_facts import facts_size, token_facts
 from chatbot.settings import Sampling
 

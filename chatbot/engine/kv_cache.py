@@ -19,14 +19,14 @@ from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.brake import Brake
+from chatbot.engine.decode.cpu.packing import packed_architecture
+from chatbot.engine.decode.cpu.preparing import fused_refusal
 from chatbot.engine.decode.decoder import Decoder, Interrupted
-from chatbot.engine.decode.graphs import CudaCapture
-from chatbot.engine.decode.packing import packed_architecture
+from chatbot.engine.decode.gpu.graphs import CudaCapture
+from chatbot.engine.decode.gpu.static import StaticDecoder
+from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep, static_fused_refusal
+from chatbot.engine.decode.gpu.static_step import ForwardStep, StaticStep, forward_refusal
 from chatbot.engine.decode.plain import TransformersDecoder
-from chatbot.engine.decode.preparing import fused_refusal
-from chatbot.engine.decode.static import StaticDecoder
-from chatbot.engine.decode.static_fused_step import StaticFusedStep, static_fused_refusal
-from chatbot.engine.decode.static_step import ForwardStep, StaticStep, forward_refusal
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
@@ -122,7 +122,7 @@ class CachedModel:
             reason = fused_refusal(self._model)
             if not reason:
                 self._refusal = ""
-                from chatbot.engine.decode.fused import FusedDecoder  # a compiler comes with it
+                from chatbot.engine.decode.cpu.fused import FusedDecoder  # a compiler comes with it
 
                 return FusedDecoder(packed_architecture(self._model))
         if reason != self._refusal:

@@ -9,8 +9,8 @@ import msgspec
 import torch
 from transformers import AutoModelForCausalLM
 
-from chatbot.engine.decode.packing import packed_tensors
-from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.cpu.packing import packed_tensors
+from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.detokenizer import REPLACEMENT
 from chatbot.engine.devices import bytes_by_device, mapped_pieces
 from chatbot.engine.failures import as_chatbot_error

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
-from chatbot.engine.decode.readback import Readback
-from chatbot.engine.decode.static import StaticDecoder
+from chatbot.engine.decode.gpu.readback import Readback
+from chatbot.engine.decode.gpu.static import StaticDecoder
 from chatbot.engine.device_sampling import DeviceSampler, draws_on_device
 from chatbot.engine.drawing import StepDraw
 from chatbot.engine.failures import overflow_error

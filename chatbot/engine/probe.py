@@ -59,7 +59,7 @@ def _try_packed(bits: str) -> str:
     """Multiply once by what the engine uses on a CPU; returns why it does not work, or nothing."""
     import torch
 
-    from chatbot.engine.decode.projections import Int4Projection, Int8Projection
+    from chatbot.engine.decode.cpu.projections import Int4Projection, Int8Projection
 
     try:
         make: Any = Int8Projection if bits == "8-bit" else Int4Projection

@@ -9,7 +9,7 @@ import msgspec
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.answer import answer
-from chatbot.engine.decode.preparing import begin_for
+from chatbot.engine.decode.cpu.preparing import begin_for
 from chatbot.engine.devices import look, release_memory, take_device, trim_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
 from chatbot.engine.inbox import Inbox, check_sampling

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from chatbot.engine.decode.graphs import Step
+from chatbot.engine.decode.gpu.graphs import Step
 
 WAITING: Final = {
     "_local_scalar_dense",  # a number is fetched, as by indexing with a tensor without dimensions

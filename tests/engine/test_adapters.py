@@ -14,8 +14,8 @@ from torch import Tensor
 
 from chatbot.engine.adapters import use_adapters
 from chatbot.engine.client import EngineClient
-from chatbot.engine.decode.packing import PackedLinear
-from chatbot.engine.decode.static_step import ForwardStep
+from chatbot.engine.decode.cpu.packing import PackedLinear
+from chatbot.engine.decode.gpu.static_step import ForwardStep
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model

@@ -17,8 +17,8 @@ from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.running import main
 from chatbot.engine.benchmark.shapes import random_config
-from chatbot.engine.decode.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
+from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
 from chatbot.engine.drawing import DrawingRun
 from chatbot.errors import ModelError
 from chatbot.settings import Precision

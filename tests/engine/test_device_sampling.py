@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from chatbot.engine.decode.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.graphs import CudaCapture
+from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
+from chatbot.engine.decode.gpu.graphs import CudaCapture
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory

@@ -18,10 +18,10 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
-from chatbot.engine.decode.fused import FusedDecoder
-from chatbot.engine.decode.key_values import BUCKET
-from chatbot.engine.decode.packing import packed_architecture, packed_bytes
-from chatbot.engine.decode.preparing import fused_refusal, prepare_for_cpu
+from chatbot.engine.decode.cpu.fused import FusedDecoder
+from chatbot.engine.decode.cpu.key_values import BUCKET
+from chatbot.engine.decode.cpu.packing import packed_architecture, packed_bytes
+from chatbot.engine.decode.cpu.preparing import fused_refusal, prepare_for_cpu
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
 from tests.engine.tiny_models import make_gpt2, make_llama

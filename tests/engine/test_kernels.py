@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from chatbot.engine.decode import kernels
-from chatbot.engine.decode.attention import attend, mask_for
-from chatbot.engine.decode.forms import Form
-from chatbot.engine.decode.instructions import Kind, instruction
-from chatbot.engine.decode.split_attention import CHUNK, num_partial_sums, room_for
-from chatbot.engine.decode.team import Team
+from chatbot.engine.decode.cpu.attention import attend, mask_for
+from chatbot.engine.decode.cpu.kernels import between_products as kernels
+from chatbot.engine.decode.cpu.kernels.attention import CHUNK, num_partial_sums, room_for
+from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.instructions import Kind, instruction
+from chatbot.engine.decode.cpu.kernels.team import Team
 
 EPSILON = 1e-5
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.graphs import Capture, CudaCapture, Step
+from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
+from chatbot.engine.decode.gpu.graphs import Capture, CudaCapture, Step
+from chatbot.engine.decode.gpu.readback import Readback
+from chatbot.engine.decode.gpu.static import StaticDecoder
 from chatbot.engine.decode.plain import TransformersDecoder
-from chatbot.engine.decode.readback import Readback
-from chatbot.engine.decode.static import StaticDecoder
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatbot.engine import precisions
-from chatbot.engine.decode.projections import multiplies
+from chatbot.engine.decode.cpu.projections import multiplies
 from chatbot.engine.devices import bytes_by_device, look
 from chatbot.engine.loading import load
 from chatbot.engine.model_reference import FoundModel, find_model

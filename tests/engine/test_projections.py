@@ -14,24 +14,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from chatbot.engine.decode.packing import PackedLinear, pack_linears, packed_tensors
-from chatbot.engine.decode.preparing import prepare_for_cpu
-from chatbot.engine.decode.products import MAX_FEW
-from chatbot.engine.decode.projections import (
+from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
+from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
+from chatbot.engine.decode.cpu.kernels.team import TEAM, Team
+from chatbot.engine.decode.cpu.packing import PackedLinear, pack_linears, packed_tensors
+from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
+from chatbot.engine.decode.cpu.projections import (
     COMPARED_AT_ONCE,
     INT4_GROUP,
     MIN_ROUNDED_ROWS,
     DirectProjection,
     Int4Projection,
     Int8Projection,
-    Projection,
     multiplies,
     round_int4,
     round_int8,
     shortest,
 )
-from chatbot.engine.decode.rounding import round_row, rounded_size
-from chatbot.engine.decode.team import TEAM, Team
+from chatbot.engine.decode.projection import Projection
 from tests.engine.tiny_models import make_llama
 
 
@@ -293,8 +293,8 @@ for name in filter(None, sys.argv[1].split(",")):
     features[name] = False
 binding.get_host_cpu_features = lambda: features
 import torch
-from chatbot.engine.decode import program, products
-from chatbot.engine.decode.projections import DirectProjection, Int8Projection, Int4Projection
+from chatbot.engine.decode.cpu.kernels import program, products
+from chatbot.engine.decode.cpu.projections import DirectProjection, Int8Projection, Int4Projection
 torch.manual_seed(0)
 halves = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.float16).view(-1, 64)
 wide = DirectProjection(halves, None)(torch.eye(64)[:3].contiguous())

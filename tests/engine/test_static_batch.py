@@ -10,8 +10,8 @@ import torch
 
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.static_batch import StaticBatch
+from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
+from chatbot.engine.decode.gpu.static_batch import StaticBatch
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load

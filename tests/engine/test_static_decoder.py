@@ -23,13 +23,13 @@ from transformers import (
 
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.graphs import CudaCapture, Step
+from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
+from chatbot.engine.decode.gpu.graphs import CudaCapture, Step
+from chatbot.engine.decode.gpu.static import StaticDecoder
+from chatbot.engine.decode.gpu.static_cache import bucket
+from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep
+from chatbot.engine.decode.gpu.static_step import ForwardStep, forward_refusal
 from chatbot.engine.decode.plain import TransformersDecoder
-from chatbot.engine.decode.static import StaticDecoder
-from chatbot.engine.decode.static_cache import bucket
-from chatbot.engine.decode.static_fused_step import StaticFusedStep
-from chatbot.engine.decode.static_step import ForwardStep, forward_refusal
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens

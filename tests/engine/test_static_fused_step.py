@@ -15,12 +15,12 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.shapes import random_config
-from chatbot.engine.decode import static_fused_step
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.static import StaticDecoder
-from chatbot.engine.decode.static_fused_step import StaticFusedStep, static_fused_refusal
-from chatbot.engine.decode.static_step import ForwardStep, StaticStep
+from chatbot.engine.decode.gpu import static_fused_step
+from chatbot.engine.decode.gpu.static import StaticDecoder
+from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep, static_fused_refusal
+from chatbot.engine.decode.gpu.static_step import ForwardStep, StaticStep
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
 from tests.engine.test_fused_decoder import (

@@ -187,7 +187,7 @@ def test_cancelled_before_the_prompt_is_read(loaded: LoadedModel) -> None:
 def test_one_that_breaks_takes_the_others_to_what_was_told(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chatbot.engine.decode.fused_batch import FusedBatch
+    from chatbot.engine.decode.cpu.fused_batch import FusedBatch
 
     read = FusedBatch.read
 

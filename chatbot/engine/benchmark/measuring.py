@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from chatbot.engine.benchmark.report import FirstToken
-from chatbot.engine.decode.packing import PackedLinear, packed_bytes, packed_tensors
+from chatbot.engine.decode.cpu.packing import PackedLinear, packed_bytes, packed_tensors
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens

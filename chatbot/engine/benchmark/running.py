@@ -26,8 +26,8 @@ from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.report import Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.shapes import random_config
-from chatbot.engine.decode.packing import PackedLinear
-from chatbot.engine.decode.preparing import prepare_for_cpu
+from chatbot.engine.decode.cpu.packing import PackedLinear
+from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.devices import look, take_device
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.kv_cache import CachedModel

@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from chatbot.engine.decode.projections import Projection
+from chatbot.engine.decode.projection import Projection
 
 CLASSES: Final = (
     "LlamaForCausalLM",

@@ -13,11 +13,11 @@ from torch import Tensor
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import GPU_ROW_COST, Decoder
-from chatbot.engine.decode.graphed_steps import GraphedSteps
-from chatbot.engine.decode.graphs import Capture
-from chatbot.engine.decode.static_batch import StaticBatch
-from chatbot.engine.decode.static_cache import bucket
-from chatbot.engine.decode.static_step import StaticStep
+from chatbot.engine.decode.gpu.graphed_steps import GraphedSteps
+from chatbot.engine.decode.gpu.graphs import Capture
+from chatbot.engine.decode.gpu.static_batch import StaticBatch
+from chatbot.engine.decode.gpu.static_cache import bucket
+from chatbot.engine.decode.gpu.static_step import StaticStep
 
 Draw = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Draws at the end of a step, on the device: of the logits [vocab], the token that was read, int64

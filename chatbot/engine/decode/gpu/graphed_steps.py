@@ -9,7 +9,7 @@ from typing import Final
 
 from torch import Tensor
 
-from chatbot.engine.decode.graphs import Capture, Step
+from chatbot.engine.decode.gpu.graphs import Capture, Step
 
 NUM_EAGER: Final = 2
 """Runs of one kind before it is captured: for one or two it would not pay."""

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from chatbot.engine.decode.architecture import Architecture
+from chatbot.engine.decode.cpu.fused_batch import FusedBatch
+from chatbot.engine.decode.cpu.fused_step import FusedStep
+from chatbot.engine.decode.cpu.key_values import KeyValues
 from chatbot.engine.decode.decoder import Decoder
-from chatbot.engine.decode.fused_batch import FusedBatch
-from chatbot.engine.decode.fused_step import FusedStep
-from chatbot.engine.decode.key_values import KeyValues
 
 
 class FusedDecoder(Decoder):

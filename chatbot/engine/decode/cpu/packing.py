@@ -18,14 +18,14 @@ from chatbot.engine.decode.architecture import (
     projected_layers,
     read_architecture,
 )
-from chatbot.engine.decode.joining import joined_bias, joined_weight, weight_of
-from chatbot.engine.decode.projections import (
+from chatbot.engine.decode.cpu.projections import (
     DirectProjection,
     Int4Projection,
     Int8Projection,
-    Projection,
     shortest,
 )
+from chatbot.engine.decode.joining import joined_bias, joined_weight, weight_of
+from chatbot.engine.decode.projection import Projection
 from chatbot.settings import Precision
 
 HEADS: Final = ("lm_head", "embed_out", "output")

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatbot.engine.decode.architecture import Architecture, Layer, Norm
-from chatbot.engine.decode.attention import attend, mask_for
+from chatbot.engine.decode.cpu.attention import attend, mask_for
+from chatbot.engine.decode.cpu.key_values import KeyValues
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.key_values import KeyValues
 
 
 class ManyRows:

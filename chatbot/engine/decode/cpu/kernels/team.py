@@ -5,10 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from chatbot.engine.decode.instructions import INSTRUCTION, Instructions
-from chatbot.engine.decode.products import MAX_FEW, room_for
-from chatbot.engine.decode.program import Numbers, run
-from chatbot.engine.decode.shared_work import WORK_SIZE
+from chatbot.engine.decode.cpu.kernels.instructions import INSTRUCTION, Instructions
+from chatbot.engine.decode.cpu.kernels.products import MAX_FEW, room_for
+from chatbot.engine.decode.cpu.kernels.program import Numbers, run
+from chatbot.engine.decode.cpu.kernels.shared_work import WORK_SIZE
 
 _CACHE_LINE: Final = 64
 """Bytes."""

@@ -4,14 +4,14 @@ Each takes rows of activations and gives rows of outputs; a step of one token is
 the weights, so their bytes are what counts. Knows tensors, nothing of models.
 """
 
-from abc import ABC, abstractmethod
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatbot.engine.decode.forms import FILLED, Form
+from chatbot.engine.decode.cpu.kernels.forms import FILLED, Form
+from chatbot.engine.decode.projection import Projection
 from chatbot.models.memory import INT4_GROUP
 
 COMPARED_AT_ONCE: Final = 2**19
@@ -35,27 +35,6 @@ def multiplies(dtype: torch.dtype) -> bool:
     if dtype == torch.float16:
         return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
     return True
-
-
-class Projection(ABC):
-    """A weight, [num_outputs, num_inputs], with its bias."""
-
-    num_outputs: int
-    num_inputs: int
-    num_bytes: int
-    """What it takes in memory."""
-    row_cost: float
-    """See ``Decoder`` (measured on weights of 135M, two cores)."""
-    work_dtype: torch.dtype | None = None
-    """What activations are best kept in; None: the weight's own dtype."""
-
-    @abstractmethod
-    def __call__(self, rows: Tensor) -> Tensor:
-        """``rows`` [n, num_inputs] times the weight: [n, num_outputs] in the same dtype."""
-
-    def add_to(self, residual: Tensor, rows: Tensor) -> Tensor:
-        """``residual`` [n, num_outputs] and the product of ``rows``, rounded as two steps."""
-        return residual + self(rows)
 
 
 class DirectProjection(Projection):
@@ -92,8 +71,8 @@ class DirectProjection(Projection):
     ) -> None:
         """Have ``weight`` made of ``numbers`` and ``scales``, each [num_outputs, ...]."""
         # With a compiler, which no other device needs.
-        from chatbot.engine.decode.products import product_of
-        from chatbot.engine.decode.team import TEAM
+        from chatbot.engine.decode.cpu.kernels.products import product_of
+        from chatbot.engine.decode.cpu.kernels.team import TEAM
 
         self.num_outputs, self.num_inputs = weight.shape
         self._bias = None if bias is None else bias.float().contiguous()
@@ -216,7 +195,7 @@ class Int4Projection(DirectProjection):
 def _in_blocks(levels: Tensor, scales: Tensor) -> Tensor:
     """Levels and scales of ``round_int4`` as ``level_vectors`` reads them, zeros behind the last
     outputs: uint8 [blocks, bytes of a row of them]."""
-    from chatbot.engine.decode.level_vectors import BLOCK  # with a compiler
+    from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK  # with a compiler
 
     num_outputs, num_groups = scales.shape[:2]
     missing = -num_outputs % BLOCK

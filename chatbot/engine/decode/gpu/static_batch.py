@@ -11,10 +11,10 @@ from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.brake import Brake
-from chatbot.engine.decode.graphed_steps import GraphedSteps
-from chatbot.engine.decode.graphs import Capture
-from chatbot.engine.decode.static_cache import StaticCache, bucket
-from chatbot.engine.decode.static_step import StaticStep
+from chatbot.engine.decode.gpu.graphed_steps import GraphedSteps
+from chatbot.engine.decode.gpu.graphs import Capture
+from chatbot.engine.decode.gpu.static_cache import StaticCache, bucket
+from chatbot.engine.decode.gpu.static_step import StaticStep
 
 
 class StaticBatch(Batch):

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatbot.engine.decode.architecture import Architecture
-from chatbot.engine.decode.few_rows import FewRows
-from chatbot.engine.decode.key_values import KeyValues
-from chatbot.engine.decode.many_rows import ManyRows
-from chatbot.engine.decode.products import MAX_FEW
+from chatbot.engine.decode.cpu.few_rows import FewRows
+from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
+from chatbot.engine.decode.cpu.key_values import KeyValues
+from chatbot.engine.decode.cpu.many_rows import ManyRows
 from chatbot.engine.decode.rotations import Rotations
 
 

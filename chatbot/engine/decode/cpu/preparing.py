@@ -10,7 +10,7 @@ from torch import nn
 
 from chatbot.engine.cpu_precision import widen_attention
 from chatbot.engine.decode.architecture import refusal
-from chatbot.engine.decode.packing import pack_linears, unpacked
+from chatbot.engine.decode.cpu.packing import pack_linears, unpacked
 from chatbot.settings import Precision
 
 
@@ -23,7 +23,7 @@ def begin_for(device: torch.device) -> None:
 
 
 def _load_compiled() -> None:
-    for name in ("decode.team", "vocabulary"):
+    for name in ("decode.cpu.kernels.team", "vocabulary"):
         importlib.import_module(f"chatbot.engine.{name}")
 
 

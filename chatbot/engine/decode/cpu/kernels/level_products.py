@@ -8,8 +8,8 @@ from typing import Any, Final
 from numba.extending import register_jitable
 
 from chatbot.engine.compiled import called, floats_at, inlined
-from chatbot.engine.decode.level_vectors import BLOCK, MOST_LEVEL_ROWS, dot_levels
-from chatbot.engine.decode.rounding import round_row, rounded_size
+from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK, MOST_LEVEL_ROWS, dot_levels
+from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
 
 _ROUNDED_AT_ONCE: Final = 8
 """Rows in a part."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from chatbot.engine.decode.decoder import GPU_ROW_COST
 from chatbot.engine.decode.joining import joined_bias, joined_weight
-from chatbot.engine.decode.projections import Projection
+from chatbot.engine.decode.projection import Projection
 
 
 def device_projection(parent: nn.Module, names: Sequence[str], *, is_joined: bool) -> Projection:

@@ -8,13 +8,17 @@ from numba import types
 from numpy.typing import NDArray
 
 from chatbot.engine.compiled import compiled, floats_at, inlined, shorts_at
-from chatbot.engine.decode import kernels
-from chatbot.engine.decode.forms import Form
-from chatbot.engine.decode.instructions import INSTRUCTION, Instructions, Kind
-from chatbot.engine.decode.level_products import cut_rounding, do_rounding_part
-from chatbot.engine.decode.products import cut_product, do_product_part
-from chatbot.engine.decode.shared_work import sharing
-from chatbot.engine.decode.split_attention import cut_attention, do_attention_part, put_together
+from chatbot.engine.decode.cpu.kernels import between_products
+from chatbot.engine.decode.cpu.kernels.attention import (
+    cut_attention,
+    do_attention_part,
+    put_together,
+)
+from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.instructions import INSTRUCTION, Instructions, Kind
+from chatbot.engine.decode.cpu.kernels.level_products import cut_rounding, do_rounding_part
+from chatbot.engine.decode.cpu.kernels.products import cut_product, do_product_part
+from chatbot.engine.decode.cpu.kernels.shared_work import sharing
 
 Numbers = NDArray[np.int64]
 
@@ -40,7 +44,7 @@ def _rows(address: Any, num_rows: Any, size: Any) -> Any:
 @inlined  # type: ignore[untyped-decorator]
 def _normalise(about: Any) -> None:
     num_rows, size = about.num_rows, about.num_inputs
-    kernels.normalise(
+    between_products.normalise(
         _rows(about.residual, num_rows, size),
         numba.carray(floats_at(about.weight), (size,)),
         about.epsilon,
@@ -51,7 +55,7 @@ def _normalise(about: Any) -> None:
 @inlined  # type: ignore[untyped-decorator]
 def _add_and_normalise(about: Any) -> None:
     num_rows, size = about.num_rows, about.num_inputs
-    kernels.add_and_normalise(
+    between_products.add_and_normalise(
         _rows(about.source, num_rows, size),
         numba.carray(floats_at(about.weight), (size,)),
         about.epsilon,
@@ -62,7 +66,7 @@ def _add_and_normalise(about: Any) -> None:
 
 @inlined  # type: ignore[untyped-decorator]
 def _normalise_heads(about: Any) -> None:
-    kernels.normalise_heads(
+    between_products.normalise_heads(
         _rows(about.target, about.num_rows, about.target_size),
         about.first_head,
         about.num_heads,
@@ -82,20 +86,20 @@ def _place_heads(about: Any) -> None:
     if about.kept_form == Form.BF16.value:
         short_keys = numba.carray(shorts_at(about.keys), kept)
         short_values = numba.carray(shorts_at(about.values), kept)
-        kernels.place_heads(
+        between_products.place_heads(
             heads, turns, about.start, is_rotated, queries, short_keys, short_values
         )
     else:
         keys = numba.carray(floats_at(about.keys), kept)
         values = numba.carray(floats_at(about.values), kept)
-        kernels.place_heads(heads, turns, about.start, is_rotated, queries, keys, values)
+        between_products.place_heads(heads, turns, about.start, is_rotated, queries, keys, values)
 
 
 @inlined  # type: ignore[untyped-decorator]
 def _gate(about: Any) -> None:
     num_rows = about.num_rows
     both = _rows(about.source, num_rows, 2 * about.num_inputs)
-    kernels.gate(both, _rows(about.target, num_rows, about.target_size))
+    between_products.gate(both, _rows(about.target, num_rows, about.target_size))
 
 
 @inlined  # type: ignore[untyped-decorator]

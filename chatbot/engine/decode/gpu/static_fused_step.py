@@ -20,9 +20,9 @@ from chatbot.engine.decode.architecture import (
     refusal,
 )
 from chatbot.engine.decode.brake import Brake
-from chatbot.engine.decode.device_projections import device_projection
-from chatbot.engine.decode.static_cache import StaticCache
-from chatbot.engine.decode.static_step import StaticStep, place_refusal
+from chatbot.engine.decode.gpu.device_projections import device_projection
+from chatbot.engine.decode.gpu.static_cache import StaticCache
+from chatbot.engine.decode.gpu.static_step import StaticStep, place_refusal
 
 JOINED_SHARE: Final = 4
 """Weights are joined where they take at most one part in so many of the device's memory, and would

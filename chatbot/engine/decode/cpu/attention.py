@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatbot.engine.decode.projections import multiplies
+from chatbot.engine.decode.cpu.projections import multiplies
 
 MAX_GROUPED: Final = 16
 """Up to so many new tokens, the query heads that share a key head are computed as one."""

@@ -19,15 +19,15 @@ from chatbot.engine.compiled import (
     inlined,
     shorts_at,
 )
-from chatbot.engine.decode.attention_vectors import (
+from chatbot.engine.decode.cpu.kernels.attention_vectors import (
     MOST_TOKENS,
     MOST_VECTORS,
     scores,
     weighted_sums,
 )
-from chatbot.engine.decode.forms import Form
-from chatbot.engine.decode.kernels import widened
-from chatbot.engine.decode.vectors import MOST_ROWS, WIDTH
+from chatbot.engine.decode.cpu.kernels.between_products import widened
+from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, WIDTH
 
 CHUNK: Final = 128
 """Tokens. Their keys and values stay in a core's cache from one new token to the next."""

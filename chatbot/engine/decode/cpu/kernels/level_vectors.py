@@ -12,7 +12,7 @@ from typing import Any, Final
 from llvmlite import ir
 from numba.core import cgutils
 
-from chatbot.engine.decode.vectors import (
+from chatbot.engine.decode.cpu.kernels.vectors import (
     BYTE,
     FEATURES,
     FLOAT,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.static_cache import StaticCache
+from chatbot.engine.decode.gpu.static_cache import StaticCache
 
 MOVING_ROPES: Final = ("dynamic", "longrope")
 """Rotary embeddings that look at how long the text is, on the CPU, with each step."""

@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from chatbot.engine.compiled import called, floats_at, inlined
-from chatbot.engine.decode.forms import Form
-from chatbot.engine.decode.instructions import Instructions, Kind, instruction
-from chatbot.engine.decode.level_products import do_level_part, room_for_levels
-from chatbot.engine.decode.level_vectors import BLOCK
-from chatbot.engine.decode.product_vectors import DOT_FORMS, block, dot, widen
-from chatbot.engine.decode.shared_work import PATIENCE
-from chatbot.engine.decode.vectors import MOST_ROWS
+from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
+from chatbot.engine.decode.cpu.kernels.level_products import do_level_part, room_for_levels
+from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK
+from chatbot.engine.decode.cpu.kernels.product_vectors import DOT_FORMS, block, dot, widen
+from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
+from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS
 
 MAX_FEW: Final = 16
 """Rows of activations for which a weight is widened on its way into each product; for more, it is

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
-from chatbot.engine.decode.fused_step import FusedStep
-from chatbot.engine.decode.key_values import KeyValues
+from chatbot.engine.decode.cpu.fused_step import FusedStep
+from chatbot.engine.decode.cpu.key_values import KeyValues
 
 
 class FusedBatch(Batch):

@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from chatbot.engine.decode.forms import Form
+from chatbot.engine.decode.cpu.kernels.forms import Form
 
 FEATURES: Final = llvmlite.binding.get_host_cpu_features()
 """What this processor has."""

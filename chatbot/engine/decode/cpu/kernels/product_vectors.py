@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from chatbot.engine.decode.forms import Form
-from chatbot.engine.decode.vectors import (
+from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.vectors import (
     FLOAT,
     LONG,
     WIDTH,

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode import products, split_attention
 from chatbot.engine.decode.architecture import Architecture, Layer, Norm
+from chatbot.engine.decode.cpu.kernels import attention, products
+from chatbot.engine.decode.cpu.kernels.forms import FILLED, Form
+from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
+from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
+from chatbot.engine.decode.cpu.kernels.team import TEAM
+from chatbot.engine.decode.cpu.key_values import KeyValues
+from chatbot.engine.decode.cpu.projections import DirectProjection
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.forms import FILLED, Form
-from chatbot.engine.decode.instructions import Instructions, Kind, instruction
-from chatbot.engine.decode.key_values import KeyValues
-from chatbot.engine.decode.products import MAX_FEW
-from chatbot.engine.decode.projections import DirectProjection, Projection
-from chatbot.engine.decode.team import TEAM
+from chatbot.engine.decode.projection import Projection
 
 
 class FewRows:
@@ -42,7 +43,7 @@ class FewRows:
         ends = np.cumsum([len(layer) for layer in written])
         self._of_layers = np.split(self._program, ends[:-1])
         self._room_size = max(
-            split_attention.room_for(parts.num_heads, parts.num_kv_heads),
+            attention.room_for(parts.num_heads, parts.num_kv_heads),
             *(products.room_for(one, MAX_FEW) for one in np.split(self._program, ends[-1])),
         )
         kinds = self._program["kind"]
@@ -78,7 +79,7 @@ class FewRows:
         self._hidden[:num_new].copy_(embedded)
         self._look_at(cache, rotations)
         num_seen = start + (num_new if cache.num_rows == 1 else 1)
-        size = split_attention.num_partial_sums(num_new, parts.num_heads, parts.head_size, num_seen)
+        size = attention.num_partial_sums(num_new, parts.num_heads, parts.head_size, num_seen)
         if self._partial_sums.numel() < size:
             self._partial_sums = torch.empty(2 * size)
             self._program["partial_sums"] = self._partial_sums.data_ptr()
