@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from chatbot.engine.decode.cpu.fused import FusedDecoder
-from chatbot.engine.decode.cpu.key_values import BUCKET
+from chatbot.engine.decode.cpu.key_values import BUCKET, KeyValues
 from chatbot.engine.decode.cpu.packing import packed_architecture, packed_bytes
 from chatbot.engine.decode.cpu.preparing import fused_refusal, prepare_for_cpu
 from chatbot.engine.kv_cache import CachedModel
@@ -262,3 +262,46 @@ def test_layers_that_change_are_noticed_when_the_cache_is_cleared() -> None:
     model.model.layers[0].mlp.down_proj.__class__ = type("Adapted", (torch.nn.Linear,), {})
     cached.clear()
     assert cached.decoder_name == "transformers"
+
+
+def test_layers_that_do_not_fit_together_are_not_computed() -> None:
+    model = make("llama")
+    mlp = model.model.layers[1].mlp
+    for name in ("gate_proj", "up_proj"):
+        setattr(mlp, name, torch.nn.Linear(64, 320, bias=False))
+    mlp.down_proj = torch.nn.Linear(320, 64, bias=False)
+    with pytest.raises(ValueError, match="640"):
+        FusedDecoder(packed_architecture(model))
+
+
+def test_the_dtype_that_torch_makes_tensors_of_does_not_matter() -> None:
+    architecture = packed_architecture(make("llama"))
+    expected = read_in(FusedDecoder(architecture), TOKENS, [*range(380, 400)])
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        decoder = FusedDecoder(architecture)
+        found = read_in(decoder, TOKENS, [*range(380, 400)])
+        assert decoder._step._few_rows._partial_sums.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_cache_for_which_there_is_no_memory_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = KeyValues(3, 2, 8, torch.float32)
+    cache.reserve(10, 0)
+    left = [1]
+
+    def empty(capacity: int) -> torch.Tensor:
+        if left.pop() == 0:
+            raise RuntimeError("no memory")
+        left.append(0)
+        return torch.empty(2, 1, 2, capacity, 8)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            cache, "_empty", lambda size: empty(size) if size else torch.empty(2, 1, 2, 0, 8)
+        )
+        with pytest.raises(RuntimeError, match="no memory"):
+            cache.reserve(BUCKET + 1, 10)
+    assert cache.capacity == cache.num_bytes == 0

@@ -15,7 +15,7 @@ from chatbot.engine.decode.cpu.kernels import between_products as kernels
 from chatbot.engine.decode.cpu.kernels.attention import CHUNK, num_partial_sums, room_for
 from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.instructions import Kind, instruction
-from chatbot.engine.decode.cpu.kernels.team import Team
+from chatbot.engine.decode.cpu.kernels.team import TEAM
 
 EPSILON = 1e-5
 
@@ -87,7 +87,7 @@ def attended(
         scale=scale,
         partial_sums=partial_sums.data_ptr(),
     )
-    Team().run(program, num_new, start, room_for(num_heads, num_kv_heads), 2)
+    TEAM.run(program, num_new, start, room_for(num_heads, num_kv_heads), 2)
     assert (target[:, -3:] == 7).all()
     return target[:, :-3]
 

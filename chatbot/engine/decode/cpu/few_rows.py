@@ -23,21 +23,28 @@ from chatbot.engine.decode.projection import Projection
 
 
 class FewRows:
-    """The layers and the last norm of a model whose activations are in fp32."""
+    """The layers and the last norm of a model whose activations are in fp32.
+
+    What is on its way is in memory of its own, so that there is one reading at a time.
+    """
 
     def __init__(self, parts: Architecture) -> None:
+        """Write down what is to be done.
+
+        Raises:
+            ValueError: its layers do not fit together.
+        """
         self._parts = parts
-        layer = parts.layers[0]
-        hidden_size = parts.embedding.shape[1]
+        hidden_size, gated_size = parts.embedding.shape[1], parts.layers[0].down.num_inputs
         self._hidden = _rows(hidden_size)
         self._normalised = _rows(hidden_size, is_filled=True)
-        self._heads = _rows(layer.qkv.num_outputs)
+        self._heads = _rows((parts.num_heads + 2 * parts.num_kv_heads) * parts.head_size)
         self._queries = _rows(parts.num_heads * parts.head_size)
         self._attended = _rows(parts.num_heads * parts.head_size, is_filled=True)
         self._product = _rows(hidden_size)
-        self._both = _rows(layer.gate_up.num_outputs)
-        self._gated = _rows(layer.down.num_inputs, is_filled=True)
-        self._partial_sums = torch.empty(0)
+        self._both = _rows(2 * gated_size)
+        self._gated = _rows(gated_size, is_filled=True)
+        self._partial_sums = _rows(0)
         written = [np.concatenate(list(self._written(index))) for index in range(len(parts.layers))]
         self._program = np.concatenate(written)
         ends = np.cumsum([len(layer) for layer in written])
@@ -81,7 +88,7 @@ class FewRows:
         num_seen = start + (num_new if cache.num_rows == 1 else 1)
         size = attention.num_partial_sums(num_new, parts.num_heads, parts.head_size, num_seen)
         if self._partial_sums.numel() < size:
-            self._partial_sums = torch.empty(2 * size)
+            self._partial_sums = torch.empty(2 * size, dtype=torch.float32, device="cpu")
             self._program["partial_sums"] = self._partial_sums.data_ptr()
         num_threads = torch.get_num_threads()
         for program in self._of_layers:
@@ -167,7 +174,8 @@ class FewRows:
 
 def _rows(size: int, *, is_filled: bool = False) -> Tensor:
     """Room for rows; those that a product reads are filled up with zeros."""
-    return torch.zeros(MAX_FEW, size + (-size % FILLED if is_filled else 0), dtype=torch.float32)
+    num_filled = size + (-size % FILLED if is_filled else 0)
+    return torch.zeros(MAX_FEW, num_filled, dtype=torch.float32, device="cpu")
 
 
 def _between(source: Tensor, target: Tensor) -> dict[str, Any]:
@@ -182,6 +190,12 @@ def _product(projection: Projection, source: Tensor, target: Tensor) -> Instruct
     if not isinstance(projection, DirectProjection):
         raise TypeError(f"compiled code does not multiply by a {type(projection).__name__}")
     made = projection.product.copy()
+    sizes = int(made["num_inputs"][0]), projection.num_outputs
+    if sizes != (source.shape[1], target.shape[1]):
+        raise ValueError(
+            f"a layer multiplies {sizes[0]} numbers to {sizes[1]}, where there are "
+            f"{source.shape[1]} and {target.shape[1]}"
+        )
     for name, value in _between(source, target).items():
         made[name] = value
     return made

@@ -51,16 +51,24 @@ class KeyValues:
         self.values = [empty[1]] * self._num_layers
 
     def reserve(self, num_tokens: int, num_kept: int) -> None:
-        """Have room for ``num_tokens``, of which the first ``num_kept`` are there already."""
+        """Have room for ``num_tokens``, of which the first ``num_kept`` are there already.
+
+        Raises:
+            RuntimeError: there is no memory; all is forgotten then, or layers would differ.
+        """
         if num_tokens <= self.capacity:
             return
         wanted = max(num_tokens, self.capacity + self.capacity // 2)
         capacity = -(-wanted // BUCKET) * BUCKET
-        for index in range(self._num_layers):
-            both = self._empty(capacity)
-            both[0, :, :, :num_kept] = self.keys[index][:, :, :num_kept]
-            both[1, :, :, :num_kept] = self.values[index][:, :, :num_kept]
-            self.keys[index], self.values[index] = both[0], both[1]
+        try:
+            for index in range(self._num_layers):
+                both = self._empty(capacity)
+                both[0, :, :, :num_kept] = self.keys[index][:, :, :num_kept]
+                both[1, :, :, :num_kept] = self.values[index][:, :, :num_kept]
+                self.keys[index], self.values[index] = both[0], both[1]
+        except RuntimeError:
+            self.clear()
+            raise
         self.capacity = capacity
 
     def branch(self, num_rows: int, num_tokens: int) -> Self:

@@ -16,6 +16,9 @@ from chatbot.models.memory import INT4_GROUP
 _MOST: Final = 127
 """Steps up and down."""
 
+_LEAST: Final = 1e-36
+"""What is smaller counts for nothing: its inverse is no number."""
+
 _ROUNDS: Final = 12582912.0
 """Added to a number of up to 2^22, it leaves the nearest whole number in the lowest bits."""
 
@@ -45,7 +48,7 @@ def round_row(row: Any, target: Any, num_inputs: Any) -> None:
         for i in range(first, first + INT4_GROUP):
             largest_bits = max(largest_bits, uint32(bits[i] & uint32(0x7FFFFFFF)))
         largest = uint32(largest_bits).view(float32)
-        inverse = float32(_MOST) / largest if largest_bits else float32(0)
+        inverse = float32(_MOST) / largest if largest > float32(_LEAST) else float32(0)
         total = int32(0)
         for i in range(first, first + INT4_GROUP):
             placed = float32(numbers[i] * inverse + float32(_ROUNDS)).view(int32)
