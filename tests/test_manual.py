@@ -103,6 +103,12 @@ def test_every_command_is_there_as_it_is_typed(page: Path, command: Command) -> 
     assert len(rows(page, f"`{command.usage}`")) == 1
 
 
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda p: p.name)
+def test_every_command_that_is_named_is_one(page: Path) -> None:
+    named = set(re.findall(r"`/([a-z]+)", page.read_text("utf-8")))
+    assert named <= set(COMMANDS)
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
 def test_every_setting_is_in_the_readme(spec: Spec) -> None:
     found = rows(README, f"`{spec.name}`")
