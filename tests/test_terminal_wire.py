@@ -5,6 +5,7 @@ escape sequence on the wire that it does not also put there without it.
 """
 
 import re
+import signal
 import unicodedata
 from pathlib import Path
 
@@ -236,3 +237,19 @@ def test_keys_typed_in_one_burst_keep_their_order() -> None:
         terminal.until("You said: defghi")
         terminal.type("\x11")
         assert terminal.end() == 0
+
+
+def test_a_signal_to_end_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    """In the middle of an answer, too."""
+    script = write(tmp_path, "long", b"word " * 4000)
+    with Terminal(SCRIPT_ANSWER=script, SCRIPT_DELAY="0.01") as terminal:
+        terminal.until("commands · F1")
+        terminal.until("●")
+        assert not terminal.shows_keys
+        terminal.type("hello\r")
+        terminal.until("word word")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.end() == 128 + signal.SIGTERM
+        assert terminal.shows_keys
+        assert b"\x1b[?1049l" in terminal.written
+        assert b"\x1b[?2004l" in terminal.written

@@ -13,6 +13,7 @@ from chatbot.conversation.answer_messages import answer_messages, finished_messa
 from chatbot.conversation.context import MIN_ROOM, fit_window
 from chatbot.conversation.found_sources import limited
 from chatbot.conversation.source_block import sources_of, with_sources, worked_example
+from chatbot.conversation.window import window_of
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import ChatMessage, Count, ModelInfo, ToolSchema
 from chatbot.events import PromptBuilt
@@ -73,7 +74,7 @@ async def build_prompt(
     exchanges, unanswered = _pair(path[:-1])
     chats = [_as_chats(*pair) for pair in exchanges]
     system = _system_messages(settings)
-    window = min(settings.context_length or info.context_length, info.context_length)
+    window = window_of(info, settings)
     example: list[ChatMessage] = []
     is_small = info.num_parameters < SMALL_MODEL
     if is_small and window >= MIN_EXAMPLE_WINDOW and _have_sources(found, exchanges):

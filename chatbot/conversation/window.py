@@ -17,14 +17,18 @@ from chatbot.settings import Settings
 from chatbot.terminal_text import clean_line
 
 
+def window_of(info: ModelInfo, settings: Settings) -> int:
+    """Tokens that prompt and answer can have together."""
+    return min(settings.context_length or info.context_length, info.context_length)
+
+
 async def window_note(engine: Engine, settings: Settings) -> tuple[str, bool]:
     """What the window that is set means now, in a sentence, and whether it is a warning."""
     info = engine.status.info
     if info is None:
         return "The window counts from the next load on.", False
     longest = info.context_length
-    window = min(settings.context_length or longest, longest)
-    words = f"The window is {window:,} tokens from the next answer on"
+    words = f"The window is {window_of(info, settings):,} tokens from the next answer on"
     if settings.context_length > longest:
         words = f"{clean_line(info.name, 80)} was made for {longest:,} tokens: these are its window"
     if problem := await asyncio.to_thread(_problem, info, settings):

@@ -5,6 +5,8 @@ user does arrives as messages of the widgets and as actions of the key table.
 """
 
 import asyncio
+import contextlib
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -26,6 +28,7 @@ from chatbot.conversation.commands import COMMANDS, complete_command, run_comman
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
+from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ContextError, ThemeError
 from chatbot.events import TurnEvent, VariantsEvent
@@ -159,6 +162,8 @@ class ChatApp(App[int]):
         self._sidebar.display = self.size.width >= WIDE_ENOUGH
         self._hints.display = False
         self._prompt.focus()
+        with contextlib.suppress(NotImplementedError):  # Windows has no such signal
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end_by_signal)
         self.session.engine.on_status(self._show_status)
         self.session.on_problem(self.refuse)
         if len(self.manager.conversation):
@@ -675,6 +680,10 @@ class ChatApp(App[int]):
         """End the program."""
         self.exit(0)
 
+    def _end_by_signal(self) -> None:
+        """End with the terminal as it was, and all that was written kept."""
+        self.exit(return_code=128 + signal.SIGTERM)
+
     # What else changes the screen
 
     def _watch_theme(self, theme_name: str) -> None:
@@ -709,8 +718,7 @@ class ChatApp(App[int]):
     def _show_window(self) -> None:
         """Show how long the window is that the next answer has."""
         if info := self.session.engine.status.info:
-            window = self.manager.settings.context_length or info.context_length
-            self._status.context_length = min(window, info.context_length)
+            self._status.context_length = window_of(info, self.manager.settings)
 
     def tell(self, sentence: str) -> None:
         """Say something in passing."""

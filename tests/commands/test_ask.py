@@ -306,7 +306,11 @@ def test_a_person_is_asked_on_the_terminal(answer: str, approved_by: str | None)
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("{", "cannot be used"), ("[]", "must hold a JSON object"), (None, "No such")],
+    [
+        ("{", "is not JSON"),
+        ("[]", "must hold a JSON object"),
+        (None, "cannot be read: No such file or directory."),
+    ],
 )
 def test_a_schema_that_cannot_be_used(tmp_path: Path, content: str | None, reason: str) -> None:
     file = tmp_path / "schema.json"

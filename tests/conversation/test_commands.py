@@ -322,7 +322,7 @@ async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None
     (note,) = chat.notes
     assert "9 tokens, 4 of them from the cache, 5 read; first token after 0.25 s" in note
     assert "3 tokens, 4.0 a second" in note
-    assert "- 1 answer, 3 tokens" in note
+    assert "- 1 answer; 3 tokens" in note
     assert "computed by" not in note
     assert "guessed" not in note
     cost = msgspec.structs.replace(
@@ -348,8 +348,12 @@ async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None
     assert "\x1b" not in note
     assert "12 tokens, 8 of them right" in note
     assert "3.0 MiB" in note
-    assert "- 2 answers, 6 tokens" in note
-    assert "`▅█` 4.0 to 8.0" in note
+    assert "- 2 answers; 6 tokens" in note
+    assert "`▅█`, lowest 4.0, highest 8.0" in note
+    await all_of(chat.manager.regenerate())
+    await run_command(chat, "/stats")
+    assert "- 3 answers, 2 of them on other branches; 9 tokens" in chat.notes[-1]
+    assert "computed by" not in chat.notes[-1]
 
 
 async def test_context_shows_the_prompt_in_a_fence_it_cannot_leave(chat: FakeFace) -> None:

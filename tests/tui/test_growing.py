@@ -409,7 +409,11 @@ async def test_nothing_but_the_user_leaves_the_end_of_the_stream(make_app: MakeA
         assert chat.scroll_y == chat.max_scroll_y
 
 
-async def test_room_that_was_kept_free_is_given_back_to_what_follows() -> None:
+async def test_room_that_was_kept_free_is_given_back_to_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # However slowly lines come on this machine.
+    monkeypatch.setattr(Pace, "num_expected", lambda pace, height: 3)
     page = Page("")
     text = "word " * 60
     async with page.run_test(size=(40, 40)) as pilot:

@@ -186,9 +186,12 @@ def _schema_in(file: str) -> str:
     try:
         text = Path(file).read_text("utf-8")
         is_object = isinstance(json.loads(text), dict)
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        reason = clean_line(error.strerror or str(error))
+        raise SettingError(f"--schema {clean_line(file)} cannot be read: {reason}.") from error
+    except (ValueError, RecursionError) as error:
         reason = clean_line(str(error))
-        raise SettingError(f"--schema {clean_line(file)} cannot be used: {reason}.") from error
+        raise SettingError(f"--schema {clean_line(file)} is not JSON: {reason}.") from error
     if not is_object:
         raise SettingError(f"--schema {clean_line(file)} must hold a JSON object: a schema.")
     return text

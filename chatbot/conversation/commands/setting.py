@@ -9,11 +9,11 @@ from chatbot.conversation.prompt_arguments import parse_arguments
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
-from chatbot.conversation.window import window_note
-from chatbot.engine.protocol import parse_adapter
+from chatbot.conversation.window import window_note, window_of
+from chatbot.engine.protocol import ModelInfo, parse_adapter
 from chatbot.errors import CommandError, ConfigError
 from chatbot.models.catalogue import catalogue
-from chatbot.settings import SPECS, find_spec, get_value
+from chatbot.settings import SPECS, Settings, find_spec, get_value
 from chatbot.terminal_text import clean_line
 
 _FORCE: Final = " --force"
@@ -40,7 +40,7 @@ def model_note(manager: ConversationManager) -> str:
         f"`{info.name}`",
         f"{info.num_parameters / 1e6:,.0f} million parameters",
         f"{info.precision} on {info.device}",
-        f"window {info.context_length:,} tokens",
+        _window_words(info, manager.settings),
         f"loaded in {info.load_seconds:.1f} s",
     ]
     if info.weight_bytes:
@@ -49,6 +49,12 @@ def model_note(manager: ConversationManager) -> str:
         parts.append(f"split: {info.split}")
     parts += [f"adapter {clean_line(adapter.label)}" for adapter in info.adapters]
     return " · ".join(parts)
+
+
+def _window_words(info: ModelInfo, settings: Settings) -> str:
+    window = window_of(info, settings)
+    of = f" of {info.context_length:,}" if window < info.context_length else ""
+    return f"window {window:,}{of} tokens"
 
 
 async def _adapter(face: Face, arguments: str) -> None:

@@ -1,6 +1,6 @@
 """The slash command that says what an answer cost, and what computed it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from chatbot.conversation.commands.face import Command, Face
@@ -25,17 +25,18 @@ _STEPS: Final = {
 
 async def _stats(face: Face, arguments: str) -> None:
     manager = face.manager
-    answers = [message for message in manager.conversation.path() if _cost_of(message)]
-    if not answers:
+    shown = _costs_of(manager.conversation.path())
+    if not shown:
         raise CommandError("No answer has been counted yet; ask a question first.")
-    costs = [cost for answer in answers if (cost := _cost_of(answer))]
-    lines = ["**Last answer**", "", *_lines_of(costs[-1])]
-    lines += ["", "**This chat**", "", *_lines_of_all(costs)]
+    lines = ["**Last answer**", "", *_lines_of(shown[-1])]
+    lines += ["", "**This chat**", ""]
+    lines += _lines_of_all(_costs_of(manager.conversation.messages()), shown)
     face.show_note("\n".join([*lines, "", f"**Model:** {model_note(manager)}"]))
 
 
-def _cost_of(message: Message) -> Statistics | None:
-    return message.making.statistics if message.making else None
+def _costs_of(messages: Iterable[Message]) -> list[Statistics]:
+    makings = (message.making for message in messages)
+    return [making.statistics for making in makings if making and making.statistics]
 
 
 def _lines_of(cost: Statistics) -> Iterator[str]:
@@ -61,22 +62,25 @@ def _lines_of(cost: Statistics) -> Iterator[str]:
         yield f"- keys and values: {cost.cache_bytes / 2**20:,.1f} MiB"
 
 
-def _lines_of_all(costs: Sequence[Statistics]) -> Iterator[str]:
+def _lines_of_all(costs: Sequence[Statistics], shown: Sequence[Statistics]) -> Iterator[str]:
+    """What all answers took, and how fast those came that are on the screen."""
     num_new = sum(cost.num_new_tokens for cost in costs)
     seconds = sum(cost.first_token_seconds + cost.decode_seconds for cost in costs)
     answers = "1 answer" if len(costs) == 1 else f"{len(costs):,} answers"
-    yield f"- {answers}, {num_new:,} tokens, {seconds:,.1f} s of computing"
-    speeds = [cost.tokens_per_second for cost in costs][-_MAX_DRAWN:]
+    others = len(costs) - len(shown)
+    hidden = f", {others:,} of them on other branches" if others else ""
+    yield f"- {answers}{hidden}; {num_new:,} tokens, {seconds:,.1f} s of computing"
+    speeds = [cost.tokens_per_second for cost in shown if cost.tokens_per_second][-_MAX_DRAWN:]
     if len(speeds) > 1:
         yield (
-            f"- tokens a second, answer by answer: `{_drawn(speeds)}` "
-            f"{min(speeds):.1f} to {max(speeds):.1f}"
+            f"- tokens a second, answer by answer: `{_drawn(speeds)}`, lowest {min(speeds):.1f}, "
+            f"highest {max(speeds):.1f}"
         )
 
 
 def _drawn(values: Sequence[float]) -> str:
     """A column for each value; the highest is full."""
-    highest = max(values) or 1.0
+    highest = max(values)
     last = len(_HEIGHTS) - 1
     return "".join(_HEIGHTS[round(last * value / highest)] for value in values)
 
