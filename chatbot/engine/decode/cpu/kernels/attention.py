@@ -6,6 +6,7 @@ depends on nothing but a token's place, so that several tokens at once come to w
 does alone, to the last bit. All is compiled code.
 """
 
+from functools import partial
 from typing import Any, Final
 
 import numba
@@ -27,7 +28,7 @@ from chatbot.engine.decode.cpu.kernels.attention_vectors import (
 )
 from chatbot.engine.decode.cpu.kernels.between_products import widened
 from chatbot.engine.decode.cpu.kernels.forms import Form
-from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, WIDTH
+from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, WIDTH, by_number
 
 CHUNK: Final = 128
 """Tokens. Their keys and values stay in a core's cache from one new token to the next."""
@@ -68,10 +69,10 @@ def _soften(weights: Any, num_tokens: Any, scale: Any) -> Any:
 
 def _chunk_of(form: Form) -> Any:
     """What reads a chunk for one new token, with keys and values in ``form``."""
-    score_1, score_2, score_3 = (scores(form, 1, n + 1) for n in range(MOST_ROWS))
-    scores_1, scores_2, scores_3 = (scores(form, MOST_TOKENS, n + 1) for n in range(MOST_ROWS))
-    sum_1, sum_2, sum_3 = (weighted_sums(form, 1, n + 1) for n in range(MOST_ROWS))
-    sums_1, sums_2, sums_3 = (weighted_sums(form, MOST_VECTORS, n + 1) for n in range(MOST_ROWS))
+    score_one = by_number(partial(scores, form, 1))
+    score_several = by_number(partial(scores, form, MOST_TOKENS))
+    sum_one = by_number(partial(weighted_sums, form, 1))
+    sum_several = by_number(partial(weighted_sums, form, MOST_VECTORS))
     kept_at, kept_size = (floats_at, 4) if form == Form.FP32 else (shorts_at, 2)
     most_tokens, most_vectors, vector_size = MOST_TOKENS, MOST_VECTORS, kept_size * WIDTH
 
@@ -85,20 +86,10 @@ def _chunk_of(form: Form) -> Any:
         while token < end:
             key, out = keys + token * key_size, weights + 4 * token
             if end - token >= most_tokens:
-                if num_heads == 3:
-                    scores_3(key, key_size, queries, query_size, out, line, size)
-                elif num_heads == 2:
-                    scores_2(key, key_size, queries, query_size, out, line, size)
-                else:
-                    scores_1(key, key_size, queries, query_size, out, line, size)
+                score_several(num_heads, key, key_size, queries, query_size, out, line, size)
                 token += most_tokens
             else:
-                if num_heads == 3:
-                    score_3(key, key_size, queries, query_size, out, line, size)
-                elif num_heads == 2:
-                    score_2(key, key_size, queries, query_size, out, line, size)
-                else:
-                    score_1(key, key_size, queries, query_size, out, line, size)
+                score_one(num_heads, key, key_size, queries, query_size, out, line, size)
                 token += 1
 
     @inlined  # type: ignore[untyped-decorator]
@@ -116,20 +107,10 @@ def _chunk_of(form: Form) -> Any:
         size, left = 4 * CHUNK, vectors
         while left > 0:
             if left >= most_vectors:
-                if num_heads == 3:
-                    sums_3(values, value_size, weights, size, out, line, end)
-                elif num_heads == 2:
-                    sums_2(values, value_size, weights, size, out, line, end)
-                else:
-                    sums_1(values, value_size, weights, size, out, line, end)
+                sum_several(num_heads, values, value_size, weights, size, out, line, end)
                 done = most_vectors
             else:
-                if num_heads == 3:
-                    sum_3(values, value_size, weights, size, out, line, end)
-                elif num_heads == 2:
-                    sum_2(values, value_size, weights, size, out, line, end)
-                else:
-                    sum_1(values, value_size, weights, size, out, line, end)
+                sum_one(num_heads, values, value_size, weights, size, out, line, end)
                 done = 1
             values += done * vector_size
             out += done * 4 * WIDTH

@@ -5,6 +5,7 @@ its bytes have come; what a library does before it begins takes longer than that
 weight. Activations stay in fp32, but for weights in 4 bits. All is compiled code.
 """
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from chatbot.engine.decode.cpu.kernels.level_products import do_level_part, room
 from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK
 from chatbot.engine.decode.cpu.kernels.product_vectors import DOT_FORMS, block, dot, widen
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
-from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS
+from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, by_number
 
 MAX_FEW: Final = 16
 """Rows of activations for which a weight is widened on its way into each product; for more, it is
@@ -87,7 +88,7 @@ def room_for(product: Instructions, num_rows: int) -> int:
 
 
 def _few_for(form: Form) -> Any:
-    one, two, three = (dot(form, number) for number in range(1, MOST_ROWS + 1))
+    dots = by_number(partial(dot, form))
 
     @called  # type: ignore[untyped-decorator]
     def few(about: Any, first: Any, end: Any) -> None:
@@ -97,13 +98,11 @@ def _few_for(form: Form) -> Any:
             weight = about.weight + number * about.weight_size
             scales = about.scales + number * about.scales_size
             rows, out, left = about.source, about.target + 4 * number, num_rows
-            while left >= 3:
-                three(weight, scales, rows, row_size, out, line, num_inputs)
-                rows, out, left = rows + 3 * row_size, out + 3 * line, left - 3
-            if left == 2:
-                two(weight, scales, rows, row_size, out, line, num_inputs)
-            elif left == 1:
-                one(weight, scales, rows, row_size, out, line, num_inputs)
+            while left > 0:
+                together = min(left, MOST_ROWS)
+                dots(together, weight, scales, rows, row_size, out, line, num_inputs)
+                rows, out = rows + together * row_size, out + together * line
+                left -= together
 
     return few
 

@@ -19,6 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from chatbot.engine.compiled import inlined
 from chatbot.engine.decode.cpu.kernels.forms import Form
 
 FEATURES: Final = llvmlite.binding.get_host_cpu_features()
@@ -60,6 +61,24 @@ def function_of(write: Callable[[Any, Any], None], num_arguments: int) -> Any:
     scope: dict[str, Any] = {"typed": typed}
     exec(f"def function(context, {names}): return typed(context, {names})", scope)
     return intrinsic(scope["function"])
+
+
+def by_number(make: Callable[[int], Any]) -> Any:
+    """What ``make`` gives for 1 to ``MOST_ROWS`` as one function, for compiled code, of the number
+    and of what each of them takes: seven whole numbers.
+    """
+    one, two, three = (make(number + 1) for number in range(MOST_ROWS))
+
+    @inlined  # type: ignore[untyped-decorator]
+    def chosen(number: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> None:
+        if number == 3:
+            three(a, b, c, d, e, f, g)
+        elif number == 2:
+            two(a, b, c, d, e, f, g)
+        else:
+            one(a, b, c, d, e, f, g)
+
+    return chosen
 
 
 class Loop:
