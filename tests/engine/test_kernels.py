@@ -105,8 +105,9 @@ def test_attention_equals_torchs_in_one_text_and_in_several(
     keys, values = numbers(2, num_texts, 2, 4 * CHUNK, size, spread=3).to(dtype)
     found = attended(queries, keys, values, start, scale)
     end = start + (num_new if num_texts == 1 else 1)
-    mask = mask_for(num_new, start, num_shared, dtype) if num_texts == 1 else None
-    expected = attend(queries, keys[:, :, :end], values[:, :, :end], mask, scale)
+    mask = mask_for(num_new, start, torch.float32) if num_texts == 1 else None
+    seen, valued = keys[:, :, :end].float(), values[:, :, :end].float()
+    expected = attend(queries, seen, valued, mask, scale)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -180,9 +181,9 @@ def test_numbers_are_rounded_to_bf16_as_torch_does() -> None:
 
 def test_a_few_tokens_are_masked_as_a_block_is() -> None:
     queries, keys, values = numbers(20, 4, 8), numbers(1, 2, 50, 8), numbers(1, 2, 50, 8, spread=2)
-    whole = attend(queries, keys, values, mask_for(20, 30, 2, torch.float32), 0.5)
+    whole = attend(queries, keys, values, mask_for(20, 30, torch.float32), 0.5)
     few = attend(
-        queries[:9], keys[:, :, :39], values[:, :, :39], mask_for(9, 30, 2, torch.float32), 0.5
+        queries[:9], keys[:, :, :39], values[:, :, :39], mask_for(9, 30, torch.float32), 0.5
     )
     torch.testing.assert_close(few, whole[:9])
 

@@ -1,7 +1,6 @@
-"""Any number of tokens on their way through all layers, by torch, in the architecture's dtype.
+"""Many tokens on their way through all layers, by torch, in fp32 but for what is kept of them.
 
-Knows an ``Architecture`` and where its keys and values are; nothing of tokens. In half precision
-rounding follows transformers'.
+Knows an ``Architecture`` and where its keys and values are; nothing of tokens.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,6 @@ class ManyRows:
     def __init__(self, parts: Architecture) -> None:
         self._parts = parts
         self._scale = parts.head_size**-0.5
-        self._num_shared = parts.num_heads // parts.num_kv_heads
 
     def __call__(
         self,
@@ -32,14 +30,14 @@ class ManyRows:
         rotations: Tensor,
         is_cancelled: Callable[[], bool],
     ) -> Tensor:
-        """See ``FewRows``; activations are in the model's dtype, and ``embedded`` is kept."""
+        """See ``FewRows``, which is for fewer; ``embedded`` is kept."""
         parts = self._parts
         hidden = embedded
         num_new = hidden.shape[0]
         is_one_text = cache.num_rows == 1
         end = start + (num_new if is_one_text else 1)
         turns = rotations[start:end, None]
-        mask = mask_for(num_new, start, self._num_shared, parts.kept_dtype) if is_one_text else None
+        mask = mask_for(num_new, start, parts.kept_dtype) if is_one_text else None
         for index, layer in enumerate(parts.layers):
             if is_cancelled():
                 raise Interrupted
@@ -72,7 +70,7 @@ def _projected_heads(
         rotations: complex [n or 1, 1, head size / 2].
 
     Returns:
-        Queries [n, heads, size] in the dtype of ``parts``, keys and values [n, kv heads, size].
+        Queries [n, heads, size], keys and values [n, kv heads, size].
     """
     projected = layer.qkv(_normalised(hidden, layer.input_norm))
     heads = projected.view(hidden.shape[0], -1, parts.head_size)
@@ -94,23 +92,14 @@ def _projected_heads(
 
 def _normalised(rows: Tensor, norm: Norm) -> Tensor:
     """``rows`` [..., size], each divided by its root mean square."""
-    if rows.dim() == 2 and rows.shape[0] == 1:
-        wide = rows[0].float()
-        mean = torch.dot(wide, wide).item() / wide.shape[0]
-        return rows.mul((mean + norm.epsilon) ** -0.5).mul_(norm.weight)
-    if rows.dtype == torch.float32:
-        return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.epsilon)
-    wide = rows.float()
-    wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + norm.epsilon)
-    return wide.to(rows.dtype).mul_(norm.weight)
+    return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.epsilon)
 
 
 def _rotated(heads: Tensor, rotations: Tensor) -> Tensor:
-    """``heads`` [n, heads, size] turned by ``rotations``, complex [n, 1, size / 2]: fp32.
+    """``heads`` [n, heads, size] turned by ``rotations``, complex [n, 1, size / 2].
 
     The two halves of a head are the real and the imaginary parts. They come out alternating,
     in queries and keys alike, which leaves their products as they are.
     """
-    wide = heads if heads.dtype == torch.float32 else heads.float()
-    turned = torch.complex(*wide.tensor_split(2, dim=-1)).mul_(rotations)
+    turned = torch.complex(*heads.tensor_split(2, dim=-1)).mul_(rotations)
     return torch.view_as_real(turned).view(heads.shape)

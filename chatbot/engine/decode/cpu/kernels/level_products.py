@@ -5,8 +5,6 @@ All is compiled code.
 
 from typing import Any, Final
 
-from numba.extending import register_jitable
-
 from chatbot.engine.compiled import called, floats_at, inlined
 from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK, MOST_LEVEL_ROWS, dot_levels
 from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
@@ -17,10 +15,10 @@ _ROUNDED_AT_ONCE: Final = 8
 _dot_1, _dot_2, _dot_3 = (dot_levels(number + 1) for number in range(MOST_LEVEL_ROWS))
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def room_for_levels(num_rows: Any, num_inputs: Any) -> Any:
-    """Bytes: all rows, rounded, where the first thread has its room; then outputs of a block."""
-    return num_rows * rounded_size(num_inputs) + MOST_LEVEL_ROWS * BLOCK * 4
+def room_for_levels(num_rows: int, num_inputs: int) -> int:
+    """Numbers in fp32 that each thread needs room for: all rows, rounded, which the first thread
+    has; then outputs of a block."""
+    return num_rows * int(rounded_size(num_inputs)) // 4 + MOST_LEVEL_ROWS * BLOCK
 
 
 @inlined  # type: ignore[untyped-decorator]

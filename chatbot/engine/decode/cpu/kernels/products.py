@@ -83,7 +83,7 @@ def room_for(product: Instructions, num_rows: int) -> int:
     """Numbers in fp32 that each thread needs room for."""
     num_inputs = int(product["num_inputs"][0])
     if product["form"][0] == Form.INT4:
-        return int(room_for_levels(num_rows, num_inputs)) // 4
+        return room_for_levels(num_rows, num_inputs)
     return (_MOST_WIDENED + _BLOCK_OUTPUTS) * num_inputs if num_rows > MAX_FEW else 0
 
 
