@@ -31,6 +31,10 @@ _HEAP_BYTES: Final = 64_000_000
 _ANALYSER: Final = "words"
 
 
+class DamagedWordIndexError(KnowledgeError):
+    """A word index on the disk is broken; whoever may write it makes it anew."""
+
+
 class LexicalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A passage as the index takes it."""
 
@@ -49,7 +53,8 @@ class LexicalIndex:
         is_writer: whether this one may change it; there can be one such at a time.
 
     Raises:
-        KnowledgeError: the index is damaged, or another has it open for writing.
+        DamagedWordIndexError: it cannot be used.
+        KnowledgeError: another has it open for writing.
     """
 
     def __init__(self, folder: Path, *, is_writer: bool = False) -> None:
@@ -63,6 +68,10 @@ class LexicalIndex:
             self._writer = (
                 self._index.writer(heap_size=_HEAP_BYTES, num_threads=1) if is_writer else None
             )
+            if self._writer is not None:
+                # A writer that was killed, or out of disk, as it noted deletions leaves a file that
+                # this one would want to make under the same name when it is told the same again.
+                self._writer.garbage_collect_files()
         self._folder = folder
         self.reload()
 
@@ -218,7 +227,8 @@ def _explained(folder: Path) -> Iterator[None]:
     """Turn what tantivy raises into an error that says what to do.
 
     Raises:
-        KnowledgeError: in its place.
+        DamagedWordIndexError: the files cannot be used.
+        KnowledgeError: another program uses them.
     """
     try:
         yield
@@ -227,7 +237,7 @@ def _explained(folder: Path) -> Iterator[None]:
             raise KnowledgeError(
                 f"Another program is indexing into {folder}; wait until it has finished."
             ) from error
-        raise KnowledgeError(
+        raise DamagedWordIndexError(
             f"The word index in {folder} cannot be used ({error}); delete that folder, and it "
             "is made anew."
         ) from error

@@ -18,7 +18,12 @@ from chatbot.retrieval.index import schema
 from chatbot.retrieval.index.failures import explained
 from chatbot.retrieval.index.preparing import decode_headings
 from chatbot.retrieval.index.writing import IndexWriter
-from chatbot.retrieval.lexical import LEXICAL_VERSION, LexicalEntry, LexicalIndex
+from chatbot.retrieval.lexical import (
+    LEXICAL_VERSION,
+    DamagedWordIndexError,
+    LexicalEntry,
+    LexicalIndex,
+)
 
 _MAX_AT_ONCE: Final = 20_000
 """Passages that are held in memory for the lexical index."""
@@ -40,9 +45,7 @@ class Words:
         self._lexical = self._open()
         self.update()
         if self._lexical.num_passages != self._num_passages():
-            self.close()
-            self._lexical = self._make()
-            self.update()
+            self._make_anew()
 
     def update(self) -> None:
         """Tell it what came and went; searches find it from then on.
@@ -50,6 +53,16 @@ class Words:
         Raises:
             KnowledgeError: it cannot be written.
         """
+        try:
+            self._tell()
+        except DamagedWordIndexError:
+            self._make_anew()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._lexical.close()
+
+    def _tell(self) -> None:
         while ids := self._writer.pending_words(_MAX_AT_ONCE):
             with _disk_explained(self._folder):
                 if told := [number for number in ids if number <= self._last_told]:
@@ -62,9 +75,10 @@ class Words:
             self._writer.settle_words(ids)
             self._last_told = max(self._last_told, ids[-1])
 
-    def close(self) -> None:
-        """Let go of the files."""
-        self._lexical.close()
+    def _make_anew(self) -> None:
+        self.close()
+        self._lexical = self._make()
+        self._tell()
 
     def _open(self) -> LexicalIndex:
         name, _, version = self._writer.get(schema.LEXICAL).partition(" ")

@@ -234,12 +234,14 @@ async def live(
     retrieval: RetrievalClient, folder: Path, chance: random.Random, wanted: str
 ) -> None:
     """Change files until some moment in a stage, or after one that was too short to be seen."""
+    wanted_or_later = {wanted, "embedding", "ready"}
     end = None
     while end is None or time.monotonic() < end:
         await asyncio.sleep(0.02)
         if chance.random() < 0.3:
             change_something(folder, chance)
-        if end is None and {wanted, "embedding", "ready"} & set(stages(retrieval)):
+        assert "failed" not in stages(retrieval), retrieval.status
+        if end is None and wanted_or_later & set(stages(retrieval)):
             end = time.monotonic() + chance.uniform(0.0, 0.5)
 
 

@@ -117,6 +117,18 @@ async def test_lost_words_are_made_from_the_passages(
     check_whole(folder)
 
 
+async def test_words_that_cannot_be_changed_are_made_anew(folder: Path, tmp_path: Path) -> None:
+    await index_once(folder, tmp_path)
+    (words,) = index_dir(folder).glob("lexical-*")
+    (segment,) = words.glob("*.term")
+    for stamp in range(1000):  # one of them is where deletions are to be noted
+        segment.with_suffix(f".{stamp}.del").touch()
+    (folder / "sub0" / "file0.md").unlink()
+    status = await index_once(folder, tmp_path)
+    assert (status.stage, status.notice) == ("ready", "")
+    check_whole(folder)
+
+
 async def test_an_index_is_for_the_user_alone(folder: Path, tmp_path: Path) -> None:
     await index_once(folder, tmp_path)
     place = index_dir(folder)

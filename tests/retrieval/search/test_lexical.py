@@ -1,4 +1,5 @@
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,24 @@ def test_what_was_not_committed_is_lost(tmp_path: Path) -> None:
     index.close()
     again = LexicalIndex(tmp_path, is_writer=True)
     assert [number for number, _ in again.search("word", 10)] == [0]
+
+
+def test_deletions_are_told_again_after_a_kill_while_noting_them(tmp_path: Path) -> None:
+    make(tmp_path / "killed", *["word"] * 3).close()
+    shutil.copytree(tmp_path / "killed", tmp_path / "went on")
+
+    def go_on(name: str) -> LexicalIndex:
+        index = LexicalIndex(tmp_path / name, is_writer=True)
+        index.delete([1])
+        index.commit()
+        return index
+
+    go_on("went on").close()
+    # What is on the disk when it is killed before it has said which files count.
+    (noted,) = (tmp_path / "went on").glob("*.del")
+    for file in (noted.name, ".managed.json"):
+        shutil.copy(tmp_path / "went on" / file, tmp_path / "killed" / file)
+    assert sorted(number for number, _ in go_on("killed").search("word", 10)) == [0, 2]
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
