@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.conversation.commands import run_command
+from chatbot.conversation.commands import complete_command, run_command
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tools import Tools
 from chatbot.errors import CommandError, ToolError
@@ -78,3 +78,32 @@ async def test_a_tool_by_hand(face: FakeFace) -> None:
         await run_command(face, "/tool")
     with pytest.raises(ToolError, match="There is no tool called nothing"):
         await run_command(face, "/tool nothing 1")
+
+
+async def test_several_arguments_are_begun_for_the_user(face: FakeFace) -> None:
+    await run_command(face, "/tools")  # has them found
+    line = '/tool convert_units {"value": 0, "from_unit": "", "to_unit": ""}'
+    assert [one.line for one in complete_command(face, "/tool convert_units ")] == [line]
+    (finished,) = complete_command(face, line.replace("0", "3"))
+    assert "JSON object" in finished.help
+    filled = '/tool convert_units {"value": 3, "from_unit": "mile", "to_unit": "km"}'
+    await run_command(face, filled)
+    assert "4.82" in face.notes[-1]
+    (one_argument,) = complete_command(face, "/tool calculate ")
+    assert one_argument.line == "/tool calculate "
+    with pytest.raises(CommandError) as refused:
+        await run_command(face, "/tool")
+    assert filled in str(refused.value)
+
+
+@pytest.mark.parametrize("schema", [True, {}, {"type": ["string", "null"]}, {"type": "odd"}])
+async def test_arguments_of_no_simple_type_are_begun_as_null(
+    face: FakeFace, schema: object
+) -> None:
+    await run_command(face, "/tools")
+    assert face.manager.tools is not None
+    for info in face.manager.tools.box.tools:
+        if info.definition.name == "convert_units":
+            info.definition.parameters["properties"]["value"] = schema
+    (one,) = complete_command(face, "/tool convert_units ")
+    assert '"value": null' in one.line

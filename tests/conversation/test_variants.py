@@ -312,9 +312,10 @@ async def test_a_model_that_is_missing_does_not_spoil_the_comparison() -> None:
     _, finished = await several(manager.answer_variously(wish, "why?"))
     assert [making_of(a).error for a in finished.answers] == ["There is no model none-such.", ""]
     assert finished.answers[1].text == "It is."
+    assert finished.kept_id == finished.answers[1].id == manager.conversation.path()[-1].id
 
 
-async def test_a_comparison_that_is_stopped_while_it_loads() -> None:
+async def test_of_a_comparison_that_is_stopped_while_it_loads_stays_what_was_answered() -> None:
     engine = FakeEngine("It is.")
     engine.load_gates["slow"] = asyncio.Event()
     manager = manager_of(engine)
@@ -323,7 +324,8 @@ async def test_a_comparison_that_is_stopped_while_it_loads() -> None:
     await until(lambda: ("slow", "auto") in engine.loads)
     manager.stop()
     _, finished = await work
-    assert [making_of(a).finish_reason for a in finished.answers] == ["stop", "cancelled"]
+    assert [making_of(a).finish_reason for a in finished.answers] == ["stop"]
+    assert len(manager.conversation) == 2
     await until(lambda: engine.loads[-1] == ("smollm2-135m", "auto"))
 
 

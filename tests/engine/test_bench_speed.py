@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from chatbot.commands.bench import add_bench_parser, run_bench
 from chatbot.engine.benchmark import measuring, running
 from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
 from chatbot.engine.benchmark.quantising import quantise_linears
+from chatbot.engine.benchmark.report import FirstToken, Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.running import main
 from chatbot.engine.benchmark.shapes import random_config
@@ -55,6 +57,7 @@ def test_a_random_shape_is_measured(precision: str, capsys: pytest.CaptureFixtur
     (first,) = report["first_tokens"]
     assert first["num_history_tokens"] == 40
     assert first["warm_seconds"] > 0
+    assert first["generate_seconds"] > 0
 
 
 def test_a_step_that_is_launched_ahead_is_measured(
@@ -119,6 +122,37 @@ def test_a_folder_is_measured_and_shown_as_a_table(
     assert "generate()" not in text
     assert "First token after 30 tokens" in text
     assert "5,000" not in text  # longer than its context
+
+
+def test_both_others_read_the_same_history_cold() -> None:
+    first = FirstToken(
+        num_history_tokens=512,
+        cold_seconds=2.0,
+        warm_seconds=0.05,
+        generate_seconds=5.0,
+        llama_cpp_seconds=3.0,
+    )
+    report = Report(
+        model="a",
+        precision="bf16",
+        device="cpu",
+        num_threads=2,
+        decoder="fused",
+        num_parameters=1,
+        num_tokens=1,
+        load_seconds=1.0,
+        weight_bytes=1,
+        memory_bytes=1,
+        step_bytes=1,
+        copy_bytes_per_second=1.0,
+        ceiling_tokens_per_second=1.0,
+        decode_tokens_per_second=1.0,
+        first_tokens=(first,),
+    )
+    rows = [re.split(r" {2,}", line.strip()) for line in format_report(report).splitlines()]
+    assert ["First token after 512 tokens", "2.00 s cold, 0.050 s warm, 40 times faster"] in rows
+    assert ["generate()", "5.00 s cold; ours is 2.50 times as fast"] in rows
+    assert ["llama.cpp", "3.00 s cold; ours is 1.50 times as fast"] in rows
 
 
 @pytest.mark.parametrize(

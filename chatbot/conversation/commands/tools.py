@@ -1,7 +1,8 @@
 """Slash commands about tools: which there are, which are on, what they may do; one run by hand."""
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
@@ -97,7 +98,10 @@ def _server_line(server: "ServerInfo") -> str:
 async def _tool(face: Face, arguments: str) -> None:
     name, _, text = arguments.partition(" ")
     if not name:
-        raise CommandError("Name a tool and its arguments: /tool calculate 2+2")
+        raise CommandError(
+            "Name a tool and its arguments: /tool calculate 2+2, or several of them as a JSON "
+            'object: /tool convert_units {"value": 3, "from_unit": "mile", "to_unit": "km"}'
+        )
     tools = _tools_of(face)
     await tools.known(name)
     outcome = await tools.box.run_by_hand(name, text)
@@ -120,15 +124,39 @@ def _tools_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
             **_POLICIES,
             "refresh": "asks the servers anew",
         }
-    return {} if before == ["refresh"] else _tool_words(face, before[1:])
+    return {} if before[0] == "refresh" or len(before) > 1 else _tool_words(face, ())
 
 
 def _tool_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
     tools = face.manager.tools
-    if before or tools is None:
+    if tools is None or len(before) > 1:
         return {}
-    infos = [info.definition for info in tools.box.tools]
-    return {definition.name: clean_line(definition.description, 100) for definition in infos}
+    definitions = {info.definition.name: info.definition for info in tools.box.tools}
+    if not before:
+        return {name: clean_line(one.description, 100) for name, one in definitions.items()}
+    chosen = definitions.get(before[0])
+    names = chosen.parameters.get("required", []) if chosen else []
+    if chosen is None or len(names) < 2:
+        return {}
+    schemas = chosen.parameters.get("properties", {})
+    empty = {name: _empty_value(schemas.get(name)) for name in names}
+    return {clean_line(json.dumps(empty, ensure_ascii=False)): "its arguments, to be filled in"}
+
+
+def _empty_value(schema: Any) -> Any:
+    """One of a parameter's type; None where it has none that is simple."""
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    return _EMPTY_VALUES.get(kind) if isinstance(kind, str) else None
+
+
+_EMPTY_VALUES: Final = {
+    "string": "",
+    "number": 0,
+    "integer": 0,
+    "boolean": False,
+    "array": (),
+    "object": {},
+}
 
 
 COMMANDS = (
@@ -142,7 +170,7 @@ COMMANDS = (
     Command(
         "tool",
         "NAME [ARGUMENTS]",
-        "runs a tool by hand: /tool calculate 2+2",
+        "runs a tool by hand: /tool calculate 2+2; several arguments as a JSON object",
         _tool,
         _tool_words,
     ),

@@ -179,14 +179,14 @@ class VariantsTurn(ABC):
                 if one.reason is None:
                     ended += one.end(reason, None, error)
             kept = self._begun()
-            self._keep(kept)
+            kept_id = self._keep(kept)
         for told in ended:
             yield told
         made = [one.message for one in kept]  # before any of them has a map of its own
         answers = [await self._supported(answer) for answer in made]
         yield VariantsFinished(
             answers=tuple(answers),
-            kept_id=answers[0].id,
+            kept_id=kept_id,
             partings=partings_of(answers, [one.records for one in kept]),
             num_prompt_tokens=self.num_prompt_tokens,
             num_read_tokens=self.num_read_tokens,
@@ -253,17 +253,23 @@ class VariantsTurn(ABC):
         return await until_stopped(work, self.stopping)
 
     def _begun(self) -> Sequence[Sibling]:
-        """The answers there are: all, once one has begun, so that none changes its number."""
-        return self.siblings if any(one.has_begun for one in self.siblings) else self.siblings[:1]
+        """The answers up to the last one that there is something of, so that none changes its
+        number; the first one at least."""
+        if not any(one.has_begun for one in self.siblings):
+            return self.siblings[:1]
+        last = max(one.index for one in self.siblings if one.has_begun or one.reason == "error")
+        return self.siblings[: last + 1]
 
-    def _keep(self, kept: Sequence[Sibling]) -> None:
-        """Have the answers in the tree, the first one shown."""
+    def _keep(self, kept: Sequence[Sibling]) -> str:
+        """Have the answers in the tree, the first one shown that says something: its id."""
         for one in kept:
             if self._journal and one.records:
                 self._journal.keep_tokens(one.draft.id, one.records)
             self._conversation.add(one.message)
+        shown = next((one for one in kept if one.has_begun), kept[0])
         if len(kept) > 1:
-            self._conversation.show(kept[0].draft.id)
+            self._conversation.show(shown.draft.id)
+        return shown.draft.id
 
     async def _supported(self, answer: Message) -> Message:
         """The answer with what each of its sentences rests on, where that can be said."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from chatbot.engine.benchmark.report import FirstToken
+from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.decode.cpu.packing import PackedLinear, packed_bytes, packed_tensors
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
@@ -104,6 +105,14 @@ class _Arrivals:
 def generate_speed(model: Any, prompt: Sequence[int], num_tokens: int) -> float:
     """Tokens a second of ``model.generate()`` after its first token, greedy."""
     arrivals = _Arrivals()
+    _generate(model, prompt, num_tokens, arrivals)
+    first, last = arrivals.times[1], arrivals.times[-1]
+    return (len(arrivals.times) - 2) / (last - first)
+
+
+def _generate(
+    model: Any, prompt: Sequence[int], num_tokens: int, streamer: _Arrivals | None = None
+) -> None:
     ids = torch.tensor([list(prompt)], device=model.device)
     model.generate(
         ids,
@@ -112,14 +121,26 @@ def generate_speed(model: Any, prompt: Sequence[int], num_tokens: int) -> float:
         do_sample=False,
         eos_token_id=None,
         pad_token_id=0,
-        streamer=arrivals,
+        streamer=streamer,
     )
-    first, last = arrivals.times[1], arrivals.times[-1]
-    return (len(arrivals.times) - 2) / (last - first)
 
 
-def first_token(cached: CachedModel, vocab_size: int, num_history: int) -> FirstToken:
-    """Time to the first token after a history of ``num_history`` tokens."""
+def first_token(
+    cached: CachedModel,
+    vocab_size: int,
+    num_history: int,
+    plain: Any = None,
+    rival: LlamaCpp | None = None,
+) -> FirstToken:
+    """Time to the first token after a history of ``num_history`` tokens.
+
+    Args:
+        cached: ours.
+        vocab_size: of the model.
+        num_history: tokens.
+        plain: a model whose ``generate()`` is measured too.
+        rival: measured too.
+    """
     # Which tokens they are does not matter for the time.
     history = [(101 * n) % vocab_size for n in range(num_history)]
     question = [(103 * n + 1) % vocab_size for n in range(QUESTION_TOKENS)]
@@ -127,7 +148,15 @@ def first_token(cached: CachedModel, vocab_size: int, num_history: int) -> First
     cached.clear()
     prompts = [[*history, *asked] for asked in (question, other, question, other)]
     cold, *warm = [timed(partial(_first, cached, prompt), cached.device) for prompt in prompts]
-    return FirstToken(num_history_tokens=num_history, cold_seconds=cold, warm_seconds=median(warm))
+    return FirstToken(
+        num_history_tokens=num_history,
+        cold_seconds=cold,
+        warm_seconds=median(warm),
+        generate_seconds=(
+            None if plain is None else timed(partial(_generate, plain, prompts[0], 1), plain.device)
+        ),
+        llama_cpp_seconds=None if rival is None else rival.first_token(prompts[0]),
+    )
 
 
 def _first(cached: CachedModel, prompt: Sequence[int]) -> None:

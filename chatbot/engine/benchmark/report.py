@@ -11,6 +11,10 @@ class FirstToken(msgspec.Struct, frozen=True, kw_only=True):
     """Everything is read."""
     warm_seconds: float
     """The history is in the cache, as it is in a chat that goes on."""
+    generate_seconds: float | None = None
+    """Plain ``model.generate()``, cold."""
+    llama_cpp_seconds: float | None = None
+    """llama.cpp, cold."""
 
     @property
     def ratio(self) -> float:
@@ -80,14 +84,8 @@ def format_report(report: Report) -> str:
                 "that",
             )
         )
-    rows += [
-        (
-            f"First token after {item.num_history_tokens:,} tokens",
-            f"{item.cold_seconds:.2f} s cold, {item.warm_seconds:.3f} s warm, "
-            f"{item.ratio:.0f} times faster",
-        )
-        for item in report.first_tokens
-    ]
+    for item in report.first_tokens:
+        rows += _first_token_rows(item)
     rows += [
         ("Load", f"{report.load_seconds:.2f} s"),
         (
@@ -102,3 +100,20 @@ def format_report(report: Report) -> str:
         f"{report.num_parameters:,} parameters, answers of {report.num_tokens} tokens"
     )
     return "\n".join([head, "", *(f"{name:{width}}  {value}" for name, value in rows)])
+
+
+def _first_token_rows(item: FirstToken) -> list[tuple[str, str]]:
+    name = f"First token after {item.num_history_tokens:,} tokens"
+    rows = [
+        (
+            name,
+            f"{item.cold_seconds:.2f} s cold, {item.warm_seconds:.3f} s warm, "
+            f"{item.ratio:.0f} times faster",
+        )
+    ]
+    others = (("generate()", item.generate_seconds), ("llama.cpp", item.llama_cpp_seconds))
+    for other, seconds in others:
+        if seconds is not None:
+            ratio = seconds / item.cold_seconds
+            rows.append((f"  {other}", f"{seconds:.2f} s cold; ours is {ratio:.2f} times as fast"))
+    return rows

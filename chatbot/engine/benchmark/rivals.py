@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,20 @@ class LlamaCpp:
 
     def speed(self, prompt: list[int], num_tokens: int) -> float:
         """Tokens a second of a greedy answer after its first token."""
-        self._model.reset()
-        loop = self._model.generate(prompt, temp=0.0)
-        next(loop)
+        tokens = self._answer(prompt)
+        next(tokens)
         start = time.perf_counter()
         for _ in range(num_tokens - 1):
-            next(loop)
+            next(tokens)
         return (num_tokens - 1) / (time.perf_counter() - start)
+
+    def first_token(self, prompt: list[int]) -> float:
+        """Seconds to the first token after ``prompt``, of which nothing was read before."""
+        start = time.perf_counter()
+        next(self._answer(prompt))
+        return time.perf_counter() - start
+
+    def _answer(self, prompt: list[int]) -> Iterator[int]:
+        self._model.reset()
+        tokens: Iterator[int] = self._model.generate(prompt, temp=0.0)
+        return tokens

@@ -273,7 +273,9 @@ class VariantsScreen(ModalScreen[str | None]):
     def action_keep(self) -> None:
         """Keep the answer that is gone to; the others stay beside it."""
         answer = self._answers.get(self.chosen)
-        if answer is None:
+        if answer is None and self.is_over:
+            self.notify("There is nothing of this answer; choose another one.")
+        elif answer is None:
             self.notify("This answer is still being written; Esc stops all of them.")
         elif self.is_over:
             self.dismiss(answer.id)
