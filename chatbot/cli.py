@@ -248,6 +248,10 @@ def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:
         value = getattr(options, name, None)
         if value is not None:
             settings = with_value(settings, name, clean(value))
+    if getattr(options, "model", None) is not None:
+        from chatbot.models.references import resolve
+
+        resolve(settings.model)  # refused now, not when everything else has been started
     if (folders := getattr(options, "folders", None)) is not None:
         from chatbot.conversation.folders import folders_of_run
 

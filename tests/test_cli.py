@@ -124,3 +124,13 @@ def test_doctor_in_json_names_a_folder_that_cannot_be_used(
     (problem,) = [check for check in checks if check["state"] == "problem"]
     assert problem["name"] == "data folder"
     assert "CHATBOT_DATA_DIR" in problem["remedy"]
+
+
+@pytest.mark.parametrize("command", [(), ("ask", "hello"), ("ask", "--complete", "Once")])
+def test_a_model_that_stands_for_nothing_is_refused_before_anything_starts(
+    command: tuple[str, ...],
+) -> None:
+    done = run_chatbot(*command, "-m", "nosuch", stdin=b"hello\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("There is no model 'nosuch'; give one of smollm2-135m, ")

@@ -35,6 +35,7 @@ from chatbot.engine.protocol import (
 )
 from chatbot.engine.running import RunningGeneration, RunningVariants, error_of
 from chatbot.errors import ModelError, WorkerError
+from chatbot.models.references import resolve
 from chatbot.settings import Precision, Sampling
 from chatbot.terminal_text import clean_line
 from chatbot.worker.client import WorkerProcess
@@ -232,6 +233,7 @@ class EngineClient:
             self._loaded = None
             self._report(EngineStatus(state="loading", stage="Starting the engine"))
             try:
+                resolve(model)  # what stands for nothing is not worth a process
                 info = await self._load(await self._owner.start(), model, precision)
             except (ModelError, WorkerError) as error:
                 self._report(EngineStatus(state="failed", error=str(error)))

@@ -141,17 +141,17 @@ def test_a_way_to_think_that_there_is_not() -> None:
 
 
 def test_a_missing_model_is_one_line_and_the_status_1() -> None:
-    done = run_chatbot("ask", "-m", "missing-one", "hello")
+    done = run_chatbot("ask", "-m", "missing/one", "hello")
     assert (done.returncode, done.stdout) == (1, "")
     *progress, error = done.stderr.splitlines()
-    assert error == "There is no model 'missing-one'; name another."
+    assert error == "There is no model 'missing/one'; name another."
     assert progress == ["Starting the engine…"]
 
 
 @pytest.mark.parametrize("flags", [(), ("-n", "2")])
 def test_no_chat_is_left_of_what_was_not_answered(flags: tuple[str, ...]) -> None:
     assert run_chatbot("ask", "hello").returncode == 0
-    assert run_chatbot("ask", "-m", "missing-one", "unanswered", *flags).returncode == 1
+    assert run_chatbot("ask", "-m", "missing/one", "unanswered", *flags).returncode == 1
     shown = run_chatbot("chats", "list").stdout
     assert "hello" in shown
     assert "unanswered" not in shown

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from chatbot.engine.client import EngineClient
 from chatbot.engine.model_reference import find_model
-from chatbot.errors import ModelError
+from chatbot.errors import ModelError, WorkerError
 from chatbot.weights import SMOLLM2
 
 
@@ -138,3 +139,13 @@ def test_altered_weights_of_the_catalogue_are_refused(
     fake.write_bytes(b"GGUF" + bytes(100))
     monkeypatch.setattr(type(SMOLLM2), "find", lambda self: fake)
     assert "not what was published" in refusal("SmolLM2-135M")
+
+
+async def test_what_stands_for_nothing_is_refused_without_a_process(tmp_path: Path) -> None:
+    client = EngineClient(tmp_path / "engine.log", ("/no/such/command",))
+    with pytest.raises(ModelError, match="no model 'nosuch'"):
+        await client.ensure_loaded("nosuch", "fp32")
+    assert client.pid is None
+    assert client.status.state == "failed"
+    with pytest.raises(WorkerError):  # which this one cannot start
+        await client.ensure_loaded(str(tmp_path), "fp32")

@@ -122,16 +122,16 @@ def test_copying_into_a_pipe_is_refused() -> None:
 
 
 def test_a_missing_model_is_said_once() -> None:
-    done = run_chatbot("-m", "missing-one", stdin=b"hello\n")
+    done = run_chatbot("-m", "missing/one", stdin=b"hello\n")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("There is no model 'missing-one'; name another.") == 1
+    assert done.stderr.count("There is no model 'missing/one'; name another.") == 1
 
 
 def test_a_missing_model_chosen_later_brings_the_former_back() -> None:
-    done = run_chatbot(stdin=b"one\n/model missing-one\ntwo\n/model\n")
+    done = run_chatbot(stdin=b"one\n/model missing/one\ntwo\n/model\n")
     assert done.returncode == 1
     assert done.stdout.startswith(said("one") + said("two") + "`smollm2-135m` · 135 million")
-    assert done.stderr.count("There is no model 'missing-one'; name another.") == 1
+    assert done.stderr.count("There is no model 'missing/one'; name another.") == 1
 
 
 def test_a_killed_engine_costs_the_answer_and_nothing_else() -> None:

@@ -118,8 +118,8 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_old_one(make_app: MakeAp
     async with app.run_test(size=WIDE) as pilot:
         await filled(pilot)
         await until(pilot, lambda: app.session.engine.status.state == "ready")
-        await ask(pilot, "/model missing-one")
-        await until(pilot, lambda: "no model 'missing-one'" in notices(app))
+        await ask(pilot, "/model missing/one")
+        await until(pilot, lambda: "no model 'missing/one'" in notices(app))
         await until(pilot, lambda: app.session.engine.status.state == "ready")
         assert app.manager.settings.model == Settings().model
         assert app.query_one("#setting-model Input", Input).value == Settings().model
