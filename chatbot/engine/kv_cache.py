@@ -33,9 +33,10 @@ from chatbot.engine.history import TokenHistory
 from chatbot.engine.pipeline import Pipeline, pipeline_for
 from chatbot.engine.sampling import Sampler
 
-CPU_BLOCK: Final = 128
+CPU_BLOCK: Final = 256
 GPU_BLOCK: Final = 512
-"""Prompt tokens that are read at a time: more bring no speed there (measured)."""
+"""Prompt tokens that are read at a time. On a CPU twice as many are a tenth quicker where weights
+are in 16 bits (measured); but a seeded answer begins with reading half a block anew."""
 
 
 def _never() -> bool:

@@ -92,6 +92,20 @@ def attended(
     return target[:, :-3]
 
 
+def by_torch(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Attention in fp64 of the last tokens, which follow one another in one text or are the last of
+    a text each, to all of ``keys`` and ``values``."""
+    (num_new, num_heads, size), (num_texts, _, num_tokens, _) = queries.shape, keys.shape
+    apart = queries.view(num_texts, -1, num_heads, size).transpose(1, 2).double()
+    mask = torch.ones(apart.shape[2], num_tokens).tril(num_tokens - apart.shape[2]).bool()
+    found = functional.scaled_dot_product_attention(
+        apart, keys.double(), values.double(), attn_mask=mask, scale=scale, enable_gqa=True
+    )
+    return found.transpose(1, 2).reshape(num_new, -1).float()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_texts", [1, 3])
 @pytest.mark.parametrize("start", [0, 1, 37, CHUNK - 2, 3 * CHUNK + 2])
@@ -105,10 +119,51 @@ def test_attention_equals_torchs_in_one_text_and_in_several(
     keys, values = numbers(2, num_texts, 2, 4 * CHUNK, size, spread=3).to(dtype)
     found = attended(queries, keys, values, start, scale)
     end = start + (num_new if num_texts == 1 else 1)
-    mask = mask_for(num_new, start, torch.float32) if num_texts == 1 else None
-    seen, valued = keys[:, :, :end].float(), values[:, :, :end].float()
-    expected = attend(queries, seen, valued, mask, scale)
+    expected = by_torch(queries, keys[:, :, :end], values[:, :, :end], scale)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("start", "num_new"), [(0, 1), (0, 300), (3, 40), (CHUNK - 1, CHUNK + 2)])
+@pytest.mark.parametrize(("num_shared", "size"), [(1, 16), (3, 64), (2, 20), (7, 32), (5, 96)])
+def test_tiles_equal_torchs_attention(
+    num_shared: int, size: int, start: int, num_new: int, dtype: torch.dtype
+) -> None:
+    """For heads that fill panels and that do not, and one tile or more for each head of keys."""
+    end = start + num_new
+    queries = numbers(num_new, 2 * num_shared, size, spread=3)
+    # There is room behind the tokens, and what is there must not count.
+    both = torch.full((2, 1, 2, end + 70, size), torch.nan)
+    both[:, :, :, :end] = numbers(2, 1, 2, end, size, spread=3)
+    keys, values = both.to(dtype)[:, :, :, :end]
+    for reading in (queries, queries.transpose(0, 1).contiguous().transpose(0, 1)):
+        found = attend(reading, keys, values, mask_for(num_new, start, torch.float32), 0.2)
+        expected = by_torch(queries, keys, values, 0.2)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_a_token_attends_to_is_the_same_whatever_is_read_with_it() -> None:
+    queries, start = numbers(300, 6, 64), 2 * CHUNK - 7
+    both = numbers(2, 1, 2, start + 300, 64).bfloat16()
+
+    def attended_from(first: int, end: int) -> torch.Tensor:
+        keys, values = both[:, :, :, : start + end]
+        return attend(queries[first:end], keys, values, None, 0.125)
+
+    together = attended_from(0, 300)
+    for ends in ((17, 300), (100, 101, 300), (64, 128, 192, 256, 300), (299, 300)):
+        portions = [attended_from(a, b) for a, b in zip((0, *ends[:-1]), ends, strict=True)]
+        assert torch.equal(torch.cat(portions), together)
+
+
+@pytest.mark.parametrize("place", [0, 200])
+def test_nothing_hides_a_key_that_is_no_number(place: int) -> None:
+    queries = numbers(220, 2, 32)
+    keys, values = numbers(2, 1, 1, 220, 32)
+    keys[0, 0, place, 3] = torch.nan
+    found = attend(queries, keys, values, None, 0.3)
+    assert found[place:].isnan().all()
+    assert found[:place].isfinite().all()
 
 
 def test_attention_of_a_token_is_the_same_whatever_is_beside_it() -> None:
@@ -181,10 +236,8 @@ def test_numbers_are_rounded_to_bf16_as_torch_does() -> None:
 
 def test_a_few_tokens_are_masked_as_a_block_is() -> None:
     queries, keys, values = numbers(20, 4, 8), numbers(1, 2, 50, 8), numbers(1, 2, 50, 8, spread=2)
-    whole = attend(queries, keys, values, mask_for(20, 30, torch.float32), 0.5)
-    few = attend(
-        queries[:9], keys[:, :, :39], values[:, :, :39], mask_for(9, 30, torch.float32), 0.5
-    )
+    whole = attend(queries, keys, values, None, 0.5)
+    few = attended(queries[:9], keys, values, 30, 0.5)
     torch.testing.assert_close(few, whole[:9])
 
 

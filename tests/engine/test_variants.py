@@ -114,6 +114,7 @@ def test_the_prompt_is_read_once(loaded: LoadedModel, monkeypatch: pytest.Monkey
         return whole(self, tokens, *rest)
 
     monkeypatch.setattr(CachedModel, "read", counted)
+    monkeypatch.setattr(loaded.cached, "block_size", 128)
     loaded.cached.clear()
     request = GenerateVariants(messages=QUESTION, samplings=seeds(1, 2, 3, 4))
     *events, last = answer_variants(loaded, request, Control(Sampling()))

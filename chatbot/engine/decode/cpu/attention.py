@@ -1,4 +1,5 @@
-"""Attention of many new tokens to those before them and to themselves, by torch.
+"""Attention of many new tokens to those before them and to themselves: by tiles of our own in fp32,
+by torch where it is computed in half precision.
 
 Knows tensors; nothing of models.
 """
@@ -7,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatbot.engine.decode.cpu.projections import multiplies
+from chatbot.engine.decode.cpu.kernels.instructions import Kind, instruction
+from chatbot.engine.decode.cpu.kernels.team import TEAM
+from chatbot.engine.decode.cpu.kernels.tiled_attention import room_for_tile
+from chatbot.engine.decode.cpu.projections import HELD_AS_THEY_ARE, multiplies
 
 
 def work_dtype(kept_dtype: torch.dtype) -> torch.dtype:
@@ -18,7 +22,8 @@ def work_dtype(kept_dtype: torch.dtype) -> torch.dtype:
 
 
 def mask_for(num_new: int, start: int, kept_dtype: torch.dtype) -> Tensor | None:
-    """What tokens that follow one another may not see of one another, as ``attend`` takes it.
+    """What tokens that follow one another may not see of one another, as ``attend`` takes it; tiles
+    need none.
 
     Args:
         num_new: how many.
@@ -26,11 +31,12 @@ def mask_for(num_new: int, start: int, kept_dtype: torch.dtype) -> Tensor | None
         kept_dtype: of keys and values.
 
     Returns:
-        [new tokens, all tokens]; None where there are none before them.
+        [new tokens, all tokens]; None where there are none before them, and for tiles.
     """
-    if start == 0:
+    dtype = work_dtype(kept_dtype)
+    if start == 0 or dtype == torch.float32:
         return None
-    mask = torch.zeros(num_new, start + num_new, dtype=work_dtype(kept_dtype))
+    mask = torch.zeros(num_new, start + num_new, dtype=dtype)
     mask[:, start:] = torch.full((num_new, num_new), -torch.inf).triu_(1)
     return mask
 
@@ -43,14 +49,41 @@ def attend(
     Args:
         queries: [n, heads, head size].
         keys: [rows, kv heads, all tokens, head size], with one row for all new tokens, or one
-            for each.
+            for each; a token lies behind the other.
         values: as ``keys``.
         mask: of ``mask_for``, where there is one row.
         scale: of the products of queries and keys.
     """
     dtype = work_dtype(keys.dtype)
+    if keys.shape[0] == 1 and dtype == torch.float32:
+        return _by_tiles(queries.float(), keys, values, scale).to(queries.dtype)
     attended = _attend(queries.to(dtype), keys.to(dtype), values.to(dtype), mask, scale)
     return attended.to(queries.dtype)
+
+
+def _by_tiles(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    num_new, num_heads, size = queries.shape
+    num_kv_heads, num_tokens = keys.shape[1:3]
+    source = queries.contiguous()
+    target = torch.empty(num_new, num_heads * size, dtype=torch.float32, device="cpu")
+    tiles = instruction(
+        Kind.TILED_ATTENTION,
+        source=source.data_ptr(),
+        target=target.data_ptr(),
+        target_size=target.shape[1],
+        num_heads=num_heads,
+        num_kv_heads=num_kv_heads,
+        head_size=size,
+        keys=keys.data_ptr(),
+        values=values.data_ptr(),
+        kept_form=HELD_AS_THEY_ARE[keys.dtype],
+        num_texts=1,
+        capacity=keys.stride(1) // size,
+        scale=scale,
+    )
+    room = room_for_tile(num_heads, num_kv_heads, size)
+    TEAM.run(tiles, num_new, num_tokens - num_new, room, torch.get_num_threads())
+    return target
 
 
 def _attend(

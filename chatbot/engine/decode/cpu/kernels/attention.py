@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import numba
-from numpy import float32
+from numpy import float32, int32, uint32
 
 from chatbot.engine.compiled import (
     called,
@@ -19,6 +19,7 @@ from chatbot.engine.compiled import (
     floats_at,
     inlined,
     shorts_at,
+    whole_numbers_at,
 )
 from chatbot.engine.decode.cpu.kernels.attention_vectors import (
     MOST_TOKENS,
@@ -48,6 +49,27 @@ def num_partial_sums(num_rows: int, num_heads: int, head_size: int, num_tokens: 
     return num_rows * num_heads * -(-num_tokens // CHUNK) * (head_size + _AHEAD)
 
 
+@inlined  # type: ignore[untyped-decorator]
+def _in_order(bits: Any) -> Any:
+    """Those of a number in fp32 as a whole number, which is the larger the larger it is; and of
+    such a whole number those of the number."""
+    signed = int32(bits)
+    return int32(signed ^ int32(int32(signed >> int32(31)) & int32(0x7FFFFFFF)))
+
+
+@inlined  # type: ignore[untyped-decorator]
+def largest_of(address: Any, number: Any, least: Any) -> Any:
+    """The largest of numbers in fp32, and of ``least``.
+
+    Found by whole numbers: LLVM compares floats one after the other, lest one should be none.
+    """
+    bits = numba.carray(whole_numbers_at(address), (number,))
+    largest = _in_order(float32(least).view(uint32))
+    for index in range(number):
+        largest = max(largest, _in_order(bits[index]))
+    return uint32(_in_order(largest)).view(float32)
+
+
 @called_fast  # type: ignore[untyped-decorator]
 def _soften(weights: Any, num_tokens: Any, scale: Any) -> Any:
     """Make scores into weights, of which the largest is 1.
@@ -56,9 +78,7 @@ def _soften(weights: Any, num_tokens: Any, scale: Any) -> Any:
         The largest score, and the sum of the weights.
     """
     numbers = numba.carray(floats_at(weights), (num_tokens,))
-    largest = numbers[0]
-    for token in range(num_tokens):
-        largest = max(largest, numbers[token])
+    largest = largest_of(weights, num_tokens, numbers[0])
     total = float32(0)
     for token in range(num_tokens):
         weight = exp((numbers[token] - largest) * scale)

@@ -79,9 +79,9 @@ def _four_sums(builder: Any, vectors: list[Any]) -> Any:
     return builder.fadd(lower, upper)
 
 
-def weighted_sums(form: Form, num_vectors: int, num_heads: int) -> Any:
+def weighted_sums(form: Form, num_vectors: int, num_heads: int, *, goes_on: bool = False) -> Any:
     """A function that adds up ``num_vectors`` vectors of the values of several tokens, by the
-    weights of ``num_heads`` heads.
+    weights of ``num_heads`` heads; with ``goes_on``, to the sums that are there.
 
     It takes the address of the first token's value, the bytes from one to the next, the address
     of the first head's weights in fp32, the bytes to those of the next, the address of the first
@@ -92,20 +92,42 @@ def weighted_sums(form: Form, num_vectors: int, num_heads: int) -> Any:
         values, value_size, weights, weights_size, outputs, output_size, num_tokens = arguments
         weights_at = [moved(builder, weights, weights_size, head) for head in range(num_heads)]
         sums = [[new_sum(builder) for _ in range(num_vectors)] for _ in weights_at]
+        targets = [
+            [
+                vector_at(builder, place, LONG(number * WIDTH), FLOAT, 4)
+                for number in range(num_vectors)
+            ]
+            for place in (moved(builder, outputs, output_size, h) for h in range(num_heads))
+        ]
+        if goes_on:
+            for own, places in zip(sums, targets, strict=True):
+                for total, place in zip(own, places, strict=True):
+                    builder.store(builder.load(place, align=4), total)
         with Loop(builder, num_tokens, 1) as token:
             value = builder.add(values, builder.mul(token, value_size))
-            wanted = [
-                spread(builder, builder.load(builder.gep(pointer_to(builder, own, FLOAT), [token])))
-                for own in weights_at
-            ]
-            for number in range(num_vectors):
-                wide = numbers_at(builder, form, value, LONG(number * WIDTH))
-                for weight, own in zip(wanted, sums, strict=True):
-                    add_product(builder, own[number], wide, weight)
-        for head, own in enumerate(sums):
-            place = moved(builder, outputs, output_size, head)
-            for number, total in enumerate(own):
-                target = vector_at(builder, place, LONG(number * WIDTH), FLOAT, 4)
-                builder.store(builder.load(total), target, align=4)
+
+            def weight(head: int) -> Any:
+                place = builder.gep(pointer_to(builder, weights_at[head], FLOAT), [token])
+                return spread(builder, builder.load(place))
+
+            def vector(number: int) -> Any:
+                return numbers_at(builder, form, value, LONG(number * WIDTH))
+
+            # There are registers for the fewer of the two, and for one of the others.
+            if num_heads <= num_vectors:
+                held = [weight(head) for head in range(num_heads)]
+                for number in range(num_vectors):
+                    wide = vector(number)
+                    for own, factor in zip(sums, held, strict=True):
+                        add_product(builder, own[number], wide, factor)
+            else:
+                held = [vector(number) for number in range(num_vectors)]
+                for head, own in enumerate(sums):
+                    factor = weight(head)
+                    for total, wide in zip(own, held, strict=True):
+                        add_product(builder, total, wide, factor)
+        for own, places in zip(sums, targets, strict=True):
+            for total, place in zip(own, places, strict=True):
+                builder.store(builder.load(total), place, align=4)
 
     return function_of(write, 7)

@@ -24,6 +24,8 @@ class Kind(enum.IntEnum):
     GATE = 6
     ROUNDING = 7
     """Of activations, before the product with a weight in 4 bits."""
+    TILED_ATTENTION = 8
+    """Of many tokens that follow one another."""
 
 
 INSTRUCTION: Final = np.dtype(

@@ -38,7 +38,7 @@ _NUM_LOOKS: Final = 20_000
 """How often a thread looks for work before it sleeps, with few rows: some half a millisecond, which
 is longer than the time between two products of a step."""
 
-_NUM_LOOKS_OF_MANY: Final = 1_000
+NUM_LOOKS_OF_MANY: Final = 1_000
 """The same with many rows: what is between their products is torch's, whose own threads want the
 processor."""
 
@@ -165,7 +165,7 @@ def cut_product(about: Any, work: Any, num_threads: Any) -> Any:
     """How many parts a product has, which ``about`` is told the size of."""
     num_outputs = about.num_outputs
     if about.num_rows > MAX_FEW:
-        work[PATIENCE] = _NUM_LOOKS_OF_MANY
+        work[PATIENCE] = NUM_LOOKS_OF_MANY
         part = min(-(-num_outputs // (2 * num_threads)), _MOST_WIDENED)
         part = -(-part // _BLOCK_OUTPUTS) * _BLOCK_OUTPUTS
     else:

@@ -19,6 +19,7 @@ from chatbot.engine.decode.cpu.kernels.instructions import INSTRUCTION, Instruct
 from chatbot.engine.decode.cpu.kernels.level_products import cut_rounding, do_rounding_part
 from chatbot.engine.decode.cpu.kernels.products import cut_product, do_product_part
 from chatbot.engine.decode.cpu.kernels.shared_work import sharing
+from chatbot.engine.decode.cpu.kernels.tiled_attention import cut_tiles, do_tile_part
 
 Numbers = NDArray[np.int64]
 
@@ -29,6 +30,8 @@ def _do_part(about: Any, number: Any, thread: Any) -> None:
         do_product_part(about, number, thread)
     elif about.kind == Kind.ROUNDING.value:
         do_rounding_part(about, number)
+    elif about.kind == Kind.TILED_ATTENTION.value:
+        do_tile_part(about, number, thread)
     else:
         do_attention_part(about, number, thread)
 
@@ -112,6 +115,8 @@ def _begin(about: Any, work: Any, num_threads: Any) -> Any:
         return cut_rounding(about)
     if kind == Kind.ATTENTION.value:
         return cut_attention(about)
+    if kind == Kind.TILED_ATTENTION.value:
+        return cut_tiles(about, work)
     if kind == Kind.NORMALISE.value:
         _normalise(about)
     elif kind == Kind.ADD_AND_NORMALISE.value:
