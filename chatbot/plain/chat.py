@@ -57,6 +57,7 @@ from chatbot.plain.index_progress import IndexPrinter
 from chatbot.plain.line_input import edited_lines, read_line
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
+from chatbot.settings import find_spec, get_value
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tokens import TokenRecord
 
@@ -382,9 +383,12 @@ class PlainFace:
             if not (is_answering and self.manager.settings.model == wanted):
                 self._show_error(str(error))
 
-    def show_settings(self) -> None:
+    def show_settings(self, changed: str = "") -> None:
         """See ``Face``."""
-        self.tell("[set]")
+        if changed:
+            spec = find_spec(changed)
+            value = spec.format(get_value(self.manager.settings, spec.name))
+            self.tell(f"[{spec.name} = {clean_line(value, 60)}]")
 
     def show_lens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:
         """See ``Face``. A table of the places where the model was least certain."""

@@ -641,7 +641,7 @@ class ChatApp(App[int]):
         self.show_settings()
         self._say_thinking()
 
-    def show_settings(self) -> None:
+    def show_settings(self, changed: str = "") -> None:
         """Show the settings that are in force, and what the next prompt is with them."""
         self._sidebar.show_settings(self.manager.settings)
         self._show_window()

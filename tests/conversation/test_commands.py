@@ -62,7 +62,7 @@ class FakeFace:
     def load_model(self) -> None:
         self.calls.append("load_model")
 
-    def show_settings(self) -> None:
+    def show_settings(self, changed: str = "") -> None:
         self.calls.append("show_settings")
 
     def show_lens(self, answer_id: str, records: Sequence[TokenRecord]) -> None:

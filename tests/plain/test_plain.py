@@ -75,7 +75,7 @@ def test_commands_work_and_what_they_show_is_output() -> None:
     first, second = done.stdout.splitlines()
     assert first.startswith("`temperature` = `0.3`")
     assert second.startswith("`temperature` = `0.2`")
-    assert "[set]" in done.stderr
+    assert "[temperature = 0.2]" in done.stderr.splitlines()
     assert "[an empty chat]" in done.stderr
 
 

@@ -77,8 +77,9 @@ class Face(Protocol):
         """Load the model that is set, in the background."""
         ...
 
-    def show_settings(self) -> None:
-        """Show the settings as they are now."""
+    def show_settings(self, changed: str = "") -> None:
+        """Show the settings as they are now; ``changed`` names the one that the user changed, of
+        which nothing is said otherwise."""
         ...
 
     def show_sources(self, found: SourcesPart) -> None:

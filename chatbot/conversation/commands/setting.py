@@ -129,7 +129,7 @@ def _change(face: Face, name: str, value: str) -> None:
 
 
 def _use(face: Face, name: str) -> None:
-    face.show_settings()
+    face.show_settings(name)
     if name in ("model", "precision"):
         face.load_model()
 
