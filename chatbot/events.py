@@ -266,7 +266,8 @@ class VariantsFinished(msgspec.Struct, frozen=True, kw_only=True):
     """All answers are siblings in the tree, and one is shown. Always the last event."""
 
     answers: tuple[Message, ...]
-    """One for each plan; but one alone where none was begun, or the program gave it itself."""
+    """One for each plan, up to the last one that there is something of; but one alone where none
+    was begun, or the program gave it itself."""
     kept_id: str
     """The one that is shown; ``ConversationManager.keep`` shows another."""
     partings: tuple[Parting, ...] = ()

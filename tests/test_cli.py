@@ -126,6 +126,14 @@ def test_doctor_in_json_names_a_folder_that_cannot_be_used(
     assert "CHATBOT_DATA_DIR" in problem["remedy"]
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/model", "x" * 300, "/proc/1/root/x/y"])
+def test_a_model_that_cannot_be_looked_for_is_refused_in_one_sentence(name: str) -> None:
+    done = run_chatbot("ask", "hello", "-m", name)
+    assert (done.returncode, done.stdout) == (1, "")
+    (sentence,) = done.stderr.splitlines()
+    assert name in sentence
+
+
 @pytest.mark.parametrize("command", [(), ("ask", "hello"), ("ask", "--complete", "Once")])
 def test_a_model_that_stands_for_nothing_is_refused_before_anything_starts(
     command: tuple[str, ...],

@@ -12,6 +12,7 @@ import msgspec
 
 from chatbot.errors import ModelError
 from chatbot.models.catalogue import CatalogueEntry, catalogue, find_entry
+from chatbot.models.library_errors import first_sentence
 from chatbot.models.notebook import read_notebook
 
 Kind = Literal["package", "hub", "folder", "gguf"]
@@ -46,6 +47,28 @@ def resolve(text: str) -> Reference:
         kind: Kind = "package" if entry.weights is not None else "hub"
         return Reference(text=text, kind=kind, entry=entry, hub_id=entry.hub_id)
     imported = read_notebook().imported.get(text)
+    try:
+        found = _in_files(text, imported)
+    except (OSError, RuntimeError) as error:  # too long a name, no right to look, no such user
+        raise ModelError(f"{text} cannot be looked for: {first_sentence(error)}.") from error
+    if found is not None:
+        return found
+    if _HUB_ID.fullmatch(text):
+        return Reference(text=text, kind="hub", hub_id=text, entry=find_entry(text))
+    raise ModelError(
+        f"There is no model {text!r}; give one of {', '.join(catalogue())}, a hub id "
+        "(org/name), a folder, or a .gguf file."
+    )
+
+
+def _in_files(text: str, imported: str | None) -> Reference | None:
+    """The folder or file that it stands for; None when it is no path.
+
+    Raises:
+        ModelError: there is something else, or not any more.
+        OSError: the system does not let it be looked for.
+        RuntimeError: there is no such user.
+    """
     path = Path(imported or text).expanduser()
     if path.is_dir():
         return Reference(text=text, kind="folder", path=path, is_imported=bool(imported))
@@ -60,9 +83,4 @@ def resolve(text: str) -> Reference:
             f"{text} was imported from {imported}, which is gone; bring it back, or run: "
             f"chatbot models remove {text}"
         )
-    if _HUB_ID.fullmatch(text):
-        return Reference(text=text, kind="hub", hub_id=text, entry=find_entry(text))
-    raise ModelError(
-        f"There is no model {text!r}; give one of {', '.join(catalogue())}, a hub id "
-        "(org/name), a folder, or a .gguf file."
-    )
+    return None

@@ -30,6 +30,14 @@ _TERMS_AT_ONCE: Final = 20
 _HEAP_BYTES: Final = 64_000_000
 _ANALYSER: Final = "words"
 
+_HINDRANCES: Final = (
+    "writer was killed",
+    "Too many open files",
+    "No space left",
+    "allocate memory",
+)
+"""What tantivy says when it could not write, though nothing is wrong with the files."""
+
 
 class DamagedWordIndexError(KnowledgeError):
     """A word index on the disk is broken; whoever may write it makes it anew."""
@@ -228,7 +236,7 @@ def _explained(folder: Path) -> Iterator[None]:
 
     Raises:
         DamagedWordIndexError: the files cannot be used.
-        KnowledgeError: another program uses them.
+        KnowledgeError: another program uses them, or the system does not let them be written.
     """
     try:
         yield
@@ -236,6 +244,10 @@ def _explained(folder: Path) -> Iterator[None]:
         if "lock" in str(error).lower():
             raise KnowledgeError(
                 f"Another program is indexing into {folder}; wait until it has finished."
+            ) from error
+        if any(words in str(error) for words in _HINDRANCES):
+            raise KnowledgeError(
+                f"The word index in {folder} cannot be written now ({error}); try again."
             ) from error
         raise DamagedWordIndexError(
             f"The word index in {folder} cannot be used ({error}); delete that folder, and it "

@@ -107,3 +107,14 @@ async def test_arguments_of_no_simple_type_are_begun_as_null(
             info.definition.parameters["properties"]["value"] = schema
     (one,) = complete_command(face, "/tool convert_units ")
     assert '"value": null' in one.line
+
+
+async def test_arguments_that_could_not_be_shown_whole_are_not_begun(face: FakeFace) -> None:
+    await run_command(face, "/tools")
+    assert face.manager.tools is not None
+    definitions = [info.definition for info in face.manager.tools.box.tools]
+    (units,) = (one for one in definitions if one.name == "convert_units")
+    for required in (["a\u202eb", "c"], [f"a_parameter_called_{n}" for n in range(30)]):
+        units.parameters["required"] = required
+        (one,) = complete_command(face, "/tool convert_units ")
+        assert one.line == "/tool convert_units "

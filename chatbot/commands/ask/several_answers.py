@@ -84,21 +84,21 @@ async def run_ask_several(
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED
-        status = _status(finished.answers)
+        status = _status(finished.answers, was_stopped=interrupt.has_come)
         if status == FAILED and resume is None:
             await forget_unanswered(session)
         if as_json:
             print_report(several_report(finished, plans, seconds_of_load(session)), session)
         else:
-            print_sources(finished.answers[0])
+            print_sources(next(a for a in finished.answers if a.id == finished.kept_id))
         return status
 
 
-def _status(answers: Sequence[Message]) -> int:
+def _status(answers: Sequence[Message], *, was_stopped: bool) -> int:
     reasons = [answer.making.finish_reason for answer in answers if answer.making]
     if "error" in reasons:
         return FAILED
-    return INTERRUPTED if "cancelled" in reasons else 0
+    return INTERRUPTED if was_stopped or "cancelled" in reasons else 0
 
 
 def several_report(

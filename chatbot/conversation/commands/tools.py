@@ -140,7 +140,14 @@ def _tool_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
         return {}
     schemas = chosen.parameters.get("properties", {})
     empty = {name: _empty_value(schemas.get(name)) for name in names}
-    return {clean_line(json.dumps(empty, ensure_ascii=False)): "its arguments, to be filled in"}
+    begun = json.dumps(empty, ensure_ascii=False)
+    # Half of it, or with other names, it would be worth nothing.
+    is_whole = begun == clean_line(begun, _MOST_BEGUN)
+    return {begun: "its arguments, to be filled in"} if is_whole else {}
+
+
+_MOST_BEGUN: Final = 400
+"""Characters."""
 
 
 def _empty_value(schema: Any) -> Any:

@@ -39,7 +39,7 @@ from chatbot.settings import Precision
 from chatbot.terminal_text import clean_line
 
 QUESTION: Final = "Explain how a bicycle works, in detail."
-ROOM_FOR_QUESTION: Final = 128
+ROOM_FOR_QUESTION: Final = 4096
 """Tokens that a question takes at most, with what a template puts around it."""
 
 _DTYPES: Final[dict[str, torch.dtype]] = {"fp32": torch.float32, "fp16": torch.float16}
@@ -74,7 +74,7 @@ def measure(options: argparse.Namespace) -> Report:
     device = take_device()
     precision = _precision(options.precision, device)
     found = None if options.random_config else find_model(options.model, _say)
-    rival = LlamaCpp(options.model, _room(options)) if options.compare else None
+    rival = LlamaCpp(options.model, _room(options, found)) if options.compare else None
     try:
         return _measure(options, device, precision, found, rival)
     except Exception as error:
@@ -122,12 +122,10 @@ def _measure(
         if rival is not None:
             theirs.append(rival.speed(prompt, options.tokens))
     decoder = cached.decoder_name
-    longest = getattr(config, "max_position_embeddings", 0) or 2**31
     firsts = []
-    for num_history in sorted(set(options.history)):
-        if num_history + QUESTION_TOKENS < longest:
-            _say(f"first token after {num_history:,} tokens")
-            firsts.append(first_token(cached, config.vocab_size, num_history, other, rival))
+    for num_history in _histories(options, config):
+        _say(f"first token after {num_history:,} tokens")
+        firsts.append(first_token(cached, config.vocab_size, num_history, other, rival))
     num_bytes = step_bytes(model)
     return Report(
         model=options.random_config or clean_line(options.model),
@@ -151,10 +149,16 @@ def _measure(
     )
 
 
-def _room(options: argparse.Namespace) -> int:
+def _histories(options: argparse.Namespace, config: Any) -> list[int]:
+    """Those that are asked for and that the model has room for, the shortest first."""
+    longest = getattr(config, "max_position_embeddings", 0) or 2**31
+    return [n for n in sorted(set(options.history)) if n + QUESTION_TOKENS < longest]
+
+
+def _room(options: argparse.Namespace, found: FoundModel | None) -> int:
     """Tokens that a context has to hold: a history or none, a question and its answer."""
-    longest: int = max([0, *options.history])
-    return longest + ROOM_FOR_QUESTION + int(options.tokens)
+    histories = _histories(options, found.config) if found else []
+    return max([ROOM_FOR_QUESTION, *histories]) + QUESTION_TOKENS + int(options.tokens)
 
 
 def _precision(wanted: Precision, device: torch.device) -> Precision:

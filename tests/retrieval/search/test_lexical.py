@@ -1,4 +1,6 @@
 import math
+import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chatbot.errors import KnowledgeError
-from chatbot.retrieval.lexical import CONTEXT_WEIGHT, LexicalEntry, LexicalIndex
+from chatbot.retrieval.lexical import (
+    CONTEXT_WEIGHT,
+    DamagedWordIndexError,
+    LexicalEntry,
+    LexicalIndex,
+)
 from chatbot.retrieval.words import find_terms
 
 
@@ -162,6 +169,24 @@ def test_deletions_are_told_again_after_a_kill_while_noting_them(tmp_path: Path)
     for file in (noted.name, ".managed.json"):
         shutil.copy(tmp_path / "went on" / file, tmp_path / "killed" / file)
     assert sorted(number for number, _ in go_on("killed").search("word", 10)) == [0, 2]
+
+
+def test_a_writer_that_the_system_stops_is_no_damage(tmp_path: Path) -> None:
+    index = make(tmp_path, *["word"] * 3)
+    index.add([LexicalEntry(id=9, text="word")])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, hard))
+        with pytest.raises(KnowledgeError, match="try again") as stopped:
+            index.commit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(stopped.value, DamagedWordIndexError)
+    index.close()
+    again = LexicalIndex(tmp_path, is_writer=True)
+    again.add([LexicalEntry(id=9, text="word")])
+    again.commit()
+    assert again.num_passages == 4
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.instructions import Kind, instruction
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.kernels.tiled_attention import room_for_tile
-from chatbot.engine.decode.cpu.projections import HELD_AS_THEY_ARE, multiplies
+from chatbot.engine.decode.cpu.projections import multiplies
 
 
 def work_dtype(kept_dtype: torch.dtype) -> torch.dtype:
@@ -49,8 +50,8 @@ def attend(
     Args:
         queries: [n, heads, head size].
         keys: [rows, kv heads, all tokens, head size], with one row for all new tokens, or one
-            for each; a token lies behind the other.
-        values: as ``keys``.
+            for each; in bf16 or fp32, a token behind the other.
+        values: as ``keys``, with the same strides.
         mask: of ``mask_for``, where there is one row.
         scale: of the products of queries and keys.
     """
@@ -76,7 +77,7 @@ def _by_tiles(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Te
         head_size=size,
         keys=keys.data_ptr(),
         values=values.data_ptr(),
-        kept_form=HELD_AS_THEY_ARE[keys.dtype],
+        kept_form=Form.BF16 if keys.dtype == torch.bfloat16 else Form.FP32,
         num_texts=1,
         capacity=keys.stride(1) // size,
         scale=scale,

@@ -76,7 +76,7 @@ class Team:
 
         Args:
             program: its instructions.
-            num_rows: rows that each of them is about, up to ``MAX_FEW``.
+            num_rows: rows that each of them is about.
             start: tokens that were read before.
             room_size: numbers in fp32 that a thread needs to work in.
             num_threads: that take part, with the one that asks.
@@ -103,9 +103,10 @@ class Team:
                 return
 
     def _have_room(self, size: int) -> None:
-        num_threads = len(self._helpers) + 1
-        if self._room.shape[0] < num_threads or self._room.shape[1] < size + _CACHE_LINE // 4:
-            self._room = np.empty((num_threads, size + _CACHE_LINE // 4), np.float32)
+        num_threads, line = len(self._helpers) + 1, _CACHE_LINE // 4
+        wanted = (-(-size // line) + 1) * line  # so that each thread's begins with a cache line
+        if self._room.shape[0] < num_threads or self._room.shape[1] < wanted:
+            self._room = np.empty((num_threads, wanted), np.float32)
 
 
 TEAM: Final = Team()

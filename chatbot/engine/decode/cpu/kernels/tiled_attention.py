@@ -4,7 +4,8 @@
 A tile is some of the new tokens, by all heads that share their keys; it goes through the keys and
 values of all tokens that they see, a chunk at a time. Where chunks begin depends on nothing but a
 token's place, and each token's numbers are added up by themselves: what it comes to is the same to
-the last bit, whichever tokens are read together with it. All is compiled code.
+the last bit, whichever tokens are read together with it, as long as all are finite. All is compiled
+code.
 """
 
 from typing import Any, Final
@@ -23,7 +24,8 @@ from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
 from chatbot.engine.decode.cpu.kernels.vectors import WIDTH
 
 _TILE_NUMBERS: Final = 12_288
-"""Of the queries of a tile: with all that belongs to them, half of a core's cache of 512 KiB."""
+"""Of the queries of a tile: with all that belongs to them, half of a core's cache of 512 KiB where
+heads have 64 or 128 numbers."""
 
 _PANEL: Final = 2 * WIDTH
 """Keys, or numbers of a value, that are gone through at a time."""
