@@ -177,7 +177,7 @@ COMMANDS = (
     Command(
         "tool",
         "NAME [ARGUMENTS]",
-        "runs a tool by hand: /tool calculate 2+2; several arguments as a JSON object",
+        "runs a tool: /tool calculate 2+2, or a JSON object",
         _tool,
         _tool_words,
     ),
