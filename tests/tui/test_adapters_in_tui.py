@@ -93,6 +93,6 @@ async def test_the_list_follows_the_command_and_the_model(make_app: MakeApp) -> 
         adapters = app.query_one(AdapterList)
         app.take("/adapter ~/loras/pirate=2")
         await until(pilot, lambda: [(r.name, r.weight) for r in adapters.rows] == [("pirate", 2.0)])
-        app.take("/model another")
+        app.take("/model org/another")
         await until(pilot, lambda: adapters.rows == ())
         assert used(app) == {}
