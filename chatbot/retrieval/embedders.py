@@ -53,7 +53,7 @@ class Embedders:
         except KnowledgeError as error:
             self._failed_at = time.monotonic()
             future.set_exception(error)
-        except Exception as error:
+        except BaseException as error:  # as in a ``Lane``
             traceback.print_exc(file=sys.stderr)
             self._failed_at = time.monotonic()
             future.set_exception(

@@ -1,8 +1,6 @@
 """The thread that carries out Index requests, the newest one always. Imports no torch."""
 
-import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,8 +90,7 @@ class Indexing:
             request, _, job = self._running
             try:
                 statuses = job.run()
-            except Exception as error:
-                traceback.print_exc(file=sys.stderr)
+            except BaseException as error:  # as in a ``Lane``
                 self._send(failure(request, error))
             else:
                 self._send(Indexed(request_id=request.id, statuses=statuses))

@@ -40,7 +40,8 @@ class Lane:
             request = self._requests.get()
             try:
                 self._send(self._answer(request))
-            except Exception as error:
+            # What libraries in Rust give up with is no Exception, and would end the thread.
+            except BaseException as error:
                 self._send(failure(request, error))
 
 

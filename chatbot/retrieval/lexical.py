@@ -166,7 +166,7 @@ class LexicalIndex:
     def close(self) -> None:
         """Let go of the files; what was not committed is lost."""
         if self._writer is not None:
-            with contextlib.suppress(ValueError, OSError):
+            with contextlib.suppress(KnowledgeError), _explained(self._folder):
                 self._writer.rollback()
             self._writer = None
 
@@ -230,6 +230,12 @@ def _make_schema() -> tantivy.Schema:
     return builder.build()
 
 
+def _is_of_tantivy(error: BaseException) -> bool:
+    """Whether tantivy raised it; what its own code gives up with is no ``Exception``, and cannot be
+    imported."""
+    return isinstance(error, ValueError | OSError) or type(error).__name__ == "PanicException"
+
+
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     """Turn what tantivy raises into an error that says what to do.
@@ -240,8 +246,10 @@ def _explained(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, OSError) as error:
-        if "lock" in str(error).lower():
+    except BaseException as error:
+        if not _is_of_tantivy(error):
+            raise
+        if "LockBusy" in str(error):
             raise KnowledgeError(
                 f"Another program is indexing into {folder}; wait until it has finished."
             ) from error

@@ -93,7 +93,7 @@ class ReadAhead:
                     return
         except KnowledgeError as error:
             last = error
-        except Exception:
+        except BaseException:
             # Nobody else would hear of it, and the update would wait for ever.
             traceback.print_exc(file=sys.stderr)
             last = KnowledgeError("The files cannot be read; see the log, and try again.")

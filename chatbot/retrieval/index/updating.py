@@ -197,8 +197,9 @@ class FolderUpdate:
         """Store a document; what keeps it out of the index, or nothing."""
         try:
             prepared = self._cutter.prepare(document)
-        except Exception:
-            # One strange document must not keep the others out.
+        except BaseException:
+            # One strange document must not keep the others out; what a tokenizer gives up on it
+            # with is no Exception.
             traceback.print_exc(file=sys.stderr)
             return "It cannot be cut into passages; the log says why."
         self._writer.put_document(found, prepared, is_recent=self._is_recent(found))

@@ -1,5 +1,6 @@
 """An index follows its folder: first time, nothing new, edits, renames, deletions, options."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -101,7 +102,7 @@ async def test_a_damaged_index_is_put_aside_and_made_anew(folder: Path, tmp_path
     check_whole(folder)
 
 
-@pytest.mark.parametrize("harm", ["gone", "emptied", "broken"])
+@pytest.mark.parametrize("harm", ["gone", "emptied", "broken", "cut", "scrambled"])
 async def test_lost_words_are_made_from_the_passages(
     folder: Path, tmp_path: Path, harm: str
 ) -> None:
@@ -109,11 +110,16 @@ async def test_lost_words_are_made_from_the_passages(
     (words,) = index_dir(folder).glob("lexical-*")
     if harm == "broken":
         (words / "meta.json").write_text("{")
+    elif harm in ("cut", "scrambled"):
+        for file in words.glob("*.*"):
+            if file.suffix in (".term", ".idx", ".store", ".fast"):
+                size = file.stat().st_size
+                file.write_bytes(os.urandom(size) if harm == "scrambled" else b"few")
     else:
         shutil.rmtree(words)
         if harm == "emptied":
             words.mkdir()
-    await index_once(folder, tmp_path)
+    assert (await asyncio.wait_for(index_once(folder, tmp_path), 60)).stage == "ready"
     check_whole(folder)
 
 
