@@ -25,8 +25,6 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.conversation.source_block import sources_of
 from chatbot.conversation.thinking import thinking_problem
-from chatbot.engine.client import EngineStatus
-from chatbot.engine.protocol import LoadProgress
 from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
     AnswerHeld,
@@ -55,6 +53,7 @@ from chatbot.messages import Message, SourcesPart
 from chatbot.plain.asides import AsidePrinter, TerminalApprover
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.plain.line_input import edited_lines, read_line
+from chatbot.plain.load_progress import LoadPrinter
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.settings import find_spec, get_value
@@ -67,54 +66,6 @@ PROMPT: Final = "> "
 
 HISTORY_SHOWN: Final = 4
 """Messages of an earlier chat that are printed when it is gone on with."""
-
-
-class StatusPrinter:
-    """Shows on standard error how the loading of a model goes."""
-
-    def __init__(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Make the printer.
-
-        Args:
-            is_wanted: asked each time; progress must not run over what a person is typing.
-        """
-        self._is_wanted = is_wanted
-        self._is_terminal = sys.stderr.isatty()
-        self._stage = ""
-        self._width = 0
-
-    def show(self, status: EngineStatus) -> None:
-        """Show one status: on a terminal in place, else one line for each new stage."""
-        if status.state != "loading":
-            self.clear()
-        elif not self._is_wanted():
-            return
-        elif self._is_terminal:
-            percent = "" if status.fraction is None else f" {status.fraction:.0%}"
-            line = f"{status.stage}…{percent}"
-            sys.stderr.write("\r" + line.ljust(self._width))
-            sys.stderr.flush()
-            self._width = len(line)
-        elif status.stage != self._stage:
-            self._stage = status.stage
-            print(f"{status.stage}…", file=sys.stderr, flush=True)
-
-    def show_progress(self, progress: LoadProgress) -> None:
-        """Show how far a model is that is being fetched and not loaded."""
-        self.show(
-            EngineStatus(
-                state="loading",
-                stage=clean_line(progress.stage),
-                fraction=progress.fraction,
-            )
-        )
-
-    def clear(self) -> None:
-        """Take the progress line away."""
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
-            self._width = 0
 
 
 def print_sources(answer: Message) -> None:
@@ -489,7 +440,7 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         sys.stdin.reconfigure(encoding=None if is_interactive else "utf-8", errors="replace")
     async with session:
         manager = session.manager
-        printer = StatusPrinter(lambda: manager.is_busy or not is_interactive)
+        printer = LoadPrinter(lambda: manager.is_busy or not is_interactive)
         session.engine.on_status(printer.show)
         for problem in session.config.problems:
             print(problem, file=sys.stderr)

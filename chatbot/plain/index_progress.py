@@ -4,15 +4,12 @@ On a terminal one line that is drawn anew; else a line for each folder and stage
 nothing of who indexes, and why.
 """
 
-import shutil
-import sys
 from typing import Final
 
+from chatbot.plain.progress_line import ProgressLine, draw_bar, time_left
 from chatbot.retrieval.client import RetrievalStatus
 from chatbot.retrieval.values import FolderStatus
 from chatbot.terminal_text import clean_line
-
-_BAR_LENGTH: Final = 20
 
 _BUSY: Final = ("waiting", "scanning", "reading", "embedding")
 
@@ -21,9 +18,8 @@ class IndexPrinter:
     """One line about the folders that are being indexed."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
+        self._line = ProgressLine()
         self._stages: dict[str, str] = {}
-        self._width = 0
         self._is_closed = False
 
     def show(self, status: RetrievalStatus) -> None:
@@ -31,26 +27,21 @@ class IndexPrinter:
         if self._is_closed:
             return
         busy = [f for f in status.folders if f.stage in _BUSY and is_begun(f)]
-        if self._is_terminal:
-            line = status_line(busy[0]) if busy else ""
-            line = line[: shutil.get_terminal_size().columns - 1]
-            if line or self._width:
-                sys.stderr.write("\r" + line.ljust(self._width))
-                sys.stderr.flush()
-            self._width = len(line)
+        if self._line.is_terminal:
+            if busy:
+                self._line.draw(status_line(busy[0]))
+            else:
+                self._line.clear()
             return
         for folder in busy:
             if self._stages.get(folder.folder) != folder.stage:
                 self._stages[folder.folder] = folder.stage
-                print(f"{_STAGES[folder.stage]} {_name(folder)}…", file=sys.stderr, flush=True)
+                self._line.draw(f"{_STAGES[folder.stage]} {_name(folder)}…")
 
     def close(self) -> None:
         """Take the line away, and show nothing more."""
         self._is_closed = True
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
-            self._width = 0
+        self._line.clear()
 
 
 _STAGES: Final = {
@@ -72,21 +63,13 @@ def status_line(status: FolderStatus) -> str:
         done, total, unit = status.num_embedded, status.num_passages, "passages"
     else:
         done, total, unit = status.num_files_done, status.num_files, "files"
-    filled = min(_BAR_LENGTH, _BAR_LENGTH * done // max(total, 1))
-    bar = "█" * filled + "·" * (_BAR_LENGTH - filled)
-    parts = [f"{_STAGES[status.stage]} {_name(status)} ▕{bar}▏ {done:,} of {total:,} {unit}"]
+    bar = draw_bar(done, total)
+    parts = [f"{_STAGES[status.stage]} {_name(status)} {bar} {done:,} of {total:,} {unit}"]
     if unit == "files":
         parts.append(f"{status.num_passages:,} passages")
     if status.seconds_left is not None:
         parts.append(f"{time_left(status.seconds_left)} left")
     return " · ".join(parts)
-
-
-def time_left(seconds: float) -> str:
-    """``12 s``, ``3 min``, ``2 h``: as exact as an estimate deserves."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 def _name(status: FolderStatus) -> str:

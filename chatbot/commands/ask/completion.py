@@ -23,7 +23,7 @@ from chatbot.engine.protocol import (
 )
 from chatbot.errors import ChatbotError, SettingError
 from chatbot.messages import Statistics
-from chatbot.plain.chat import StatusPrinter
+from chatbot.plain.load_progress import LoadPrinter
 from chatbot.session import Session
 from chatbot.settings import MAX_SEED, Sampling
 from chatbot.terminal_text import Cleaner
@@ -58,7 +58,7 @@ async def run_completion(
     async with session:
         for problem in session.config.problems:
             print(problem, file=sys.stderr)
-        session.engine.on_status(StatusPrinter().show)
+        session.engine.on_status(LoadPrinter().show)
         settings = session.manager.settings
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)

@@ -39,13 +39,13 @@ from chatbot.messages import (
 )
 from chatbot.plain.asides import AsidePrinter, TerminalApprover, has_somebody
 from chatbot.plain.chat import (
-    StatusPrinter,
     prepare_first,
     print_sources,
     tell_thinking,
     why_ended,
 )
 from chatbot.plain.line_input import read_line
+from chatbot.plain.load_progress import LoadPrinter
 from chatbot.session import Session
 
 
@@ -182,7 +182,7 @@ def show_progress(session: Session) -> None:
     """Have what is wrong, and what the engine does, told on standard error."""
     for problem in session.config.problems:
         print(problem, file=sys.stderr)
-    session.engine.on_status(StatusPrinter().show)
+    session.engine.on_status(LoadPrinter().show)
     session.on_problem(lambda problem: print(problem, file=sys.stderr))
 
 

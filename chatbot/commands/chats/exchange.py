@@ -16,6 +16,7 @@ from chatbot.conversation.formats.reading import read_chats
 from chatbot.conversation.formats.trl_jsonl import preference_lines, thumb_lines
 from chatbot.conversation.tree import Conversation
 from chatbot.errors import FormatError, SettingError
+from chatbot.plain.progress_line import ProgressLine
 from chatbot.store import reading
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
@@ -115,11 +116,9 @@ def _with_progress(
     chats: Iterable[StoredChat | BrokenChat],
 ) -> Iterator[StoredChat | BrokenChat]:
     """The same chats; on a terminal a line counts them."""
-    shows = sys.stderr.isatty()
-    number = 0
+    line = ProgressLine()
     for number, chat in enumerate(chats, 1):
-        if shows and number % _PROGRESS_CHATS == 0:
-            print(f"\r{number:,} chats", end="", file=sys.stderr, flush=True)
+        if line.is_terminal and number % _PROGRESS_CHATS == 0:
+            line.draw(f"{number:,} chats")
         yield chat
-    if shows and number >= _PROGRESS_CHATS:
-        print("\r" + " " * 24, end="\r", file=sys.stderr, flush=True)
+    line.clear()

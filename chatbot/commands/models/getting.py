@@ -13,8 +13,8 @@ from chatbot.models.hub import pull
 from chatbot.models.notebook import remember_import
 from chatbot.models.references import resolve
 from chatbot.paths import log_dir
-from chatbot.plain.chat import StatusPrinter
 from chatbot.plain.download_progress import DownloadPrinter
+from chatbot.plain.load_progress import LoadPrinter
 from chatbot.terminal_text import clean
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
@@ -68,7 +68,7 @@ async def import_report(path: Path, name: str) -> dict[str, Any]:
             "digits, dots, dashes, and no name of the catalogue."
         )
     engine = EngineClient(log_dir() / "engine.log")
-    printer = StatusPrinter()
+    printer = LoadPrinter()
     try:
         folder = await engine.prepare(str(path), printer.show_progress)
     finally:
