@@ -10,7 +10,7 @@ import msgspec
 
 from chatbot.messages import Message, SettingChange, SourcesPart, ToolCallPart, ToolResultPart
 from chatbot.settings import Sampling
-from chatbot.tokens import Beam
+from chatbot.tokens import Beam, ReadingProgress
 
 
 class TurnStarted(msgspec.Struct, frozen=True):
@@ -59,6 +59,12 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     """Left for the answer."""
     left_out: tuple[str, ...] = ()
     """Ids of the messages that were left out, oldest first."""
+
+
+class PromptReading(msgspec.Struct, frozen=True):
+    """The model reads the prompt, and that takes a while. Comes again as it goes on."""
+
+    progress: ReadingProgress
 
 
 class TextDelta(msgspec.Struct, frozen=True):
@@ -139,6 +145,7 @@ TurnEvent = (
     | SearchStarted
     | SourcesFound
     | PromptBuilt
+    | PromptReading
     | ThoughtDelta
     | ThoughtCut
     | TextDelta
@@ -287,6 +294,7 @@ VariantsEvent = (
     | SearchStarted
     | SourcesFound
     | PromptBuilt
+    | PromptReading
     | VariantLoading
     | VariantLoaded
     | VariantTextDelta

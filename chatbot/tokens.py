@@ -1,4 +1,4 @@
-"""What was drawn, token by token, and what else might have been.
+"""What was read and drawn, token by token, and what else might have been.
 
 Values only: nothing here is computed, stored or shown by this module. A long answer makes tens of
 thousands of them, and none can refer to itself: the garbage collector is not to go through them.
@@ -69,3 +69,23 @@ class Beam(msgspec.Struct, frozen=True, array_like=True):
     num_tokens: int
     parent: int
     """Index among the live beams of the step before that it goes on from."""
+
+
+class ReadingProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a prompt is read."""
+
+    num_tokens: int
+    """Of the prompt."""
+    num_cached_tokens: int
+    """Those of them that were read for an earlier answer."""
+    num_read_tokens: int
+    """Those of them that are read by now, the cached ones included."""
+    seconds: float
+    """Since reading began."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None while nothing is read."""
+        num_new = self.num_read_tokens - self.num_cached_tokens
+        num_left = self.num_tokens - self.num_read_tokens
+        return self.seconds * num_left / num_new if num_new > 0 else None

@@ -4,7 +4,8 @@ Started by tests in place of ``python -m chatbot.engine``. The environment is it
 ``SCRIPT_ANSWER`` is a file that every answer is read from, ``SCRIPT_DELAY`` the seconds
 between two words, ``SCRIPT_PARAMETERS`` how large the model is. A question of the form ``exit N``
 ends the process with that status, ``kill`` kills it after three words. Models called
-``missing…`` cannot be loaded. A line ``think …`` is thought before the answer, a word at a time,
+``missing…`` cannot be loaded. A line ``read N`` makes a prompt of N tokens that takes a hundred
+words' time to read. A line ``think …`` is thought before the answer, a word at a time,
 and one ``call NAME JSON`` calls a tool if there are any; what the tools said is then the answer.
 ``SCRIPT_DIALECT`` is the model's way to call, ``SCRIPT_DEVICE`` where it is said to run.
 ``SCRIPT_SWITCH`` says whether it can be told to think or not (see ``ThinkingSwitch``); where it is
@@ -45,6 +46,7 @@ from chatbot.engine.protocol import (
     Loaded,
     LoadProgress,
     ModelInfo,
+    PromptProgress,
     Render,
     Rendered,
     SamplingApplied,
@@ -68,7 +70,7 @@ from chatbot.engine.protocol import (
 )
 from chatbot.messages import Statistics
 from chatbot.settings import Sampling
-from chatbot.tokens import Alternative, Beam, TokenRecord
+from chatbot.tokens import Alternative, Beam, ReadingProgress, TokenRecord
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
 
@@ -129,6 +131,21 @@ def record_of(piece: str) -> TokenRecord:
     )
 
 
+def read_prompt(channel: Channel[EngineRequest], request_id: int, question: str) -> None:
+    """Take long over the prompt, if the question says so."""
+    for line in question.splitlines():
+        if line.startswith("read "):
+            for tenth in range(1, 11):
+                progress = ReadingProgress(
+                    num_tokens=int(line[5:]),
+                    num_cached_tokens=0,
+                    num_read_tokens=int(line[5:]) * tenth // 10,
+                    seconds=tenth + 2.0,
+                )
+                channel.send(PromptProgress(request_id=request_id, progress=progress))
+                time.sleep(DELAY * 10)
+
+
 def think(
     channel: Channel[EngineRequest],
     request: Generate,
@@ -163,6 +180,7 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
     question = request.messages[-1].content
     sampling = request.sampling
     reason = "stop"
+    read_prompt(channel, request.id, question)
     for line in question.splitlines() if request.messages[-1].role == "user" else ():
         if line.startswith("think ") and request.thinking is not False:
             think(channel, request, line[6:].split(), inbox)
@@ -253,6 +271,7 @@ def generate_variants(
     The first is the shortest. A search shows at each step what each beam says so far.
     """
     question = request.messages[-1].content
+    read_prompt(channel, request.id, question)
     is_search = isinstance(request, SearchBeams)
     samplings = (request.sampling,) if is_search else request.samplings
     number = request.num_beams if is_search else len(samplings)

@@ -29,6 +29,7 @@ from chatbot.engine.protocol import (
     Generate,
     Generated,
     Held,
+    PromptProgress,
     SamplingApplied,
     ThinkingCut,
     ThinkingDelta,
@@ -41,6 +42,7 @@ from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
     AnswerHeld,
     PromptBuilt,
+    PromptReading,
     SearchStarted,
     SourcesFound,
     SupportFound,
@@ -257,6 +259,8 @@ class Turn:
         with self._sources.undisturbed(info.device if (info := self._draft.info) else ""):
             async for event in generation:
                 match event:
+                    case PromptProgress(progress=progress):
+                        yield PromptReading(progress)
                     case Delta(text=raw, num_tokens=num_tokens):
                         if text := self._draft.feed(raw):
                             self._flush_timer.start()

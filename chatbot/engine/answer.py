@@ -10,6 +10,7 @@ from chatbot.engine.dialects.dialect import Begun, Broken, Called, Piece, Text, 
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel
+from chatbot.engine.prompt_meter import PromptMeter, Tell, untold
 from chatbot.engine.protocol import (
     AnswerEvent,
     Delta,
@@ -37,9 +38,15 @@ _CUTS: Final[dict[FinishReason, str]] = {
 
 
 def answer(
-    loaded: LoadedModel, request: Generate, control: Control
+    loaded: LoadedModel, request: Generate, control: Control, tell: Tell = untold
 ) -> Generator[AnswerEvent, None, None]:
     """Carry out ``request``; the last event is ``Generated``.
+
+    Args:
+        loaded: the model.
+        request: what is wanted.
+        control: what the client changes about it meanwhile.
+        tell: is told how far the prompt is read, where that takes long, and before all events.
 
     Raises:
         ModelError: the template or the model fails, or a schema cannot be enforced.
@@ -78,6 +85,7 @@ def answer(
         guide=reader,
         guesses=guesses,
         recorder=recorder,
+        meter=PromptMeter(len(prompt), num_cached, loaded.cached.num_layers, tell),
     )
     reason: FinishReason = "stop"
     num_ready = 0

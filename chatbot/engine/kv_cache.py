@@ -93,6 +93,11 @@ class CachedModel:
         return self._refusal or ""
 
     @property
+    def num_layers(self) -> int:
+        """Layers of the model, before each of which is asked whether to go on."""
+        return int(getattr(self._model.config.get_text_config(), "num_hidden_layers", 1))
+
+    @property
     def can_go_back(self) -> bool:
         """Whether tokens that were read last can be taken back alone."""
         return self._decoder.can_go_back

@@ -11,7 +11,7 @@ import msgspec
 from chatbot.errors import SettingError
 from chatbot.messages import FinishReason, Role, Statistics
 from chatbot.settings import Precision, Sampling
-from chatbot.tokens import Beam, TokenRecord
+from chatbot.tokens import Beam, ReadingProgress, TokenRecord
 from chatbot.worker.protocol import Event, Failed, Request
 
 MAX_VARIANTS: Final = 16
@@ -403,6 +403,12 @@ class Rendered(Event, frozen=True, kw_only=True):
     num_tokens: int
 
 
+class PromptProgress(Event, frozen=True, kw_only=True):
+    """The prompt is being read. Comes where that takes long, at most ten times a second."""
+
+    progress: ReadingProgress
+
+
 class Delta(Event, frozen=True, kw_only=True):
     """The next piece of an answer: whole characters, raw as the model wrote them."""
 
@@ -567,7 +573,8 @@ class Unloaded(Event, frozen=True, kw_only=True):
 
 
 AnswerEvent = (
-    Delta
+    PromptProgress
+    | Delta
     | ThinkingDelta
     | ThinkingCut
     | ToolCallStarted
@@ -581,7 +588,8 @@ AnswerEvent = (
 """What a Generate request is answered by; ``Failed`` aside."""
 
 VariantEvent = (
-    VariantDelta
+    PromptProgress
+    | VariantDelta
     | VariantThinkingCut
     | VariantSamplingApplied
     | VariantsHeld
@@ -615,6 +623,7 @@ EngineEvent = (
     | Adapted
     | Counted
     | Rendered
+    | PromptProgress
     | Delta
     | ThinkingDelta
     | ThinkingCut

@@ -13,6 +13,7 @@ from chatbot.engine.decode.lookup import PromptLookup
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.pipeline import Drawn, Pipeline
+from chatbot.engine.prompt_meter import PromptMeter
 from chatbot.settings import Sampling
 
 
@@ -51,13 +52,13 @@ class Reader:
         """The token that was read last."""
         self._vocab_size = 0
 
-    def start(self, prompt: Sequence[int]) -> Tensor:
-        """Logits after the prompt.
+    def start(self, prompt: Sequence[int], meter: PromptMeter | None = None) -> Tensor:
+        """Logits after the prompt, whose reading is measured by ``meter``.
 
         Raises:
             Interrupted: the answer was cancelled.
         """
-        logits = read_prompt(self._model, prompt, self._control)
+        logits = read_prompt(self._model, prompt, self._control, meter)
         self._vocab_size = logits.shape[0]
         return logits
 
@@ -140,17 +141,37 @@ class Reader:
             self._ahead = ()
 
 
-def read_prompt(model: CachedModel, tokens: Sequence[int], control: Control) -> Tensor:
+def read_prompt(
+    model: CachedModel,
+    tokens: Sequence[int],
+    control: Control,
+    meter: PromptMeter | None = None,
+) -> Tensor:
     """Logits [vocab] after ``tokens``, which are read in blocks.
+
+    Args:
+        model: reads.
+        tokens: at least one.
+        control: says whether to break off.
+        meter: measures it.
 
     Raises:
         Interrupted: the answer was cancelled.
     """
+
+    def is_cancelled() -> bool:
+        if meter:
+            meter.begin_layer()
+        return control.is_cancelled
+
     start = 0
     while True:
         # Blocks are counted from the first token of the prompt, wherever reading starts.
         end = start + model.block_size - model.num_tokens % model.block_size
-        logits = model.read(tokens[start:end], lambda: control.is_cancelled)
+        portion = tokens[start:end]
+        if meter:
+            meter.begin_portion(len(portion))
+        logits = model.read(portion, is_cancelled)
         if end >= len(tokens):
             return logits
         start = end

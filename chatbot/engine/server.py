@@ -18,6 +18,7 @@ from chatbot.engine.model_reference import FoundModel, find_model
 from chatbot.engine.placement import place
 from chatbot.engine.precisions import pick_precision
 from chatbot.engine.progress import Report
+from chatbot.engine.prompt_meter import Tell
 from chatbot.engine.protocol import (
     MAX_VARIANTS,
     Adapt,
@@ -33,6 +34,7 @@ from chatbot.engine.protocol import (
     LoadProgress,
     Prepare,
     Prepared,
+    PromptProgress,
     Render,
     Rendered,
     SearchBeams,
@@ -46,6 +48,7 @@ from chatbot.models.facts import shape_of_folder
 from chatbot.models.fitting import check_fit
 from chatbot.models.memory import RUNTIME_BYTES
 from chatbot.settings import Precision
+from chatbot.tokens import ReadingProgress
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
 
@@ -97,21 +100,24 @@ class Engine:
                 self._channel.send(Adapted(request_id=request.id, info=self._model().info))
             case Generate():
                 check_sampling(request.sampling)
-                for event in answer(self._model(), request, self._inbox.control_of(request)):
+                control, tell = self._inbox.control_of(request), self._teller(request.id)
+                for event in answer(self._model(), request, control, tell):
                     self._channel.send(event)
                 trim_memory()  # what reading the prompt took beside the cache
             case GenerateVariants():
                 self._check_number(len(request.samplings))
                 for sampling in request.samplings:
                     check_sampling(sampling)
-                control = self._inbox.control_of(request)
-                for told in answer_variants(self._model(), request, control):
+                control, tell = self._inbox.control_of(request), self._teller(request.id)
+                for told in answer_variants(
+                    self._model(), request, control, self._teller(request.id)
+                ):
                     self._channel.send(told)
             case SearchBeams():
                 self._check_number(request.num_beams)
                 check_sampling(request.sampling)
-                control = self._inbox.control_of(request)
-                for told in search_beams(self._model(), request, control):
+                control, tell = self._inbox.control_of(request), self._teller(request.id)
+                for told in search_beams(self._model(), request, control, tell):
                     self._channel.send(told)
             case Count():
                 prompts = self._model().prompts.told(request.thinking)
@@ -164,6 +170,12 @@ class Engine:
             self._channel.send(LoadProgress(request_id=request_id, stage=stage, fraction=fraction))
 
         return report
+
+    def _teller(self, request_id: int) -> Tell:
+        def tell(progress: ReadingProgress) -> None:
+            self._channel.send(PromptProgress(request_id=request_id, progress=progress))
+
+        return tell
 
     def _load(self, request: Load) -> None:
         if not self._has(request):

@@ -14,6 +14,7 @@ from chatbot.engine.decode.lookup import Guesses, PromptLookup
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.prompt_meter import PromptMeter
 from chatbot.engine.reading import Reader
 from chatbot.engine.recording import Recorder
 from chatbot.engine.sampling import Sampler, forbid
@@ -71,6 +72,7 @@ def write_tokens(
     looks_up: bool = True,
     guesses: Guesses | None = None,
     recorder: Recorder | None = None,
+    meter: PromptMeter | None = None,
 ) -> Generator[int | Sampling | Held | Cut, None, FinishReason]:
     """Continue ``prompt``.
 
@@ -87,6 +89,7 @@ def write_tokens(
         looks_up: guess ahead from what stands in the context; see ``PromptLookup``.
         guesses: where these are counted.
         recorder: is told what each token was drawn from, before it is yielded.
+        meter: measures the reading of the prompt.
 
     Yields:
         Each token, each change of the settings before the first token drawn with it, ``Cut``
@@ -117,7 +120,7 @@ def write_tokens(
             if num_new:
                 logits = reader.after(token, most_left, is_free=is_free)
             else:
-                logits = reader.start(prompt[model.num_tokens :])
+                logits = reader.start(prompt[model.num_tokens :], meter)
         except Interrupted:
             return "cancelled"
         if control.is_held:

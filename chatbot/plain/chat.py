@@ -29,6 +29,7 @@ from chatbot.errors import ChatbotError, PromptUsageError
 from chatbot.events import (
     AnswerHeld,
     PromptBuilt,
+    PromptReading,
     SearchStarted,
     SettingChanged,
     SourcesFound,
@@ -54,6 +55,7 @@ from chatbot.plain.asides import AsidePrinter, TerminalApprover
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.plain.line_input import edited_lines, read_line
 from chatbot.plain.load_progress import LoadPrinter
+from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.settings import find_spec, get_value
@@ -165,13 +167,14 @@ class PlainFace:
         """See ``Face``. The answers are printed one after the other."""
         async with aclosing(events):
             is_stopped = not await self._prepared()
-            printer = VariantsPrinter()
+            printer, reading = VariantsPrinter(), ReadingPrinter()
             thinking: set[int] = set()
             self._has_cut = False
             async for event in events:
                 if is_stopped and isinstance(event, VariantsStarted):
                     self.manager.stop()
                 self._note_thinking(event, thinking)
+                reading.show(event)
                 printer.show(event)
 
     def _note_thinking(self, event: VariantsEvent, thinking: set[int]) -> None:
@@ -203,7 +206,9 @@ class PlainFace:
     async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
         self._has_cut = False
         asides = AsidePrinter("Ctrl+C answers now" if self._is_interactive else "")
+        reading = ReadingPrinter()
         async for event in events:
+            reading.show(event)
             self._is_thinking = isinstance(event, ThoughtDelta)
             match event:
                 case TurnStarted() if is_stopped:
@@ -232,6 +237,8 @@ class PlainFace:
                         self.tell(f"[{why_ended(made.finish_reason)}]")
                 case TurnStarted() | PromptBuilt() | SearchStarted() | SourcesFound():
                     pass
+                case PromptReading():
+                    pass  # shown already
                 case ToolCallBegun() | ToolRunning():
                     pass  # the call itself follows, or is shown already
                 case AnswerHeld():

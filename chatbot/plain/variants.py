@@ -12,6 +12,7 @@ from chatbot.events import (
     BeamsShown,
     Parting,
     PromptBuilt,
+    PromptReading,
     SearchStarted,
     SourcesFound,
     VariantFinished,
@@ -71,6 +72,8 @@ class VariantsPrinter:
                     _tell(f"[{line}]")
             case SearchStarted() | SourcesFound() | PromptBuilt() | VariantLoading():
                 pass
+            case PromptReading():
+                pass  # somebody else says how far it is
             case VariantThoughtDelta() | BeamsShown():
                 pass  # of several at once there is no telling whose it is
             case VariantThoughtCut() | VariantSettingChanged() | AnswersHeld():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,25 @@ def test_what_is_piped_in_is_added_to_the_question() -> None:
     assert json.loads(done.stdout)["text"].startswith("You said: Sum up:\n\nLots of\ntext – ends\n")
     done = run_chatbot("ask", stdin=b"only piped \xff\x1b[2J\n")
     assert done.stdout == f"You said: only piped \ufffd{END}"
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("-n", "2"), ("--complete",)])
+def test_a_prompt_that_takes_long_is_told_of_once(flags: tuple[str, ...]) -> None:
+    done = run_chatbot("ask", "read 4000", "-k", "none", *flags)
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if "Reading the prompt" in line]
+    assert told == ["Reading the prompt 400 of 4,000 tokens · 27 s left"]
+
+
+def test_at_a_terminal_the_reading_of_the_prompt_is_drawn_in_one_line() -> None:
+    with Terminal("ask", "read 4000", "-k", "none") as terminal:
+        assert terminal.end() == 0
+        shown = terminal.text
+    bars = re.findall(r"\rReading the prompt ▕(█*)·*▏ ([\d,]+) of 4,000 tokens", shown)
+    assert [size for _, size in bars] == [f"{400 * n:,}" for n in range(1, 11)]
+    assert [len(bar) for bar, _ in bars] == [24 * n // 10 for n in range(1, 11)]
+    after = shown[shown.rindex("Reading the prompt") :].partition("\r")[2]
+    assert re.match(r" +\rYou said", after)
 
 
 def test_at_a_terminal_nothing_is_waited_for() -> None:

@@ -362,3 +362,14 @@ async def test_the_prompt_is_drawn_however_narrow_the_screen_is(make_app: MakeAp
         for width in range(36, 52):
             await pilot.resize_terminal(width, 30)
         assert app.is_running
+
+
+async def test_the_foot_says_how_far_a_long_prompt_is_read(make_app: MakeApp) -> None:
+    app = make_app(answer="Yes.", delay=0.05)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.take("read 4000")
+        line = "reading ▰▰▰▰▱▱▱▱▱▱▱▱ 1,200 of 4,000 tokens · 12 s left"
+        await until(pilot, lambda: line in screen_text(app))
+        await until(pilot, lambda: "4,000 of 4,000" in screen_text(app))
+        await until(pilot, lambda: not app._status.is_busy)
+        assert "of 4,000" not in screen_text(app)

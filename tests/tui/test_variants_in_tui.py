@@ -367,6 +367,35 @@ async def test_a_sweep_and_beams_and_a_comparison(make_app: MakeApp) -> None:
         await until(pilot, lambda: "‹ 8/8 ›" in screen_text(app))
 
 
+@pytest.mark.parametrize(("command", "number"), [("/variants 2", 2), ("/beam 2", 1)])
+async def test_how_far_a_long_prompt_is_read_is_said_of_all(
+    make_app: MakeApp, command: str, number: int
+) -> None:
+    app = make_app(delay=0.05)
+    async with app.run_test(size=(160, 30)) as pilot:
+        app.take(f"{command} read 4000")
+        line = "… reading ▰▰▰▰▱▱▱▱▱▱▱▱ 1,200 of 4,000 tokens · 12 s left"
+        await until(pilot, lambda: screen_text(app).count(line) == number)
+        await until_over(pilot, app)
+
+
+async def test_how_far_a_long_prompt_is_read_is_said_of_the_model_that_is_asked(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(delay=0.03)
+    async with app.run_test(size=(160, 30)) as pilot:
+        await ask_and_wait(pilot, app, "read 4000")
+        app.take("/compare precision fp32 8-bit")
+        await until(pilot, lambda: isinstance(app.screen, VariantsScreen))
+        await until(pilot, lambda: "… reading ▰" in screen_text(app))
+        first, second = screen_of(app)._columns
+        assert "reading ▰" in first._state
+        assert second._state == "waiting"
+        await until(pilot, lambda: "reading ▰" in second._state)
+        assert first.answer is not None
+        await until_over(pilot, app)
+
+
 async def test_escape_keeps_what_there_is_of_each(make_app: MakeApp) -> None:
     app = make_app(delay=0.4)
     async with app.run_test(size=(120, 30)) as pilot:

@@ -24,6 +24,7 @@ from chatbot.engine.protocol import (
 from chatbot.errors import ChatbotError, SettingError
 from chatbot.messages import Statistics
 from chatbot.plain.load_progress import LoadPrinter
+from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.session import Session
 from chatbot.settings import MAX_SEED, Sampling
 from chatbot.terminal_text import Cleaner
@@ -165,8 +166,10 @@ async def _write_batch(
     )
     answers = session.engine.generate_several(request)
     waiting = asyncio.create_task(_cancel_when(stopped, answers.cancel))
+    reading = ReadingPrinter()
     try:
         async for event in answers:
+            reading.show(event)
             match event:
                 case VariantDelta(variant=index, text=piece):
                     writer.take(start + index, piece)

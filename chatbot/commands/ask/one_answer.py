@@ -46,6 +46,7 @@ from chatbot.plain.chat import (
 )
 from chatbot.plain.line_input import read_line
 from chatbot.plain.load_progress import LoadPrinter
+from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.session import Session
 
 
@@ -119,13 +120,14 @@ async def run_ask_one(
             await session.resume(resume)
         if has_somebody():
             session.tools.approver = TerminalApprover(read_line)
-        asides = AsidePrinter()
+        asides, reading = AsidePrinter(), ReadingPrinter()
         answer: Message | None = None
         has_begun = False
         try:
             interrupt = Interrupt(session)
             await interrupt.prepare()
             async for event in manager.reply(question, overrides, schema=schema):
+                reading.show(event)
                 match event:
                     case TurnStarted() if interrupt.has_come:
                         manager.stop()  # so that the question is kept, and reported

@@ -23,6 +23,7 @@ from chatbot.errors import ChatbotError
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message
 from chatbot.plain.chat import print_sources, tell_thinking
+from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
 from chatbot.settings import Settings
@@ -58,6 +59,7 @@ async def run_ask_several(
         show_progress(session)
         manager = session.manager
         printer = VariantsPrinter(streams=stream, num_printed=num_printed)
+        reading = ReadingPrinter()
         plans: Sequence[VariantPlan] = ()
         finished: VariantsFinished | None = None
         try:
@@ -67,6 +69,7 @@ async def run_ask_several(
             interrupt = Interrupt(session)
             await interrupt.prepare()
             async for event in manager.answer_variously(wish, question, schema=schema):
+                reading.show(event)
                 match event:
                     case VariantsStarted():
                         plans = event.plans

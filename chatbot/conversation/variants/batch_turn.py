@@ -13,6 +13,7 @@ from chatbot.engine.protocol import (
     BeamsMoved,
     ChatMessage,
     GenerateVariants,
+    PromptProgress,
     SearchBeams,
     VariantDelta,
     VariantDone,
@@ -24,7 +25,14 @@ from chatbot.engine.protocol import (
     VariantTokens,
 )
 from chatbot.errors import ChatbotError, CommandError
-from chatbot.events import AnswersHeld, BeamsShown, SourcesFound, VariantsEvent, VariantTextDelta
+from chatbot.events import (
+    AnswersHeld,
+    BeamsShown,
+    PromptReading,
+    SourcesFound,
+    VariantsEvent,
+    VariantTextDelta,
+)
 from chatbot.settings import Sampling, Spec
 from chatbot.terminal_text import clean
 from chatbot.tokens import Beam
@@ -138,6 +146,8 @@ class BatchTurn(VariantsTurn):
     def _take(self, event: VariantEvent) -> Iterator[VariantsEvent]:
         """What the faces hear of an event of the engine."""
         match event:
+            case PromptProgress(progress=progress):
+                yield PromptReading(progress)
             case VariantDelta(variant=index, text=raw, num_tokens=number, is_thinking=False):
                 if told := self.siblings[index].feed(raw, number):
                     self.flush_timer.start()

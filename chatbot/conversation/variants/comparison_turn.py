@@ -19,6 +19,7 @@ from chatbot.engine.protocol import (
     Generated,
     Held,
     ModelInfo,
+    PromptProgress,
     SamplingApplied,
     ThinkingCut,
     ThinkingDelta,
@@ -27,6 +28,7 @@ from chatbot.engine.protocol import (
 from chatbot.errors import ChatbotError
 from chatbot.events import (
     AnswersHeld,
+    PromptReading,
     SourcesFound,
     VariantLoaded,
     VariantLoading,
@@ -131,6 +133,8 @@ class ComparisonTurn(VariantsTurn):
     def _take(self, one: Sibling, event: AnswerEvent) -> Iterator[VariantsEvent]:
         """What the faces hear of an event of the engine."""
         match event:
+            case PromptProgress(progress=progress):
+                yield PromptReading(progress)
             case Delta(text=raw, num_tokens=number):
                 if told := one.feed(raw, number):
                     self.flush_timer.start()

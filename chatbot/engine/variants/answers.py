@@ -15,6 +15,7 @@ from chatbot.engine.decode.decoder import Interrupted
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
+from chatbot.engine.prompt_meter import Tell, untold
 from chatbot.engine.protocol import (
     GenerateVariants,
     VariantDelta,
@@ -134,9 +135,9 @@ class _Row:
 
 
 def answer_variants(
-    loaded: LoadedModel, request: GenerateVariants, control: Control
+    loaded: LoadedModel, request: GenerateVariants, control: Control, tell: Tell = untold
 ) -> Generator[VariantEvent, None, None]:
-    """Carry out ``request``; the last event is ``VariantsGenerated``.
+    """Carry out ``request``; the last event is ``VariantsGenerated``. Arguments as ``answer``'s.
 
     Raises:
         ModelError: the template or the model fails, or the schema cannot be enforced.
@@ -144,7 +145,7 @@ def answer_variants(
     """
     prompt = build_prompt(loaded, request)
     is_seeded = any(sampling.seed is not None for sampling in request.samplings)
-    reading = SharedReading(loaded, prompt, control, reproducible=is_seeded)
+    reading = SharedReading(loaded, prompt, control, tell, reproducible=is_seeded)
     rows = [
         _Row(loaded, request, prompt, index, reading) for index in range(len(request.samplings))
     ]

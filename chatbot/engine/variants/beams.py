@@ -12,6 +12,7 @@ from chatbot.engine.detokenizer import REPLACEMENT
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
+from chatbot.engine.prompt_meter import Tell, untold
 from chatbot.engine.protocol import (
     BeamsMoved,
     SearchBeams,
@@ -40,16 +41,16 @@ from chatbot.tokens import Beam, TokenRecord
 
 
 def search_beams(
-    loaded: LoadedModel, request: SearchBeams, control: Control
+    loaded: LoadedModel, request: SearchBeams, control: Control, tell: Tell = untold
 ) -> Generator[VariantEvent, None, None]:
-    """Carry out ``request``; the last event is ``VariantsGenerated``.
+    """Carry out ``request``; the last event is ``VariantsGenerated``. Arguments as ``answer``'s.
 
     Raises:
         ModelError: the template or the model fails.
         ContextError: the prompt leaves no room for an answer.
     """
     prompt = build_prompt(loaded, request)
-    reading = SharedReading(loaded, prompt, control, reproducible=True)
+    reading = SharedReading(loaded, prompt, control, tell, reproducible=True)
     room = prompt.window - len(prompt.tokens)
     search = BeamSearch(
         request.num_beams,

@@ -14,6 +14,7 @@ from chatbot.engine.answer_reader import AnswerReader
 from chatbot.engine.dialects.dialect import Piece, Text, Thinking
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
+from chatbot.engine.prompt_meter import PromptMeter, Tell
 from chatbot.engine.protocol import Generate, GenerateVariants, SearchBeams, VariantDelta
 from chatbot.engine.reading import read_prompt
 from chatbot.engine.thought import Thought
@@ -97,15 +98,32 @@ class SharedReading:
     """
 
     def __init__(
-        self, loaded: LoadedModel, prompt: SharedPrompt, control: Control, *, reproducible: bool
+        self,
+        loaded: LoadedModel,
+        prompt: SharedPrompt,
+        control: Control,
+        tell: Tell,
+        *,
+        reproducible: bool,
     ) -> None:
-        """Begin to count; nothing is read yet."""
+        """Begin to count; nothing is read yet.
+
+        Args:
+            loaded: the model.
+            prompt: what is read.
+            control: what the client changes meanwhile.
+            tell: is told how far it is read, where that takes long.
+            reproducible: see ``CachedModel.rewind``.
+        """
         self._loaded = loaded
         self._prompt = prompt
         self._control = control
         self._start = self.now
         self._first = self._last = 0.0
         self.num_cached = loaded.cached.rewind(prompt.tokens, reproducible=reproducible)
+        self._meter = PromptMeter(
+            len(prompt.tokens), self.num_cached, loaded.cached.num_layers, tell
+        )
 
     @property
     def now(self) -> float:
@@ -119,7 +137,7 @@ class SharedReading:
             Interrupted: it was cancelled.
         """
         unread = self._prompt.tokens[self._loaded.cached.num_tokens :]
-        return read_prompt(self._loaded.cached, unread, self._control)
+        return read_prompt(self._loaded.cached, unread, self._control, self._meter)
 
     @property
     def num_read(self) -> int:

@@ -231,9 +231,9 @@ class AnswerView(MessageView):
         """Say in the foot, in one line, what is going on: ``reading 312 tokens``."""
         self._foot.update(text, layout=not self._foot.size.height)
 
-    def say_reading(self, num_tokens: int) -> None:
-        """Say in the foot that the model reads the prompt."""
-        self.say(f"{self._found_words}reading {num_tokens:,} tokens")
+    def say_reading(self, words: str) -> None:
+        """Say in the foot how the model reads the prompt."""
+        self.say(f"{self._found_words}{words}")
 
     def say_found(self, found: SourcesPart, words: str) -> None:
         """Say in the foot, for as long as the answer is written, what was found for it."""

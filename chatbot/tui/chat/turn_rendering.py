@@ -11,6 +11,7 @@ from chatbot.conversation.tree import Conversation
 from chatbot.events import (
     AnswerHeld,
     PromptBuilt,
+    PromptReading,
     SearchStarted,
     SettingChanged,
     SourcesFound,
@@ -29,6 +30,7 @@ from chatbot.events import (
 from chatbot.messages import Message
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView
+from chatbot.tui.reading_progress import reading_words
 from chatbot.tui.status_line import StatusLine
 
 
@@ -74,10 +76,12 @@ async def render_turn(
             case PromptBuilt() if view:
                 num_prompt_tokens = event.num_prompt_tokens
                 view.run_beside(status.device)
-                view.say_reading(num_prompt_tokens)
+                view.say_reading(f"reading {num_prompt_tokens:,} tokens")
                 status.context_length = event.context_length
                 status.num_tokens = num_prompt_tokens
                 await chat.mark_left_out(event.left_out)
+            case PromptReading(progress=progress) if view:
+                view.say_reading(reading_words(progress))
             case TextDelta(text=text, num_tokens=num_tokens) if view:
                 view.append(text, num_tokens)
                 status.show_progress(num_prompt_tokens, num_tokens)

@@ -33,6 +33,8 @@ class BeamList(Widget):
     chosen = reactive(0)
     """Row that is set off, once they are answers."""
     is_over = reactive(False, layout=True)
+    state = reactive("waiting")
+    """What is going on while there is no beam yet."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         """Show nothing yet.
@@ -74,7 +76,7 @@ class BeamList(Widget):
 
     def render(self) -> Content:
         if not self.beams:
-            return Content.styled("… reading the prompt", "dim")
+            return Content.styled(f"… {self.state}", "dim")
         lines = [line for block in self._blocks(max(self.size.width, 20)) for line in block]
         return Content("\n").join(lines)
 

@@ -67,6 +67,11 @@ class VariantColumn(Vertical):
         """The answer so far."""
         return "".join(self._parts)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether its model is loaded, and has not said anything yet."""
+        return bool(self._facts) and self._started_at is None and self.answer is None
+
     def go_to(self) -> None:
         """Have the keys scroll this one."""
         self._scroll.focus()

@@ -11,6 +11,7 @@ from chatbot.events import (
     AnswersHeld,
     BeamsShown,
     PromptBuilt,
+    PromptReading,
     SearchStarted,
     SourcesFound,
     VariantFinished,
@@ -25,6 +26,7 @@ from chatbot.events import (
     VariantThoughtDelta,
 )
 from chatbot.tui.models.rows import disk_size
+from chatbot.tui.reading_progress import reading_words
 from chatbot.tui.variants.column import VariantColumn
 from chatbot.tui.variants.screen import Hints, VariantsScreen
 
@@ -126,7 +128,9 @@ async def render_variants(
 
                 screen.say(found_words(found))
             case PromptBuilt(num_prompt_tokens=num_tokens) if screen:
-                screen.say_all(f"reading {num_tokens:,} tokens")
+                screen.say_reading(f"reading {num_tokens:,} tokens")
+            case PromptReading(progress=progress) if screen:
+                screen.say_reading(reading_words(progress))
             case AnswersHeld(num_tokens=num_tokens) if screen:
                 screen.hold(num_tokens)
             case BeamsShown() if screen:

@@ -153,8 +153,17 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def say_all(self, words: str) -> None:
         """Say in each heading what is going on with all of them at once."""
+        if self._beams:
+            self._beams.state = words
         for column in self._columns if not self.is_comparison else ():
             column.say(words)
+
+    def say_reading(self, words: str) -> None:
+        """Say how a prompt is read: that of all, or of the model that is asked at the moment."""
+        self.say_all(words)
+        for column in self._columns if self.is_comparison else ():
+            if column.is_asked:
+                column.say(words)
 
     def column(self, index: int) -> VariantColumn | None:
         """The column of an answer; None where the answers are beams."""
