@@ -2,10 +2,10 @@
 
 They live on from one answer to the next, so that only what is new is computed.
 
-Half precision rounds differently when the same tokens are read in other portions, so what
-an answer was computed from could show in its words. Therefore prompts are always read in
-whole blocks that start at multiples of the block size, and the cache remembers how many of
-its leading tokens were: a seeded answer reuses those alone, and so depends on nothing but
+Numbers are rounded differently when the same tokens are read in other portions, so what an answer
+was computed from could show in its words. Therefore prompts are always read in blocks that start at
+multiples of the block size, and the cache remembers how many of its leading tokens are as they
+would be if it had been empty: a seeded answer reuses those alone, and so depends on nothing but
 its prompt, its settings and the machine.
 """
 
@@ -36,7 +36,8 @@ from chatbot.engine.sampling import Sampler
 CPU_BLOCK: Final = 256
 GPU_BLOCK: Final = 512
 """Prompt tokens that are read at a time. On a CPU twice as many are a tenth quicker where weights
-are in 16 bits (measured); but a seeded answer begins with reading half a block anew."""
+are in 16 bits (measured); but where a library multiplies, a seeded answer begins with reading half
+a block anew."""
 
 
 def _never() -> bool:
@@ -115,8 +116,11 @@ class CachedModel:
     def clear(self) -> None:
         """Forget everything that was read; after this the model's layers may be others."""
         self._tokens: list[int] = []
-        self._num_aligned = 0
+        self._num_exact = 0
+        """Leading tokens that are as they would be if the cache had been empty before."""
         self._decoder = self._make_decoder()
+        self._least = self._decoder.exact_from or self.block_size
+        """Tokens in a portion from which on it does not matter how many there are."""
 
     def _make_decoder(self) -> Decoder:
         if self._device.type == "cuda":
@@ -148,7 +152,7 @@ class CachedModel:
 
         Args:
             prompt: at least one token.
-            reproducible: keep only what was read in whole blocks.
+            reproducible: keep only what is as it would be if nothing could be kept.
 
         Returns:
             How many leading tokens of the prompt need not be read again.
@@ -158,7 +162,7 @@ class CachedModel:
         while kept < limit and prompt[kept] == self._tokens[kept]:
             kept += 1
         if reproducible:
-            kept = min(kept, self._num_aligned) // self.block_size * self.block_size
+            kept = self._exact_start(min(kept, self._num_exact), len(prompt))
         self._crop(kept)
         return self.num_tokens
 
@@ -182,8 +186,8 @@ class CachedModel:
         """
         start = len(self._tokens)
         logits = self._read(tokens, is_cancelled)
-        if start == self._num_aligned and len(tokens) == self.block_size:
-            self._num_aligned += self.block_size
+        if start == self._num_exact and len(tokens) >= self._least:
+            self._num_exact += len(tokens)
         return logits
 
     def read_each(self, tokens: Sequence[int], is_cancelled: Callable[[], bool] = _never) -> Tensor:
@@ -233,6 +237,14 @@ class CachedModel:
         self._tokens.extend(tokens)
         return logits
 
+    def _exact_start(self, num_kept: int, num_tokens: int) -> int:
+        """From which of ``num_tokens`` on to read, so that no portion has too few of them to come
+        to what they would in the whole block; ``num_kept`` at most.
+        """
+        block = num_kept // self.block_size * self.block_size
+        end = min(block + self.block_size, num_tokens)
+        return block if end - block < self._least else min(num_kept, end - self._least)
+
     def _crop(self, length: int) -> None:
         if length == len(self._tokens):
             return
@@ -240,4 +252,4 @@ class CachedModel:
             self.clear()
             return
         del self._tokens[length:]
-        self._num_aligned = min(self._num_aligned, length // self.block_size * self.block_size)
+        self._num_exact = min(self._num_exact, length)

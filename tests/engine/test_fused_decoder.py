@@ -1,6 +1,6 @@
 """Our own step, against transformers' own forward on tiny models of each family it knows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -132,6 +132,40 @@ def test_several_tokens_come_to_what_each_does_alone(precision: Precision) -> No
     # And to what they do in a block, but for the order of sums.
     whole = read_in(decoder, TOKENS, [])
     assert torch.corrcoef(torch.stack((alone[360:].flatten(), whole[360:].flatten())))[0, 1] > 0.99
+
+
+@pytest.fixture
+def num_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3], indirect=True)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3"])
+def test_a_token_of_a_portion_comes_to_the_same_in_any_other(
+    family: str, precision: Precision, num_threads: int
+) -> None:
+    """To the last bit: what is kept for a seeded answer must be what it would have read itself."""
+    model = make(family).bfloat16()
+    prepare_for_cpu(model, precision)
+    decoder = FusedDecoder(packed_architecture(model))
+    least = decoder.exact_from
+    if not least:
+        pytest.skip("a library multiplies on this processor")
+    whole = read_in(decoder, TOKENS, [])
+    cuts = [least, 2 * least, 150, 150 + least + 1, 383 - least, 383]
+    assert torch.equal(read_in(decoder, TOKENS, cuts), whole)
+
+
+def test_where_a_library_multiplies_portions_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "chatbot.engine.decode.cpu.projections.multiplies"
+    monkeypatch.setattr(module, lambda dtype: True)
+    model = make("llama with biases").bfloat16()
+    prepare_for_cpu(model, "bf16")
+    assert FusedDecoder(packed_architecture(model)).exact_from == 0
 
 
 @pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])

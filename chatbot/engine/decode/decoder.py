@@ -24,6 +24,9 @@ class Decoder(ABC):
     """For statistics: which step this is."""
     can_go_back: bool
     """Whether what was read last can be taken back."""
+    exact_from: int = 0
+    """From so many tokens in a portion on, what each comes to is the same to the last bit, however
+    many there are; 0: there is no such number."""
     row_cost: float
     """What one more token in a step costs, as a share of a step of one token. A constant, not
     measured: what is decided by it must come out the same each time."""

@@ -22,6 +22,11 @@ def work_dtype(kept_dtype: torch.dtype) -> torch.dtype:
     return kept_dtype if multiplies(kept_dtype) else torch.float32
 
 
+def goes_by_tiles(kept_dtype: torch.dtype) -> bool:
+    """Whether attention goes by tiles of our own."""
+    return work_dtype(kept_dtype) == torch.float32
+
+
 def mask_for(num_new: int, start: int, kept_dtype: torch.dtype) -> Tensor | None:
     """What tokens that follow one another may not see of one another, as ``attend`` takes it; tiles
     need none.
@@ -34,9 +39,9 @@ def mask_for(num_new: int, start: int, kept_dtype: torch.dtype) -> Tensor | None
     Returns:
         [new tokens, all tokens]; None where there are none before them, and for tiles.
     """
-    dtype = work_dtype(kept_dtype)
-    if start == 0 or dtype == torch.float32:
+    if start == 0 or goes_by_tiles(kept_dtype):
         return None
+    dtype = work_dtype(kept_dtype)
     mask = torch.zeros(num_new, start + num_new, dtype=dtype)
     mask[:, start:] = torch.full((num_new, num_new), -torch.inf).triu_(1)
     return mask
@@ -49,15 +54,14 @@ def attend(
 
     Args:
         queries: [n, heads, head size].
-        keys: [rows, kv heads, all tokens, head size], with one row for all new tokens, or one
-            for each; in bf16 or fp32, a token behind the other.
+        keys: [1, kv heads, all tokens, head size], in bf16 or fp32, a token behind the other.
         values: as ``keys``, with the same strides.
-        mask: of ``mask_for``, where there is one row.
+        mask: of ``mask_for``.
         scale: of the products of queries and keys.
     """
-    dtype = work_dtype(keys.dtype)
-    if keys.shape[0] == 1 and dtype == torch.float32:
+    if goes_by_tiles(keys.dtype):
         return _by_tiles(queries.float(), keys, values, scale).to(queries.dtype)
+    dtype = work_dtype(keys.dtype)
     attended = _attend(queries.to(dtype), keys.to(dtype), values.to(dtype), mask, scale)
     return attended.to(queries.dtype)
 
@@ -90,12 +94,7 @@ def _by_tiles(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Te
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float
 ) -> Tensor:
-    num_new, num_heads, size = queries.shape
-    num_rows, num_kv_heads = keys.shape[:2]
-    if num_rows > 1:
-        grouped = queries.view(num_new, num_kv_heads, -1, size)
-        attended = functional.scaled_dot_product_attention(grouped, keys, values, scale=scale)
-        return attended.reshape(num_new, -1)
+    num_new, num_heads = queries.shape[:2]
     attended = functional.scaled_dot_product_attention(
         queries.transpose(0, 1)[None],
         keys,
@@ -103,6 +102,6 @@ def _attend(
         attn_mask=mask,
         is_causal=mask is None,
         scale=scale,
-        enable_gqa=num_heads != num_kv_heads,
+        enable_gqa=num_heads != keys.shape[1],
     )
     return attended[0].transpose(0, 1).reshape(num_new, -1)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.architecture import Architecture, Layer, Norm
+from chatbot.engine.decode.architecture import Architecture, Norm
+from chatbot.engine.decode.cpu.heads import place_heads, sizes_of
 from chatbot.engine.decode.cpu.kernels import attention, products
-from chatbot.engine.decode.cpu.kernels.forms import FILLED, Form
+from chatbot.engine.decode.cpu.kernels.forms import FILLED
 from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.team import TEAM
@@ -115,23 +116,11 @@ class FewRows:
         if index == 0:
             yield self._norm(Kind.NORMALISE, layer.input_norm)
         yield _product(layer.qkv, self._normalised, self._heads)
-        yield from self._head_norms(layer)
-        heads = {
-            "num_heads": parts.num_heads,
-            "num_kv_heads": parts.num_kv_heads,
-            "head_size": parts.head_size,
-            "kept_form": Form.BF16 if parts.kept_dtype == torch.bfloat16 else Form.FP32,
-        }
-        yield instruction(
-            Kind.PLACE_HEADS,
-            **_between(self._heads, self._queries),
-            **heads,
-            is_rotated=layer.is_rotated,
-        )
+        yield place_heads(parts, layer, self._heads.data_ptr(), self._queries.data_ptr())
         yield instruction(
             Kind.ATTENTION,
             **_between(self._queries, self._attended),
-            **heads,
+            **sizes_of(parts),
             scale=parts.head_size**-0.5,
         )
         yield _product(layer.output, self._attended, self._product)
@@ -155,21 +144,6 @@ class FewRows:
             weight=norm.weight.data_ptr(),
             epsilon=norm.epsilon,
         )
-
-    def _head_norms(self, layer: Layer) -> Iterator[Instructions]:
-        num_heads, num_kv_heads = self._parts.num_heads, self._parts.num_kv_heads
-        wanted = ((layer.query_norm, 0, num_heads), (layer.key_norm, num_heads, num_kv_heads))
-        for norm, first_head, number in wanted:
-            if norm is not None:
-                yield instruction(
-                    Kind.NORMALISE_HEADS,
-                    **_between(self._heads, self._heads),
-                    first_head=first_head,
-                    num_heads=number,
-                    head_size=self._parts.head_size,
-                    weight=norm.weight.data_ptr(),
-                    epsilon=norm.epsilon,
-                )
 
 
 def _rows(size: int, *, is_filled: bool = False) -> Tensor:

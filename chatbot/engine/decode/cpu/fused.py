@@ -21,6 +21,7 @@ class FusedDecoder(Decoder):
     def __init__(self, architecture: Architecture) -> None:
         self.row_cost = architecture.layers[0].gate_up.row_cost
         self._step = FusedStep(architecture)
+        self.exact_from = self._step.exact_from
         self._cache = KeyValues(
             len(architecture.layers),
             architecture.num_kv_heads,

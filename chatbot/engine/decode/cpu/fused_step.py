@@ -1,8 +1,7 @@
 """One step of our own for models of Llama's build, on a CPU: tokens in, logits out.
 
 A token costs the reading of all weights, and whatever is done besides shows. Few tokens go the
-way that does least besides; a block of a prompt, whose products are most of its cost, goes by
-torch.
+way that does least besides; of a block of a prompt, products and attention are most of its cost.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +26,8 @@ class FusedStep:
         self._rotations = Rotations(architecture)
         self._few_rows = FewRows(architecture)
         self._many_rows = ManyRows(architecture)
+        self.exact_from = MAX_FEW + 1 if self._many_rows.is_exact else 0
+        """See ``Decoder``."""
 
     def __call__(
         self,
@@ -53,7 +54,8 @@ class FusedStep:
             Interrupted: it was cancelled.
         """
         parts = self.architecture
-        through = self._few_rows if len(tokens) <= MAX_FEW else self._many_rows
+        is_few = len(tokens) <= MAX_FEW or cache.num_rows > 1
+        through = self._few_rows if is_few else self._many_rows
         ids = torch.tensor(tokens, dtype=torch.int64)
         embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
         rotations = self._rotations.until(start + len(tokens))

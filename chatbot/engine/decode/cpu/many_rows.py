@@ -1,6 +1,7 @@
-"""Many tokens on their way through all layers, by torch, in fp32 but for what is kept of them.
+"""Many tokens on their way through all layers, in fp32 but for what is kept of them.
 
-Knows an ``Architecture`` and where its keys and values are; nothing of tokens.
+Each operation is long enough to be asked for by itself. Knows an ``Architecture`` and where its
+keys and values are; nothing of tokens.
 """
 
 from collections.abc import Callable
@@ -9,18 +10,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatbot.engine.decode.architecture import Architecture, Layer, Norm
-from chatbot.engine.decode.cpu.attention import attend, mask_for
+from chatbot.engine.decode.architecture import Architecture, Norm
+from chatbot.engine.decode.cpu.attention import attend, goes_by_tiles, mask_for
+from chatbot.engine.decode.cpu.heads import place_heads
+from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
+from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
+from chatbot.engine.decode.cpu.projections import DirectProjection
 from chatbot.engine.decode.decoder import Interrupted
 
 
 class ManyRows:
-    """The layers and the last norm of a model."""
+    """The layers and the last norm of a model whose activations are in fp32."""
 
     def __init__(self, parts: Architecture) -> None:
         self._parts = parts
         self._scale = parts.head_size**-0.5
+        self._placing = [place_heads(parts, layer) for layer in parts.layers]
+        self._gating = instruction(Kind.GATE)
+        products = [
+            product
+            for layer in parts.layers
+            for product in (layer.qkv, layer.output, layer.gate_up, layer.down)
+        ]
+        self.is_exact = goes_by_tiles(parts.kept_dtype) and not any(
+            isinstance(product, DirectProjection) and product.rounds for product in products
+        )
+        """Whether a token comes to the same, to the last bit, however many are read with it: not
+        where a library multiplies, which goes by their number."""
 
     def __call__(
         self,
@@ -30,76 +47,58 @@ class ManyRows:
         rotations: Tensor,
         is_cancelled: Callable[[], bool],
     ) -> Tensor:
-        """See ``FewRows``, which is for fewer; ``embedded`` is kept."""
+        """See ``FewRows``, which is for fewer; here all of them follow one another."""
         parts = self._parts
         hidden = embedded
         num_new = hidden.shape[0]
-        is_one_text = cache.num_rows == 1
-        end = start + (num_new if is_one_text else 1)
-        turns = rotations[start:end, None]
-        mask = mask_for(num_new, start, parts.kept_dtype) if is_one_text else None
+        end = start + num_new
+        mask = mask_for(num_new, start, parts.kept_dtype)
         for index, layer in enumerate(parts.layers):
             if is_cancelled():
                 raise Interrupted
-            queries, new_keys, new_values = _projected_heads(layer, parts, hidden, turns)
+            projected = layer.qkv(_normalised(hidden, layer.input_norm))
             keys, values = cache.keys[index], cache.values[index]
-            if is_one_text:
-                keys[0, :, start:end].copy_(new_keys.transpose(0, 1))
-                values[0, :, start:end].copy_(new_values.transpose(0, 1))
-            else:
-                keys.select(2, start).copy_(new_keys)
-                values.select(2, start).copy_(new_values)
+            queries = self._placed(self._placing[index], projected, keys, values, start, rotations)
             keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
             attended = attend(queries, keys, values, mask, self._scale)
             hidden = layer.output.add_to(hidden, attended)
-            gated = layer.gate_up(_normalised(hidden, layer.mlp_norm))
-            gate, up = gated.chunk(2, dim=1)
-            hidden = layer.down.add_to(hidden, functional.silu(gate).mul_(up))
+            both = layer.gate_up(_normalised(hidden, layer.mlp_norm))
+            hidden = layer.down.add_to(hidden, self._gated(both))
         return _normalised(hidden, parts.final_norm)
 
+    def _placed(
+        self,
+        placing: Instructions,
+        projected: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        start: int,
+        rotations: Tensor,
+    ) -> Tensor:
+        """Queries [n, heads, size]; keys and values are put into the cache."""
+        parts = self._parts
+        num_new = projected.shape[0]
+        shape = num_new, parts.num_heads, parts.head_size
+        queries = torch.empty(shape, dtype=torch.float32, device="cpu")
+        placing["source"] = placing["target"] = projected.data_ptr()
+        placing["target"][-1] = queries.data_ptr()
+        placing["keys"], placing["values"] = keys.data_ptr(), values.data_ptr()
+        placing["num_texts"], placing["capacity"] = keys.shape[0], keys.shape[2]
+        placing["turns"] = rotations.data_ptr()
+        TEAM.run(placing, num_new, start, 0, torch.get_num_threads())
+        return queries
 
-def _projected_heads(
-    layer: Layer, parts: Architecture, hidden: Tensor, rotations: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of new tokens, at their positions.
-
-    Args:
-        layer: of ``parts``.
-        parts: the model.
-        hidden: [n, hidden size].
-        rotations: complex [n or 1, 1, head size / 2].
-
-    Returns:
-        Queries [n, heads, size], keys and values [n, kv heads, size].
-    """
-    projected = layer.qkv(_normalised(hidden, layer.input_norm))
-    heads = projected.view(hidden.shape[0], -1, parts.head_size)
-    num_rotated = parts.num_heads + parts.num_kv_heads
-    asked, values = heads.tensor_split((num_rotated,), dim=1)
-    if layer.query_norm and layer.key_norm:
-        asked = torch.cat(
-            (
-                _normalised(asked[:, : parts.num_heads], layer.query_norm),
-                _normalised(asked[:, parts.num_heads :], layer.key_norm),
-            ),
-            dim=1,
-        )
-    if layer.is_rotated:
-        asked = _rotated(asked, rotations)
-    queries, keys = asked.tensor_split((parts.num_heads,), dim=1)
-    return queries, keys, values
+    def _gated(self, both: Tensor) -> Tensor:
+        """The halves of ``both`` [n, 2 * size], the first one through SiLU, times one another."""
+        num_new, size = both.shape[0], both.shape[1] // 2
+        gated = torch.empty(num_new, size, dtype=torch.float32, device="cpu")
+        gating = self._gating
+        gating["source"], gating["target"] = both.data_ptr(), gated.data_ptr()
+        gating["num_inputs"] = gating["target_size"] = size
+        TEAM.run(gating, num_new, 0, 0, torch.get_num_threads())
+        return gated
 
 
 def _normalised(rows: Tensor, norm: Norm) -> Tensor:
-    """``rows`` [..., size], each divided by its root mean square."""
+    """``rows`` [n, size], each divided by its root mean square."""
     return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.epsilon)
-
-
-def _rotated(heads: Tensor, rotations: Tensor) -> Tensor:
-    """``heads`` [n, heads, size] turned by ``rotations``, complex [n, 1, size / 2].
-
-    The two halves of a head are the real and the imaginary parts. They come out alternating,
-    in queries and keys alike, which leaves their products as they are.
-    """
-    turned = torch.complex(*heads.tensor_split(2, dim=-1)).mul_(rotations)
-    return torch.view_as_real(turned).view(heads.shape)

@@ -58,7 +58,8 @@ class DirectProjection(Projection):
         """
         if weight.dtype not in HELD_AS_THEY_ARE:
             weight = weight.float()
-        self._rounds = rounds and multiplies(weight.dtype)
+        self.rounds = rounds and multiplies(weight.dtype)
+        """Whether activations of many rows are rounded, and a library multiplies them."""
         self._keep(HELD_AS_THEY_ARE[weight.dtype], weight, bias, _filled(weight).contiguous())
 
     def _keep(
@@ -95,7 +96,7 @@ class DirectProjection(Projection):
         num_rows, num_inputs = rows.shape
         if num_inputs != self.num_inputs:
             raise ValueError(f"{num_inputs} numbers a row, where there are {self.num_inputs}")
-        if self._rounds and num_rows >= MIN_ROUNDED_ROWS:
+        if self.rounds and num_rows >= MIN_ROUNDED_ROWS:
             weight = self.held[0][:, : self.num_inputs]
             product = functional.linear(rows.to(weight.dtype), weight).to(rows.dtype)
             return product if self._bias is None else product + self._bias.to(rows.dtype)
@@ -160,7 +161,7 @@ class Int8Projection(DirectProjection):
     row_cost = 0.35
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self._rounds = False
+        self.rounds = False
         steps, scales = round_int8(weight)
         self._keep(Form.INT8, weight, bias, _filled(steps).contiguous(), scales[:, None])
 
@@ -188,7 +189,7 @@ class Int4Projection(DirectProjection):
     row_cost = 0.3
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self._rounds = False
+        self.rounds = False
         self._keep(Form.INT4, weight, bias, _in_blocks(*round_int4(_filled(weight))))
 
 

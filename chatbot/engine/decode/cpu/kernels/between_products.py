@@ -1,4 +1,4 @@
-"""What a step of few tokens does between its matrix products, each as one compiled function.
+"""What a step does between its matrix products, each as one compiled function.
 
 For a small model torch spends more time on finding out what each of some forty tiny operations
 in a layer is than on doing it: a third of a step (measured, 135M, two cores). All arrays are fp32,

@@ -17,26 +17,20 @@ from chatbot.engine.decode.cpu.kernels.attention import (
 from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.instructions import INSTRUCTION, Instructions, Kind
 from chatbot.engine.decode.cpu.kernels.level_products import cut_rounding, do_rounding_part
-from chatbot.engine.decode.cpu.kernels.products import cut_product, do_product_part
-from chatbot.engine.decode.cpu.kernels.shared_work import sharing
+from chatbot.engine.decode.cpu.kernels.products import (
+    MAX_FEW,
+    NUM_LOOKS_OF_MANY,
+    cut_product,
+    do_product_part,
+)
+from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE, sharing
 from chatbot.engine.decode.cpu.kernels.tiled_attention import cut_tiles, do_tile_part
 
 Numbers = NDArray[np.int64]
 
 
-@inlined  # type: ignore[untyped-decorator]
-def _do_part(about: Any, number: Any, thread: Any) -> None:
-    if about.kind == Kind.PRODUCT.value:
-        do_product_part(about, number, thread)
-    elif about.kind == Kind.ROUNDING.value:
-        do_rounding_part(about, number)
-    elif about.kind == Kind.TILED_ATTENTION.value:
-        do_tile_part(about, number, thread)
-    else:
-        do_attention_part(about, number, thread)
-
-
-_share = sharing(_do_part)
+_ROWS_OF_PART: Final = 16
+"""Of what is done between products, where rows are many."""
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -68,9 +62,9 @@ def _add_and_normalise(about: Any) -> None:
 
 
 @inlined  # type: ignore[untyped-decorator]
-def _normalise_heads(about: Any) -> None:
+def _normalise_heads(about: Any, first: Any, end: Any) -> None:
     between_products.normalise_heads(
-        _rows(about.target, about.num_rows, about.target_size),
+        _rows(about.target, about.num_rows, about.target_size)[first:end],
         about.first_head,
         about.num_heads,
         numba.carray(floats_at(about.weight), (about.head_size,)),
@@ -79,30 +73,73 @@ def _normalise_heads(about: Any) -> None:
 
 
 @inlined  # type: ignore[untyped-decorator]
-def _place_heads(about: Any) -> None:
+def _place_heads(about: Any, first: Any, end: Any) -> None:
     num_rows, size, num_kv_heads = about.num_rows, about.head_size, about.num_kv_heads
-    heads = _rows(about.source, num_rows, (about.num_heads + 2 * num_kv_heads) * size)
+    heads = _rows(about.source, num_rows, (about.num_heads + 2 * num_kv_heads) * size)[first:end]
     turns = numba.carray(floats_at(about.turns), (about.start + num_rows, size // 2, 2))
-    queries = numba.carray(floats_at(about.target), (num_rows, about.num_heads, size))
+    queries = numba.carray(floats_at(about.target), (num_rows, about.num_heads, size))[first:end]
     kept = (about.num_texts, num_kv_heads, about.capacity, size)
+    start, text, last_text = about.start, first, end
+    if about.num_texts == 1:
+        start, text, last_text = start + first, 0, 1
     is_rotated = about.is_rotated != 0
     if about.kept_form == Form.BF16.value:
-        short_keys = numba.carray(shorts_at(about.keys), kept)
-        short_values = numba.carray(shorts_at(about.values), kept)
+        short_keys = numba.carray(shorts_at(about.keys), kept)[text:last_text]
+        short_values = numba.carray(shorts_at(about.values), kept)[text:last_text]
         between_products.place_heads(
-            heads, turns, about.start, is_rotated, queries, short_keys, short_values
+            heads, turns, start, is_rotated, queries, short_keys, short_values
         )
     else:
-        keys = numba.carray(floats_at(about.keys), kept)
-        values = numba.carray(floats_at(about.values), kept)
-        between_products.place_heads(heads, turns, about.start, is_rotated, queries, keys, values)
+        keys = numba.carray(floats_at(about.keys), kept)[text:last_text]
+        values = numba.carray(floats_at(about.values), kept)[text:last_text]
+        between_products.place_heads(heads, turns, start, is_rotated, queries, keys, values)
 
 
 @inlined  # type: ignore[untyped-decorator]
-def _gate(about: Any) -> None:
+def _gate(about: Any, first: Any, end: Any) -> None:
     num_rows = about.num_rows
     both = _rows(about.source, num_rows, 2 * about.num_inputs)
-    between_products.gate(both, _rows(about.target, num_rows, about.target_size))
+    gated = _rows(about.target, num_rows, about.target_size)
+    between_products.gate(both[first:end], gated[first:end])
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _do_rows(about: Any, first: Any, end: Any) -> None:
+    """Do what is between products to the rows from ``first`` to ``end``."""
+    if about.kind == Kind.NORMALISE_HEADS.value:
+        _normalise_heads(about, first, end)
+    elif about.kind == Kind.PLACE_HEADS.value:
+        _place_heads(about, first, end)
+    else:
+        _gate(about, first, end)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _begin_rows(about: Any, work: Any) -> Any:
+    """Do what is between products to all rows, or give the number of parts, where they are many."""
+    if about.num_rows <= MAX_FEW:
+        _do_rows(about, 0, about.num_rows)
+        return 0
+    work[PATIENCE] = NUM_LOOKS_OF_MANY
+    return -(-about.num_rows // _ROWS_OF_PART)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _do_part(about: Any, number: Any, thread: Any) -> None:
+    if about.kind == Kind.PRODUCT.value:
+        do_product_part(about, number, thread)
+    elif about.kind == Kind.ROUNDING.value:
+        do_rounding_part(about, number)
+    elif about.kind == Kind.TILED_ATTENTION.value:
+        do_tile_part(about, number, thread)
+    elif about.kind == Kind.ATTENTION.value:
+        do_attention_part(about, number, thread)
+    else:
+        first = number * _ROWS_OF_PART
+        _do_rows(about, first, min(first + _ROWS_OF_PART, about.num_rows))
+
+
+_share = sharing(_do_part)
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -121,12 +158,8 @@ def _begin(about: Any, work: Any, num_threads: Any) -> Any:
         _normalise(about)
     elif kind == Kind.ADD_AND_NORMALISE.value:
         _add_and_normalise(about)
-    elif kind == Kind.NORMALISE_HEADS.value:
-        _normalise_heads(about)
-    elif kind == Kind.PLACE_HEADS.value:
-        _place_heads(about)
     else:
-        _gate(about)
+        return _begin_rows(about, work)
     return 0
 
 
