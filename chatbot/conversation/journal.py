@@ -54,7 +54,7 @@ class Journal:
         self._store = store
         self._conversation = conversation
         self._report = report
-        self._is_behind = not is_stored
+        self.is_behind = not is_stored
         """The store lacks something of the conversation."""
         self._has_failed = False
         self._flushed: tuple[tuple[Message, Sequence[TokenRecord]], ...] = ()
@@ -62,10 +62,10 @@ class Journal:
         """Records of finished answers that are not on the disk yet."""
         self._flush: Future[None] | None = None
         conversation.watch(self._note)
-        if self._is_behind and len(conversation):
+        if self.is_behind and len(conversation):
             self._write(lambda db: None)
         elif not len(conversation):
-            self._is_behind = False
+            self.is_behind = False
 
     def flush_answer(self, answer: Message, records: Sequence[TokenRecord] = ()) -> None:
         """Keep what there is of an answer that is being written; on the disk it is the leaf.
@@ -156,7 +156,7 @@ class Journal:
 
     def _write(self, work: Work[None]) -> "Future[None]":
         # The tree must not be read by the store's thread; a copy is made only when it is needed.
-        missed = self._conversation.as_stored() if self._is_behind else None
+        missed = self._conversation.as_stored() if self.is_behind else None
         unkept, chat_id = tuple(self._unkept.items()), self._conversation.id
 
         def write(db: Database) -> None:
@@ -179,10 +179,10 @@ class Journal:
     def _written(self, loop: asyncio.AbstractEventLoop | None, future: "Future[None]") -> None:
         """Take note of how a write went; called in the store's thread."""
         error = future.exception()
-        self._is_behind = error is not None
-        if self._is_behind == self._has_failed:
+        self.is_behind = error is not None
+        if self.is_behind == self._has_failed:
             return
-        self._has_failed = self._is_behind
+        self._has_failed = self.is_behind
         sentence = "The chat is being saved again."
         if error is not None:
             reason = str(error) if isinstance(error, ChatbotError) else repr(error)

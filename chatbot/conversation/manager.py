@@ -145,6 +145,12 @@ class ConversationManager:
         """Whether an answer is being made."""
         return self._turn is not None or self._variants is not None
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the conversation is on the disk, as far as it was written; see ``settled``."""
+        has_all = self._journal is not None and not self._journal.is_behind
+        return has_all and len(self.conversation) > 0
+
     async def reply(
         self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES, *, schema: str = ""
     ) -> AsyncGenerator[TurnEvent]:
@@ -286,17 +292,35 @@ class ConversationManager:
         answer = path[-1] if path else None
         if answer is None or answer.role != "assistant" or answer.parent_id is None:
             raise CommandError("There is no answer to continue; ask a question first.")
+        answer = await self._as_kept(answer)
         if answer.id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
         if answer.making and answer.making.finish_reason == "stop":
             raise CommandError("The answer came to its end; /regen answers once more.")
-        question = self.conversation[answer.parent_id]
+        question = self.conversation[answer.parent_id or ""]
         has_results = any(isinstance(part, ToolResultPart) for part in answer.parts)
         # An answer without a word has no sentence to go on with: it is made once more.
         begun = answer if answer.text.strip() or has_results else None
         records = await self.tokens_of(answer.id) if begun else ()
         async for event in self._answer(question, is_new=False, begun=begun, records=records):
             yield event
+
+    async def _as_kept(self, answer: Message) -> Message:
+        """An answer of this chat as it is on the disk, where another running chatbot may have gone
+        on with it: that is not to be written over.
+        """
+        if self._journal is None or self._journal.is_behind:
+            return answer
+        await self._journal.settled()
+        with suppress(StoreError):  # what is not there cannot be lost
+            chat = await self._stored().load_chat(self.conversation.id)
+            self.written_elsewhere = chat.written_elsewhere
+            kept = next((message for message in chat.messages if message.id == answer.id), answer)
+            if kept.parts != answer.parts:
+                self._records.pop(answer.id, None)
+                self.conversation.replace(kept)
+                return kept
+        return answer
 
     async def branch_from_token(
         self, answer_id: str, index: int, choice: Alternative | str
@@ -364,6 +388,12 @@ class ConversationManager:
         if self._turn and self._turn.answer_id == answer_id:
             return self._turn.so_far
         return self.conversation[answer_id]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether something of a running answer is there."""
+        running = self._turn or self._variants
+        return running is not None and running.has_begun
 
     def hold(self, num_steps: int | None = 0) -> None:
         """Hold the running answers after so many more tokens of each; None lets them go on."""

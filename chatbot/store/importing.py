@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from chatbot.errors import FormatError, StoreError
+from chatbot.messages import Message, ToolCallPart
 from chatbot.store.database import Database, content_of
 from chatbot.store.reading import load_numbered
 from chatbot.store.values import BrokenChat, ImportReport, StoredChat
@@ -145,9 +146,20 @@ def _holds(here: StoredChat, chat: StoredChat) -> bool:
         other = kept.get(message.id)
         if other is None or (message.role, message.parent_id) != (other.role, other.parent_id):
             return False
-        if content_of(message) != content_of(other):
+        if content_of(message) != content_of(_as_imported(other)):
             return False
     return True
+
+
+def _as_imported(message: Message) -> Message:
+    """What is left of a message by way of a file: what a model wrote to call a tool is not taken
+    from one.
+    """
+    parts = tuple(
+        msgspec.structs.replace(part, raw="") if isinstance(part, ToolCallPart) else part
+        for part in message.parts
+    )
+    return msgspec.structs.replace(message, parts=parts)
 
 
 def _other_id(chat: StoredChat) -> str:

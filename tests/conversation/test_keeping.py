@@ -182,6 +182,32 @@ async def test_an_answer_of_a_running_program_is_not_interrupted(
     second.close()
 
 
+async def test_what_another_program_went_on_with_is_gone_on_with(
+    store: ChatStore, tmp_path: Path
+) -> None:
+    """Both had the chat open: neither may write over what the other wrote since."""
+    engine = FakeEngine(lambda _: ["One, "])
+    engine.reason = "length"
+    first = manager_of(store, engine)
+    cut = await run(first.reply("count"))
+    other_store = ChatStore(tmp_path / "data")
+    await first.settled()
+    second = manager_of(other_store, FakeEngine(lambda _: ["three."]))
+    await second.open_chat(first.conversation.id)
+    engine._answer = lambda _: ["two, "]
+    assert (await run(first.continue_answer())).text == "One, two, "
+    events = [event async for event in second.continue_answer()]
+    (started,) = [event for event in events if isinstance(event, TurnStarted)]
+    assert started.text_so_far == "One, two, "
+    assert second.conversation[cut.id].text == "One, two, three."
+    await second.settled()
+    # It came to its end in the other program, which is known here by now too.
+    with pytest.raises(CommandError, match="came to its end"):
+        await run(first.continue_answer())
+    assert first.conversation[cut.id].text == "One, two, three."
+    other_store.close()
+
+
 async def test_only_an_answer_that_was_cut_off_can_be_continued(store: ChatStore) -> None:
     manager = manager_of(store)
     with pytest.raises(CommandError, match="no answer"):

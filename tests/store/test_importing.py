@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from chatbot.errors import FormatError, StoreError
+from chatbot.messages import TextPart, ToolCallPart
 from chatbot.store import importing, reading, writing
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
@@ -42,6 +43,19 @@ def test_a_chat_that_differs_gets_an_id_of_its_own_once(db: Database) -> None:
     assert report.added[0] != "same"
     assert import_chats(db, [other]).num_skipped == 1
     assert len(reading.list_chats(db)) == 2
+
+
+def test_a_chat_is_the_same_without_the_words_of_its_calls(db: Database) -> None:
+    """They are on the disk, and no file is trusted with them."""
+    chat = branch("one", "two", id="same")
+
+    def calling(raw: str) -> StoredChat:
+        call = ToolCallPart(id="1", name="calculate", arguments="{}", raw=raw)
+        answer = msgspec.structs.replace(chat.messages[1], parts=(call, TextPart("two")))
+        return msgspec.structs.replace(chat, messages=(chat.messages[0], answer))
+
+    writing.save_chat(db, calling("<tool_call>"))
+    assert import_chats(db, [calling("")]).num_skipped == 1
 
 
 def test_one_id_twice_in_a_file(db: Database) -> None:
