@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chatbot import __version__
-from chatbot.commands.ask.flags import add_ask_parser, run_ask
+from chatbot.commands.ask.flags import add_ask_parser, print_failure, run_ask
 from chatbot.commands.bench import add_bench_parser, run_bench
 from chatbot.commands.chats.flags import add_chats_parser, run_chats
 from chatbot.commands.knowledge.flags import add_folders_flag, add_knowledge_parsers, run_knowledge
 from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
-from chatbot.commands.status import INTERRUPTED, WRONG_USAGE
+from chatbot.commands.status import FAILED, INTERRUPTED, WRONG_USAGE
 from chatbot.commands.usage import Parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
@@ -60,19 +60,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
-        return _run(options)
-    except (SettingError, PromptUsageError) as error:
-        print(error, file=sys.stderr)
-        return WRONG_USAGE
-    except ChatbotError as error:
-        print(error, file=sys.stderr)
-        return 1
+        status = _run_or_say_why(options)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough of it; Python must not complain at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has enough of it
+        _write_no_more()
         return 0
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _write_no_more()
+        print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
+        return FAILED
+
+
+def _run_or_say_why(options: argparse.Namespace) -> int:
+    try:
+        return _run(options)
+    except ChatbotError as error:
+        print(error, file=sys.stderr)
+        if options.command == "ask" and options.json:
+            print_failure(str(error))
+        is_usage = isinstance(error, SettingError | PromptUsageError)
+        return WRONG_USAGE if is_usage else FAILED
+
+
+def _write_no_more() -> None:
+    """Have Python not complain at the end of what is still to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_streams() -> None:

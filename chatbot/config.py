@@ -274,8 +274,8 @@ def edit_document(file: Path, change: Callable[[Any], None]) -> None:
         if written != text:
             _replace(file, written)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, TOMLKitError) as error:
-        reason = clean_line(str(error))
-        raise ConfigError(f"The settings could not be saved to {file}: {reason}") from error
+        reason = clean_line((isinstance(error, OSError) and error.strerror) or str(error))
+        raise ConfigError(f"The settings could not be saved to {file}: {reason}.") from error
 
 
 def _put_folders(

@@ -72,6 +72,11 @@ class Session:
             keeps_folders=settings.folders == config.settings.folders,
             tools=Tools(partial(self._make_tool_box, allowed_tools), tools),
         )
+        self.engine.on_status(self._tell_tools)
+
+    def _tell_tools(self, status: EngineStatus) -> None:
+        if status.info:
+            self.tools.model_changed(status.info)
 
     def _make_tool_box(self, allowed: Collection[str]) -> "ToolBox":
         from chatbot.tools.settings import load_tool_settings, save_tool_choice

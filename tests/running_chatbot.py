@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 HERE = Path(__file__).parent
 SCRIPTED = (sys.executable, str(HERE / "scripted_chatbot.py"))
@@ -35,18 +36,20 @@ def run_chatbot(
     stdin: bytes = b"",
     command: tuple[str, ...] = SCRIPTED,
     seconds: float = 60,
+    stdout: int | IO[str] = subprocess.PIPE,
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
+    """Run the program to its end; what it writes elsewhere than to a pipe is not in the result."""
     done = subprocess.run(
         [*command, *arguments],
         input=stdin,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         timeout=seconds,
         env=environment(**env),
         check=False,
     )
-    out, err = done.stdout.decode(), done.stderr.decode()
+    out, err = (done.stdout or b"").decode(), done.stderr.decode()
     if "Traceback" in err or "Fatal Python error" in err:
         raise AssertionError(f"it broke:\n{err}")
     return subprocess.CompletedProcess(done.args, done.returncode, out, err)

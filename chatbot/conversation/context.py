@@ -38,6 +38,7 @@ def fit_window(
     max_new_tokens: int,
     max_history: int = 0,
     pinned: Collection[int] = (),
+    can_be_longer: bool = True,
 ) -> Fit:
     """Choose which of the earlier exchanges go into the prompt: the newest that fit.
 
@@ -49,21 +50,23 @@ def fit_window(
         max_new_tokens: longest answer; a quarter of the window at most is kept free for it.
         max_history: most earlier exchanges, 0 for as many as fit.
         pinned: indices of the exchanges that stay whatever happens.
+        can_be_longer: the model was made for a longer window than this.
 
     Raises:
         ContextError: the question does not fit even alone, or not with what is pinned.
     """
+    longer = ", or raise context_length" if can_be_longer else ""
     pinned_tokens = sum(sum(exchange_tokens[index]) for index in pinned)
     always = fixed_tokens + pinned_tokens + question_tokens
     if pinned_tokens and always + MIN_ROOM > context_length:
         raise ContextError(
             f"With the pinned messages the prompt takes {always:,} tokens, and the window has "
-            f"{context_length:,}; unpin a message (p), or raise context_length."
+            f"{context_length:,}; unpin a message (p){longer}."
         )
     if always + MIN_ROOM > context_length:
         raise ContextError(
             f"The question does not fit: with the system prompt it takes {always:,} tokens, and "
-            f"the window has {context_length:,}; shorten it, or raise context_length."
+            f"the window has {context_length:,}; shorten it{longer}."
         )
     budget = context_length - min(max_new_tokens, context_length // 4)
     budget -= fixed_tokens + pinned_tokens

@@ -84,6 +84,11 @@ class AnswerDraft:
         return self._blank.id
 
     @property
+    def says_something(self) -> bool:
+        """Whether there is a word, a thought or a call in it."""
+        return any(not isinstance(p, TextPart) or p.text for p in self.parts)
+
+    @property
     def has_calls(self) -> bool:
         """Whether a tool was called in it."""
         return any(isinstance(part, ToolCallPart) for part in self._parts)

@@ -122,6 +122,7 @@ async def build_prompt(
         max_new_tokens=settings.sampling.max_tokens,
         max_history=settings.max_history,
         pinned=stay,
+        can_be_longer=window < info.context_length,
     )
     is_kept = [i >= fit.first_kept or i in stay for i in range(len(exchanges))]
     kept = [m for exchange, keeps in zip(chats, is_kept, strict=True) if keeps for m in exchange]

@@ -43,6 +43,8 @@ class Tools:
         self._make = make
         self._only = only
         self._box: ToolBox | None = None
+        self._has_defaults = False
+        """Harmless tools are on by themselves; not before it is known which model there is."""
         self._starting: asyncio.Task[None] | None = None
         self._watchers: list[Callable[[], None]] = []
 
@@ -51,6 +53,7 @@ class Tools:
         """All tools, which are on, and what the user allows them."""
         if self._box is None:
             self._box = self._make()
+            self._box.has_defaults = self._has_defaults
             self._box.on_change(self._tell)
             if self._only is not None:
                 # Those that are built in need not wait until the others are listed.
@@ -120,8 +123,11 @@ class Tools:
         """Have harmless tools on by themselves only where the model was trained to call any:
         others are worse with tools than without.
         """
-        if self.box.has_defaults != (info.tool_dialect not in ("", OWN_PROTOCOL)):
-            self.box.has_defaults = not self.box.has_defaults
+        has_defaults = info.tool_dialect not in ("", OWN_PROTOCOL)
+        if self._has_defaults != has_defaults:
+            self._has_defaults = has_defaults
+            if self._box:
+                self._box.has_defaults = has_defaults
             self._tell()
 
     def schemas(self, info: ModelInfo) -> tuple[ToolSchema, ...]:

@@ -142,6 +142,11 @@ class Turn:
         return self._draft.id
 
     @property
+    def has_begun(self) -> bool:
+        """Whether something of it is there."""
+        return self._draft.says_something
+
+    @property
     def records(self) -> tuple[TokenRecord, ...]:
         """What the tokens of the answer so far were drawn from."""
         return tuple(self._records)

@@ -333,7 +333,7 @@ class EngineClient:
 
     def _running(self) -> WorkerProcess[EngineEvent]:
         if self._owner.worker is None:
-            raise WorkerError("The engine is not running; send your message again to start it.")
+            raise WorkerError("The engine is not running; try again, and it is started.")
         return self._owner.worker
 
     def _ended(self, error: WorkerError) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from chatbot.conversation.citations import source_lines, unsupported_sentences
 from chatbot.conversation.commands import complete_command, run_command
-from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.knowledge import sources_list
 from chatbot.conversation.commands.lens import lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
@@ -115,6 +115,8 @@ class PlainFace:
         self._work: asyncio.Task[None] | None = None
         self._edited = ""
         """The question that the next one is in other words; empty when it is a new one."""
+        self._printed = ""
+        """The last answer that was printed whole."""
         self._prepare = prepare
         self._preparing: asyncio.Future[None] | None = None
         self._has_broken_off = False
@@ -213,6 +215,9 @@ class PlainFace:
             match event:
                 case TurnStarted() if is_stopped:
                     self.manager.stop()  # it is kept, and can be asked again
+                case TurnStarted(text_so_far=text) if text and text != self._printed:
+                    sys.stdout.write(text)  # it goes another way than what is to be seen above
+                    sys.stdout.flush()
                 case TextDelta(text=text):
                     asides.show(event)
                     sys.stdout.write(text)
@@ -226,6 +231,7 @@ class PlainFace:
                 case SourcesFound(found=found) if found.notice:
                     self.tell(f"[{found.notice}]")
                 case TurnFinished(answer=answer):
+                    self._printed = answer.text
                     if answer.text:
                         sys.stdout.write("\n")
                         sys.stdout.flush()
@@ -264,6 +270,7 @@ class PlainFace:
         for message in path[-HISTORY_SHOWN:]:
             mark = PROMPT if message.role == "user" else ""
             self.tell(f"{mark}{message.text.strip()}")
+        self._printed = path[-1].text if path else ""
         made = path[-1].making if path else None
         if made and made.finish_reason in ("interrupted", "cancelled"):
             self.tell("[the answer was cut off; /continue goes on with it]")
@@ -354,7 +361,7 @@ class PlainFace:
 
     def show_sources(self, found: SourcesPart) -> None:
         """See ``Face``."""
-        self.show_note(sources_table(found))
+        self.show_note(sources_list(found))
 
     def complete(self, line: str) -> list[str]:
         """Every line that ``line`` could become."""

@@ -190,8 +190,8 @@ class ToolTurn:
         if key in self._last_round:
             seen.carried[key] = self._last_round[key]
             raise ToolError(
-                f"{name} was just called with these arguments ({self._last_round[key]}); "
-                "use that, or call it with others."
+                f"{name} was just called with these arguments ({self._last_round[key]}); go on "
+                "from there, or call it with others."
             )
         if key in seen.indexes:
             raise ToolError(f"{name} is called twice at once with these arguments; use the first.")

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from chatbot.tui.sidebar.tool_list import ToolList
 
 EventT = TypeVar("EventT")
+ResultT = TypeVar("ResultT")
 
 NOTICE_SECONDS = 10.0
 """So long a notice stands there, unless it is taken away."""
@@ -253,6 +254,7 @@ class ChatApp(App[int]):
                 self._prompt.propose(text)
             elif is_typed:
                 self._prompt.give_back(text)
+        self._prompt.border_title = self.manager.conversation.title  # /rename changes it, say
 
     @on(Prompt.Changed)
     def _hint(self) -> None:
@@ -413,6 +415,8 @@ class ChatApp(App[int]):
     def _hold(self, num_steps: int | None) -> None:
         if self.manager.is_busy:
             self.manager.hold(num_steps)
+            if num_steps == 0 and not self.manager.has_begun:
+                self.notify(f"Held before the first token; {self.key_of('hold')} lets it go on.")
         else:
             self.notify("There is no answer being written that could be held.")
 
@@ -429,7 +433,7 @@ class ChatApp(App[int]):
         except ChatbotError as error:
             self.refuse(str(error))
         else:
-            self.push_screen(screen, partial(self._go_another_way, answer_id))
+            self.open_screen(screen, partial(self._go_another_way, answer_id))
 
     def _go_another_way(self, answer_id: str, choice: "Choice | None") -> None:
         if choice is not None:
@@ -462,7 +466,7 @@ class ChatApp(App[int]):
             self.refuse("Chats are not kept in this run.")
             return
         screen = ChatsScreen(self.session.store, self.manager.conversation.id)
-        self.push_screen(screen, self._chat_chosen)
+        self.open_screen(screen, self._chat_chosen)
 
     def _chat_chosen(self, chosen: tuple[str, str | None] | None) -> None:
         if chosen is not None:
@@ -532,7 +536,7 @@ class ChatApp(App[int]):
         """Show the help page."""
         from chatbot.tui.help_screen import HelpScreen
 
-        self.push_screen(HelpScreen(self._keymap_wanted))
+        self.open_screen(HelpScreen(self._keymap_wanted))
 
     def action_scroll_chat(self, direction: int) -> None:
         """Scroll the chat by most of a page."""
@@ -754,9 +758,12 @@ class ChatApp(App[int]):
                 screen.dismiss("no")
             raise
 
-    def open_screen(self, make: Callable[[], Screen[Any]]) -> None:
-        """Show a screen over this one."""
-        self.push_screen(make())
+    def open_screen(
+        self, screen: Screen[ResultT], callback: Callable[[ResultT | None], None] | None = None
+    ) -> None:
+        """Show a screen over this one, and no notice any more, which was about what is here."""
+        self.clear_notifications()
+        self.push_screen(screen, callback)
 
     def key_of(self, action: str) -> str:
         """The keys that an action is bound to now, as a person reads them."""

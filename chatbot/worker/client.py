@@ -140,7 +140,7 @@ class WorkerProcess(Generic[EventT]):
             reason = "was stopped"
         self._end = WorkerError(
             f"{self._name.capitalize()} {reason or describe_exit(status)}; "
-            "send your message again and a new one is started."
+            "try again, and a new one is started."
         )
         for queue in self._queues.values():
             queue.put_nowait(self._end)

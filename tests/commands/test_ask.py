@@ -339,3 +339,41 @@ def test_a_schema_that_cannot_be_used(tmp_path: Path, content: str | None, reaso
     done = run_chatbot("ask", "--schema", str(file), "hello")
     assert done.returncode == 2
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        (("-m", "missing"), 1, "There is no model 'missing'"),
+        (("--temperature", "9"), 2, "Temperature must be"),
+        (("-r", "zzz"), 1, "zzz"),
+        (("-n", "17"), 2, "from 1 to 16"),
+        (("-t", "nope"), 1, "nope"),
+    ],
+)
+def test_what_cannot_be_asked_is_json_too(flags: tuple[str, ...], status: int, words: str) -> None:
+    done = run_chatbot("ask", "hello", "--json", *flags)
+    assert done.returncode == status
+    report = json.loads(done.stdout)
+    assert words in report["error"]
+    assert report["error"] in done.stderr
+    assert (report["finish_reason"], report["text"]) == ("error", "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+@pytest.mark.parametrize("arguments", [("ask", "hello"), ("prompts",), ("ask", "hi", "--json")])
+def test_output_that_cannot_be_written_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = run_chatbot(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "The output cannot be written: No space left on device."
+    assert "Traceback" not in done.stderr
+
+
+def test_a_chat_that_is_not_kept_has_no_id_in_the_json(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    env = {"CHATBOT_DATA_DIR": str(tmp_path / "file" / "data")}
+    done = run_chatbot("ask", "hello", "--json", **env)
+    assert done.returncode == 0
+    assert "chat_id" not in json.loads(done.stdout)
+    assert "This chat is not being saved" in done.stderr

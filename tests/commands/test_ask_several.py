@@ -82,10 +82,11 @@ def test_a_strategy_alone_is_one_answer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("-n", "0"), "From 2 to 16"),
-        (("-n", "many"), "From 2 to 16"),
-        (("-n", "17"), "From 2 to 16"),
+        (("-n", "0"), "from 1 to 16"),
+        (("-n", "many"), "from 1 to 16"),
+        (("-n", "17"), "from 1 to 16"),
         (("--beams", "1"), "From 2 to 16"),
+        (("--strategy", "beam", "--beams", "3", "-n", "7"), "3 beams become 3 answers"),
         (("--strategy", "greedy", "--beams", "3"), "--strategy beam"),
         (("--complete", "--beams", "3"), "--complete draws"),
         (("--complete", "-n", "101"), "1 to 100"),

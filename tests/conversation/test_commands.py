@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
-from chatbot.conversation.commands.knowledge import sources_table
+from chatbot.conversation.commands.knowledge import sources_list
 from chatbot.conversation.commands.lens import NUM_PLACES, lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
@@ -69,7 +69,7 @@ class FakeFace:
         self.calls.append(f"lens {len(records)}")
 
     def show_sources(self, found: SourcesPart) -> None:
-        self.notes.append(sources_table(found))
+        self.notes.append(sources_list(found))
 
     def set_theme(self, name: str) -> None:
         self.calls.append(f"theme {name}")

@@ -68,6 +68,24 @@ def test_max_history_keeps_the_newest() -> None:
     assert fit([70, 71], max_history=9).first_kept == 1
 
 
+@pytest.mark.parametrize("pinned", [(), (0,)])
+@pytest.mark.parametrize("can_be_longer", [True, False])
+def test_a_longer_window_is_proposed_where_there_is_one(
+    pinned: tuple[int, ...], can_be_longer: bool
+) -> None:
+    with pytest.raises(ContextError) as refusal:
+        fit_window(
+            [(1, 100)],
+            10,
+            200,
+            context_length=200,
+            max_new_tokens=40,
+            pinned=pinned,
+            can_be_longer=can_be_longer,
+        )
+    assert ("or raise context_length" in str(refusal.value)) is can_be_longer
+
+
 def test_a_question_that_fills_the_window_is_refused_with_the_numbers() -> None:
     assert fit([], fixed=84, question=100).room == MIN_ROOM
     with pytest.raises(ContextError, match=r"185 tokens.* 200"):

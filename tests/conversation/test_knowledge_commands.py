@@ -126,13 +126,15 @@ async def test_wrong_usage(face: KnowingFace) -> None:
         await face.run("/search x")
 
 
-async def test_sources_are_a_table_and_each_can_be_read(face: KnowingFace) -> None:
+async def test_sources_are_listed_and_each_can_be_read(face: KnowingFace) -> None:
     await all_of(face.manager.reply("How high?"))
     lines = (await face.run("/sources")).splitlines()
     assert lines[0].startswith("Searched for “How high?” in 0.25 s; used from a relevance of 0.30")
-    assert lines[4:] == [
-        "| 1 | `notes.md:1-2 · A\\|B 'c'` | 9.00 | 0.900 | 0.4500 | 0.90 | used |",
-        "| 2 | `b.md:1 · b.md` | 1.00 | 0.100 | 0.0500 | 0.10 | irrelevant |",
+    assert lines[2:] == [
+        "1. `notes.md:1-2 · A|B 'c'`  ",
+        "   used · relevance 0.90 · words 9.00 · meaning 0.900 · fused 0.4500",
+        "2. `b.md:1 · b.md`  ",
+        "   irrelevant · relevance 0.10 · words 1.00 · meaning 0.100 · fused 0.0500",
     ]
     first = await face.run("/sources 1")
     assert first.count("````") == 2  # the fence of the passage is not closed by the passage

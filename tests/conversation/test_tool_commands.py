@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chatbot.conversation.commands import complete_command, run_command
@@ -12,6 +13,7 @@ from chatbot.tools.settings import ToolSettings
 from tests.conversation.building import SavedSettings, with_settings
 from tests.conversation.fake_engine import FakeEngine
 from tests.conversation.test_commands import FakeFace
+from tests.conversation.told_engine import INFO
 from tests.tools.boxes import RecordingBox
 
 
@@ -29,6 +31,11 @@ def state_of(face: FakeFace, name: str) -> tuple[bool, str]:
 
 
 async def test_tools_are_listed_with_their_state(face: FakeFace) -> None:
+    await run_command(face, "/tools")
+    assert "☑" not in face.notes.pop()  # there is no model yet that could call one
+    tools = face.manager.tools
+    assert tools is not None
+    tools.model_changed(msgspec.structs.replace(INFO, tool_dialect="hermes"))
     await run_command(face, "/tools")
     assert "- ☑ `calculate` Work out an arithmetic expression. *allow*" in face.notes[0]
     assert "- ☐ `get_weather`" in face.notes[0]

@@ -397,3 +397,10 @@ async def test_a_line_that_nobody_waits_for_is_for_whoever_asks_next(
         typed.flush()
         await asyncio.sleep(0.2)
         assert await reader.read("> ") == "three"
+
+
+def test_another_way_is_printed_with_what_stands_before_it() -> None:
+    done = run_chatbot(stdin=b"hello\n/lens 2 Not\n")
+    assert done.returncode == 0
+    second = done.stdout.removeprefix(said("hello"))
+    assert second.startswith("You Not and on after")

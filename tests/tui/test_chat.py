@@ -373,3 +373,48 @@ async def test_the_foot_says_how_far_a_long_prompt_is_read(make_app: MakeApp) ->
         await until(pilot, lambda: "4,000 of 4,000" in screen_text(app))
         await until(pilot, lambda: not app._status.is_busy)
         assert "of 4,000" not in screen_text(app)
+
+
+async def test_a_long_note_is_shown_from_its_beginning(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        app.show_note("first line\n\n" + "line\n\n" * 40 + "last line")
+        await until(pilot, lambda: "first line" in screen_text(app))
+        assert "last line" not in screen_text(app)
+        app.show_note("a short one")
+        await until(pilot, lambda: "a short one" in screen_text(app))
+        assert "last line" in screen_text(app)
+
+
+async def test_a_new_title_is_in_the_frame_at_once(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        app.take("/rename Zebra")
+        await until(pilot, lambda: "Zebra" in screen_text(app).splitlines()[-5])
+
+
+async def test_held_before_the_first_token_is_said(make_app: MakeApp) -> None:
+    app = make_app(delay=0.05)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        app.take("read 4000")
+        await until(pilot, lambda: "of 4,000 tokens" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: "Held before the first token; F8 lets it go on." in notices(app))
+        await until(pilot, lambda: "held after 0 tokens" in screen_text(app))
+        press(app, "f9")
+        await until(pilot, lambda: "held after 1 token ·" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: not app._status.is_busy)
+
+
+async def test_no_notice_stays_on_top_of_a_screen_that_is_opened(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await filled(pilot)
+        app.take("/nope")
+        await until(pilot, lambda: "no command /nope" in notices(app))
+        press(app, "f1")
+        await until(pilot, lambda: len(app.screen_stack) > 1)
+        assert notices(app) == ""

@@ -523,3 +523,22 @@ async def test_a_beam_has_its_tokens_in_the_lens(make_app: MakeApp) -> None:
         app.take("/lens")
         await until(pilot, lambda: "1 of 7  one␣" in screen_text(app))
         assert " · beams 2" in screen_text(app)
+
+
+async def test_the_load_that_answers_wait_for_is_shown(make_app: MakeApp) -> None:
+    app = make_app(load_seconds=2)
+    async with app.run_test(size=(120, 30)) as pilot:
+        app.take("/variants 2 hello")
+        await until(pilot, lambda: screen_text(app).count("… Loading 50%") == 2)
+        await until_over(pilot, app)
+
+
+async def test_what_is_held_before_it_begins_says_so(make_app: MakeApp) -> None:
+    app = make_app(delay=0.05)
+    async with app.run_test(size=(120, 30)) as pilot:
+        app.take("/variants 2 read 4000")
+        await until(pilot, lambda: "of 4,000 tokens" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: screen_text(app).count("‖ held · 0 tokens") == 2)
+        press(app, "f8")
+        await until_over(pilot, app)

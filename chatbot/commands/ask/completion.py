@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.commands.status import INTERRUPTED
 from chatbot.engine.protocol import (
     MAX_VARIANTS,
     ChatMessage,
@@ -21,7 +21,7 @@ from chatbot.engine.protocol import (
     VariantDelta,
     VariantDone,
 )
-from chatbot.errors import ChatbotError, SettingError
+from chatbot.errors import SettingError
 from chatbot.messages import Statistics
 from chatbot.plain.load_progress import LoadPrinter
 from chatbot.plain.reading_progress import ReadingPrinter
@@ -33,19 +33,25 @@ MAX_CONTINUATIONS: Final = 100
 _BETWEEN: Final = "\n---\n"
 
 
-def parse_count(text: str) -> int:
-    """How many continuations ``-n`` asks for.
+def parse_count(text: str, most: int = MAX_CONTINUATIONS) -> int:
+    """How many answers or continuations ``-n`` asks for.
 
     Raises:
-        SettingError: it is no such number.
+        SettingError: it is no number from 1 to ``most``.
     """
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONTINUATIONS:
-        raise SettingError(f"-n must be a whole number from 1 to {MAX_CONTINUATIONS}.")
+    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= most:
+        raise SettingError(f"-n must be a whole number from 1 to {most}.")
     return int(text)
 
 
 async def run_completion(
-    session: Session, text: str, num_continuations: int, *, as_json: bool, stream: bool
+    session: Session,
+    text: str,
+    num_continuations: int,
+    *,
+    as_json: bool,
+    stream: bool,
+    schema: str = "",
 ) -> int:
     """Go on with ``text``; returns the exit status (0, 1 failed, 130 interrupted).
 
@@ -55,6 +61,10 @@ async def run_completion(
         num_continuations: how many, each with a seed of its own; made at once.
         as_json: print one JSON object instead of text.
         stream: print the text as it comes.
+        schema: a JSON schema to hold each continuation to; empty for none.
+
+    Raises:
+        ChatbotError: it cannot be gone on with.
     """
     async with session:
         for problem in session.config.problems:
@@ -65,15 +75,11 @@ async def run_completion(
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
         samplings = [_seeded(settings.sampling, index) for index in range(num_continuations)]
         writer = _Writer(samplings, shows=stream and not as_json)
-        try:
-            info = await session.engine.ensure_loaded(settings.model, settings.precision)
-            for start in range(0, num_continuations, MAX_VARIANTS):
-                if not stopped.is_set():
-                    batch = samplings[start : start + MAX_VARIANTS]
-                    await _write_batch(session, text, batch, start, writer, stopped)
-        except ChatbotError as error:
-            print(error, file=sys.stderr)
-            return FAILED
+        info = await session.engine.ensure_loaded(settings.model, settings.precision)
+        for start in range(0, num_continuations, MAX_VARIANTS):
+            if not stopped.is_set():
+                batch = samplings[start : start + MAX_VARIANTS]
+                await _write_batch(session, text, batch, start, writer, stopped, schema)
         done = writer.done
         if as_json:
             report = {
@@ -156,12 +162,14 @@ async def _write_batch(
     start: int,
     writer: _Writer,
     stopped: asyncio.Event,
+    schema: str,
 ) -> None:
     """Make the continuations from number ``start`` on, all at once."""
     request = GenerateVariants(
         messages=(ChatMessage("user", text),),
         samplings=tuple(samplings),
         context_length=session.manager.settings.context_length,
+        schema=schema,
         is_completion=True,
     )
     answers = session.engine.generate_several(request)

@@ -110,6 +110,12 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     return asyncio.run(answering)
 
 
+def print_failure(error: str) -> None:
+    """Print the JSON object where there is no answer: none could be begun."""
+    report = {"text": "", "finish_reason": "error", "error": error}
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+
+
 def _ask_one(
     session: "Session", question: str, overrides: Mapping[str, str], options: argparse.Namespace
 ) -> Coroutine[Any, Any, int]:
@@ -132,6 +138,7 @@ def _ask_several(
     from chatbot.commands.ask.completion import parse_count
     from chatbot.commands.ask.several_answers import run_ask_several
     from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
+    from chatbot.engine.protocol import MAX_VARIANTS
 
     if getattr(options, "tools", None):
         raise SettingError("Several answers at once call no tools: leave --tools out.")
@@ -140,9 +147,14 @@ def _ask_several(
             raise SettingError("A beam search holds to no schema: leave one of the two out.")
         number = parse_number(options.beams, DEFAULT_BEAMS)
         num_printed = parse_count(options.number or "1")
+        if num_printed > number:
+            raise SettingError(
+                f"{number} beams become {number} answers, and -n asks for {num_printed}: raise "
+                "--beams, or lower -n."
+            )
         make_wish = partial(wish_for_beams, number=number)
     else:
-        number = num_printed = parse_number(options.number, 1)
+        number = num_printed = parse_count(options.number, MAX_VARIANTS)
         make_wish = partial(wish_for_seeds, number=number)
     return run_ask_several(
         session,
@@ -162,7 +174,14 @@ def _complete(
     from chatbot.commands.ask.completion import parse_count, run_completion
 
     count = parse_count(options.number or "1")
-    return run_completion(session, text, count, as_json=options.json, stream=not options.no_stream)
+    return run_completion(
+        session,
+        text,
+        count,
+        as_json=options.json,
+        stream=not options.no_stream,
+        schema=_schema_in(options.schema) if options.schema else "",
+    )
 
 
 def _with_piped(question: str) -> str:

@@ -112,6 +112,9 @@ async def run_ask_one(
         stream: print the text as it comes.
         resume: the chat to go on with; see ``Session.resume``.
         schema: a JSON schema to hold the whole answer to; empty for none.
+
+    Raises:
+        ChatbotError: it cannot be asked.
     """
     async with session:
         show_progress(session)
@@ -123,37 +126,33 @@ async def run_ask_one(
         asides, reading = AsidePrinter(), ReadingPrinter()
         answer: Message | None = None
         has_begun = False
-        try:
-            interrupt = Interrupt(session)
-            await interrupt.prepare()
-            async for event in manager.reply(question, overrides, schema=schema):
-                reading.show(event)
-                match event:
-                    case TurnStarted() if interrupt.has_come:
-                        manager.stop()  # so that the question is kept, and reported
-                    case PromptBuilt() if not has_begun:
-                        has_begun = True
-                        tell_thinking(manager)
-                    case TextDelta(text=text) if stream and not as_json:
-                        asides.show(event)
-                        sys.stdout.write(text)
-                        sys.stdout.flush()
-                    case ThoughtDelta() | ToolCalled() | ToolFinished() if not as_json:
-                        asides.show(event)
-                    case SourcesFound(found=found) if found.notice:
-                        print(found.notice, file=sys.stderr)
-                    case TurnFinished(answer=answer):
-                        pass
-        except ChatbotError as error:
-            print(error, file=sys.stderr)
-            return FAILED
+        interrupt = Interrupt(session)
+        await interrupt.prepare()
+        async for event in manager.reply(question, overrides, schema=schema):
+            reading.show(event)
+            match event:
+                case TurnStarted() if interrupt.has_come:
+                    manager.stop()  # so that the question is kept, and reported
+                case PromptBuilt() if not has_begun:
+                    has_begun = True
+                    tell_thinking(manager)
+                case TextDelta(text=text) if stream and not as_json:
+                    asides.show(event)
+                    sys.stdout.write(text)
+                    sys.stdout.flush()
+                case ThoughtDelta() | ToolCalled() | ToolFinished() if not as_json:
+                    asides.show(event)
+                case SourcesFound(found=found) if found.notice:
+                    print(found.notice, file=sys.stderr)
+                case TurnFinished(answer=answer):
+                    pass
         if answer is None or answer.making is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED
         if answer.making.finish_reason == "error" and resume is None:
             await forget_unanswered(session)
         if as_json:
-            print_report(as_report(answer, seconds_of_load(session)), session)
+            await print_report(as_report(answer, seconds_of_load(session)), session)
         elif answer.text:
             marked = with_citations(answer.text, sources_of(answer), is_markdown=False)
             sys.stdout.write("\n" if stream else marked + "\n")
@@ -194,11 +193,11 @@ def seconds_of_load(session: Session) -> float:
     return info.load_seconds if info else 0.0
 
 
-def print_report(report: dict[str, Any], session: Session) -> None:
-    """Print a JSON object, with the chat that the answer is kept in."""
-    if session.store:
-        conversation = session.manager.conversation
-        report = {**report, "chat_id": conversation.id} if len(conversation) else report
+async def print_report(report: dict[str, Any], session: Session) -> None:
+    """Print a JSON object, with the chat that the answer is kept in, if it is."""
+    await session.manager.settled()
+    if session.manager.is_kept:
+        report = {**report, "chat_id": session.manager.conversation.id}
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     sys.stdout.flush()
 

@@ -19,7 +19,6 @@ from chatbot.commands.ask.one_answer import (
 )
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.variants.wishes import Wish
-from chatbot.errors import ChatbotError
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message
 from chatbot.plain.chat import print_sources, tell_thinking
@@ -54,6 +53,9 @@ async def run_ask_several(
         stream: print the text as it comes.
         resume: the chat to go on with; see ``Session.resume``.
         schema: a JSON schema to hold each answer to; empty for none.
+
+    Raises:
+        ChatbotError: it cannot be asked.
     """
     async with session:
         show_progress(session)
@@ -62,28 +64,24 @@ async def run_ask_several(
         reading = ReadingPrinter()
         plans: Sequence[VariantPlan] = ()
         finished: VariantsFinished | None = None
-        try:
-            wish = make_wish(manager.settings)
-            if resume is not None:
-                await session.resume(resume)
-            interrupt = Interrupt(session)
-            await interrupt.prepare()
-            async for event in manager.answer_variously(wish, question, schema=schema):
-                reading.show(event)
-                match event:
-                    case VariantsStarted():
-                        plans = event.plans
-                        if interrupt.has_come:
-                            manager.stop()
-                    case PromptBuilt():
-                        tell_thinking(manager)
-                    case VariantsFinished():
-                        finished = event
-                if not as_json:
-                    printer.show(event)
-        except ChatbotError as error:
-            print(error, file=sys.stderr)
-            return FAILED
+        wish = make_wish(manager.settings)
+        if resume is not None:
+            await session.resume(resume)
+        interrupt = Interrupt(session)
+        await interrupt.prepare()
+        async for event in manager.answer_variously(wish, question, schema=schema):
+            reading.show(event)
+            match event:
+                case VariantsStarted():
+                    plans = event.plans
+                    if interrupt.has_come:
+                        manager.stop()
+                case PromptBuilt():
+                    tell_thinking(manager)
+                case VariantsFinished():
+                    finished = event
+            if not as_json:
+                printer.show(event)
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED
@@ -91,7 +89,7 @@ async def run_ask_several(
         if status == FAILED and resume is None:
             await forget_unanswered(session)
         if as_json:
-            print_report(several_report(finished, plans, seconds_of_load(session)), session)
+            await print_report(several_report(finished, plans, seconds_of_load(session)), session)
         else:
             print_sources(next(a for a in finished.answers if a.id == finished.kept_id))
         return status

@@ -21,6 +21,7 @@ from chatbot.store import reading
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
 from chatbot.store.values import BrokenChat, StoredChat
+from chatbot.terminal_text import counted
 
 _EVERYTHING: Final = 1_000_000_000
 
@@ -103,7 +104,8 @@ def import_files(db: Database, options: argparse.Namespace) -> dict[str, Any]:
             print(f"{file}: {reason}", file=sys.stderr)
         if not options.json:
             print(
-                f"{file}: {report.num_added} chats with {report.num_messages} messages added, "
+                f"{file}: {counted(report.num_added, 'chat')} with "
+                f"{counted(report.num_messages, 'message')} added, "
                 f"{report.num_skipped} were here already, {len(report.broken)} left out as broken."
             )
             if report.num_renamed:

@@ -50,6 +50,8 @@ async def search_folders(
             return INTERRUPTED
         if all(status.stage == "failed" for status in statuses):
             return FAILED
+        queries = list(queries)
+        has_several = len(queries) > 1
         for query in queries:
             found = await client.search(
                 query,
@@ -63,6 +65,8 @@ async def search_folders(
                 results = [_as_json(hit) for hit in hits]
                 print(msgspec.json.encode({"query": query, "results": results}).decode())
             else:
+                if has_several:
+                    print(f"## {clean_line(query)}\n")
                 print("\n".join(_as_text(query, hits, names_folders=len(paths) > 1)))
             if found.notice and found.notice not in notices:
                 notices.add(found.notice)

@@ -139,48 +139,40 @@ async def _sources(face: Face, arguments: str) -> None:
     face.show_note(source_in_full(number, source))
 
 
-def sources_table(part: SourcesPart) -> str:
-    """All that was looked at for an answer, the best first, as a Markdown table."""
+def sources_list(part: SourcesPart) -> str:
+    """All that was looked at for an answer, the best first, as a Markdown list."""
     listed = [*part.sources, *part.candidates]
     if not listed:
         return " ".join(filter(None, ("Nothing was found.", part.notice)))
-    has_reranked = any(source.scores.reranked is not None for source in listed)
-    names = ["", "Passage", "Words", "Meaning", "Fused"]
-    names += ["Reranked"] if has_reranked else []
-    names += ["Relevance", ""]
-    rows = [_row(number, source, has_reranked) for number, source in enumerate(listed, 1)]
-    lines = [_line(names), _line(["---"] * len(names)), *map(_line, rows)]
     about = (
         f"Searched for “{clean_line(part.query)}” in {part.seconds:.2f} s; "
         f"used from a relevance of {part.threshold:.2f} on."
     )
+    lines = [_list_item(number, source) for number, source in enumerate(listed, 1)]
     return "\n".join([about, "", *lines, *(["", part.notice] if part.notice else [])])
 
 
-def _row(number: int, source: Source, has_reranked: bool) -> list[str]:
+def _list_item(number: int, source: Source) -> str:
     scores = source.scores
-    row = [
-        str(number),
-        _as_code(f"{source.location} · {source.title}"),
-        _number(scores.lexical, 2),
-        _number(scores.dense, 3),
-        _number(scores.fused, 4),
+    figures = [
+        f"relevance {scores.relevance:.2f}",
+        _figure("words", scores.lexical, 2),
+        _figure("meaning", scores.dense, 3),
+        f"fused {scores.fused:.4f}",
+        _figure("reranked", scores.reranked, 3),
     ]
-    row += [_number(scores.reranked, 3)] if has_reranked else []
-    return [*row, _number(scores.relevance, 2), source.verdict]
+    about = " · ".join([source.verdict, *filter(None, figures)])
+    return f"{number}. {_as_code(f'{source.location} · {source.title}')}  \n   {about}"
+
+
+def _figure(name: str, value: float | None, digits: int) -> str:
+    """Empty where there is none."""
+    return "" if value is None else f"{name} {value:.{digits}f}"
 
 
 def _as_code(text: str) -> str:
     """A text out of a document, which in code cannot act as Markdown."""
     return f"`{text.replace('`', chr(39))}`"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def source_in_full(number: int, source: Source) -> str:
@@ -204,7 +196,7 @@ async def _search(face: Face, arguments: str) -> None:
         return
     shown = [await knowledge.in_full(source) for source in part.sources or listed[:3]]
     texts = [source_in_full(number, source) for number, source in enumerate(shown, 1)]
-    face.show_note("\n\n".join([*texts, sources_table(part)]))
+    face.show_note("\n\n".join([*texts, sources_list(part)]))
 
 
 def _knowledge_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from chatbot.events import (
     VariantThoughtCut,
     VariantThoughtDelta,
 )
-from chatbot.messages import FinishReason, Message, Statistics, TextPart
+from chatbot.messages import FinishReason, Message, Statistics
 from chatbot.settings import Sampling
 from chatbot.tokens import TokenRecord
 
@@ -50,8 +50,7 @@ class Sibling:
     @property
     def has_begun(self) -> bool:
         """Whether it says something, or came to its end with nothing to say."""
-        has_words = any(not isinstance(p, TextPart) or p.text for p in self.draft.parts)
-        return has_words or self.reason not in (None, "cancelled", "error")
+        return self.draft.says_something or self.reason not in (None, "cancelled", "error")
 
     def feed(self, raw: str, num_tokens: int) -> VariantTextDelta | None:
         """Add what the model wrote; returns what can be shown of it now."""

@@ -134,6 +134,11 @@ class VariantsTurn(ABC):
         return msgspec.structs.replace(settings, sampling=self.samplings[index])
 
     @property
+    def has_begun(self) -> bool:
+        """Whether something of one of them is there."""
+        return any(one.has_begun for one in self.siblings)
+
+    @property
     def records(self) -> dict[str, tuple[TokenRecord, ...]]:
         """What the tokens of the answers were drawn from, by the answer's id."""
         return {one.draft.id: tuple(one.records) for one in self.siblings}

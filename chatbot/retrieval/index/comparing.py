@@ -22,7 +22,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """New or changed, and not to be read, for the reason that the walk gave."""
     gone: tuple[str, ...]
     num_files: int
-    """All files that can be documents, changed or not."""
+    """All files, those that cannot be read and those that are unchanged too."""
 
 
 def compare(found: Iterable[FoundFile], stored: Mapping[str, StoredFile]) -> Changes:
@@ -38,7 +38,7 @@ def compare(found: Iterable[FoundFile], stored: Mapping[str, StoredFile]) -> Cha
     num_files = 0
     for file in found:
         seen.add(file.file)
-        num_files += not file.problem
+        num_files += 1
         known = stored.get(file.file)
         if known and _is_same(file, known):
             continue

@@ -205,8 +205,17 @@ class ChatView(VerticalScroll, can_focus=False):
     async def add_note(self, markdown: str) -> None:
         """Add a note below."""
         await self.query("#welcome").remove()
-        await self.mount(NoteView(markdown))
+        note = NoteView()
+        await self.mount(note)
+        await note.show(markdown)
         self.anchor()
+        self.call_after_refresh(self._begin_with, note)
+
+    def _begin_with(self, note: NoteView) -> None:
+        """Show a note from its beginning, where it is longer than what is in sight."""
+        if note.is_attached and note.outer_size.height > self.size.height:
+            self.release_anchor()
+            self.scroll_to_widget(note, top=True, animate=False)
 
     async def mark_left_out(self, ids: Collection[str]) -> None:
         """Dim the messages that the model was not given, and say so where they end."""

@@ -386,12 +386,16 @@ class AnswerView(MessageView):
 class NoteView(Vertical):
     """Something to read that is no part of the conversation."""
 
-    def __init__(self, markdown: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._markdown = markdown
+        self._body = safe_markdown("")
 
     def compose(self) -> ComposeResult:
-        yield safe_markdown(self._markdown)
+        yield self._body
+
+    async def show(self, markdown: str) -> None:
+        """Show it, and wait until all of it is there to be laid out."""
+        await self._body.update(markdown)
 
 
 class LeftOutMark(Static):

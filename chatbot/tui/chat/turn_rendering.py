@@ -28,6 +28,7 @@ from chatbot.events import (
     TurnStarted,
 )
 from chatbot.messages import Message
+from chatbot.terminal_text import counted
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView
 from chatbot.tui.reading_progress import reading_words
@@ -101,7 +102,7 @@ async def render_turn(
             case SettingChanged(change=change) if view:
                 view.mark(change)
             case AnswerHeld(num_tokens=num_tokens) if view:
-                view.say_held(f"held after {num_tokens:,} tokens · {keys_when_held}")
+                view.say_held(f"held after {counted(num_tokens, 'token')} · {keys_when_held}")
             case SupportFound() if view:
                 view.say("its sentences were held against the sources")
             case TurnFinished(answer=answer) if view:

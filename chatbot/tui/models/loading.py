@@ -24,7 +24,7 @@ def open_models(app: "ChatApp") -> None:
         given_back,
         app.session.config.model_folders,
     )
-    app.push_screen(screen, lambda wanted: _chosen(app, wanted))
+    app.open_screen(screen, lambda wanted: _chosen(app, wanted))
 
 
 def _chosen(app: "ChatApp", wanted: ModelWanted | None) -> None:

@@ -3,7 +3,6 @@
 Knows the app by the few verbs it needs. Starts nothing before the first frame is drawn.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chatbot.errors import ChatbotError
@@ -35,8 +34,8 @@ class WatchingApp(Protocol):
         """The keys that an action is bound to now, as a person reads them."""
         ...
 
-    def open_screen(self, make: "Callable[[], Screen[Any]]") -> None:
-        """Show the screen that ``make`` makes."""
+    def open_screen(self, screen: "Screen[Any]") -> None:
+        """Show a screen over the one that is there."""
         ...
 
 
@@ -104,32 +103,20 @@ class KnowledgeWatch:
 
     def open_knowledge(self) -> None:
         """Open the knowledge screen."""
+        from chatbot.tui.knowledge.screen import KnowledgeScreen
 
-        def make() -> "Screen[Any]":
-            from chatbot.tui.knowledge.screen import KnowledgeScreen
-
-            return KnowledgeScreen(self._knowledge)
-
-        self._app.open_screen(make)
+        self._app.open_screen(KnowledgeScreen(self._knowledge))
 
     def open_sources(self, found: SourcesPart) -> None:
         """Open the ranking of all that was found for an answer."""
+        from chatbot.tui.knowledge.sources_screen import SourcesScreen
 
-        def make() -> "Screen[Any]":
-            from chatbot.tui.knowledge.sources_screen import SourcesScreen
-
-            return SourcesScreen(found, self._knowledge.open_source)
-
-        self._app.open_screen(make)
+        self._app.open_screen(SourcesScreen(found, self._knowledge.open_source))
 
     def open_passage(self, found: SourcesPart, index: int) -> None:
         """Open a source of an answer in its document."""
+        from chatbot.tui.chat.emphasis import words_of
+        from chatbot.tui.knowledge.passage_screen import PassageScreen
 
-        def make() -> "Screen[Any]":
-            from chatbot.tui.chat.emphasis import words_of
-            from chatbot.tui.knowledge.passage_screen import PassageScreen
-
-            words = words_of(found.query)
-            return PassageScreen(found.sources, index, self._knowledge.open_source, words=words)
-
-        self._app.open_screen(make)
+        words, open_source = words_of(found.query), self._knowledge.open_source
+        self._app.open_screen(PassageScreen(found.sources, index, open_source, words=words))

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from chatbot.events import VariantPlan
 from chatbot.messages import Message, SettingChange, ThinkingPart
+from chatbot.terminal_text import counted
 from chatbot.tui.variants.drawing import ending, parted
 
 
@@ -66,6 +67,11 @@ class VariantColumn(Vertical):
     def text(self) -> str:
         """The answer so far."""
         return "".join(self._parts)
+
+    @property
+    def waits(self) -> bool:
+        """Whether its model is not loaded yet."""
+        return not self._facts and self._started_at is None and self.answer is None
 
     @property
     def is_asked(self) -> bool:
@@ -192,10 +198,10 @@ class VariantColumn(Vertical):
     def _progress(self) -> str:
         if self._is_broken:
             return f"✗ broken off · {self._num_tokens:,} tokens"
+        if self._held_at is not None:
+            return f"‖ held · {counted(self._num_tokens, 'token')}"
         if self._started_at is None:
             return f"… {self._state}"
-        if self._held_at is not None:
-            return f"‖ held · {self._num_tokens:,} tokens"
         seconds = monotonic() - self._started_at - self._held_seconds
         verb = "writing" if self._parts else "thinking"
         speed = f" · {(self._num_tokens - 1) / seconds:.1f} tok/s" if seconds > 0.2 else ""

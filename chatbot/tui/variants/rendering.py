@@ -27,6 +27,7 @@ from chatbot.events import (
 )
 from chatbot.tui.models.rows import disk_size
 from chatbot.tui.reading_progress import reading_words
+from chatbot.tui.status_line import StatusLine
 from chatbot.tui.variants.column import VariantColumn
 from chatbot.tui.variants.screen import Hints, VariantsScreen
 
@@ -63,6 +64,8 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
             hints,
         )
         await app.push_screen(screen, keep)
+        status_line = app.screen_stack[0].query_one(StatusLine)
+        screen.watch(status_line, "status", screen.show_load)
         return screen
 
     try:

@@ -13,9 +13,10 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from chatbot.engine.client import EngineStatus
 from chatbot.events import BeamsShown, Parting, VariantPlan, VariantsFinished, VariantsKind
 from chatbot.messages import Message
-from chatbot.terminal_text import clean_line
+from chatbot.terminal_text import clean_line, counted
 from chatbot.tokens import Beam
 from chatbot.tui.chat.source_lines import fitted
 from chatbot.tui.keys import NUM_VARIANT_KEYS, bind
@@ -137,7 +138,7 @@ class VariantsScreen(ModalScreen[str | None]):
     def _say_state(self) -> None:
         words = self._notice
         if not self.is_over and self._num_held is not None:
-            words = f"held after {self._num_held:,} tokens · {self._hints.when_held}"
+            words = f"held after {counted(self._num_held, 'token')} · {self._hints.when_held}"
         elif any(column.is_thinking for column in self._columns):
             words = self._hints.when_thinking
         self._facts.update(words)
@@ -156,6 +157,16 @@ class VariantsScreen(ModalScreen[str | None]):
         if self._beams:
             self._beams.state = words
         for column in self._columns if not self.is_comparison else ():
+            column.say(words)
+
+    def show_load(self, status: EngineStatus) -> None:
+        """Say how far the load of a model is that answers wait for."""
+        if status.state != "loading":
+            return
+        share = "" if status.fraction is None else f" {status.fraction:.0%}"
+        words = f"{status.stage}{share}"
+        self.say_all(words)
+        if self.is_comparison and (column := next((c for c in self._columns if c.waits), None)):
             column.say(words)
 
     def say_reading(self, words: str) -> None:
