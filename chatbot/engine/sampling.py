@@ -2,11 +2,15 @@
 
 Every rule equals the logits processor of transformers with the same name, in the order in
 which ``generate`` applies them, and the tests hold them to that. Unlike those, the rules
-never sort the whole vocabulary when a few hundred candidates decide.
+never sort the whole vocabulary when a few hundred candidates decide. On a CPU whatever goes through
+the whole of it is done by one thread: torch would wake its others, which may have to wait for a
+time slice, for less than they could save.
 """
 
+import math
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +20,13 @@ from chatbot.settings import Sampling
 
 NUCLEUS_CANDIDATES: Final = 1024
 """So many of the likeliest tokens are sorted for top-p first; they nearly always suffice."""
+
+NUCLEUS_DEPTH: Final = 10.0
+"""The same on a CPU, where it is quicker to look for all that are no further below the likeliest:
+with less than e to the power of minus that of its probability."""
+
+MOST_INSERTED: Final = 128
+"""So many of the likeliest tokens are found in one pass; more are found by torch."""
 
 
 def penalise_repetition(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
@@ -56,8 +67,20 @@ def keep_top_k(scores: Tensor, k: int) -> Tensor:
     Returns:
         Ids in ascending order, int64 [at least k].
     """
-    kth = scores.topk(min(k, scores.shape[0]), sorted=False).values.min()
+    k = min(k, scores.shape[0])
+    if scores.is_cpu and k <= MOST_INSERTED:
+        return _top_k_in_one_pass(scores, k)
+    kth = scores.topk(k, sorted=False).values.min()
     return (scores >= kth).nonzero().squeeze(1)
+
+
+def _top_k_in_one_pass(scores: Tensor, k: int) -> Tensor:
+    from chatbot.engine import vocabulary  # a compiler comes with it
+
+    values = scores.numpy()
+    highest, ids = np.empty(k, np.float32), np.empty(k, np.int64)
+    vocabulary.find_highest(values, -math.inf, highest, ids)
+    return torch.from_numpy(np.flatnonzero(values >= highest[-1]))
 
 
 def keep_top_p(scores: Tensor, p: float) -> Tensor:
@@ -72,10 +95,9 @@ def keep_top_p(scores: Tensor, p: float) -> Tensor:
     Returns:
         Indices into ``scores``, int64 [at least 1], in no particular order.
     """
-    n = scores.shape[0]
-    if n > 2 * NUCLEUS_CANDIDATES:
-        values, ids = scores.topk(NUCLEUS_CANDIDATES)
-        probabilities = (values - scores.logsumexp(0)).exp()
+    if scores.shape[0] > 2 * NUCLEUS_CANDIDATES:
+        values, ids, total = _nucleus_candidates(scores)
+        probabilities = (values - total).exp()
         before = probabilities.cumsum(0) - probabilities
         if before[-1] >= p:  # the nucleus ends among these
             return ids[: _count_kept(before, p)]
@@ -84,6 +106,23 @@ def keep_top_p(scores: Tensor, p: float) -> Tensor:
     is_dropped = values.softmax(0).cumsum(0) <= 1 - p
     is_dropped[-1] = False
     return ids[~is_dropped]
+
+
+def _nucleus_candidates(scores: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+    """The likeliest tokens, the likeliest first: their scores and ids, and the logarithm of the sum
+    of all probabilities.
+    """
+    if not scores.is_cpu:
+        values, ids = scores.topk(NUCLEUS_CANDIDATES)
+        return values, ids, scores.logsumexp(0)
+    from chatbot.engine import vocabulary  # a compiler comes with it
+
+    all_values, sums = scores.numpy(), np.empty(2)
+    highest = float(all_values.max())
+    vocabulary.weigh(all_values, highest, sums)
+    ids = torch.from_numpy(np.flatnonzero(all_values >= highest - NUCLEUS_DEPTH))
+    values, order = scores[ids].sort(descending=True, stable=True)
+    return values, ids[order], highest + math.log(sums[0])
 
 
 def _count_kept(before: Tensor, p: float) -> int:
@@ -122,7 +161,10 @@ def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor | None, Tenso
         over the temperature, float32 [n].
     """
     ids: Tensor | None = None
-    scores = scores / sampling.temperature
+    if scores.is_cpu:
+        scores = torch.from_numpy(scores.numpy() / np.float32(sampling.temperature))
+    else:
+        scores = scores / sampling.temperature
     if sampling.top_k > 0:
         ids, scores = _only(keep_top_k(scores, sampling.top_k), ids, scores)
     if sampling.top_p < 1:
@@ -135,6 +177,16 @@ def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor | None, Tenso
 def _only(kept: Tensor, ids: Tensor | None, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Those of ``ids`` and ``scores`` that are kept."""
     return kept if ids is None else ids[kept], scores[kept]
+
+
+def _likeliest(scores: Tensor) -> tuple[float, int]:
+    """The highest of ``scores`` [vocab], and where it is, first; NaN where one of them is."""
+    if scores.is_cpu:
+        values = scores.numpy()
+        index = int(values.argmax())
+        return float(values[index]), index
+    best, choice = scores.max(0)
+    return float(best), int(choice)
 
 
 class Drawn(NamedTuple):
@@ -176,19 +228,18 @@ class Sampler:
             scores = self.adjusted(logits, sampling)
         else:
             scores = logits.float().masked_fill(~allowed, -torch.inf)
-        best, choice = scores.max(0)
-        if not best.isfinite():  # NaN anywhere makes the maximum NaN
+        best, choice = _likeliest(scores)
+        if not math.isfinite(best):  # NaN anywhere makes the maximum NaN
             raise overflow_error()
         self.drawn_from = None
         if sampling.temperature > 0:
             self._reseed(sampling.seed)
             ids, kept = candidates(scores, sampling)
             probabilities = kept.softmax(0)
-            choice = torch.multinomial(probabilities, 1, generator=self._generator)[0]
-            if ids is not None:
-                choice = ids[choice]
+            drawn = torch.multinomial(probabilities, 1, generator=self._generator)[0]
+            choice = int(drawn if ids is None else ids[drawn])
             self.drawn_from = Drawn(ids, probabilities)
-        return int(choice)
+        return choice
 
     def adjusted(self, logits: Tensor, sampling: Sampling) -> Tensor:
         """Logits after the rules that look at what was written: float32 [vocab]."""

@@ -109,9 +109,7 @@ class Engine:
                 for sampling in request.samplings:
                     check_sampling(sampling)
                 control, tell = self._inbox.control_of(request), self._teller(request.id)
-                for told in answer_variants(
-                    self._model(), request, control, self._teller(request.id)
-                ):
+                for told in answer_variants(self._model(), request, control, tell):
                     self._channel.send(told)
             case SearchBeams():
                 self._check_number(request.num_beams)

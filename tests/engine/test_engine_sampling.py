@@ -64,6 +64,30 @@ def test_min_p_equals_transformers(min_p: float, seed: int) -> None:
     assert ids(rules.keep_min_p(scores, min_p)) == survivors(MinPLogitsWarper(min_p), scores)
 
 
+@pytest.mark.parametrize("k", [1, 50, rules.MOST_INSERTED, rules.MOST_INSERTED + 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_top_k_of_a_whole_vocabulary_keeps_all_that_tie(k: int, seed: int) -> None:
+    scores = logits(50_000, seed).round().clamp(max=10)  # hundreds are the likeliest
+    scores[::3] = -torch.inf
+    found = rules.keep_top_k(scores, k)
+    assert torch.equal(found, found.sort().values)
+    assert ids(found) == survivors(TopKLogitsWarper(k), scores)
+    assert len(found) > k
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 4.0, 12.0])
+@pytest.mark.parametrize("p", [0.01, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("seed", range(2))
+def test_top_p_of_a_whole_vocabulary_equals_transformers(p: float, scale: float, seed: int) -> None:
+    """Peaked, so that a few decide, and so flat that most of it is needed."""
+    scores = logits(50_000, seed) * scale / 4
+    scores[::7] = -torch.inf
+    found = ids(rules.keep_top_p(scores, p))
+    expected = survivors(TopPLogitsWarper(p), scores)
+    # 50,000 shares in fp32 are not added up alike: one more or less at the edge of the nucleus.
+    assert len(found ^ expected) <= max(1, len(expected) // 2000)
+
+
 def test_ties_fall_as_in_transformers() -> None:
     scores = torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0, 2.0, 0.0])
     for k in range(1, 8):
