@@ -4,6 +4,7 @@ Imports nothing heavy before it knows what is wanted: ``--help`` must be instant
 """
 
 import argparse
+import errno
 import gc
 import io
 import os
@@ -23,6 +24,7 @@ from chatbot.commands.prompts import add_prompts_parser, run_prompts
 from chatbot.commands.status import FAILED, INTERRUPTED, WRONG_USAGE
 from chatbot.commands.usage import Parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError
+from chatbot.plain.progress_line import ProgressLine
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.terminal_text import clean
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:  # --help needs none of it
 
 LATEST = "latest"
 """What ``--resume`` can be given for the chat with the last message."""
+
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _FLAGS = (
     # flag, setting, metavar
@@ -69,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write_no_more()
         return 0
     except OSError as error:
-        if error.filename is not None:
+        if error.errno not in _CANNOT_WRITE:
             raise
         _write_no_more()
         print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
@@ -80,6 +84,7 @@ def _run_or_say_why(options: argparse.Namespace) -> int:
     try:
         return _run(options)
     except ChatbotError as error:
+        ProgressLine.clear_all()
         print(error, file=sys.stderr)
         if options.command == "ask" and options.json:
             print_failure(str(error))

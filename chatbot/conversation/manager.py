@@ -288,38 +288,50 @@ class ConversationManager:
         Raises:
             CommandError: there is no such answer.
         """
+        self._require_idle()
         path = self.conversation.path()
         answer = path[-1] if path else None
         if answer is None or answer.role != "assistant" or answer.parent_id is None:
             raise CommandError("There is no answer to continue; ask a question first.")
-        answer = await self._as_kept(answer)
-        if answer.id in self.written_elsewhere:
-            raise CommandError("Another running chatbot is writing this answer.")
+        conversation, answer = self.conversation, await self._as_kept(answer)
         if answer.making and answer.making.finish_reason == "stop":
             raise CommandError("The answer came to its end; /regen answers once more.")
-        question = self.conversation[answer.parent_id or ""]
+        question = conversation[answer.parent_id or ""]
         has_results = any(isinstance(part, ToolResultPart) for part in answer.parts)
         # An answer without a word has no sentence to go on with: it is made once more.
         begun = answer if answer.text.strip() or has_results else None
         records = await self.tokens_of(answer.id) if begun else ()
+        if self.conversation is not conversation:
+            raise CommandError("Another chat was opened meanwhile.")
         async for event in self._answer(question, is_new=False, begun=begun, records=records):
             yield event
 
     async def _as_kept(self, answer: Message) -> Message:
         """An answer of this chat as it is on the disk, where another running chatbot may have gone
         on with it: that is not to be written over.
+
+        Raises:
+            CommandError: it is doing so now.
         """
-        if self._journal is None or self._journal.is_behind:
+        conversation, journal = self.conversation, self._journal
+        if journal is None:
             return answer
-        await self._journal.settled()
-        with suppress(StoreError):  # what is not there cannot be lost
-            chat = await self._stored().load_chat(self.conversation.id)
+        await journal.settled()
+        if journal.is_behind:  # the disk has less of it than there is here
+            return answer
+        try:
+            chat = await self._stored().load_chat(conversation.id)
+        except StoreError:
+            return answer  # what is not there cannot be lost
+        if self.conversation is conversation:
             self.written_elsewhere = chat.written_elsewhere
-            kept = next((message for message in chat.messages if message.id == answer.id), answer)
-            if kept.parts != answer.parts:
-                self._records.pop(answer.id, None)
-                self.conversation.replace(kept)
-                return kept
+        if answer.id in chat.written_elsewhere:
+            raise CommandError("Another running chatbot is writing this answer.")
+        kept = next((message for message in chat.messages if message.id == answer.id), answer)
+        if kept.parts != answer.parts:
+            self._records.pop(answer.id, None)
+            conversation.take_over(kept)
+            return kept
         return answer
 
     async def branch_from_token(

@@ -211,9 +211,17 @@ class Conversation:
         Raises:
             KeyError: there is no such message.
         """
+        self.take_over(message)
+        self._tell(Replaced(self._messages[message.id]))
+
+    def take_over(self, message: Message) -> None:
+        """As ``replace``, of what is on the disk already: whoever keeps the tree is not told.
+
+        Raises:
+            KeyError: there is no such message.
+        """
         old = self[message.id]
         self._messages[message.id] = msgspec.structs.replace(message, parent_id=old.parent_id)
-        self._tell(Replaced(self._messages[message.id]))
 
     def show(self, leaf_id: str | None) -> None:
         """Show the branch that ends with this message; None shows an empty chat.

@@ -38,6 +38,13 @@ class ProgressLine:
             self._redraw()
 
     @classmethod
+    def clear_all(cls) -> None:
+        """Have nobody say anything any more: something else is about to be printed."""
+        if cls._shown:
+            cls._shown.clear()
+            cls._redraw()
+
+    @classmethod
     def _redraw(cls) -> None:
         text = "   ".join(cls._shown.values())[: shutil.get_terminal_size().columns - 1]
         end = "" if text else "\r"

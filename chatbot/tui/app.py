@@ -17,6 +17,7 @@ from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.driver import Driver
 from textual.events import Event, InputEvent, Key
 from textual.notifications import SeverityLevel
@@ -254,7 +255,7 @@ class ChatApp(App[int]):
                 self._prompt.propose(text)
             elif is_typed:
                 self._prompt.give_back(text)
-        self._prompt.border_title = self.manager.conversation.title  # /rename changes it, say
+        self._show_title()  # /rename changes it, say
 
     @on(Prompt.Changed)
     def _hint(self) -> None:
@@ -416,7 +417,8 @@ class ChatApp(App[int]):
         if self.manager.is_busy:
             self.manager.hold(num_steps)
             if num_steps == 0 and not self.manager.has_begun:
-                self.notify(f"Held before the first token; {self.key_of('hold')} lets it go on.")
+                key = self.key_of("hold")
+                self.notify(f"Held before the first token; {key} lets it go on.", markup=False)
         else:
             self.notify("There is no answer being written that could be held.")
 
@@ -561,7 +563,7 @@ class ChatApp(App[int]):
                 await render_turn(begun, self._chat, self._status, self.manager, keys, answer_key)
         finally:
             self._status.is_busy = self.manager.is_busy
-            self._prompt.border_title = self.manager.conversation.title
+            self._show_title()
             self.count_context()
 
     async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
@@ -585,6 +587,9 @@ class ChatApp(App[int]):
         if answer and answer.making and answer.making.statistics:
             self._status.show_result(answer.making.statistics)
 
+    def _show_title(self) -> None:
+        self._prompt.border_title = Content(self.manager.conversation.title)  # never as markup
+
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""
         self.call_later(self._chat.add_note, markdown)
@@ -598,7 +603,7 @@ class ChatApp(App[int]):
         conversation = self.manager.conversation
         self._end_edit()
         await show_path(self._chat, conversation, conversation.path())
-        self._prompt.border_title = conversation.title
+        self._show_title()
         self._status.num_tokens = 0
         self.count_context()
 
@@ -726,7 +731,7 @@ class ChatApp(App[int]):
 
     def tell(self, sentence: str) -> None:
         """Say something in passing."""
-        self.notify(sentence)
+        self.notify(sentence, markup=False)
 
     def show_folders(self, knowledge: "Knowledge", work: str) -> None:
         """Show the knowledge folders in the sidebar, and what is being done to them."""

@@ -11,6 +11,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -60,7 +61,7 @@ class ApprovalScreen(ModalScreen["Decision"]):
     def compose(self) -> ComposeResult:
         definition = self._request.definition
         with Vertical(id="approval") as box:
-            box.border_title = f"Allow {definition.name}?"
+            box.border_title = Content(f"Allow {definition.name}?")
             box.border_subtitle = "Esc says no"
             yield Static(clean_line(definition.description, 300), markup=False, id="approval-about")
             for reason in self._request.reasons:

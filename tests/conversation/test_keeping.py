@@ -14,7 +14,7 @@ from chatbot.errors import CommandError, StoreError
 from chatbot.events import TextDelta, TurnEvent, TurnFinished, TurnStarted
 from chatbot.messages import Message, ThinkingPart
 from chatbot.settings import Settings
-from chatbot.store import token_records
+from chatbot.store import token_records, writing
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.database import Database
 from tests.conversation.told_engine import FakeEngine
@@ -196,6 +196,7 @@ async def test_what_another_program_went_on_with_is_gone_on_with(
     await second.open_chat(first.conversation.id)
     engine._answer = lambda _: ["two, "]
     assert (await run(first.continue_answer())).text == "One, two, "
+    await first.settled()
     events = [event async for event in second.continue_answer()]
     (started,) = [event for event in events if isinstance(event, TurnStarted)]
     assert started.text_so_far == "One, two, "
@@ -206,6 +207,53 @@ async def test_what_another_program_went_on_with_is_gone_on_with(
         await run(first.continue_answer())
     assert first.conversation[cut.id].text == "One, two, three."
     other_store.close()
+
+
+async def test_what_another_program_is_going_on_with_is_left_alone(
+    store: ChatStore, tmp_path: Path
+) -> None:
+    engine = FakeEngine(lambda _: ["One, "])
+    engine.reason = "length"
+    first = manager_of(store, engine)
+    cut = await run(first.reply("count"))
+    await first.settled()
+    other_store = ChatStore(tmp_path / "data")
+    second = manager_of(other_store)
+    await second.open_chat(first.conversation.id)
+    engine._answer = lambda _: ["two, ", "three."]
+    async for event in first.continue_answer():
+        if not isinstance(event, TextDelta):
+            continue
+        for _ in range(2):  # the first time is not to open the way for the second
+            with pytest.raises(CommandError, match="Another running chatbot"):
+                await run(second.continue_answer())
+            await second.settled()
+            kept = await other_store.load_chat(first.conversation.id)
+            assert kept.written_elsewhere == (cut.id,)
+        with pytest.raises(CommandError, match="stop it first"):
+            await run(first.continue_answer())
+    assert first.conversation[cut.id].text == "One, two, three."
+    other_store.close()
+
+
+async def test_words_that_did_not_get_to_the_disk_are_gone_on_with(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine(lambda _: ["One, "])
+    engine.reason = "length"
+    manager = manager_of(store, engine)
+    await run(manager.reply("count"))
+    await manager.settled()
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "put_message", full)
+        engine._answer = lambda _: ["two, "]
+        await run(manager.continue_answer())
+        engine._answer = lambda _: ["three."]
+        assert (await run(manager.continue_answer())).text == "One, two, three."
 
 
 async def test_only_an_answer_that_was_cut_off_can_be_continued(store: ChatStore) -> None:

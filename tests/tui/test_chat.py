@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
@@ -418,3 +419,20 @@ async def test_no_notice_stays_on_top_of_a_screen_that_is_opened(make_app: MakeA
         press(app, "f1")
         await until(pilot, lambda: len(app.screen_stack) > 1)
         assert notices(app) == ""
+
+
+@pytest.mark.parametrize(
+    "title", ["why [/foo] x", "[red]blood[/red]", "[@click=app.quit]x[/]", "["]
+)
+async def test_a_title_is_never_markup(make_app: MakeApp, title: str) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask_and_wait(pilot, app, title)
+        assert f"─ {title} ─" in screen_text(app)
+        app.take(f"/rename {title} and more")
+        await until(pilot, lambda: f"─ {title} and more ─" in screen_text(app))
+        await app.draw_conversation()
+        assert f"─ {title} and more ─" in screen_text(app)
+        app.take(f"/variants 2 {title}")
+        await until(pilot, lambda: f"· {title} ─" in screen_text(app))
+        await until(pilot, lambda: "Esc goes back" in screen_text(app))

@@ -10,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -110,7 +111,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="variants") as box:
-            box.border_title = self._title
+            box.border_title = Content(self._title)
             if self._beams:
                 with VerticalScroll(id="variants-beams", can_focus=False):
                     yield self._beams
@@ -268,7 +269,7 @@ class VariantsScreen(ModalScreen[str | None]):
         box = self.query_one("#variants")
         hidden = len(self._columns) - num
         pages = f" · {first + 1} to {first + num} of {len(self._columns)}" if hidden else ""
-        box.border_title = fitted(self._title, self.size.width - len(pages) - 6) + pages
+        box.border_title = Content(fitted(self._title, self.size.width - len(pages) - 6) + pages)
         self.draw()
 
     def _go_to(self, index: int) -> None:
@@ -348,7 +349,7 @@ class VariantsScreen(ModalScreen[str | None]):
     def _say_keys(self) -> None:
         if self._setting.display:
             words = "a setting for all of them, and its value · Enter sets it · Esc closes"
-            self.query_one("#variants").border_subtitle = words
+            self.query_one("#variants").border_subtitle = Content(words)
             return
         numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
         edges = dict.fromkeys(map(str, (*numbers[:1], *numbers[-1:])))
@@ -362,7 +363,7 @@ class VariantsScreen(ModalScreen[str | None]):
             words = f"{self._hints.when_running} · {leave}"
         else:
             words = f"{moves} · {self._hints.when_running} · Enter{named} keeps one · {leave}"
-        self.query_one("#variants").border_subtitle = words
+        self.query_one("#variants").border_subtitle = Content(words)
 
 
 def parting_words(parting: Parting, first: VariantPlan) -> str:
