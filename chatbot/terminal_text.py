@@ -173,8 +173,3 @@ def clean_line(text: str, max_length: int = 200) -> str:
 def is_safe(text: str) -> bool:
     """Whether ``text`` holds nothing that cleaning would change."""
     return _UNSAFE.search(text) is None
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 token``, ``1,024 tokens``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -313,26 +313,21 @@ class ConversationManager:
         Raises:
             CommandError: it is doing so now.
         """
-        conversation, journal = self.conversation, self._journal
-        if journal is None:
-            return answer
-        await journal.settled()
-        if journal.is_behind:  # the disk has less of it than there is here
-            return answer
-        try:
-            chat = await self._stored().load_chat(conversation.id)
-        except StoreError:
-            return answer  # what is not there cannot be lost
-        if self.conversation is conversation:
-            self.written_elsewhere = chat.written_elsewhere
-        if answer.id in chat.written_elsewhere:
+        conversation, kept = self.conversation, answer
+        await self.settled()
+        # Where the journal is behind, the disk has less of it than there is here.
+        if self._journal and not self._journal.is_behind:
+            with suppress(StoreError):  # what is not there cannot be lost
+                chat = await self._stored().load_chat(conversation.id)
+                if self.conversation is conversation:
+                    self.written_elsewhere = chat.written_elsewhere
+                kept = next((one for one in chat.messages if one.id == answer.id), answer)
+        if answer.id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
-        kept = next((message for message in chat.messages if message.id == answer.id), answer)
-        if kept.parts != answer.parts:
+        if (kept.parts, kept.making) != (answer.parts, answer.making):
             self._records.pop(answer.id, None)
             conversation.take_over(kept)
-            return kept
-        return answer
+        return kept
 
     async def branch_from_token(
         self, answer_id: str, index: int, choice: Alternative | str

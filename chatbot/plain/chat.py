@@ -55,6 +55,7 @@ from chatbot.plain.asides import AsidePrinter, TerminalApprover
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.plain.line_input import edited_lines, read_line
 from chatbot.plain.load_progress import LoadPrinter
+from chatbot.plain.progress_line import ProgressLine
 from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session
@@ -400,7 +401,7 @@ class PlainFace:
 
     def tell(self, text: str) -> None:
         """Say something on standard error."""
-        print(text, file=sys.stderr, flush=True)
+        ProgressLine.print(text)
 
     def _show_error(self, text: str) -> None:
         self.has_failed = True

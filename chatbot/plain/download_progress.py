@@ -8,8 +8,9 @@ import time
 from typing import Final
 
 from chatbot.models.hub import PullProgress
-from chatbot.plain.progress_line import ProgressLine, draw_bar, time_left
+from chatbot.plain.progress_line import ProgressLine, draw_bar
 from chatbot.terminal_text import clean_line
+from chatbot.wording import duration
 
 _MIN_SECONDS: Final = 0.1
 """Shortest time between two drawings."""
@@ -60,5 +61,5 @@ class DownloadPrinter:
         if seconds >= _RATE_SECONDS and done > self._begun_bytes:
             rate = (done - self._begun_bytes) / seconds
             parts.append(f"{rate / 1e6:.1f} MB/s")
-            parts.append(f"{time_left((total - done) / rate)} left")
+            parts.append(f"{duration((total - done) / rate)} left")
         return " · ".join(parts)

@@ -6,10 +6,11 @@ nothing of who indexes, and why.
 
 from typing import Final
 
-from chatbot.plain.progress_line import ProgressLine, draw_bar, time_left
+from chatbot.plain.progress_line import ProgressLine, draw_bar
 from chatbot.retrieval.client import RetrievalStatus
 from chatbot.retrieval.values import FolderStatus
 from chatbot.terminal_text import clean_line
+from chatbot.wording import duration
 
 _BUSY: Final = ("waiting", "scanning", "reading", "embedding")
 
@@ -68,7 +69,7 @@ def status_line(status: FolderStatus) -> str:
     if unit == "files":
         parts.append(f"{status.num_passages:,} passages")
     if status.seconds_left is not None:
-        parts.append(f"{time_left(status.seconds_left)} left")
+        parts.append(f"{duration(status.seconds_left)} left")
     return " · ".join(parts)
 
 

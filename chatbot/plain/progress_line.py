@@ -39,9 +39,20 @@ class ProgressLine:
 
     @classmethod
     def clear_all(cls) -> None:
-        """Have nobody say anything any more: something else is about to be printed."""
+        """Have nobody say anything any more."""
         if cls._shown:
             cls._shown.clear()
+            cls._redraw()
+
+    @classmethod
+    def print(cls, text: str) -> None:
+        """Print ``text`` on standard error, above what is said on the line."""
+        shown, cls._shown = cls._shown, {}
+        if shown:
+            cls._redraw()
+        print(text, file=sys.stderr, flush=True)
+        cls._shown = shown
+        if shown:
             cls._redraw()
 
     @classmethod
@@ -57,10 +68,3 @@ def draw_bar(done: int, total: int) -> str:
     """``▕████····▏``: how much of ``total`` is done."""
     filled = min(BAR_LENGTH, BAR_LENGTH * done // max(total, 1))
     return f"▕{'█' * filled}{'·' * (BAR_LENGTH - filled)}▏"
-
-
-def time_left(seconds: float) -> str:
-    """``12 s``, ``3 min``, ``2 h``: as exact as an estimate deserves."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

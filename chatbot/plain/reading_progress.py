@@ -1,12 +1,14 @@
 """Shows on standard error how far a long prompt is read.
 
-On a terminal one line that is drawn anew until something else happens; else one line in all.
+On a terminal one line that is drawn anew until something else happens; else one line for each
+prompt.
 """
 
 from chatbot.engine.protocol import PromptProgress
 from chatbot.events import PromptReading
-from chatbot.plain.progress_line import ProgressLine, draw_bar, time_left
+from chatbot.plain.progress_line import ProgressLine, draw_bar
 from chatbot.tokens import ReadingProgress
+from chatbot.wording import duration
 
 
 class ReadingPrinter:
@@ -32,5 +34,5 @@ def _words(progress: ReadingProgress, *, has_bar: bool) -> str:
     bar = f" {draw_bar(num_read, num_tokens)}" if has_bar else ""
     words = f"Reading the prompt{bar} {num_read:,} of {num_tokens:,} tokens"
     if progress.seconds_left is not None:
-        words += f" · {time_left(progress.seconds_left)} left"
+        words += f" · {duration(progress.seconds_left)} left"
     return words

@@ -32,7 +32,7 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute path."""
     stage: Stage = "scanning"
     num_files: int = 0
-    """Files that can be documents."""
+    """All of them, those that cannot be read too."""
     num_files_done: int = 0
     num_passages: int = 0
     num_embedded: int = 0

@@ -1,8 +1,8 @@
 """How far a long prompt is read, in a bar and in words."""
 
 from chatbot.tokens import ReadingProgress
-from chatbot.tui.knowledge.folder_rows import duration
 from chatbot.tui.status_line import draw_bar
+from chatbot.wording import duration
 
 
 def reading_words(progress: ReadingProgress) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from chatbot.engine.client import EngineStatus
 from chatbot.plain.load_progress import LoadPrinter
-from chatbot.plain.progress_line import ProgressLine, draw_bar, time_left
+from chatbot.plain.progress_line import ProgressLine, draw_bar
 
 
 class Terminal(io.StringIO):
@@ -89,6 +89,12 @@ def test_a_bar_is_filled_by_what_is_done(done: int, total: int, bar: str) -> Non
     assert draw_bar(done, total) == f"▕{bar}▏"
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(12.3, "12 s"), (200, "3 min"), (7300, "2 h")])
-def test_time_that_is_left_is_as_exact_as_it_deserves(seconds: float, words: str) -> None:
-    assert time_left(seconds) == words
+def test_what_is_printed_stands_above_the_line(terminal: Terminal) -> None:
+    line = ProgressLine()
+    line.draw("Loading… 5%")
+    ProgressLine.print("The chat is not being saved.")
+    before, _, after = terminal.getvalue().rpartition("\n")
+    assert before.endswith("\r           \rThe chat is not being saved.")
+    assert after == "\rLoading… 5%"
+    ProgressLine.clear_all()
+    assert terminal.seen() == ""

@@ -111,7 +111,7 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
 
 
 def print_failure(error: str) -> None:
-    """Print the JSON object where there is no answer: none could be begun."""
+    """Print the JSON object where something failed before there was an answer to report."""
     report = {"text": "", "finish_reason": "error", "error": error}
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
 

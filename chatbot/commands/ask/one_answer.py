@@ -46,6 +46,7 @@ from chatbot.plain.chat import (
 )
 from chatbot.plain.line_input import read_line
 from chatbot.plain.load_progress import LoadPrinter
+from chatbot.plain.progress_line import ProgressLine
 from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.session import Session
 
@@ -184,7 +185,7 @@ def show_progress(session: Session) -> None:
     for problem in session.config.problems:
         print(problem, file=sys.stderr)
     session.engine.on_status(LoadPrinter().show)
-    session.on_problem(lambda problem: print(problem, file=sys.stderr))
+    session.on_problem(ProgressLine.print)
 
 
 def seconds_of_load(session: Session) -> float:

@@ -21,7 +21,7 @@ from chatbot.store import reading
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
 from chatbot.store.values import BrokenChat, StoredChat
-from chatbot.terminal_text import counted
+from chatbot.wording import counted
 
 _EVERYTHING: Final = 1_000_000_000
 

@@ -8,6 +8,7 @@ from chatbot.conversation.commands.setting import model_note
 from chatbot.errors import CommandError
 from chatbot.messages import Message, Statistics
 from chatbot.terminal_text import clean_line
+from chatbot.wording import counted
 
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
 
@@ -66,7 +67,7 @@ def _lines_of_all(costs: Sequence[Statistics], shown: Sequence[Statistics]) -> I
     """What all answers took, and how fast those came that are on the screen."""
     num_new = sum(cost.num_new_tokens for cost in costs)
     seconds = sum(cost.first_token_seconds + cost.decode_seconds for cost in costs)
-    answers = "1 answer" if len(costs) == 1 else f"{len(costs):,} answers"
+    answers = counted(len(costs), "answer")
     others = len(costs) - len(shown)
     hidden = f", {others:,} of them on other branches" if others else ""
     yield f"- {answers}{hidden}; {num_new:,} tokens, {seconds:,.1f} s of computing"

@@ -121,9 +121,7 @@ class SharedReading:
         self._start = self.now
         self._first = self._last = 0.0
         self.num_cached = loaded.cached.rewind(prompt.tokens, reproducible=reproducible)
-        self._meter = PromptMeter(
-            len(prompt.tokens), self.num_cached, loaded.cached.num_layers, tell
-        )
+        self._tell = tell
 
     @property
     def now(self) -> float:
@@ -136,8 +134,9 @@ class SharedReading:
         Raises:
             Interrupted: it was cancelled.
         """
-        unread = self._prompt.tokens[self._loaded.cached.num_tokens :]
-        return read_prompt(self._loaded.cached, unread, self._control, self._meter)
+        cached, tokens = self._loaded.cached, self._prompt.tokens
+        meter = PromptMeter(len(tokens), self.num_cached, cached.num_layers, self._tell)
+        return read_prompt(cached, tokens[cached.num_tokens :], self._control, meter)
 
     @property
     def num_read(self) -> int:

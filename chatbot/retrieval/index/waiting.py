@@ -55,4 +55,4 @@ class OtherWriter:
         )
         counts = reading.count_all(connection)
         tally.take(counts)
-        tally.num_files = tally.num_files_done = counts.num_documents
+        tally.num_files = tally.num_files_done = counts.num_documents + counts.num_problems

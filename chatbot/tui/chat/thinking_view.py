@@ -6,6 +6,7 @@ from textual.reactive import reactive
 
 from chatbot.messages import ThinkingPart
 from chatbot.tui.chat.folded import Folded
+from chatbot.wording import counted
 
 
 class ThinkingView(Folded):
@@ -70,8 +71,8 @@ class ThinkingView(Folded):
 
     def _facts(self) -> str:
         num_words, num_tokens, seconds = self._drawn_size
-        counted = _plural(num_tokens, "token") if num_tokens else _plural(num_words, "word")
-        facts = ["thought" if self._is_over else "thinking", counted]
+        size = counted(num_tokens, "token") if num_tokens else counted(num_words, "word")
+        facts = ["thought" if self._is_over else "thinking", size]
         if seconds:
             facts.append(f"{seconds:.1f} s")
         if self._part.is_cut:
@@ -88,7 +89,3 @@ class ThinkingView(Folded):
                     for wrapped in Content(line or " ").wrap(max(width - 2, 1))
                 ]
         return lines
-
-
-def _plural(count: int, name: str) -> str:
-    return f"{count:,} {name}{'s' if count != 1 else ''}"

@@ -28,11 +28,11 @@ from chatbot.events import (
     TurnStarted,
 )
 from chatbot.messages import Message
-from chatbot.terminal_text import counted
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView
 from chatbot.tui.reading_progress import reading_words
 from chatbot.tui.status_line import StatusLine
+from chatbot.wording import counted
 
 
 async def render_turn(

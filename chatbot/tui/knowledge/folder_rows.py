@@ -13,6 +13,7 @@ from chatbot.retrieval.values import FolderStatus
 from chatbot.terminal_text import clean_line
 from chatbot.tui.chat.source_lines import fitted
 from chatbot.tui.status_line import draw_bar
+from chatbot.wording import counted, duration
 
 ON, OFF = "☑", "☐"
 
@@ -138,18 +139,6 @@ def _counts(state: FolderState, width: int) -> list[Content]:
     if status.num_ignored:
         second.append((f" · {status.num_ignored:,} left out", "dim"))
     return [first, Content.assemble(*second), *notice]
-
-
-def counted(count: int, name: str) -> str:
-    """So many of something: ``1 file``, ``1,200 files``."""
-    return f"{count:,} {name}{'s' if count != 1 else ''}"
-
-
-def duration(seconds: float) -> str:
-    """A time left, as people say it: ``12 s``, ``3 min``."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def size(num_bytes: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chatbot.errors import ChatbotError
 from chatbot.messages import SourcesPart
+from chatbot.wording import counted
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -77,10 +78,10 @@ class KnowledgeWatch:
             return
         count = num_problems(statuses)
         if count > self._told_problems:
-            files = "file" if count == 1 else "files"
             key = self._app.key_of("knowledge")
             self._app.warn(
-                f"{count} {files} of your folders could not be read; {key} lists them with why."
+                f"{counted(count, 'file')} of your folders could not be read; {key} lists them "
+                "with why."
             )
         self._told_problems = count
 

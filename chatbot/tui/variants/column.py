@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from chatbot.events import VariantPlan
 from chatbot.messages import Message, SettingChange, ThinkingPart
-from chatbot.terminal_text import counted
 from chatbot.tui.variants.drawing import ending, parted
+from chatbot.wording import counted
 
 
 class VariantColumn(Vertical):
@@ -130,7 +130,8 @@ class VariantColumn(Vertical):
         if is_held and self._held_at is None:
             self._held_at = monotonic()
         elif not is_held and self._held_at is not None:
-            self._held_seconds += monotonic() - self._held_at
+            if self._started_at is not None:  # before, no time was counted
+                self._held_seconds += monotonic() - self._held_at
             self._held_at = None
         self.is_stale = True
 

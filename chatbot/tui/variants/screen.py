@@ -17,13 +17,14 @@ from textual.widgets import Input, Static
 from chatbot.engine.client import EngineStatus
 from chatbot.events import BeamsShown, Parting, VariantPlan, VariantsFinished, VariantsKind
 from chatbot.messages import Message
-from chatbot.terminal_text import clean_line, counted
+from chatbot.terminal_text import clean_line
 from chatbot.tokens import Beam
 from chatbot.tui.chat.source_lines import fitted
 from chatbot.tui.keys import NUM_VARIANT_KEYS, bind
 from chatbot.tui.variants.beam_list import BeamList
 from chatbot.tui.variants.column import VariantColumn
 from chatbot.tui.variants.drawing import partings
+from chatbot.wording import counted
 
 UPDATES_PER_SECOND: Final = 10
 """How often what is new is drawn: several texts at once cost several times as much."""

@@ -39,7 +39,7 @@ _NUM_LOOKS: Final = 20_000
 is longer than the time between two products of a step."""
 
 NUM_LOOKS_OF_MANY: Final = 1_000
-"""The same with many rows: what is between their products is torch's, whose own threads want the
+"""The same with many rows: between their products torch is at work too, whose own threads want the
 processor."""
 
 
