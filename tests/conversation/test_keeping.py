@@ -1,7 +1,7 @@
 """Conversations and their way to the disk, with an engine that says what it is told to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -182,18 +182,34 @@ async def test_an_answer_of_a_running_program_is_not_interrupted(
     second.close()
 
 
-async def test_what_another_program_went_on_with_is_gone_on_with(
-    store: ChatStore, tmp_path: Path
-) -> None:
-    """Both had the chat open: neither may write over what the other wrote since."""
-    engine = FakeEngine(lambda _: ["One, "])
-    engine.reason = "length"
-    first = manager_of(store, engine)
-    cut = await run(first.reply("count"))
+class TwoPrograms:
+    """Both have a chat open whose answer, ``One, ``, was cut off."""
+
+    def __init__(self, store: ChatStore, other_store: ChatStore) -> None:
+        self.engine = FakeEngine(lambda _: ["One, "])
+        self.engine.reason = "length"
+        self.first = manager_of(store, self.engine)
+        self.other_store = other_store
+        self.second = manager_of(other_store, FakeEngine(lambda _: ["three."]))
+
+    async def begin(self) -> Message:
+        answer = await run(self.first.reply("count"))
+        await self.first.settled()
+        await self.second.open_chat(self.first.conversation.id)
+        return answer
+
+
+@pytest.fixture
+def two(store: ChatStore, tmp_path: Path) -> Iterator[TwoPrograms]:
     other_store = ChatStore(tmp_path / "data")
-    await first.settled()
-    second = manager_of(other_store, FakeEngine(lambda _: ["three."]))
-    await second.open_chat(first.conversation.id)
+    yield TwoPrograms(store, other_store)
+    other_store.close()
+
+
+async def test_what_another_program_went_on_with_is_gone_on_with(two: TwoPrograms) -> None:
+    """Neither may write over what the other wrote since."""
+    cut = await two.begin()
+    first, second, engine = two.first, two.second, two.engine
     engine._answer = lambda _: ["two, "]
     assert (await run(first.continue_answer())).text == "One, two, "
     await first.settled()
@@ -206,20 +222,11 @@ async def test_what_another_program_went_on_with_is_gone_on_with(
     with pytest.raises(CommandError, match="came to its end"):
         await run(first.continue_answer())
     assert first.conversation[cut.id].text == "One, two, three."
-    other_store.close()
 
 
-async def test_what_another_program_is_going_on_with_is_left_alone(
-    store: ChatStore, tmp_path: Path
-) -> None:
-    engine = FakeEngine(lambda _: ["One, "])
-    engine.reason = "length"
-    first = manager_of(store, engine)
-    cut = await run(first.reply("count"))
-    await first.settled()
-    other_store = ChatStore(tmp_path / "data")
-    second = manager_of(other_store)
-    await second.open_chat(first.conversation.id)
+async def test_what_another_program_is_going_on_with_is_left_alone(two: TwoPrograms) -> None:
+    cut = await two.begin()
+    first, second, engine = two.first, two.second, two.engine
     engine._answer = lambda _: ["two, ", "three."]
     async for event in first.continue_answer():
         if not isinstance(event, TextDelta):
@@ -228,22 +235,18 @@ async def test_what_another_program_is_going_on_with_is_left_alone(
             with pytest.raises(CommandError, match="Another running chatbot"):
                 await run(second.continue_answer())
             await second.settled()
-            kept = await other_store.load_chat(first.conversation.id)
+            kept = await two.other_store.load_chat(first.conversation.id)
             assert kept.written_elsewhere == (cut.id,)
         with pytest.raises(CommandError, match="stop it first"):
             await run(first.continue_answer())
     assert first.conversation[cut.id].text == "One, two, three."
-    other_store.close()
 
 
 async def test_words_that_did_not_get_to_the_disk_are_gone_on_with(
-    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+    two: TwoPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = FakeEngine(lambda _: ["One, "])
-    engine.reason = "length"
-    manager = manager_of(store, engine)
-    await run(manager.reply("count"))
-    await manager.settled()
+    await two.begin()
+    manager, engine = two.first, two.engine
 
     def full(*_: object, **__: object) -> None:
         raise StoreError("The disk is full.")

@@ -120,7 +120,7 @@ def test_the_built_in_model_in_a_batch_says_what_it_says_alone(engine: RunningEn
     assert [text_of(events, n) for n in range(3)] == [*alone, alone[1]]
     assert "Paris" in alone[0]
     last = events[-1]
-    assert last["num_read_tokens"] == last["num_prompt_tokens"]  # less than a block was cached
+    assert last["num_prompt_tokens"] > last["num_read_tokens"] == 17  # the least that is exact
     engine.send("SearchBeams", messages=QUESTION, sampling=GREEDY, num_beams=3)
     events = engine.rest()
     assert "Paris" in text_of(events, 0)

@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 
     def seen(self) -> str:
         line = ""
-        for text in self.getvalue().split("\r"):
+        for text in self.getvalue().rpartition("\n")[2].split("\r"):
             line = text + line[len(text) :]
         return line.rstrip()
 
