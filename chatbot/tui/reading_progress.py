@@ -1,15 +1,27 @@
 """How far a long prompt is read, in a bar and in words."""
 
+from typing import Final
+
 from chatbot.tokens import ReadingProgress
 from chatbot.tui.status_line import draw_bar
 from chatbot.wording import duration
 
+_BRIEF_BAR: Final = 6
 
-def reading_words(progress: ReadingProgress) -> str:
-    """How far a prompt is read: ``reading ▰▰▰▱▱▱ 1,024 of 4,096 tokens · 12 s left``."""
+
+def reading_words(progress: ReadingProgress, *, is_brief: bool = False) -> str:
+    """``reading ▰▰▰▱▱▱ 1,024 of 4,096 tokens · 12 s left``.
+
+    Args:
+        progress: how far it is.
+        is_brief: for a narrow column: a shorter bar, and a share in place of the tokens.
+    """
     num_read, num_tokens = progress.num_read_tokens, progress.num_tokens
-    bar = draw_bar(num_read / num_tokens)
-    words = f"reading {bar} {num_read:,} of {num_tokens:,} tokens"
+    share = num_read / num_tokens
+    if is_brief:
+        words = f"reading {draw_bar(share, _BRIEF_BAR)} {share:.0%}"
+    else:
+        words = f"reading {draw_bar(share)} {num_read:,} of {num_tokens:,} tokens"
     if progress.seconds_left is not None:
         words += f" · {duration(progress.seconds_left)} left"
     return words

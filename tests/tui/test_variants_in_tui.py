@@ -372,9 +372,9 @@ async def test_how_far_a_long_prompt_is_read_is_said_of_all(
     make_app: MakeApp, command: str, number: int
 ) -> None:
     app = make_app(delay=0.05)
-    async with app.run_test(size=(160, 30)) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         app.take(f"{command} read 4000")
-        line = "… reading ▰▰▰▰▱▱▱▱▱▱▱▱ 1,200 of 4,000 tokens · 12 s left"
+        line = "… reading ▰▰▱▱▱▱ 30% · 12 s left"
         await until(pilot, lambda: screen_text(app).count(line) == number)
         await until_over(pilot, app)
 
@@ -537,7 +537,7 @@ async def test_what_is_held_before_it_begins_says_so(make_app: MakeApp) -> None:
     app = make_app(delay=0.05)
     async with app.run_test(size=(120, 30)) as pilot:
         app.take("/variants 2 read 4000")
-        await until(pilot, lambda: "of 4,000 tokens" in screen_text(app))
+        await until(pilot, lambda: "reading ▰" in screen_text(app))
         press(app, "f8")
         await until(pilot, lambda: screen_text(app).count("‖ held · 0 tokens") == 2)
         press(app, "f8")

@@ -133,7 +133,7 @@ async def render_variants(
             case PromptBuilt(num_prompt_tokens=num_tokens) if screen:
                 screen.say_reading(f"reading {num_tokens:,} tokens")
             case PromptReading(progress=progress) if screen:
-                screen.say_reading(reading_words(progress))
+                screen.say_reading(reading_words(progress, is_brief=True))
             case AnswersHeld(num_tokens=num_tokens) if screen:
                 screen.hold(num_tokens)
             case BeamsShown() if screen:
