@@ -4,13 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from chatbot.engine.progress import MIN_SECONDS
 from chatbot.tokens import ReadingProgress
 
 TELL_FROM: Final = 2.0
 """Seconds of reading after which it is told."""
-
-MIN_SECONDS: Final = 0.1
-"""Shortest time between two reports."""
 
 Tell = Callable[[ReadingProgress], None]
 

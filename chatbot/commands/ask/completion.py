@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.commands.ask.one_answer import show_progress
 from chatbot.commands.status import INTERRUPTED
 from chatbot.engine.protocol import (
     MAX_VARIANTS,
@@ -23,7 +24,6 @@ from chatbot.engine.protocol import (
 )
 from chatbot.errors import SettingError
 from chatbot.messages import Statistics
-from chatbot.plain.load_progress import LoadPrinter
 from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.session import Session
 from chatbot.settings import MAX_SEED, Sampling
@@ -67,9 +67,7 @@ async def run_completion(
         ChatbotError: it cannot be gone on with.
     """
     async with session:
-        for problem in session.config.problems:
-            print(problem, file=sys.stderr)
-        session.engine.on_status(LoadPrinter().show)
+        show_progress(session)
         settings = session.manager.settings
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)

@@ -128,7 +128,7 @@ def _ask_one(
         as_json=options.json,
         stream=not options.no_stream,
         resume=getattr(options, "resume", None),
-        schema=_schema_in(options.schema) if options.schema else "",
+        schema=_schema_in(options.schema),
     )
 
 
@@ -164,7 +164,7 @@ def _ask_several(
         as_json=options.json,
         stream=not options.no_stream,
         resume=getattr(options, "resume", None),
-        schema=_schema_in(options.schema) if options.schema else "",
+        schema=_schema_in(options.schema),
     )
 
 
@@ -180,7 +180,7 @@ def _complete(
         count,
         as_json=options.json,
         stream=not options.no_stream,
-        schema=_schema_in(options.schema) if options.schema else "",
+        schema=_schema_in(options.schema),
     )
 
 
@@ -193,12 +193,14 @@ def _with_piped(question: str) -> str:
     return "\n\n".join(part for part in (question.strip(), piped) if part)
 
 
-def _schema_in(file: str) -> str:
-    """The JSON schema in a file.
+def _schema_in(file: str | None) -> str:
+    """The JSON schema in a file; empty where none is named.
 
     Raises:
         SettingError: it cannot be read, or is none.
     """
+    if not file:
+        return ""
     import json
     from pathlib import Path
 

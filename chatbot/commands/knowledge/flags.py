@@ -7,7 +7,6 @@ run: the command line reads the flags for ``--help`` too.
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,7 +116,7 @@ def _num_results(text: str) -> int:
     return int(text)
 
 
-def _queries(query: str, file: str | None) -> Iterable[str]:
+def _queries(query: str, file: str | None) -> list[str]:
     if bool(query.strip()) is (file is not None):
         raise SettingError('search needs a query, or --queries FILE: chatbot search "top-p"')
     if file is None:

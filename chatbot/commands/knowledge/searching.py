@@ -4,7 +4,7 @@ No language model is loaded. The JSON form is documented in the manual; its keys
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from chatbot.terminal_text import clean, clean_line
 
 
 async def search_folders(
-    queries: Iterable[str],
+    queries: Sequence[str],
     paths: tuple[str, ...],
     settings: Settings,
     num_results: int,
@@ -50,8 +50,6 @@ async def search_folders(
             return INTERRUPTED
         if all(status.stage == "failed" for status in statuses):
             return FAILED
-        queries = list(queries)
-        has_several = len(queries) > 1
         for query in queries:
             found = await client.search(
                 query,
@@ -65,7 +63,7 @@ async def search_folders(
                 results = [_as_json(hit) for hit in hits]
                 print(msgspec.json.encode({"query": query, "results": results}).decode())
             else:
-                if has_several:
+                if len(queries) > 1:
                     print(f"## {clean_line(query)}\n")
                 print("\n".join(_as_text(query, hits, names_folders=len(paths) > 1)))
             if found.notice and found.notice not in notices:

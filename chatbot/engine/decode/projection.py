@@ -15,6 +15,8 @@ class Projection(ABC):
     """What it takes in memory."""
     row_cost: float
     """See ``Decoder`` (measured on weights of 135M, two cores)."""
+    rounds = False
+    """Whether activations of many rows are rounded, and a library multiplies them."""
     work_dtype: torch.dtype | None = None
     """What activations are best kept in; None: the weight's own dtype."""
 

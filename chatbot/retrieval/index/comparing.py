@@ -35,10 +35,8 @@ def compare(found: Iterable[FoundFile], stored: Mapping[str, StoredFile]) -> Cha
     to_read: list[FoundFile] = []
     problems: list[FoundFile] = []
     seen: set[str] = set()
-    num_files = 0
     for file in found:
         seen.add(file.file)
-        num_files += 1
         known = stored.get(file.file)
         if known and _is_same(file, known):
             continue
@@ -47,7 +45,7 @@ def compare(found: Iterable[FoundFile], stored: Mapping[str, StoredFile]) -> Cha
         to_read=tuple(to_read),
         problems=tuple(problems),
         gone=tuple(file for file in stored if file not in seen),
-        num_files=num_files,
+        num_files=len(seen),
     )
 
 

@@ -69,14 +69,9 @@ class VariantColumn(Vertical):
         return "".join(self._parts)
 
     @property
-    def waits(self) -> bool:
-        """Whether its model is not loaded yet."""
-        return not self._facts and self._started_at is None and self.answer is None
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether its model is loaded, and has not said anything yet."""
-        return bool(self._facts) and self._started_at is None and self.answer is None
+    def is_silent(self) -> bool:
+        """Whether nothing of the answer is there yet, nor its end."""
+        return self._started_at is None and self.answer is None
 
     def go_to(self) -> None:
         """Have the keys scroll this one."""

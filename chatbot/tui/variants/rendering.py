@@ -131,9 +131,9 @@ async def render_variants(
 
                 screen.say(found_words(found))
             case PromptBuilt(num_prompt_tokens=num_tokens) if screen:
-                screen.say_reading(f"reading {num_tokens:,} tokens")
+                screen.say_current(f"reading {num_tokens:,} tokens")
             case PromptReading(progress=progress) if screen:
-                screen.say_reading(reading_words(progress, is_brief=True))
+                screen.say_current(reading_words(progress, is_brief=True))
             case AnswersHeld(num_tokens=num_tokens) if screen:
                 screen.hold(num_tokens)
             case BeamsShown() if screen:

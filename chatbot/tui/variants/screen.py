@@ -166,17 +166,16 @@ class VariantsScreen(ModalScreen[str | None]):
         if status.state != "loading":
             return
         share = "" if status.fraction is None else f" {status.fraction:.0%}"
-        words = f"{status.stage}{share}"
-        self.say_all(words)
-        if self.is_comparison and (column := next((c for c in self._columns if c.waits), None)):
-            column.say(words)
+        self.say_current(f"{status.stage}{share}")
 
-    def say_reading(self, words: str) -> None:
-        """Say how a prompt is read: that of all, or of the model that is asked at the moment."""
+    def say_current(self, words: str) -> None:
+        """Say what is going on with all at once, or with the one of several models whose turn it
+        is."""
         self.say_all(words)
-        for column in self._columns if self.is_comparison else ():
-            if column.is_asked:
-                column.say(words)
+        if self.is_comparison and (
+            current := next((c for c in self._columns if c.is_silent), None)
+        ):
+            current.say(words)
 
     def column(self, index: int) -> VariantColumn | None:
         """The column of an answer; None where the answers are beams."""

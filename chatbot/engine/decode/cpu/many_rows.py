@@ -16,7 +16,6 @@ from chatbot.engine.decode.cpu.heads import place_heads
 from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
-from chatbot.engine.decode.cpu.projections import DirectProjection
 from chatbot.engine.decode.decoder import Interrupted
 
 
@@ -28,13 +27,10 @@ class ManyRows:
         self._scale = parts.head_size**-0.5
         self._placing = [place_heads(parts, layer) for layer in parts.layers]
         self._gating = instruction(Kind.GATE)
-        products = [
-            product
+        self.is_exact = goes_by_tiles(parts.kept_dtype) and not any(
+            product.rounds
             for layer in parts.layers
             for product in (layer.qkv, layer.output, layer.gate_up, layer.down)
-        ]
-        self.is_exact = goes_by_tiles(parts.kept_dtype) and not any(
-            isinstance(product, DirectProjection) and product.rounds for product in products
         )
         """Whether a token comes to the same, to the last bit, however many are read with it: not
         where a library multiplies, which goes by their number."""

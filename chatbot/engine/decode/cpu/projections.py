@@ -59,7 +59,6 @@ class DirectProjection(Projection):
         if weight.dtype not in HELD_AS_THEY_ARE:
             weight = weight.float()
         self.rounds = rounds and multiplies(weight.dtype)
-        """Whether activations of many rows are rounded, and a library multiplies them."""
         self._keep(HELD_AS_THEY_ARE[weight.dtype], weight, bias, _filled(weight).contiguous())
 
     def _keep(
@@ -161,7 +160,6 @@ class Int8Projection(DirectProjection):
     row_cost = 0.35
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.rounds = False
         steps, scales = round_int8(weight)
         self._keep(Form.INT8, weight, bias, _filled(steps).contiguous(), scales[:, None])
 
@@ -189,7 +187,6 @@ class Int4Projection(DirectProjection):
     row_cost = 0.3
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.rounds = False
         self._keep(Form.INT4, weight, bias, _in_blocks(*round_int4(_filled(weight))))
 
 
