@@ -41,6 +41,10 @@ class CommandError(ChatbotError):
     """A slash command is unknown or its arguments are wrong."""
 
 
+class AttachmentError(ChatbotError):
+    """A file cannot be attached to a question; nothing was asked."""
+
+
 class StoreError(ChatbotError):
     """The chats on the disk cannot be read or written, or what was asked for is not there."""
 

@@ -45,9 +45,11 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     num_system_tokens: int
     num_history_tokens: int
     num_question_tokens: int
-    """The question alone, without its sources."""
+    """The question alone, without its sources and files."""
     num_source_tokens: int = 0
     """The passages that stand before the question."""
+    num_file_tokens: int = 0
+    """The files that are attached to the question."""
     num_tool_tokens: int = 0
     """What tells the model of its tools."""
     num_result_tokens: int = 0

@@ -218,9 +218,20 @@ class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag="image"):
     data: bytes
 
 
-Part = TextPart | ThinkingPart | SourcesPart | ToolCallPart | ToolResultPart | ImagePart
-"""One part of a message. A question has text and images; an answer holds its whole turn, tool
-calls and their results included, in the order in which it came about."""
+class FilePart(msgspec.Struct, frozen=True, kw_only=True, tag="file"):
+    """A file that the user attached to a question, as it was then."""
+
+    name: str
+    """As the user named it: ``~/notes/plan.md``."""
+    kind: str
+    """The format, as users call it: ``Markdown``, ``PDF``, ``Python``."""
+    text: str
+    """All of it, cleaned for the terminal."""
+
+
+Part = TextPart | ThinkingPart | SourcesPart | ToolCallPart | ToolResultPart | ImagePart | FilePart
+"""One part of a message. A question has files, text and images; an answer holds its whole turn,
+tool calls and their results included, in the order in which it came about."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

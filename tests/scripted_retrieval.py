@@ -37,6 +37,7 @@ from chatbot.retrieval.protocol import (
     Pause,
     Progress,
     ReadDocument,
+    ReadFile,
     Resume,
     RetrievalRequest,
     ScoreSupport,
@@ -220,6 +221,14 @@ class Script:
             case ReadDocument(folder=folder, file=file):
                 document = DocumentText(file=file, text=Path(folder, file).read_text("utf-8"))
                 send(DocumentRead(request_id=key, document=document))
+            case ReadFile(path=path):
+                file = Path(path)
+                if file.name.startswith("broken"):
+                    send(Failed(request_id=key, message="It is broken."))
+                else:
+                    text = file.read_text("utf-8")
+                    document = DocumentText(file=file.name, text=text, kind="Text")
+                    send(DocumentRead(request_id=key, document=document))
             case MakeMap():
                 send(MapMade(request_id=key, map=FolderMap(points=(), clusters=())))
             case Warm():

@@ -21,6 +21,7 @@ from chatbot.messages import Message
 from chatbot.session import Session
 from chatbot.settings import Settings, with_value
 from chatbot.weights import SMOLLM2
+from tests.retrieval.documents.making_files import make_pdf
 from tests.running_chatbot import REAL, PipedChatbot, Terminal, run_chatbot
 
 FIRST_RUN_SECONDS = 280
@@ -72,6 +73,15 @@ def test_ask() -> None:
     done = run_chatbot(*arguments, command=REAL, seconds=FIRST_RUN_SECONDS)
     assert done.returncode == 0, done.stderr
     assert "Paris" in done.stdout
+
+
+def test_a_file_is_attached(tmp_path: Path) -> None:
+    (tmp_path / "plan.pdf").write_bytes(make_pdf(["The launch is on the 14th of March."]))
+    flags = ("--temperature", "0", "-a", str(tmp_path / "plan.pdf"))
+    done = run_chatbot("ask", *ALONE, *flags, "When is the launch?", command=REAL, seconds=120)
+    assert done.returncode == 0
+    assert "14th of March" in done.stdout
+    assert "plan.pdf · PDF · 1 line · 35 characters]" in done.stderr
 
 
 def test_a_tool_is_called_and_its_result_is_in_the_answer() -> None:

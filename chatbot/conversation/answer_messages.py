@@ -9,6 +9,7 @@ from typing import Final
 
 from chatbot.engine.protocol import ChatMessage, ToolCall
 from chatbot.messages import (
+    FilePart,
     ImagePart,
     Message,
     Part,
@@ -45,7 +46,7 @@ class _Round:
                 self.calls.append(part)
             case ToolResultPart(call_id=call_id):
                 self.results[call_id] = part
-            case SourcesPart() | ImagePart():
+            case SourcesPart() | FilePart() | ImagePart():
                 pass
 
     @property

@@ -39,6 +39,7 @@ def fit_window(
     max_history: int = 0,
     pinned: Collection[int] = (),
     can_be_longer: bool = True,
+    has_files: bool = False,
 ) -> Fit:
     """Choose which of the earlier exchanges go into the prompt: the newest that fit.
 
@@ -51,6 +52,7 @@ def fit_window(
         max_history: most earlier exchanges, 0 for as many as fit.
         pinned: indices of the exchanges that stay whatever happens.
         can_be_longer: the model was made for a longer window than this.
+        has_files: some of the question are files that are attached to it.
 
     Raises:
         ContextError: the question does not fit even alone, or not with what is pinned.
@@ -64,9 +66,15 @@ def fit_window(
             f"{context_length:,}; unpin a message (p){longer}."
         )
     if always + MIN_ROOM > context_length:
+        what = "the system prompt and its files" if has_files else "the system prompt"
+        shorter = (
+            "attach less, or have the folder searched: /knowledge add"
+            if has_files
+            else ("shorten it")
+        )
         raise ContextError(
-            f"The question does not fit: with the system prompt it takes {always:,} tokens, and "
-            f"the window has {context_length:,}; shorten it{longer}."
+            f"The question does not fit: with {what} it takes {always:,} tokens, and "
+            f"the window has {context_length:,}; {shorter}{longer}."
         )
     budget = context_length - min(max_new_tokens, context_length // 4)
     budget -= fixed_tokens + pinned_tokens

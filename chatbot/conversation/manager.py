@@ -20,11 +20,13 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.conversation.attachments import Attachments, files_to_keep
 from chatbot.conversation.branching import branch_at
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.source_block import sources_of
+from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.titles import title_of
 from chatbot.conversation.tools import Tools
@@ -38,7 +40,7 @@ from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Render, Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoreError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
-from chatbot.messages import Message, TextPart, ToolResultPart
+from chatbot.messages import FilePart, Message, TextPart, ToolResultPart
 from chatbot.retrieval.client import Retrieval
 from chatbot.settings import (
     KnowledgeFolder,
@@ -101,6 +103,9 @@ class ConversationManager:
         self.keeps_folders = keeps_folders
         self.tools = tools
         self._save = save
+        self._attachments = Attachments(retrieval) if retrieval else None
+        self._reading_files: asyncio.Event | None = None
+        """While files are read for a question: set to have no more of it."""
         self._turn: Turn | None = None
         self._variants: VariantsTurn | None = None
         """Several answers that are being made at once; never beside another turn."""
@@ -142,8 +147,9 @@ class ConversationManager:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is being made."""
-        return self._turn is not None or self._variants is not None
+        """Whether an answer is being made, or files are read for its question."""
+        parts = (self._turn, self._variants, self._reading_files)
+        return any(part is not None for part in parts)
 
     @property
     def is_kept(self) -> bool:
@@ -152,7 +158,12 @@ class ConversationManager:
         return has_all and len(self.conversation) > 0
 
     async def reply(
-        self, text: str, overrides: Mapping[str, str] = _NO_OVERRIDES, *, schema: str = ""
+        self,
+        text: str,
+        overrides: Mapping[str, str] = _NO_OVERRIDES,
+        *,
+        schema: str = "",
+        files: Sequence[str] = (),
     ) -> AsyncGenerator[TurnEvent]:
         """Ask a question below the branch that is shown.
 
@@ -161,12 +172,15 @@ class ConversationManager:
             overrides: settings by name, as the user would type them, for this answer alone.
                 One that the user changes while the answer is written no longer counts.
             schema: a JSON schema to hold the whole answer to; then no tool is called.
+            files: to attach, by name.
 
         Raises:
+            AttachmentError: a file cannot be attached; nothing is asked.
             CommandError: an answer is being written.
             SettingError: an override is unknown or not allowed; nothing is asked.
         """
-        question = _question(text, self.conversation.active_leaf)
+        attached = await self._read_files(files)
+        question = _question(text, self.conversation.active_leaf, attached)
         answering = self._answer(question, is_new=True, overrides=overrides, schema=schema)
         async with aclosing(answering) as events:
             async for event in events:
@@ -199,25 +213,31 @@ class ConversationManager:
             raise CommandError("There is no question to edit; ask one first.")
         return question
 
-    async def edit(self, text: str, question_id: str = "") -> AsyncGenerator[TurnEvent]:
+    async def edit(
+        self, text: str, question_id: str = "", *, files: Sequence[str] = ()
+    ) -> AsyncGenerator[TurnEvent]:
         """Ask a question in other words, beside the old one.
 
         Args:
             text: the other words.
             question_id: of which question; empty for the last one.
+            files: to attach, by name, as they are now; see ``files_to_keep`` for the others.
 
         Raises:
+            AttachmentError: a file cannot be attached; nothing is asked.
             CommandError: nothing was asked yet, or there is no such question any more.
         """
         if question_id and question_id not in self.conversation:
             raise CommandError("The question that you edited is not in this chat any more.")
         old = self.question_to_edit(question_id)
-        async with aclosing(self._answer(_question(text, old.parent_id), is_new=True)) as events:
+        attached = (*files_to_keep(old, text, files), *await self._read_files(files))
+        question = _question(text, old.parent_id, attached)
+        async with aclosing(self._answer(question, is_new=True)) as events:
             async for event in events:
                 yield event
 
     async def answer_variously(
-        self, wish: Wish, text: str = "", *, schema: str = ""
+        self, wish: Wish, text: str = "", *, schema: str = "", files: Sequence[str] = ()
     ) -> AsyncGenerator[VariantsEvent]:
         """Answer one question several times; all answers are siblings, and the first is shown.
 
@@ -225,15 +245,18 @@ class ConversationManager:
             wish: the answers that are wanted.
             text: a new question; empty for the last one, whose answers so far stay.
             schema: a JSON schema to hold each answer to.
+            files: to attach to a new question, by name.
 
         Raises:
+            AttachmentError: a file cannot be attached; nothing is asked.
             CommandError: an answer is being written, or nothing was asked yet.
         """
         self._require_idle()
         conversation = self.conversation
         question = conversation.last("user")
         if text:
-            question = _question(text, conversation.active_leaf)
+            attached = await self._read_files(files)
+            question = _question(text, conversation.active_leaf, attached)
         if question is None:
             raise CommandError("There is no question to answer yet; ask one first.")
         turn_type = ComparisonTurn if wish.kind == "comparison" else BatchTurn
@@ -438,6 +461,26 @@ class ConversationManager:
             raise CommandError("Only answers that are finished can be rated.")
         self.conversation.rate(answer_id, rating)
 
+    async def _read_files(self, names: Sequence[str]) -> tuple[FilePart, ...]:
+        """Files for a question; nothing else is begun meanwhile.
+
+        Raises:
+            AttachmentError: one of them cannot be attached.
+            CommandError: an answer is being written, or the user would rather not wait.
+        """
+        if not names or self._attachments is None:
+            return ()
+        self._require_idle()
+        self._reading_files = stop = asyncio.Event()
+        self._is_idle.clear()
+        try:
+            return await until_stopped(self._attachments.read(names), stop)
+        except Stopped:
+            raise CommandError("Nothing was asked: its files were not read yet.") from None
+        finally:
+            self._reading_files = None
+            self._is_idle.set()
+
     async def _answer(
         self,
         question: Message,
@@ -505,6 +548,8 @@ class ConversationManager:
         """End the running answer, if there is one, at its next token."""
         if running := self._turn or self._variants:
             running.stop()
+        if self._reading_files:
+            self._reading_files.set()
 
     def new_chat(self) -> None:
         """Begin an empty conversation."""
@@ -720,20 +765,26 @@ class ConversationManager:
             self._save(self.settings, ("model", "precision"))
         await self.engine.ensure_loaded(model, precision)
 
-    async def preview_prompt(self, draft: str) -> PromptBuilt | None:
+    async def preview_prompt(self, draft: str, files: Sequence[str] = ()) -> PromptBuilt | None:
         """What the next prompt would consist of, if ``draft`` were asked now.
+
+        Args:
+            draft: as far as it is written.
+            files: to be attached to it, by name.
 
         Returns:
             None while no model is loaded.
 
         Raises:
+            AttachmentError: a file cannot be attached.
             ContextError: the draft does not fit the window.
             ChatbotError: the engine cannot count.
         """
         info = self.engine.status.info
         if info is None:
             return None
-        question = _question(draft, self.conversation.active_leaf)
+        attached = await self._attachments.read(files) if self._attachments else ()
+        question = _question(draft, self.conversation.active_leaf, attached)
         path = (*self.conversation.path(), question)
         pinned = self.conversation.pinned
         tools = self.tools.schemas(info) if self.tools else ()
@@ -777,5 +828,5 @@ def _model_of(settings: Settings) -> tuple[str, Precision]:
     return settings.model, settings.precision
 
 
-def _question(text: str, parent_id: str | None) -> Message:
-    return Message(role="user", parts=(TextPart(clean(text)),), parent_id=parent_id)
+def _question(text: str, parent_id: str | None, files: Sequence[FilePart] = ()) -> Message:
+    return Message(role="user", parts=(*files, TextPart(clean(text))), parent_id=parent_id)

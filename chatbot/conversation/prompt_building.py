@@ -11,6 +11,7 @@ import msgspec
 
 from chatbot.conversation.answer_messages import answer_messages, finished_messages
 from chatbot.conversation.context import MIN_ROOM, fit_window
+from chatbot.conversation.file_block import files_of, with_files
 from chatbot.conversation.found_sources import limited
 from chatbot.conversation.source_block import sources_of, with_sources, worked_example
 from chatbot.conversation.window import window_of
@@ -78,10 +79,14 @@ async def build_prompt(
     example: list[ChatMessage] = []
     is_small = info.num_parameters < SMALL_MODEL
     if is_small and window >= MIN_EXAMPLE_WINDOW and _have_sources(found, exchanges):
-        asked, answered = worked_example()
-        example = [ChatMessage("user", asked), ChatMessage("assistant", answered)]
+        example_question, example_answer = worked_example()
+        example = [
+            ChatMessage("user", example_question),
+            ChatMessage("assistant", example_answer),
+        ]
     before = [*system, *example, *(m for exchange in chats for m in exchange)]
-    question = ChatMessage(path[-1].role, path[-1].text)
+    asked = path[-1]
+    question = ChatMessage(asked.role, _asked(asked))
     written = answer_messages(begun.parts) if begun else []
     # After a result the model begins a message of its own; else it goes on in its sentence.
     continues = bool(written) and written[-1].role == "assistant"
@@ -102,6 +107,8 @@ async def build_prompt(
     num_written = sum(sizes[len(before) + 1 :])
     stay = {i for i, pair in enumerate(exchanges) if any(m.id in pinned for m in pair)}
 
+    sizing = _QuestionSizing(engine, request, len(before), asked)
+    num_files = num_plain - await sizing.size(asked.text) if files_of(asked) else 0
     num_question = num_plain
     if found and is_small:
         found = limited(found, 1)
@@ -110,9 +117,8 @@ async def build_prompt(
         taken = fixed + sum(sum(pairs[i]) for i in stay) + num_plain + num_written
         room = window - taken - max(MIN_ROOM, min(settings.sampling.max_tokens, window // 4))
         budget = min(int(window * MAX_SOURCE_SHARE), room) + num_plain
-        sizing = _SourceSizing(engine, request, len(before))
         found, num_question = await sizing.fit(found, budget, num_plain)
-        question = ChatMessage(question.role, with_sources(question.content, found.sources))
+        question = ChatMessage(question.role, _asked(asked, found.sources))
 
     fit = fit_window(
         pairs,
@@ -123,6 +129,7 @@ async def build_prompt(
         max_history=settings.max_history,
         pinned=stay,
         can_be_longer=window < info.context_length,
+        has_files=bool(files_of(asked)),
     )
     is_kept = [i >= fit.first_kept or i in stay for i in range(len(exchanges))]
     kept = [m for exchange, keeps in zip(chats, is_kept, strict=True) if keeps for m in exchange]
@@ -154,8 +161,10 @@ async def build_prompt(
             - (num_tools if kept and not num_fixed else 0),
             num_question_tokens=sizes[num_before]
             - (num_question - num_plain)
+            - num_files
             - (num_tools if is_in_question else 0),
             num_source_tokens=num_question - num_plain + num_example,
+            num_file_tokens=num_files,
             num_result_tokens=sum(sizes[num_before + 1 :]),
             num_left_out_thinking_tokens=max(
                 0, counted.thinking_tokens - counted.shown_thinking_tokens
@@ -179,14 +188,15 @@ def _sizes(history: Sequence[int], chats: Sequence[Sequence[ChatMessage]]) -> li
     return pairs
 
 
-class _SourceSizing:
-    """Finds how many of the sources fit before a question; the engine counts."""
+class _QuestionSizing:
+    """How large the question is with one thing and another before it; the engine counts."""
 
-    def __init__(self, engine: Engine, request: Count, place: int) -> None:
-        """Put sources to the message at ``place`` of what ``request`` counts."""
+    def __init__(self, engine: Engine, request: Count, place: int, question: Message) -> None:
+        """Size ``question``, which is at ``place`` of what ``request`` counts."""
         self._engine = engine
         self._request = request
         self._place = place
+        self._question = question
 
     async def fit(self, found: SourcesPart, budget: int, num_plain: int) -> tuple[SourcesPart, int]:
         """The sources that fit, best first, and the size of the question below them.
@@ -197,16 +207,15 @@ class _SourceSizing:
             num_plain: tokens of the question alone.
         """
         for num_sources in range(len(found.sources), 0, -1):
-            size = await self._size(found.sources[:num_sources])
+            size = await self.size(_asked(self._question, found.sources[:num_sources]))
             if size <= budget:
                 return limited(found, num_sources), size
         return limited(found, 0), num_plain
 
-    async def _size(self, sources: Sequence[Source]) -> int:
+    async def size(self, content: str) -> int:
+        """The tokens of the question, if ``content`` is what the model is given of it."""
         messages = list(self._request.messages)
-        question = messages[self._place]
-        with_them = with_sources(question.content, sources)
-        messages[self._place] = ChatMessage(question.role, with_them)
+        messages[self._place] = ChatMessage(self._question.role, content)
         changed = msgspec.structs.replace(self._request, messages=tuple(messages))
         counted = await self._engine.count(changed)
         return counted.message_tokens[self._place]
@@ -226,8 +235,13 @@ def _system_messages(settings: Settings) -> list[ChatMessage]:
 def _as_chats(question: Message, answer: Message) -> list[ChatMessage]:
     """An earlier exchange as the model is given it: just as it was given the question then."""
     found = sources_of(answer)
-    asked = with_sources(question.text, found.sources if found else ())
+    asked = _asked(question, found.sources if found else ())
     return [ChatMessage(question.role, asked), *finished_messages(answer)]
+
+
+def _asked(question: Message, sources: Sequence[Source] = ()) -> str:
+    """What the model is given for a question: its files, its sources, and its words."""
+    return with_files(with_sources(question.text, sources), files_of(question))
 
 
 def _pair(

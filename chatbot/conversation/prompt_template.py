@@ -67,6 +67,8 @@ class FilledPrompt(msgspec.Struct, frozen=True):
     prompt: "PromptTemplate"
     text: str
     """What is sent, or set as the system prompt."""
+    values: tuple[str, ...] = ()
+    """What the user gave for its variables."""
 
 
 class PromptTemplate(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ class PromptTemplate(msgspec.Struct, frozen=True, kw_only=True):
         text = join_pieces(self._render(values))
         if not text:
             raise PromptUsageError(f"The prompt {self.name!r} is empty with these values.")
-        return FilledPrompt(self, text)
+        return FilledPrompt(self, text, tuple(values.values()))
 
     def preview(self, values: Mapping[str, str]) -> tuple[Piece, ...]:
         """The prompt as far as it is filled; what is missing is shown as ``‹its name›``.

@@ -108,7 +108,7 @@ class Turn:
         self._settings = settings
         self._journal = journal
         self._begun = begun
-        self._sources = TurnSources(knowledge, question.text, self._earlier_question(), begun)
+        self._sources = TurnSources(knowledge, question, self._earlier_question(), begun)
         self._may_ask = asyncio.Event()
         """The sources are there, and the model is to be asked."""
         self._draft = AnswerDraft(question, settings, self._sources, begun)

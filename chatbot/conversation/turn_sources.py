@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from chatbot.conversation.file_block import files_of
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.source_block import sources_of
 from chatbot.errors import ChatbotError
@@ -21,7 +22,7 @@ class TurnSources:
     """The sources of one answer, while it is being made."""
 
     def __init__(
-        self, knowledge: Knowledge | None, question: str, earlier: str, begun: Message | None
+        self, knowledge: Knowledge | None, question: Message, earlier: str, begun: Message | None
     ) -> None:
         """Prepare; nothing is searched yet.
 
@@ -55,7 +56,7 @@ class TurnSources:
             WorkerError: the retrieval process died.
         """
         if self._knowledge:
-            self.part = await self._knowledge.find(self._question, self._earlier)
+            self.part = await self._knowledge.find(self._question.text, self._earlier)
 
     def decline(self) -> str:
         """The program's own answer, where nothing is relevant and it must not be the model's.
@@ -66,7 +67,8 @@ class TurnSources:
         knowledge, part = self._knowledge, self.part
         if knowledge is None or part is None or self._is_begun:
             return ""
-        if part.sources or not knowledge.is_strict:
+        # Whoever attaches a file wants the model to read it.
+        if part.sources or not knowledge.is_strict or files_of(self._question):
             return ""
         self.part = msgspec.structs.replace(part, is_declined=True)
         statuses = [state.status for state in knowledge.folders if state.status]

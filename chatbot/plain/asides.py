@@ -8,8 +8,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from chatbot.conversation.file_block import file_facts, files_of
 from chatbot.events import TextDelta, ThoughtDelta, ToolCalled, ToolFinished
-from chatbot.messages import ToolCallPart, ToolResultPart
+from chatbot.messages import Message, ToolCallPart, ToolResultPart
+from chatbot.plain.progress_line import ProgressLine
 from chatbot.terminal_text import clean_line
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ def result_line(result: ToolResultPart) -> str:
     mark = "✗" if result.is_error else "→"
     seconds = f" · {result.seconds:.1f} s" if result.approved_by else ""
     return f"[{mark} {text}{seconds}]"
+
+
+def print_files(question: Message) -> None:
+    """Say on standard error what is attached to a question."""
+    for file in files_of(question):
+        ProgressLine.print(f"[{file.name} · {file_facts(file)}]")
 
 
 class AsidePrinter:

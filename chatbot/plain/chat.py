@@ -21,6 +21,7 @@ from chatbot.conversation.commands.knowledge import sources_list
 from chatbot.conversation.commands.lens import lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt, Variable
 from chatbot.conversation.source_block import sources_of
@@ -51,7 +52,7 @@ from chatbot.events import (
     VariantThoughtDelta,
 )
 from chatbot.messages import Message, SourcesPart
-from chatbot.plain.asides import AsidePrinter, TerminalApprover
+from chatbot.plain.asides import AsidePrinter, TerminalApprover, print_files
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.plain.line_input import edited_lines, read_line
 from chatbot.plain.load_progress import LoadPrinter
@@ -154,9 +155,9 @@ class PlainFace:
             if text.startswith("/"):
                 await run_command(self, text)
             elif edited:
-                await self.run_turn(self.manager.edit(text, edited))
+                await self.run_turn(self.manager.edit(text, edited, files=mentioned_files(text)))
             else:
-                await self.run_turn(self.manager.reply(text))
+                await self.run_turn(self.manager.reply(text, files=mentioned_files(text)))
         except ChatbotError as error:
             self._show_error(str(error))
 
@@ -242,7 +243,9 @@ class PlainFace:
                         self._show_error(made.error)
                     elif made and made.finish_reason != "stop":
                         self.tell(f"[{why_ended(made.finish_reason)}]")
-                case TurnStarted() | PromptBuilt() | SearchStarted() | SourcesFound():
+                case TurnStarted(question=question):
+                    print_files(question)
+                case PromptBuilt() | SearchStarted() | SourcesFound():
                     pass
                 case PromptReading():
                     pass  # shown already

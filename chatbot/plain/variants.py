@@ -28,6 +28,7 @@ from chatbot.events import (
     VariantThoughtDelta,
 )
 from chatbot.messages import Message
+from chatbot.plain.asides import print_files
 from chatbot.terminal_text import clean_line
 
 
@@ -55,7 +56,8 @@ class VariantsPrinter:
     def show(self, event: VariantsEvent) -> None:
         """Print what there is to print of an event."""
         match event:
-            case VariantsStarted(plans=plans):
+            case VariantsStarted(question=question, plans=plans):
+                print_files(question)
                 self._plans = plans
             case VariantTextDelta(index=index, text=text):
                 self._waiting.setdefault(index, []).append(text)

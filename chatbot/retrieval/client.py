@@ -30,6 +30,7 @@ from chatbot.retrieval.protocol import (
     Pause,
     Progress,
     ReadDocument,
+    ReadFile,
     Resume,
     RetrievalEvent,
     ScoreSupport,
@@ -122,6 +123,10 @@ class Retrieval(Protocol):
 
     async def read_document(self, folder: str, file: str) -> DocumentText:
         """The text of an indexed file, as its passages' offsets count it."""
+        ...
+
+    async def read_file(self, path: str) -> DocumentText:
+        """The text of any file, by its absolute path."""
         ...
 
     async def make_map(self, folder: str, options: IndexOptions) -> FolderMap:
@@ -243,6 +248,10 @@ class RetrievalClient:
     async def read_document(self, folder: str, file: str) -> DocumentText:
         """See ``Retrieval``."""
         return (await self._ask(ReadDocument(folder=folder, file=file), DocumentRead)).document
+
+    async def read_file(self, path: str) -> DocumentText:
+        """See ``Retrieval``."""
+        return (await self._ask(ReadFile(path=path), DocumentRead)).document
 
     async def make_map(self, folder: str, options: IndexOptions) -> FolderMap:
         """See ``Retrieval``."""

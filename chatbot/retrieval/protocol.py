@@ -72,6 +72,13 @@ class ReadDocument(Request, frozen=True, kw_only=True):
     file: str
 
 
+class ReadFile(Request, frozen=True, kw_only=True):
+    """The text of any file that the user named, in a folder or not. Answered by DocumentRead."""
+
+    path: str
+    """Absolute; a link is followed."""
+
+
 class MakeMap(Request, frozen=True, kw_only=True):
     """The folder's passages in two dimensions. Answered by MapMade."""
 
@@ -199,6 +206,7 @@ RetrievalRequest = (
     | ListDocuments
     | ListPassages
     | ReadDocument
+    | ReadFile
     | MakeMap
     | Warm
     | Forget

@@ -37,6 +37,7 @@ from chatbot.retrieval.protocol import (
     Passages,
     Pause,
     ReadDocument,
+    ReadFile,
     Resume,
     RetrievalRequest,
     ScoreSupport,
@@ -139,6 +140,10 @@ class LookUps:
                 return Passages(request_id=number, passages=passages)
             case ReadDocument(id=number, folder=folder, file=file):
                 return DocumentRead(request_id=number, document=self._read(folder, file))
+            case ReadFile(id=number, path=path):
+                # Links are followed here: the user named this very file.
+                place, name = os.path.split(os.path.realpath(path))
+                return DocumentRead(request_id=number, document=self._text(Path(place), name))
             case Forget(id=number, folder=folder):
                 return Forgotten(request_id=number, num_bytes=self._forget(Path(folder).resolve()))
         raise KnowledgeError("This program's two halves are of different versions; restart it.")
@@ -151,12 +156,17 @@ class LookUps:
         path = Path(os.path.realpath(place / file))
         if not path.is_relative_to(place) or not path.is_file():
             raise KnowledgeError(f"{clean_line(file)} is not in the folder any more.")
+        return self._text(place, file)
+
+    def _text(self, folder: Path, file: str) -> DocumentText:
         reader = self._make_reader()
         try:
-            document = reader.read(place, file)
+            document = reader.read(folder, file)
         finally:
             reader.close()
-        return DocumentText(file=file, text=document.text, page_starts=document.page_starts)
+        return DocumentText(
+            file=file, text=document.text, page_starts=document.page_starts, kind=document.kind
+        )
 
     def _forget(self, folder: Path) -> int:
         place = index_dir(folder)

@@ -115,6 +115,8 @@ class DocumentText(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     page_starts: tuple[int, ...] = ()
     """Offset of each page's first character, where there are pages."""
+    kind: str = ""
+    """The format, as users call it: ``Markdown``, ``PDF``, ``Python``."""
 
 
 class MapPoint(msgspec.Struct, frozen=True):

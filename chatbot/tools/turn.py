@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from chatbot.errors import ToolChangedError, ToolError
-from chatbot.messages import Message, SourcesPart, ToolResultPart
+from chatbot.messages import FilePart, Message, SourcesPart, ToolResultPart
 from chatbot.terminal_text import clean_line
 from chatbot.tools.approvals import Approver
 from chatbot.tools.json_text import canonical, read_object, visible
@@ -265,7 +265,8 @@ def taints(messages: Iterable[Message]) -> bool:
     window too: what the model wrote while it saw them is still there.
     """
     return any(
-        isinstance(part, ToolResultPart) or (isinstance(part, SourcesPart) and bool(part.sources))
+        isinstance(part, ToolResultPart | FilePart)
+        or (isinstance(part, SourcesPart) and bool(part.sources))
         for message in messages
         for part in message.parts
     )

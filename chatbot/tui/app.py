@@ -26,12 +26,13 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from chatbot.conversation.commands import COMMANDS, complete_command, run_command, use_prompt
+from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
-from chatbot.errors import ChatbotError, ContextError, ThemeError
+from chatbot.errors import AttachmentError, ChatbotError, ContextError, ThemeError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.paths import config_dir, shipped_dir
@@ -245,9 +246,9 @@ class ChatApp(App[int]):
             if text.startswith("/"):
                 await run_command(self, text)
             elif edited:
-                await self.run_turn(self.manager.edit(text, edited.id))
+                await self.run_turn(self.manager.edit(text, edited.id, files=mentioned_files(text)))
             else:
-                await self.run_turn(self.manager.reply(text))
+                await self.run_turn(self.manager.reply(text, files=mentioned_files(text)))
         except ChatbotError as error:
             self.refuse(str(error))
             if edited and edited.id in self.manager.conversation:
@@ -259,7 +260,8 @@ class ChatApp(App[int]):
 
     @on(Prompt.Changed)
     def _hint(self) -> None:
-        self._hints.show_for(self._prompt.text)
+        self._hints.show_for(self._prompt.typed)
+        self._prompt.show_attached(mentioned_files(self._prompt.text))
         self.count_context(COUNT_DELAY)
 
     @work(group="count", exclusive=True)
@@ -273,22 +275,24 @@ class ChatApp(App[int]):
         if self.manager.is_busy:
             return  # the engine counts between answers only; at the end it is counted anew
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
+        files = mentioned_files(draft)
         try:
-            self._ribbon.built = built = await self.manager.preview_prompt(draft)
+            self._ribbon.built = built = await self.manager.preview_prompt(draft, files)
             self._ribbon.problem = ""
             if built and built.num_history_tokens and not self._status.num_tokens:
                 # Another chat or branch: no turn has counted it yet.
                 self._status.num_tokens = built.num_prompt_tokens - built.num_question_tokens
-        except ContextError as error:
+        except (AttachmentError, ContextError) as error:
             self._ribbon.problem = str(error)
         except ChatbotError:
             self._ribbon.built = None  # the status line says what is wrong with the engine
 
     @on(Prompt.CompletionWanted)
     def _complete(self, event: Prompt.CompletionWanted) -> None:
+        self._hints.show_for(self._prompt.typed)  # the cursor may be elsewhere by now
         longer = self._hints.longer if event.is_extended else None
         if longer:
-            self._prompt.propose(longer)
+            self._prompt.go_on_with(longer)
         elif chosen := self._hints.choose(event.step):
             self._prompt.show_choice(chosen)
         elif not event.is_extended and event.step > 0:

@@ -32,6 +32,7 @@ def shares(built: PromptBuilt) -> tuple[Share, ...]:
         built.num_system_tokens
         + built.num_history_tokens
         + built.num_source_tokens
+        + built.num_file_tokens
         + built.num_question_tokens
         + built.num_tool_tokens
         + built.num_result_tokens
@@ -42,6 +43,7 @@ def shares(built: PromptBuilt) -> tuple[Share, ...]:
         Share("tools", built.num_tool_tokens, "▥", "$warning"),
         Share("history", built.num_history_tokens, "▓", "$primary"),
         Share("sources", built.num_source_tokens, "▤", "$success"),
+        Share("files", built.num_file_tokens, "▨", "$warning"),
         Share("question", built.num_question_tokens, "▒", "$accent"),
         Share("answer so far", built.num_result_tokens, "▧", "$accent"),
         Share("template", built.num_prompt_tokens - named, "▚", "$foreground-muted"),

@@ -9,7 +9,7 @@ from textual.containers import Grid, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Label
 
-from chatbot.conversation.commands import COMMANDS
+from chatbot.conversation.commands import COMMANDS, MENTION_HELP
 from chatbot.tui.keys import KEYS, PLACES, shown_keys
 
 REBINDING: Final = """\
@@ -65,4 +65,5 @@ def sections(keymap: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, s
                 if key.place == place and (key.is_listed or name in keymap)
             ],
         )
-    yield "Commands", [(c.usage, c.help.rstrip("."), "") for c in COMMANDS.values()]
+    rows = [MENTION_HELP, *((c.usage, c.help) for c in COMMANDS.values())]
+    yield "Commands", [(usage, help.rstrip("."), "") for usage, help in rows]

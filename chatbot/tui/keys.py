@@ -44,7 +44,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "send": Key("enter", "send the message", "prompt"),
     "newline": Key("shift+enter,ctrl+j", "begin a new line", "prompt"),
     "complete": Key(
-        "tab", "complete a slash command or its argument; again: the next there is", "prompt"
+        "tab", "complete a slash command, its argument or @file; again: the next", "prompt"
     ),
     "complete_back": Key("shift+tab", "the completion before", "prompt"),
     "earlier": Key("up", "an earlier message of yours, from the first line", "prompt"),
@@ -84,7 +84,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "fork": Key("f", "begin a new chat with all up to here", "message"),
     "pin": Key("p", "keep in the window, or no longer", "message"),
     "delete": Key("delete", "delete it with all below; /undo brings it back", "message"),
-    "fold": Key("x", "open or close thoughts and tool calls of an answer", "message"),
+    "fold": Key("x", "open or close thoughts, tool calls, attached files", "message"),
     "lens": Key("t", "the answer token by token, with what else might have come", "message"),
     "rate_good": Key("+", "a good answer, or no longer", "message"),
     "rate_bad": Key("-", "a bad answer, or no longer", "message"),

@@ -1,13 +1,15 @@
 """Where the user types: several lines, earlier messages at hand, paste made safe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.binding import BindingType
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
 
+from chatbot.conversation.mentions import begun_mention
 from chatbot.messages import Message as ChatMessage
 from chatbot.terminal_text import clean
 from chatbot.tui.key_order import ran_own_binding
@@ -55,7 +57,7 @@ class Prompt(MessageArea):
             """The question that it is in other words."""
 
     class CompletionWanted(Message):
-        """The user asked for the rest of a slash command."""
+        """The user asked for the rest of a slash command, or of a file's name."""
 
         def __init__(self, step: int = 1, *, is_extended: bool = False) -> None:
             super().__init__()
@@ -78,7 +80,7 @@ class Prompt(MessageArea):
             id="prompt",
             compact=True,
             show_line_numbers=False,
-            placeholder="Ask anything · / for commands · F1 for help",
+            placeholder="Ask anything · / for commands · @ for files · F1 for help",
             highlight_cursor_line=False,
         )
         self._accepts = accepts
@@ -92,6 +94,8 @@ class Prompt(MessageArea):
         """The question that is being put in other words."""
         self._before_edit = ""
         """What stood here before."""
+        self._attached: Sequence[str] = ()
+        """Names of the files that go with the text."""
 
     def begin_edit(self, question: ChatMessage) -> None:
         """Have a question put in other words; what was being written comes back afterwards."""
@@ -99,7 +103,7 @@ class Prompt(MessageArea):
             self._before_edit = self._draft if self._recalled else self.text
         self.edited = question
         self._recalled, self._draft = 0, ""
-        self.border_subtitle = "editing · Esc leaves it as it was"
+        self._show_subtitle()
         self.propose(question.text)
 
     def end_edit(self) -> bool:
@@ -117,7 +121,19 @@ class Prompt(MessageArea):
         self._recalled, self._draft = 0, ""
         self.text, self._before_edit = self._before_edit, ""
         self.move_cursor(self.document.end)
-        self.border_subtitle = ""
+        self._show_subtitle()
+
+    def show_attached(self, names: Sequence[str]) -> None:
+        """Say which files go with the text."""
+        if names != self._attached:
+            self._attached = names
+            self._show_subtitle()
+
+    def _show_subtitle(self) -> None:
+        facts = ["editing · Esc leaves it as it was"] if self.edited else []
+        if self._attached:
+            facts.append(f"attached: {', '.join(self._attached)}")
+        self.border_subtitle = Content(" · ".join(facts))  # never as markup
 
     def propose(self, text: str) -> None:
         """Put a text in the box, to be changed and sent."""
@@ -125,10 +141,10 @@ class Prompt(MessageArea):
         self.move_cursor(self.document.end)
         self.focus()
 
-    def show_choice(self, text: str) -> None:
+    def show_choice(self, typed: str) -> None:
         """Put one of several completions in the box; the arrow keys go on to the others."""
-        self._choice = text
-        self.propose(text)
+        self._choice = typed
+        self.go_on_with(typed)
 
     def give_back(self, text: str) -> None:
         """Put a text that could not be dealt with before what was typed since."""
@@ -161,19 +177,36 @@ class Prompt(MessageArea):
         self.post_message(self.Submitted(text, edited))
 
     @property
-    def _is_command(self) -> bool:
-        return self.text.startswith("/") and "\n" not in self.text
+    def typed(self) -> str:
+        """The text up to the cursor, which a completion goes on with."""
+        return self.get_text_range((0, 0), self.cursor_location)
+
+    def go_on_with(self, typed: str) -> None:
+        """Put another text before the cursor; what is behind it stays."""
+        self.replace(typed, (0, 0), self.cursor_location)
+        self.focus()
+
+    @property
+    def _is_completed(self) -> bool:
+        """Whether a key is for a completion."""
+        is_command = self.text.startswith("/") and "\n" not in self.text
+        return is_command or self._is_choice or begun_mention(self.typed) is not None
+
+    @property
+    def _is_choice(self) -> bool:
+        """Whether the completion that was chosen last stands there as it is."""
+        return bool(self._choice) and self.typed == self._choice
 
     def action_complete(self) -> None:
-        """Complete a slash command; in any other text the key moves on as usual."""
-        if self._is_command:
+        """Complete a command or a file's name; in any other text the key moves on as usual."""
+        if self._is_completed:
             self.post_message(self.CompletionWanted(is_extended=True))
         else:
             self.screen.focus_next()
 
     def action_complete_back(self) -> None:
-        """Go back to the completion before; in any other text the key moves on as usual."""
-        if self._is_command:
+        """Go back to the completion before; as with ``action_complete``."""
+        if self._is_completed:
             self.post_message(self.CompletionWanted(-1))
         else:
             self.screen.focus_previous()
@@ -184,7 +217,7 @@ class Prompt(MessageArea):
 
     def action_earlier(self) -> None:
         """Move up; on the first line, show the message before, or the completion before."""
-        if self._choice and self.text == self._choice and self._recalled == 0:
+        if self._is_choice and self._recalled == 0:
             self.post_message(self.CompletionWanted(-1))
             return
         if self.cursor_location[0] > 0 or self._recalled >= len(self._sent):
@@ -197,7 +230,7 @@ class Prompt(MessageArea):
 
     def action_later(self) -> None:
         """Move down; on the last line, show the message after, or the next completion."""
-        if self._recalled == 0 and self._is_command:
+        if self._recalled == 0 and self._is_completed:
             self.post_message(self.CompletionWanted())
             return
         if self.cursor_location[0] < self.document.line_count - 1 or self._recalled == 0:

@@ -377,3 +377,38 @@ def test_a_chat_that_is_not_kept_has_no_id_in_the_json(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "chat_id" not in json.loads(done.stdout)
     assert "This chat is not being saved" in done.stderr
+
+
+def test_files_are_attached_by_a_flag(tmp_path: Path) -> None:
+    for name in ("one.md", "two.md"):
+        (tmp_path / name).write_text(f"This is {name}.\n")
+    flags = ("-a", str(tmp_path / "one.md"), "--attach", str(tmp_path / "two.md"))
+    done = run_chatbot("ask", *flags, "Why @one.md?")
+    assert done.returncode == 0
+    blocks = [f"File {tmp_path}/{n}:\n```\nThis is {n}.\n```" for n in ("one.md", "two.md")]
+    assert done.stdout == f"You said: {blocks[0]}\n\n{blocks[1]}\n\nWhy @one.md?{END}"
+    assert f"[{tmp_path}/one.md · Text · 1 line · 15 characters]" in done.stderr
+    several = run_chatbot("ask", *flags, "-n", "2", "Why?")
+    assert several.returncode == 0
+    assert several.stdout.count(blocks[1]) == 2
+
+
+def test_a_mention_in_a_question_of_a_script_is_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.md").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    assert run_chatbot("ask", "Why @one.md?").stdout == f"You said: Why @one.md?{END}"
+
+
+def test_a_file_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = run_chatbot("ask", "-a", str(tmp_path / "no.md"), "Why?", "--json", SCRIPT_NO_ENGINE="1")
+    assert done.returncode == 1
+    error = f"{tmp_path}/no.md cannot be attached: no such file or directory."
+    assert json.loads(done.stdout)["error"] == done.stderr.strip() == error
+
+
+def test_a_text_that_is_gone_on_with_takes_no_files() -> None:
+    done = run_chatbot("ask", "--complete", "-a", __file__, "Once")
+    assert done.returncode == 2
+    assert "leave --attach out" in done.stderr

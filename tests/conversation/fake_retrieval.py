@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from chatbot.errors import ChatbotError
+from chatbot.errors import ChatbotError, KnowledgeError
 from chatbot.messages import SourceScores
 from chatbot.retrieval.client import RetrievalStatus
 from chatbot.retrieval.protocol import Found, Warmed
@@ -72,6 +73,10 @@ class FakeRetrieval:
         self.documents: dict[str, DocumentText] = {}
         """By file."""
         self.infos: tuple[DocumentInfo, ...] = ()
+        self.read_files: list[str] = []
+        """Paths of the files that were read."""
+        self.file_gate: asyncio.Event | None = None
+        """What the reading of a file waits for."""
         self.queries: list[str] = []
         self.searched: list[tuple[str, ...]] = []
         """The folders of each search."""
@@ -146,6 +151,17 @@ class FakeRetrieval:
     async def read_document(self, folder: str, file: str) -> DocumentText:
         self._raise()
         return self.documents[file]
+
+    async def read_file(self, path: str) -> DocumentText:
+        """The real file, as text; one that is called ``broken…`` cannot be read."""
+        self._raise()
+        self.read_files.append(path)
+        if self.file_gate:
+            await self.file_gate.wait()
+        file = Path(path)
+        if file.name.startswith("broken"):
+            raise KnowledgeError("It is broken.")
+        return DocumentText(file=file.name, text=file.read_text("utf-8"), kind="Text")
 
     async def make_map(self, folder: str, options: IndexOptions) -> FolderMap:
         self._raise()

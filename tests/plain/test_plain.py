@@ -404,3 +404,30 @@ def test_another_way_is_printed_with_what_stands_before_it() -> None:
     assert done.returncode == 0
     second = done.stdout.removeprefix(said("hello"))
     assert second.startswith("You Not and on after")
+
+
+def test_a_file_that_a_line_names_is_attached_and_said(tmp_path: Path) -> None:
+    (tmp_path / "my plan.md").write_text("March.\n")
+    line = f'When, by @"{tmp_path}/my plan.md"?'
+    done = run_chatbot(stdin=f"{line}\n/context\n".encode())
+    assert done.returncode == 0
+    assert f"[{tmp_path}/my plan.md · Text · 1 line · 6 characters]" in done.stderr.splitlines()
+    assert done.stdout.startswith(f"You said: File {tmp_path}/my plan.md:\n```\nMarch.\n```")
+
+
+def test_a_file_that_cannot_be_attached_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "broken.md").write_text("x")
+    done = run_chatbot(stdin=f"See @{tmp_path}/broken.md\n".encode())
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].endswith("broken.md cannot be attached. It is broken.")
+
+
+def test_tab_at_a_terminal_completes_names_of_files(tmp_path: Path) -> None:
+    (tmp_path / "plan.md").write_text("March.\n")
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        terminal.type(f"See @{tmp_path}/pl\t\n")
+        terminal.until(r"plan\.md · Text.*You said: File .*> $")
+        terminal.type("quit\n")
+        assert terminal.end() == 0

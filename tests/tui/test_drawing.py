@@ -16,7 +16,7 @@ from chatbot.tui import external_editor
 from chatbot.tui.chat.emphasis import emphasised, words_of
 from chatbot.tui.chat.source_lines import found_words, source_line, support_strip
 from chatbot.tui.knowledge.document_view import DocumentView
-from chatbot.tui.knowledge.folder_rows import duration, folder_line, size, work_words
+from chatbot.tui.knowledge.folder_rows import folder_line, work_words
 from chatbot.tui.knowledge.folders_pane import completed_folder
 from chatbot.tui.knowledge.map_canvas import draw_map, next_point, place_labels
 from chatbot.tui.knowledge.passage_place import find_passage
@@ -104,13 +104,6 @@ def test_the_work_on_the_folders_in_words() -> None:
     assert work_words([ready, half]) == "knowledge 50% embedded"
     assert work_words([ready, half, reading]) == "knowledge 40% read"
     assert work_words([FolderStatus(folder="d")]) == "knowledge: looking for files"
-
-
-def test_sizes_and_durations() -> None:
-    assert [size(n) for n in (177, 820_000, 1_200_000, 3_400_000_000)] == [
-        *("177 B", "820 kB", "1.2 MB", "3.4 GB")
-    ]
-    assert [duration(s) for s in (0.2, 42, 180, 9000)] == ["1 s", "42 s", "3 min", "2.5 h"]
 
 
 def test_a_path_is_completed_to_folders_alone(tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def add_ask_parser(
         description="Answer one question. Text piped in is added to the question.",
     )
     ask.add_argument("question", nargs="?", default="", help="what to ask")
+    ask.add_argument(
+        "-a",
+        "--attach",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file to put before the question: text, code, PDF, Word, HTML; more than once",
+    )
     ask.add_argument("--prompt", metavar="NAME", help="ask by a prompt of the library")
     ask.add_argument(
         "--var",
@@ -75,6 +83,7 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     Raises:
         SettingError: flags that do not go together, or a value that cannot be.
         PromptUsageError: the prompt of the library cannot be used so.
+        AttachmentError: a file to attach is not there.
     """
     manager = session.manager
     question = _with_piped(options.question)
@@ -90,6 +99,10 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
         raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
     if not question:
         raise SettingError('ask needs a question: chatbot ask "What is the capital of France?"')
+    if options.attach:
+        from chatbot.conversation.attachments import check_files
+
+        check_files(options.attach)  # before anything is started
     if options.strategy in STRATEGIES:
         sampling = with_strategy(manager.settings.sampling, options.strategy)
         manager.settings = msgspec.structs.replace(manager.settings, sampling=sampling)
@@ -99,6 +112,8 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     if options.complete:
         if is_search:
             raise SettingError("--complete draws its words: leave --strategy beam out.")
+        if options.attach:
+            raise SettingError("--complete goes on with a text as it is: leave --attach out.")
         answering = _complete(session, question, options)
     elif is_search or options.number not in ("", "1"):
         manager.settings = with_values(manager.settings, overrides)
@@ -129,6 +144,7 @@ def _ask_one(
         stream=not options.no_stream,
         resume=getattr(options, "resume", None),
         schema=_schema_in(options.schema),
+        files=options.attach,
     )
 
 
@@ -165,6 +181,7 @@ def _ask_several(
         stream=not options.no_stream,
         resume=getattr(options, "resume", None),
         schema=_schema_in(options.schema),
+        files=options.attach,
     )
 
 

@@ -37,7 +37,7 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from chatbot.plain.asides import AsidePrinter, TerminalApprover, has_somebody
+from chatbot.plain.asides import AsidePrinter, TerminalApprover, has_somebody, print_files
 from chatbot.plain.chat import (
     prepare_first,
     print_sources,
@@ -102,6 +102,7 @@ async def run_ask_one(
     stream: bool,
     resume: str | None = None,
     schema: str = "",
+    files: Sequence[str] = (),
 ) -> int:
     """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted).
 
@@ -113,6 +114,7 @@ async def run_ask_one(
         stream: print the text as it comes.
         resume: the chat to go on with; see ``Session.resume``.
         schema: a JSON schema to hold the whole answer to; empty for none.
+        files: to attach, by name.
 
     Raises:
         ChatbotError: it cannot be asked.
@@ -129,11 +131,13 @@ async def run_ask_one(
         has_begun = False
         interrupt = Interrupt(session)
         await interrupt.prepare()
-        async for event in manager.reply(question, overrides, schema=schema):
+        async for event in manager.reply(question, overrides, schema=schema, files=files):
             reading.show(event)
             match event:
-                case TurnStarted() if interrupt.has_come:
-                    manager.stop()  # so that the question is kept, and reported
+                case TurnStarted(question=asked):
+                    print_files(asked)
+                    if interrupt.has_come:
+                        manager.stop()  # so that the question is kept, and reported
                 case PromptBuilt() if not has_begun:
                     has_begun = True
                     tell_thinking(manager)

@@ -41,6 +41,7 @@ async def run_ask_several(
     stream: bool,
     resume: str | None = None,
     schema: str = "",
+    files: Sequence[str] = (),
 ) -> int:
     """Answer ``question`` several times; returns the exit status (0, 1 failed, 130 interrupted).
 
@@ -53,6 +54,7 @@ async def run_ask_several(
         stream: print the text as it comes.
         resume: the chat to go on with; see ``Session.resume``.
         schema: a JSON schema to hold each answer to; empty for none.
+        files: to attach, by name.
 
     Raises:
         ChatbotError: it cannot be asked.
@@ -69,7 +71,7 @@ async def run_ask_several(
             await session.resume(resume)
         interrupt = Interrupt(session)
         await interrupt.prepare()
-        async for event in manager.answer_variously(wish, question, schema=schema):
+        async for event in manager.answer_variously(wish, question, schema=schema, files=files):
             reading.show(event)
             match event:
                 case VariantsStarted():

@@ -25,6 +25,7 @@ from chatbot.terminal_text import clean_line
 
 __all__ = [
     "COMMANDS",
+    "MENTION_HELP",
     "Command",
     "Completion",
     "Face",
@@ -34,6 +35,10 @@ __all__ = [
     "run_command",
     "use_prompt",
 ]
+
+
+MENTION_HELP: Final = ("@FILE", "in a question puts the whole file before it.")
+"""What is typed, and what it does; no command, but listed with them."""
 
 
 async def run_command(face: Face, line: str) -> None:
@@ -56,7 +61,8 @@ def complete_command(face: Face, line: str) -> list[Completion]:
 
 async def _help(face: Face, arguments: str) -> None:
     lines = ["**Commands**", ""]
-    lines += [f"- `{command.usage}` {command.help}" for command in COMMANDS.values()]
+    rows = [MENTION_HELP, *((command.usage, command.help) for command in COMMANDS.values())]
+    lines += [f"- `{usage}` {help}" for usage, help in rows]
     face.show_note("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""What a slash command that is being typed could become.
+"""What a slash command, or the name of a file, that is being typed could become.
 
 Knows the commands and what each takes; no widget and no terminal.
 """
@@ -9,6 +9,7 @@ from os.path import commonprefix
 import msgspec
 
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.mentions import begun_mention, file_words
 from chatbot.errors import ChatbotError
 from chatbot.terminal_text import clean_line
 
@@ -23,7 +24,7 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 def completions(commands: Mapping[str, Command], face: Face, line: str) -> list[Completion]:
-    """Every way to go on with ``line``; none unless it begins with a slash.
+    """Every way to go on with ``line``, which ends in a file's name or begins with a slash.
 
     Of a command that takes anything, and of one that is finished, there is one way: as it is.
 
@@ -32,6 +33,8 @@ def completions(commands: Mapping[str, Command], face: Face, line: str) -> list[
         face: where it is typed.
         line: as far as it is typed.
     """
+    if found := _files(line):
+        return found
     if not line.startswith("/") or "\n" in line:
         return []
     name, space, arguments = line[1:].partition(" ")
@@ -59,6 +62,15 @@ def completions(commands: Mapping[str, Command], face: Face, line: str) -> list[
     return [Completion(line=line, shown=command.usage, help=command.help)]
 
 
+def _files(line: str) -> list[Completion]:
+    mention = begun_mention(line)
+    if mention is None:
+        return []
+    before = line[: mention.start]
+    words = file_words(mention.name)
+    return [Completion(line=before + word, shown=word, help=help) for word, help in words.items()]
+
+
 def _words(command: Command, face: Face, before: Sequence[str]) -> Mapping[str, str]:
     try:
         words = command.words(face, before)
@@ -71,6 +83,6 @@ def _words(command: Command, face: Face, before: Sequence[str]) -> Mapping[str, 
 def common_line(found: Sequence[Completion], line: str) -> str:
     """``line`` as far as it is the same in all that it could become."""
     longest = commonprefix([completion.line for completion in found])  # noqa: RUF071 - characters
-    if len(found) == 1 and not longest.endswith(" "):
+    if len(found) == 1 and not longest.endswith((" ", "/")):  # behind a folder goes what is in it
         longest += " "
     return longest if len(longest) > len(line) else line

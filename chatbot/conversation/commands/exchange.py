@@ -5,6 +5,7 @@ they consisted of.
 import re
 
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.mentions import mentioned_files
 from chatbot.errors import CommandError
 from chatbot.terminal_text import clean
 
@@ -15,7 +16,8 @@ async def _regen(face: Face, arguments: str) -> None:
 
 async def _edit(face: Face, arguments: str) -> None:
     if arguments:
-        await face.run_turn(face.manager.edit(arguments))
+        editing = face.manager.edit(arguments, files=mentioned_files(arguments))
+        await face.run_turn(editing)
         return
     face.begin_edit(face.manager.question_to_edit())
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_arguments import parse_arguments
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.prompt_template import FilledPrompt
@@ -164,7 +165,9 @@ async def use_prompt(face: Face, filled: FilledPrompt) -> None:
             f"`/system` shows the system prompt, `/prompt assistant` takes it back."
         )
         return
-    await face.run_turn(face.manager.reply(filled.text, prompt.settings))
+    # What the template itself names is somebody else's wish, and is not read.
+    files = mentioned_files("\n".join(filled.values))
+    await face.run_turn(face.manager.reply(filled.text, prompt.settings, files=files))
 
 
 async def _theme(face: Face, arguments: str) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.variants.wishes import (
     COMPARED,
     DEFAULT_NUMBER,
+    Wish,
     parse_number,
     wish_for_beams,
     wish_for_models,
@@ -22,13 +24,18 @@ from chatbot.strategies import DEFAULT_BEAMS, STRATEGIES
 async def _variants(face: Face, arguments: str) -> None:
     number, question = _number_and_question(arguments, DEFAULT_NUMBER)
     wish = wish_for_seeds(face.manager.settings, number)
-    await face.run_variants(face.manager.answer_variously(wish, question))
+    await _answer_variously(face, wish, question)
 
 
 async def _beam(face: Face, arguments: str) -> None:
     number, question = _number_and_question(arguments, DEFAULT_BEAMS)
     wish = wish_for_beams(face.manager.settings, number)
-    await face.run_variants(face.manager.answer_variously(wish, question))
+    await _answer_variously(face, wish, question)
+
+
+async def _answer_variously(face: Face, wish: Wish, question: str) -> None:
+    answering = face.manager.answer_variously(wish, question, files=mentioned_files(question))
+    await face.run_variants(answering)
 
 
 async def _sweep(face: Face, arguments: str) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from chatbot.errors import FormatError
 from chatbot.messages import (
+    FilePart,
     ImagePart,
     Making,
     Message,
@@ -170,6 +171,8 @@ def _cleaned_part(part: Part) -> Part:
                 seconds=max(0.0, _number(part.seconds)),
                 approved_by=clean_line(part.approved_by, 40),
             )
+        case FilePart(name=name, kind=kind, text=text):
+            return FilePart(name=clean_line(name, 1000), kind=clean_line(kind), text=clean(text))
         case ImagePart(media_type=media_type, data=data):
             return part_of_image(media_type, data)
 

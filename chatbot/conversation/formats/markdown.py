@@ -1,7 +1,9 @@
 """A branch of a chat as a Markdown document, to be read by people."""
 
+from chatbot.conversation.file_block import fenced
 from chatbot.conversation.source_block import sources_of
 from chatbot.messages import (
+    FilePart,
     ImagePart,
     Message,
     Part,
@@ -57,15 +59,10 @@ def _as_markdown(part: Part) -> str:
                 lines = ["Sources:", "", *lines]
             return "\n".join([*lines, *(["", f"*({notice})*"] if notice else [])]).strip()
         case ToolCallPart(name=name, arguments=arguments):
-            return f"Tool `{name}`:\n\n{_fenced(arguments)}"
+            return f"Tool `{name}`:\n\n{fenced(arguments)}"
         case ToolResultPart(text=text):
-            return f"Result:\n\n{_fenced(text)}"
+            return f"Result:\n\n{fenced(text)}"
+        case FilePart(name=name, text=text):
+            return f"File `{name}`:\n\n{fenced(text)}"
         case ImagePart(media_type=media_type):
             return f"*(a picture: {media_type})*"
-
-
-def _fenced(text: str) -> str:
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}\n{text}\n{fence}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.conversation.file_block import as_one_text
 from chatbot.conversation.formats.cleaning import checked_chat, content_id, part_of_image
 from chatbot.conversation.titles import title_of
 from chatbot.errors import FormatError
@@ -72,7 +73,7 @@ def to_openai(path: tuple[Message, ...]) -> bytes:
     """A branch as one line."""
     messages: list[dict[str, Any]] = []
     for message in path:
-        _expand(message, messages)
+        _expand(as_one_text(message), messages)
     return msgspec.json.encode({"messages": messages}) + b"\n"
 
 

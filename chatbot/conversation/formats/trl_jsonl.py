@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from chatbot.conversation.file_block import as_one_text
 from chatbot.conversation.tree import Conversation
 from chatbot.messages import Message
 from chatbot.store.values import Rating, StoredChat
@@ -63,7 +64,7 @@ def _prompt(conversation: Conversation, answer: Message) -> list[_Text]:
 
 
 def _text(message: Message) -> _Text:
-    return _Text(message.role, message.text)
+    return _Text(message.role, as_one_text(message).text)
 
 
 def _line(value: _Preference | _Thumb) -> bytes:

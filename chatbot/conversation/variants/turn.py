@@ -87,7 +87,7 @@ class VariantsTurn(ABC):
         self._journal = journal
         above = conversation.path(question.parent_id) if question.parent_id else ()
         earlier = next((m.text for m in reversed(above) if m.role == "user"), "")
-        self._sources = TurnSources(knowledge, question.text, earlier, None)
+        self._sources = TurnSources(knowledge, question, earlier, None)
         self._num_before = sum(
             1 for message in conversation.messages() if message.parent_id == question.id
         )

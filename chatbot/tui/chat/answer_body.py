@@ -25,6 +25,7 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_text import marked_texts
+from chatbot.tui.chat.folded import toggle_all
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.chat.setting_marks import with_marks
 from chatbot.tui.drawing.cheap_layout import backdrop, content_size
@@ -249,10 +250,7 @@ class AnswerBody(Vertical):
 
     def toggle(self) -> None:
         """Open the thoughts and calls, or close them."""
-        folded = [piece for piece in self._pieces if not isinstance(piece, TextStretch)]
-        are_open = all(piece.is_open for piece in folded)
-        for piece in folded:
-            piece.is_open = not are_open
+        toggle_all([piece for piece in self._pieces if not isinstance(piece, TextStretch)])
 
     def _put(self, piece: "TextStretch | ThinkingView | ToolCard") -> None:
         from chatbot.tui.chat.thinking_view import ThinkingView

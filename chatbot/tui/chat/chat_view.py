@@ -33,6 +33,7 @@ Nothing leaves it, and nothing is hidden.
 
 [b]Ctrl+B[/]  [dim]settings, live[/]
 [b]/[/]       [dim]commands[/]
+[b]@[/]       [dim]files for a question[/]
 [b]F1[/]      [dim]help[/]
 [b]Ctrl+Q[/]  [dim]quit[/]
 """

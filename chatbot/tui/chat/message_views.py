@@ -16,9 +16,11 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Static
 
+from chatbot.conversation.file_block import files_of
 from chatbot.conversation.source_block import sources_of
 from chatbot.events import ThoughtDelta
 from chatbot.messages import (
+    FilePart,
     Making,
     Message,
     SettingChange,
@@ -28,6 +30,7 @@ from chatbot.messages import (
 )
 from chatbot.tui.chat.answer_body import AnswerBody
 from chatbot.tui.chat.facts import Facts
+from chatbot.tui.chat.folded import toggle_all
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
 from chatbot.tui.drawing.compositing import BREATH_SECONDS
@@ -37,6 +40,7 @@ from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 from chatbot.tui.prompt import Prompt
 
 if TYPE_CHECKING:
+    from chatbot.tui.chat.file_view import FileView
     from chatbot.tui.chat.sources_view import SourcesView
 
 UPDATES_PER_SECOND: Final = 25
@@ -128,12 +132,15 @@ class MessageView(Vertical, can_focus=True):
 
 
 class QuestionView(MessageView):
-    """What the user asked, exactly as it was typed."""
+    """What the user asked, exactly as it was typed, and the files that go with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("fold")]
 
     def __init__(self, message: Message, variant: str = "") -> None:
         super().__init__(message.id)
         self._message = message
         self._variant = variant
+        self._files = [_make_file(file) for file in files_of(message)]
 
     @property
     def message(self) -> Message | None:
@@ -145,8 +152,24 @@ class QuestionView(MessageView):
 
     def compose(self) -> ComposeResult:
         yield Static(self._message.text, markup=False, classes="question-text")
+        yield from self._files
         if self._variant:
             yield Static(f"‹ {self._variant} ›", classes="message-foot")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a file the key that opens files is a letter for the prompt."""
+        return bool(self._files) if action == "fold" else super().check_action(action, parameters)
+
+    def action_fold(self) -> None:
+        """Open the files of the question, or close them."""
+        toggle_all(self._files)
+
+
+def _make_file(file: FilePart) -> "FileView":
+    # Only where there are any: the first frame has no use for them.
+    from chatbot.tui.chat.file_view import FileView
+
+    return FileView(file)
 
 
 class AnswerView(MessageView):

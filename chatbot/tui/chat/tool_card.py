@@ -14,7 +14,7 @@ from textual.timer import Timer
 
 from chatbot.messages import ToolCallPart, ToolResultPart
 from chatbot.terminal_text import clean, clean_line
-from chatbot.tui.chat.folded import Folded
+from chatbot.tui.chat.folded import Folded, first_lines
 from chatbot.tui.chat.source_lines import fitted
 
 FOLDED_LINES: Final = 4
@@ -97,13 +97,7 @@ class ToolCard(Folded):
             return []
         style = "$text-error" if self.result.is_error else ""
         most = OPEN_LINES if self.is_open else FOLDED_LINES
-        lines: list[Content] = []
-        # Only as much is laid out as can be shown: a result may be long, and in one line.
-        text = clean(self.result.text[: most * width * 2])
-        for line in text.splitlines()[: most + 1]:
-            lines += Content.styled(line or " ", style).wrap(max(width - 2, 1))
-        is_cut = len(lines) > most or len(text) < len(self.result.text)
-        shown = [Content.assemble(("│ ", "dim"), line) for line in lines[:most]]
+        shown, is_cut = first_lines(self.result.text, most, width, style)
         if is_cut:
             words = "the rest is not shown" if self.is_open else "x or a click shows more"
             shown.append(Content.styled(f"└ … {words}", "dim"))

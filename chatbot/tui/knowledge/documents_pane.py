@@ -21,7 +21,7 @@ from chatbot.retrieval.values import DocumentInfo, Passage
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.chat.source_lines import fitted
 from chatbot.tui.keys import bind
-from chatbot.tui.knowledge.folder_rows import size
+from chatbot.wording import size
 
 MOST_SHOWN: Final = 500
 """Documents in the list; whoever wants more types a part of the name."""

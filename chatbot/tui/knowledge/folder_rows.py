@@ -13,7 +13,7 @@ from chatbot.retrieval.values import FolderStatus
 from chatbot.terminal_text import clean_line
 from chatbot.tui.chat.source_lines import fitted
 from chatbot.tui.status_line import draw_bar
-from chatbot.wording import counted, duration
+from chatbot.wording import counted, duration, size
 
 ON, OFF = "☑", "☐"
 
@@ -139,14 +139,3 @@ def _counts(state: FolderState, width: int) -> list[Content]:
     if status.num_ignored:
         second.append((f" · {status.num_ignored:,} left out", "dim"))
     return [first, Content.assemble(*second), *notice]
-
-
-def size(num_bytes: int) -> str:
-    """A size: ``177 B``, ``820 kB``, ``1.2 MB``."""
-    if num_bytes < 1000:
-        return f"{num_bytes} B"
-    if num_bytes < 1_000_000:
-        return f"{num_bytes / 1000:.0f} kB"
-    if num_bytes < 1_000_000_000:
-        return f"{num_bytes / 1e6:.1f} MB"
-    return f"{num_bytes / 1e9:.1f} GB"

@@ -5,6 +5,7 @@ import math
 from hypothesis import strategies as st
 
 from chatbot.messages import (
+    FilePart,
     ImagePart,
     Making,
     Message,
@@ -72,6 +73,7 @@ parts: st.SearchStrategy[Part] = st.one_of(
     ),
     st.builds(ToolCallPart, id=lines, name=lines, arguments=texts),
     st.builds(ToolResultPart, call_id=lines, text=texts, is_error=st.booleans()),
+    st.builds(FilePart, name=lines, kind=lines, text=texts),
     st.builds(ImagePart, media_type=lines, data=st.binary(max_size=20)),
 )
 makings = st.builds(

@@ -231,3 +231,17 @@ async def test_what_the_user_leaves_out_goes_and_comes_back(folder: Path, tmp_pa
     again = await index_once(folder, tmp_path)
     assert (again.num_passages, again.num_ignored) == (whole.num_passages, 1)
     check_whole(folder)
+
+
+async def test_any_file_is_read_that_the_user_names(
+    folder: Path, retrieval: RetrievalClient, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.md").write_text("# Plan\n\nMarch.\n")
+    (tmp_path / "link").symlink_to("plan.md")
+    for name in ("plan.md", "link"):
+        read = await retrieval.read_file(str(tmp_path / name))
+        assert (read.kind, read.text) == ("Markdown", "# Plan\n\nMarch.\n")
+    (tmp_path / "pic.png").write_bytes(b"x")
+    for name, words in (("pic.png", "a picture"), ("gone", "no longer there"), (".", "regular")):
+        with pytest.raises(KnowledgeError, match=words):
+            await retrieval.read_file(str(tmp_path / name))

@@ -1,0 +1,123 @@
+"""Reads the files that are attached to a question.
+
+By the retrieval process, which reads files that others made with limits. Knows neither the
+language model nor a screen.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from chatbot.conversation.file_block import files_of
+from chatbot.conversation.mentions import names_file, path_of_name
+from chatbot.errors import AttachmentError, KnowledgeError
+from chatbot.messages import FilePart, Message
+from chatbot.retrieval.client import Retrieval
+from chatbot.terminal_text import clean, clean_line
+
+MAX_FILES: Final = 20
+MAX_CHARACTERS: Final = 1_000_000
+"""Of one file. It is kept with the question, and no window of today holds much more."""
+
+MAX_KEPT: Final = 8
+"""Files that are not read again as long as they stay as they are."""
+
+_Stamp = tuple[Path, int, int]
+"""A file, when it was changed, in nanoseconds, and its size."""
+
+
+class Attachments:
+    """Files as parts of questions; one that stays as it is, is read once."""
+
+    def __init__(self, retrieval: Retrieval) -> None:
+        """Read by ``retrieval``."""
+        self._retrieval = retrieval
+        self._kept: dict[_Stamp, FilePart] = {}
+
+    async def read(self, names: Sequence[str]) -> tuple[FilePart, ...]:
+        """The files of these names, as they are now.
+
+        Args:
+            names: as the user gave them; see ``mentions.path_of_name``.
+
+        Raises:
+            AttachmentError: one of them cannot be attached, or there are too many.
+            WorkerError: the retrieval process died.
+        """
+        check_files(names)
+        return tuple([await self._read(name) for name in names])
+
+    async def _read(self, name: str) -> FilePart:
+        path, status = _looked_at(name)
+        shown, stamp = _shown(name), (path, status.st_mtime_ns, status.st_size)
+        if stamp not in self._kept:
+            try:
+                document = await self._retrieval.read_file(str(path))
+            except KnowledgeError as error:
+                raise AttachmentError(f"{shown} cannot be attached. {error}") from error
+            text = clean(document.text).rstrip("\n")
+            if len(text) > MAX_CHARACTERS:
+                raise AttachmentError(
+                    f"{shown} is too long to be attached: it has {len(text):,} characters, and "
+                    f"{MAX_CHARACTERS:,} is the most; /knowledge add has its folder searched."
+                )
+            while len(self._kept) >= MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[stamp] = FilePart(name=shown, kind=document.kind, text=text)
+        kept = self._kept[stamp]
+        return FilePart(name=shown, kind=kept.kind, text=kept.text)
+
+
+def check_files(names: Sequence[str]) -> None:
+    """Refuse what cannot be attached, as far as a look at it shows.
+
+    Raises:
+        AttachmentError: there are too many, or one of them is no file.
+    """
+    if len(names) > MAX_FILES:
+        raise AttachmentError(
+            f"Not more than {MAX_FILES} files can be attached to one question, and these are "
+            f"{len(names)}; /knowledge add has a folder of them searched instead."
+        )
+    for name in names:
+        _looked_at(name)
+
+
+def _looked_at(name: str) -> tuple[Path, os.stat_result]:
+    path = path_of_name(name)
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise AttachmentError(f"{_shown(name)} cannot be attached: {reason}.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise AttachmentError(
+            f"{_shown(name)} is a folder: attach files of it, or have it searched, by "
+            f"/knowledge add {_shown(name)} or -k {_shown(name)}."
+        )
+    return path, status
+
+
+def _shown(name: str) -> str:
+    return clean_line(name, 1000)
+
+
+def files_to_keep(old: Message, text: str, names: Sequence[str]) -> tuple[FilePart, ...]:
+    """The files of a question that stay with it in other words, as they were.
+
+    Those that its words never named, having come by a flag, and those that the new words name but
+    that cannot be read any more.
+
+    Args:
+        old: the question.
+        text: the new words.
+        names: the files that these name and that are there.
+    """
+    return tuple(
+        file
+        for file in files_of(old)
+        if not names_file(old.text, file.name)
+        or (names_file(text, file.name) and file.name not in names)
+    )

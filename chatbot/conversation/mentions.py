@@ -1,0 +1,118 @@
+"""Files that a question names: ``@notes.md``, ``@~/plan.pdf``, ``@"my notes.md"``.
+
+Looks at names in the file system, and reads nothing. What stands behind an ``@`` and is no file
+is text like any other.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from chatbot.terminal_text import is_safe
+from chatbot.wording import size
+
+_MENTION: Final = re.compile(r'(?<![^\s(\[{])@(?:"([^"\n]+)"|([^\s"]+))')
+"""Not within a word, so that no address of a mail is one."""
+_BEGUN: Final = re.compile(r'(?<![^\s(\[{])@(?:"([^"\n]*)|([^\s"]*))\Z')
+_AFTER_NAME: Final = ".,;:!?)]}'"
+"""What may follow a name at the end of a clause and is no part of it."""
+
+MAX_LOOKED_AT: Final = 5000
+"""Entries of a folder; in a larger one the user has to type more than a click."""
+MAX_OFFERED: Final = 200
+
+
+class BegunMention(msgspec.Struct, frozen=True):
+    """A name that is still being typed."""
+
+    start: int
+    """Characters of the text before its ``@``."""
+    name: str
+    """As far as it is typed, without quotes."""
+
+
+def mentioned_files(text: str) -> tuple[str, ...]:
+    """The files that a question names, each once, as they are typed there."""
+    found = (_file_of(match) for match in _MENTION.finditer(text)) if "@" in text else ()
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def names_file(text: str, name: str) -> bool:
+    """Whether a question names this file, be it there or not."""
+    return any(
+        name in (match[1], match[2], (match[2] or "").rstrip(_AFTER_NAME))
+        for match in _MENTION.finditer(text)
+    )
+
+
+def path_of_name(name: str) -> Path:
+    """Where a file is that is named so; ``~`` resolved, absolute."""
+    return Path(os.path.abspath(os.path.expanduser(name)))
+
+
+def begun_mention(text: str) -> BegunMention | None:
+    """The name that a text ends in; None where it ends in none."""
+    match = _BEGUN.search(text)
+    if match is None:
+        return None
+    return BegunMention(match.start(), match[1] if match[1] is not None else match[2])
+
+
+def file_words(begun: str) -> dict[str, str]:
+    """What a name could become that is typed as far as ``begun``.
+
+    Returns:
+        Each with its ``@``, in quotes where it has to be, and what it is: ``folder``, ``3 kB``.
+    """
+    folder, name = os.path.split(begun)
+    entries = sorted(_entries(folder, name), key=lambda entry: entry[0].casefold())
+    words = {}
+    for entry, about in entries[:MAX_OFFERED]:
+        path = os.path.join(folder, entry)
+        if about:
+            words[f'@"{path}"' if " " in path else f"@{path}"] = about
+        else:  # the quotes of a folder end behind a file in it
+            words[f'@"{path}/' if " " in path else f"@{path}/"] = "folder"
+    return words
+
+
+def _file_of(match: "re.Match[str]") -> str:
+    """The file that is named, or an empty text."""
+    name = match[1] or match[2]
+    names = [name] if match[1] else [name, name.rstrip(_AFTER_NAME)]
+    return next((name for name in names if name and _is_file(name)), "")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return stat.S_ISREG(path_of_name(name).stat().st_mode)
+    except (OSError, ValueError):  # too long, a null character
+        return False
+
+
+def _entries(folder: str, begun: str) -> Iterator[tuple[str, str]]:
+    """What is in a folder and begins so, with its size; of a folder in it, with an empty text."""
+    try:
+        with os.scandir(path_of_name(folder) if folder else Path()) as entries:
+            for entry in islice(entries, MAX_LOOKED_AT):
+                name = entry.name
+                is_meant = name.lower().startswith(begun.lower())
+                if not is_meant or (name[0] == "." and not begun) or not _can_be_typed(name):
+                    continue
+                if entry.is_dir():
+                    yield name, ""
+                elif entry.is_file():
+                    yield name, size(entry.stat().st_size)
+    except (OSError, ValueError):
+        return
+
+
+def _can_be_typed(name: str) -> bool:
+    is_text = name.isprintable() and is_safe(name)  # bytes that are no text are not printable
+    return is_text and '"' not in name
