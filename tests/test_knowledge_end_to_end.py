@@ -68,6 +68,11 @@ def test_the_manual_answers_with_a_passage_of_its_own(name: str) -> None:
     assert report["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("question", ["Name a river.", "Invent a person", "Weather in Oslo?"])
+def test_examples_in_the_manual_are_no_sources_of_other_answers(question: str) -> None:
+    assert ask(question)["sources"] == []
+
+
 @pytest.mark.parametrize(
     ("question", "file", "fact"),
     [

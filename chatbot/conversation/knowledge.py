@@ -12,12 +12,14 @@ from typing import Final
 
 import msgspec
 
+from chatbot.conversation.folders import path_of
 from chatbot.conversation.found_sources import NUM_CANDIDATES, as_sources
 from chatbot.conversation.kept_folders import KeptFolders
 from chatbot.errors import ChatbotError, KnowledgeError
 from chatbot.messages import SentenceSupport, Source, SourcesPart
 from chatbot.retrieval.protocol import Found
 from chatbot.retrieval.values import SUPPORT_THRESHOLD, DocumentText
+from chatbot.settings import MANUAL, KnowledgeFolder
 from chatbot.terminal_text import clean
 
 FIRST_WORDS_SECONDS: Final = 10.0
@@ -42,19 +44,23 @@ class Knowledge(KeptFolders):
         """
         if self.error:
             self._wake.set()  # what failed may work now
-        found = await self.search(question)
+        manual = str(path_of(KnowledgeFolder(MANUAL)))
+        found = await self.search(question, manual=manual)
         if not found.sources and earlier.strip():
-            both = await self.search(f"{earlier.strip()}\n{question}")
+            both = await self.search(f"{earlier.strip()}\n{question}", manual=manual)
             seconds = found.seconds + both.seconds
             found = msgspec.structs.replace(both if both.sources else found, seconds=seconds)
         return found
 
-    async def search(self, query: str, num_sources: int | None = None) -> SourcesPart:
+    async def search(
+        self, query: str, num_sources: int | None = None, *, manual: str = ""
+    ) -> SourcesPart:
         """What the folders have for a query, with a verdict on each passage.
 
         Args:
             query: words, or a question.
             num_sources: most passages that count as used; None for that of the settings.
+            manual: see ``as_sources``; whoever searches for words means the words.
 
         Raises:
             KnowledgeError: the search failed.
@@ -79,6 +85,7 @@ class Knowledge(KeptFolders):
             num_sources=settings.num_sources if num_sources is None else num_sources,
             names_folders=len(paths) > 1,
             problems=problems,
+            manual=manual,
         )
 
     async def _until_read(self, paths: Collection[str]) -> None:

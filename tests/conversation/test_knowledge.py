@@ -12,7 +12,7 @@ from chatbot.conversation.knowledge import Knowledge
 from chatbot.errors import ConfigError, KnowledgeError, WorkerError
 from chatbot.messages import Source
 from chatbot.paths import shipped_dir
-from chatbot.retrieval.values import DocumentText, FolderStatus
+from chatbot.retrieval.values import DocumentText, FolderStatus, Hit
 from chatbot.settings import MANUAL, KnowledgeFolder, Settings
 from tests.conversation.building import until, with_settings
 from tests.conversation.fake_retrieval import FakeRetrieval, hit
@@ -189,6 +189,28 @@ async def test_the_question_before_helps_only_where_one_alone_finds_nothing(made
     retrieval.hits, retrieval.queries = (tower,), []
     await knowledge.find("And when?", "What is the tower?")
     assert retrieval.queries == ["And when?"]
+
+
+async def test_of_the_manual_a_question_gets_what_is_about_it_and_no_mere_words(
+    made: Made,
+) -> None:
+    def worded(folder: str, dense: float | None) -> Hit:
+        found = hit("chatbot ask 'Name a river.'", 0.6, folder=folder)
+        return msgspec.structs.replace(
+            found, scores=msgspec.structs.replace(found.scores, dense=dense)
+        )
+
+    for folder, dense, is_used in (
+        (SHIPPED, 0.25, False),
+        (SHIPPED, 0.4, True),
+        (SHIPPED, None, True),  # not embedded yet: words are all there is
+        ("/notes", 0.25, True),
+    ):
+        made.retrieval.hits = (worded(folder, dense),)
+        found = await made.knowledge.find("Name a river.")
+        assert bool(found.sources) is is_used
+        assert [c.verdict for c in found.candidates] == ["irrelevant"] * (not is_used)
+        assert (await made.knowledge.search("river")).sources, "who searches gets what there is"
 
 
 async def test_support_is_by_the_best_source_that_reaches_the_threshold(made: Made) -> None:
