@@ -185,8 +185,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "doctor":
         from chatbot.commands.doctor import run_doctor
+        from chatbot.config import load_config
+        from chatbot.paths import config_file
+        from chatbot.tui.screen_config import load_screen_config
 
-        return run_doctor(as_json=options.json)
+        problems = load_screen_config(load_config(config_file())).problems
+        return run_doctor(problems, as_json=options.json)
     if options.command in ("index", "search"):
         return run_knowledge(options)
     if options.command == "models":

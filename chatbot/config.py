@@ -117,6 +117,8 @@ def load_config(file: Path) -> Config:
 def _as_text(value: Any, spec: Spec) -> str:
     if isinstance(value, bool) and {"on", "off"} <= {*spec.choices}:  # as one would write it
         return "on" if value else "off"
+    if spec.kind in ("text", "choice"):
+        raise SettingError(f'it must be text: write it in quotes, {spec.name} = "…".')
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingError("it must be a number or text.")
     return str(value)

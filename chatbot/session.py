@@ -74,6 +74,13 @@ class Session:
         )
         self.engine.on_status(self._tell_tools)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each entry of the settings file that is not used, of tools too."""
+        from chatbot.tools.settings import load_tool_settings
+
+        return (*self.config.problems, *load_tool_settings(config_file()).problems)
+
     def _tell_tools(self, status: EngineStatus) -> None:
         if status.info:
             self.tools.model_changed(status.info)

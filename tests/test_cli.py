@@ -126,6 +126,43 @@ def test_doctor_in_json_names_a_folder_that_cannot_be_used(
     assert "CHATBOT_DATA_DIR" in problem["remedy"]
 
 
+WRONG_ENTRIES = """
+theme = "nope"
+system_prompt = 3
+[keys]
+foo = "f2"
+[tools.calculate]
+on = "yes"
+"""
+
+FOUND_IN_THEM = ("no theme 'nope'", "system_prompt in", "[keys] foo", "on under [tools.calculate]")
+
+
+def test_doctor_names_every_entry_that_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHATBOT_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "config.toml").write_text(WRONG_ENTRIES)
+    found = {"error": "", "devices": [{"name": "a card"}], "bitsandbytes": "0.49"}
+    monkeypatch.setattr(doctor, "_probe", lambda: found)
+    assert main(["doctor"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "note settings" in line]
+    assert len(said) == len(FOUND_IN_THEM)
+    for words in FOUND_IN_THEM:
+        assert any(words in line for line in said)
+
+
+@pytest.mark.parametrize("command", [("ask", "hello"), ("--plain",)])
+def test_entries_that_are_not_used_are_named_at_the_start(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "config.toml").write_text(WRONG_ENTRIES)
+    done = run_chatbot(*command, CHATBOT_CONFIG_DIR=str(tmp_path))
+    assert done.returncode == 0
+    assert "system_prompt in" in done.stderr
+    assert "on under [tools.calculate]" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["~nosuchuser/model", "x" * 300, "/proc/1/root/x/y"])
 def test_a_model_that_cannot_be_looked_for_is_refused_in_one_sentence(name: str) -> None:
     done = run_chatbot("ask", "hello", "-m", name)

@@ -149,6 +149,8 @@ def test_a_broken_file_is_named_and_never_written_over(file: Path, content: byte
         ("[sampling]\ntemperature = nan", "a number from 0 to 2"),
         ("[sampling]\ntop_k = true", "number or text"),
         ("[sampling]\ntop_k = [1]", "number or text"),
+        ("system_prompt = 3", "write it in quotes"),
+        ("precision = 8", "write it in quotes"),
         ("sampling = 1", "[sampling]"),
         ("keys = 1", "[keys]"),
         ("[keys]\nquit = 1", "[keys] quit"),

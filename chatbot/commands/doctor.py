@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,6 +26,7 @@ from chatbot.retrieval.client import RetrievalClient
 from chatbot.retrieval.values import IndexOptions
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.terminal_text import clean_line
+from chatbot.tools.settings import load_tool_settings
 from chatbot.weights import EMBEDDED
 
 PACKAGES: Final = (
@@ -58,9 +60,14 @@ class Check(msgspec.Struct, frozen=True):
     """What to do about it, when it is not ok."""
 
 
-def run_doctor(*, as_json: bool) -> int:
-    """Print what was found; the exit status is 1 when something keeps the program from working."""
-    checks = examine()
+def run_doctor(problems: Sequence[str] = (), *, as_json: bool) -> int:
+    """Print what was found; the exit status is 1 when something keeps the program from working.
+
+    Args:
+        problems: what the screen cannot use of the settings file.
+        as_json: print one JSON object instead of text.
+    """
+    checks = examine(problems)
     if as_json:
         sys.stdout.write(msgspec.json.encode({"checks": checks}).decode() + "\n")
     else:
@@ -72,8 +79,8 @@ def run_doctor(*, as_json: bool) -> int:
     return int(any(check.state == "problem" for check in checks))
 
 
-def examine() -> list[Check]:
-    """Look at everything."""
+def examine(problems: Sequence[str] = ()) -> list[Check]:
+    """Look at everything; see ``run_doctor``."""
     return [
         Check("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *_packages(),
@@ -81,7 +88,7 @@ def examine() -> list[Check]:
         *_devices(),
         *_folders(),
         *_knowledge(),
-        *_config(),
+        *_config(problems),
         _terminal(),
         _hub(),
     ]
@@ -301,12 +308,10 @@ async def _embedding(client: RetrievalClient, model: str) -> Check:
     return Check("embedding model", "ok", found)
 
 
-def _config() -> list[Check]:
-    remedy = "chatbot runs with the default instead"
-    checks = [
-        Check("settings", "note", problem, remedy)
-        for problem in load_config(config_file()).problems
-    ]
+def _config(of_screen: Sequence[str]) -> list[Check]:
+    file, remedy = config_file(), "chatbot runs with the default instead"
+    problems = (*load_config(file).problems, *load_tool_settings(file).problems, *of_screen)
+    checks = [Check("settings", "note", problem, remedy) for problem in problems]
     return checks or [Check("settings", "ok", str(config_file()))]
 
 

@@ -460,7 +460,7 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         manager = session.manager
         printer = LoadPrinter(lambda: manager.is_busy or not is_interactive)
         session.engine.on_status(printer.show)
-        for problem in session.config.problems:
+        for problem in session.problems:
             print(problem, file=sys.stderr)
         # A pipe does not ask again: its first question has to find everything.
         prepare = None if is_interactive else partial(prepare_first, session)

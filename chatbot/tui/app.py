@@ -35,9 +35,7 @@ from chatbot.engine.client import EngineStatus
 from chatbot.errors import AttachmentError, ChatbotError, ContextError, ThemeError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
-from chatbot.paths import config_dir, shipped_dir
 from chatbot.session import Session
-from chatbot.settings import Settings
 from chatbot.tui.chat import markdown
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_actions import act_on_message
@@ -48,15 +46,15 @@ from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
-from chatbot.tui.keys import bind, check_keymap, shown_keys
+from chatbot.tui.keys import bind, shown_keys
 from chatbot.tui.prompt import Prompt
+from chatbot.tui.screen_config import load_screen_config
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
 from chatbot.tui.sidebar.knowledge_watch import KnowledgeWatch
 from chatbot.tui.sidebar.setting_controls import SettingChosen
 from chatbot.tui.sidebar.sidebar import Sidebar
 from chatbot.tui.sidebar.tools_watch import ToolsWatch
 from chatbot.tui.status_line import StatusLine
-from chatbot.tui.themes import load_themes
 
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
@@ -123,16 +121,17 @@ class ChatApp(App[int]):
         super().__init__()
         self.session = session
         self.manager = session.manager
-        themes, self._theme_problems = load_themes((shipped_dir("themes"), config_dir() / "themes"))
-        for theme in themes.values():
+        screen = load_screen_config(session.config)
+        for theme in screen.themes.values():
             self.register_theme(theme)
-        self.theme_names = tuple(themes)
-        self._choose_first_theme()
-        self._keymap_wanted, self._key_problems = check_keymap(session.config.keys)
+        self.theme_names = tuple(screen.themes)
+        self._choose_first_theme(screen.theme)
+        self._keymap_wanted = screen.keymap
+        self._screen_problems = screen.problems
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
-        self._chat = ChatView(id="chat")
-        self._prompt = Prompt(self._accepts)
+        self._chat = ChatView(self.key_of, id="chat")
+        self._prompt = Prompt(self._accepts, self.key_of("help"))
         self._hints = CommandHints(partial(complete_command, self))
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
@@ -171,16 +170,12 @@ class ChatApp(App[int]):
         self.session.on_problem(self.refuse)
         if len(self.manager.conversation):
             self.show_conversation()
-        for problem in (
-            *self.session.config.problems,
-            *self._theme_problems,
-            *self._key_problems,
-        ):
-            self.notify(problem, severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self._finish_start)
 
     async def _finish_start(self) -> None:
         """Do what would have held up the first frame."""
+        for problem in (*self.session.problems, *self._screen_problems):
+            self.notify(problem, severity="warning", timeout=15, markup=False)
         self.load_model()
         await self._sidebar.fill()
         self.run_worker(markdown.prepare, thread=True, group="prepare")
@@ -708,16 +703,9 @@ class ChatApp(App[int]):
                 self.refuse(str(error))
             self.show_settings()
 
-    def _choose_first_theme(self) -> None:
-        """Take the theme that is set before anything is drawn; afterwards is a second styling."""
-        wanted = self.manager.settings.theme
-        if wanted not in self.theme_names:
-            default = Settings().theme
-            used = default if default in self.theme_names else self.theme
-            problem = f"There is no theme {wanted!r}; {used} is used. /theme lists them."
-            self._theme_problems += (problem,)
-            wanted = used
-        self.set_reactive(App.theme, wanted)
+    def _choose_first_theme(self, name: str) -> None:
+        """Take a theme before anything is drawn; afterwards is a second styling."""
+        self.set_reactive(App.theme, name or self.theme)
         self.stylesheet.set_variables(self.get_css_variables())
 
     def _show_status(self, status: EngineStatus) -> None:

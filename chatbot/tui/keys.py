@@ -183,11 +183,17 @@ def check_keymap(wanted: Mapping[str, str]) -> tuple[Keymap, tuple[str, ...]]:
     for name, keys in wanted.items():
         own = _keys_of(keys)
         wrong = [key for key in own if not _is_key(key)]
+        typed = [key for key in map(str.strip, keys.split(",")) if _is_typed(key)]
         if name not in KEYS:
             problems.append(f"[keys] {name}: there is no such action; F1 lists them by name.")
         elif wrong or not own:
             said = f"{wrong[0]!r} is no key" if wrong else "it has no key"
             problems.append(f"[keys] {name}: {said}; its own stays: {shown_keys(name, {})}.")
+        elif typed and KEYS[name].place in ("everywhere", "prompt"):
+            problems.append(
+                f"[keys] {name}: {typed[0]!r} is needed to write with; its own stays: "
+                f"{shown_keys(name, {})}."
+            )
         else:
             usable[name] = keys
     # What is taken back may be what another one was moved to.
@@ -212,6 +218,11 @@ def _is_key(key: str) -> bool:
     *modifiers, base = key.split("+") if len(key) > 1 else [key]
     is_known = len(base) == 1 or base in _NAMED or key_to_character(base) is not None
     return is_known and set(modifiers) <= _MODIFIERS
+
+
+def _is_typed(key: str) -> bool:
+    """Whether it puts a character into a text."""
+    return len(key) == 1 or (key_to_character(key) or "\t").isprintable()
 
 
 _MODIFIERS: Final = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})

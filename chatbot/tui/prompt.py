@@ -69,10 +69,11 @@ class Prompt(MessageArea):
     class EditorWanted(Message):
         """The user wants to write in an editor of their own."""
 
-    def __init__(self, accepts: Callable[[str], bool]) -> None:
+    def __init__(self, accepts: Callable[[str], bool], help_keys: str) -> None:
         """Make the box.
 
         Args:
+            help_keys: what opens the help.
             accepts: whether a text can be sent now; one that cannot stays in the box. Asked
                 while the key is handled, because what is typed next belongs to the next text.
         """
@@ -80,7 +81,7 @@ class Prompt(MessageArea):
             id="prompt",
             compact=True,
             show_line_numbers=False,
-            placeholder="Ask anything · / for commands · @ for files · F1 for help",
+            placeholder=f"Ask anything · / for commands · @ for files · {help_keys} for help",
             highlight_cursor_line=False,
         )
         self._accepts = accepts

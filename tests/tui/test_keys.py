@@ -2,7 +2,9 @@
 
 import pytest
 
+from chatbot.paths import config_file
 from chatbot.tui.keys import KEYS, check_keymap
+from tests.tui.helpers import MakeApp, screen_text
 
 
 @pytest.mark.parametrize(
@@ -14,6 +16,9 @@ from chatbot.tui.keys import KEYS, check_keymap
         ("stop", "f2,enter", "[keys] stop: Enter is the key of send there"),
         ("edit", "r", "R is the key of regenerate"),
         ("nope", "f2", "[keys] nope: there is no such action"),
+        ("prompts", "a", "'a' is needed to write with; its own stays: Ctrl+R."),
+        ("send", "f2, space", "'space' is needed to write with"),
+        ("quit", "+", "'+' is needed to write with"),
     ],
 )
 def test_keys_that_cannot_be_used_leave_the_usual_ones(name: str, keys: str, said: str) -> None:
@@ -25,6 +30,16 @@ def test_keys_that_cannot_be_used_leave_the_usual_ones(name: str, keys: str, sai
 @pytest.mark.parametrize("name", KEYS)
 def test_each_action_can_have_the_keys_it_has(name: str) -> None:
     assert check_keymap({name: KEYS[name].keys}) == ({name: KEYS[name].keys}, ())
+
+
+async def test_rebound_keys_are_named_on_the_screen(make_app: MakeApp) -> None:
+    config_file().parent.mkdir(parents=True, exist_ok=True)
+    config_file().write_text('[keys]\nhelp = "f12"\nquit = "f10"\nsend = "ctrl+s"\n')
+    app = make_app()
+    async with app.run_test(size=(100, 30)):
+        shown = screen_text(app)
+    for words in ("press Ctrl+S;", "F12     help", "F10     quit", "F12 for help"):
+        assert words in shown
 
 
 def test_a_key_that_is_taken_back_is_not_taken_by_another() -> None:

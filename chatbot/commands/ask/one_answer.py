@@ -186,7 +186,7 @@ async def forget_unanswered(session: Session) -> None:
 
 def show_progress(session: Session) -> None:
     """Have what is wrong, and what the engine does, told on standard error."""
-    for problem in session.config.problems:
+    for problem in session.problems:
         print(problem, file=sys.stderr)
     session.engine.on_status(LoadPrinter().show)
     session.on_problem(ProgressLine.print)

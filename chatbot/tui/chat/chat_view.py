@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message as TextualMessage
 from textual.strip import Strip
@@ -23,20 +24,35 @@ from chatbot.tui.chat.message_views import (
 )
 from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 
-WELCOME = """\
-[b $primary]▣ glass box[/]
 
-A chat with a model that runs on this machine.
-Nothing leaves it, and nothing is hidden.
+def welcome(key_of: Callable[[str], str]) -> Content:
+    """What stands where nothing was asked yet.
 
-[dim]Type a question and press[/] [b]Enter[/][dim]; no need to wait for the model.[/]
-
-[b]Ctrl+B[/]  [dim]settings, live[/]
-[b]/[/]       [dim]commands[/]
-[b]@[/]       [dim]files for a question[/]
-[b]F1[/]      [dim]help[/]
-[b]Ctrl+Q[/]  [dim]quit[/]
-"""
+    Args:
+        key_of: gives the keys of an action, as a person reads them.
+    """
+    rows = (
+        (key_of("toggle_sidebar"), "settings, live"),
+        ("/", "commands"),
+        ("@", "files for a question"),
+        (key_of("help"), "help"),
+        (key_of("quit"), "quit"),
+    )
+    width = max(len(keys) for keys, _ in rows) + 2
+    return Content.assemble(
+        ("▣ glass box", "b $primary"),
+        "\n\nA chat with a model that runs on this machine.\n"
+        "Nothing leaves it, and nothing is hidden.\n\n",
+        ("Type a question and press ", "dim"),
+        (key_of("send"), "b"),
+        ("; no need to wait for the model.\n", "dim"),
+        *(
+            part
+            for keys, about in rows
+            for part in ("\n", (keys.ljust(width), "b"), (about, "dim"))
+        ),
+        "\n",
+    )
 
 
 PAGE: Final = 20
@@ -55,8 +71,9 @@ class ChatView(VerticalScroll, can_focus=False):
     class FocusLost(TextualMessage):
         """The message that had the focus was taken away; another may have it by now."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, key_of: Callable[[str], str], id: str) -> None:
         super().__init__(id=id)
+        self._key_of = key_of
         self._earlier: list[Message] = []
         """Messages above those that are shown, oldest first."""
         self._variant_of: Callable[[str], str] = lambda _: ""
@@ -72,7 +89,7 @@ class ChatView(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         self.anchor()
-        self.mount(Static(WELCOME, id="welcome"))
+        self.mount(Static(welcome(self._key_of), id="welcome"))
 
     async def show_path(
         self,
@@ -99,7 +116,7 @@ class ChatView(VerticalScroll, can_focus=False):
             self.post_message(self.FocusLost())
         async with self.batch():
             await self.remove_children()
-            await self.mount_all(views or [Static(WELCOME, id="welcome")])
+            await self.mount_all(views or [Static(welcome(self._key_of), id="welcome")])
         self.anchor()
         self.call_after_refresh(lambda: self._add_where_top(self.scroll_y))
 
