@@ -336,21 +336,43 @@ class ConversationManager:
         Raises:
             CommandError: it is doing so now.
         """
-        conversation, kept = self.conversation, answer
+        kept = next((one for one in await self._kept() if one.id == answer.id), answer)
+        if answer.id in self.written_elsewhere:
+            raise CommandError("Another running chatbot is writing this answer.")
+        self._take_over(kept)
+        return kept
+
+    async def _kept(self) -> tuple[Message, ...]:
+        """The messages of this chat as they are on the disk; none that may have less than here."""
+        conversation = self.conversation
         await self.settled()
-        # Where the journal is behind, the disk has less of it than there is here.
         if self._journal and not self._journal.is_behind:
             with suppress(StoreError):  # what is not there cannot be lost
                 chat = await self._stored().load_chat(conversation.id)
                 if self.conversation is conversation:
                     self.written_elsewhere = chat.written_elsewhere
-                kept = next((one for one in chat.messages if one.id == answer.id), answer)
-        if answer.id in self.written_elsewhere:
-            raise CommandError("Another running chatbot is writing this answer.")
-        if (kept.parts, kept.making) != (answer.parts, answer.making):
-            self._records.pop(answer.id, None)
-            conversation.take_over(kept)
-        return kept
+                    return chat.messages
+        return ()
+
+    def _take_over(self, kept: Message) -> bool:
+        """Have a message as it is on the disk; returns whether it is another one than here."""
+        here = self.conversation[kept.id]
+        if (kept.parts, kept.making) == (here.parts, here.making):
+            return False
+        self._records.pop(kept.id, None)
+        self.conversation.take_over(kept)
+        return True
+
+    async def look_elsewhere(self) -> tuple[Message, ...]:
+        """The answers that other running chatbots write in this chat, where they have grown."""
+        ids = self.written_elsewhere
+        if not ids:
+            return ()
+        return tuple(
+            message
+            for message in await self._kept()
+            if message.id in ids and message.id in self.conversation and self._take_over(message)
+        )
 
     async def branch_from_token(
         self, answer_id: str, index: int, choice: Alternative | str

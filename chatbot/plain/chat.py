@@ -276,7 +276,9 @@ class PlainFace:
             self.tell(f"{mark}{message.text.strip()}")
         self._printed = path[-1].text if path else ""
         made = path[-1].making if path else None
-        if made and made.finish_reason in ("interrupted", "cancelled"):
+        if path and path[-1].id in self.manager.written_elsewhere:
+            self.tell("[another running chatbot is writing this answer]")
+        elif made and made.finish_reason in ("interrupted", "cancelled"):
             self.tell("[the answer was cut off; /continue goes on with it]")
 
     def begin_edit(self, question: Message) -> None:

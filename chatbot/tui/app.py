@@ -74,6 +74,9 @@ NOTICE_SECONDS = 10.0
 KEY_REPEAT_SECONDS = 0.2
 """A notice takes no longer to stand there."""
 
+LOOK_ELSEWHERE_SECONDS = 1.0
+"""Between two looks at what another running chatbot writes."""
+
 COUNT_DELAY = 0.3
 """Seconds without a key after which the draft is counted."""
 
@@ -601,10 +604,28 @@ class ChatApp(App[int]):
         """As ``show_conversation``, and wait until it is drawn."""
         conversation = self.manager.conversation
         self._end_edit()
+        self._chat.written_elsewhere = frozenset(self.manager.written_elsewhere)
         await show_path(self._chat, conversation, conversation.path())
         self._show_title()
         self._status.num_tokens = 0
         self.count_context()
+        if self.manager.written_elsewhere:
+            self._follow_elsewhere()
+
+    @work(group="elsewhere", exclusive=True)
+    async def _follow_elsewhere(self) -> None:
+        """Show what another running chatbot writes in this chat, until it is done."""
+        while self.manager.written_elsewhere:
+            await asyncio.sleep(LOOK_ELSEWHERE_SECONDS)
+            before = self._chat.written_elsewhere
+            grown = await self.manager.look_elsewhere()
+            self._chat.written_elsewhere = frozenset(self.manager.written_elsewhere)
+            ended = before - self._chat.written_elsewhere
+            conversation = self.manager.conversation
+            shown = {message.id for message in grown} | ended
+            await self._chat.show_anew([conversation[i] for i in shown if i in conversation])
+            if ended:
+                self.count_context()
 
     def propose(self, text: str) -> None:
         """Put a text into the prompt."""

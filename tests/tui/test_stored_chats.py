@@ -1,5 +1,7 @@
 """Chats that are kept: the list, long chats, variants after a restart, the ribbon."""
 
+from pathlib import Path
+
 from textual.widgets import Input
 
 from chatbot.conversation.tree import Conversation
@@ -7,6 +9,7 @@ from chatbot.messages import Message, TextPart
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chats_screen import ChatsScreen, when
+from tests.running_chatbot import PipedChatbot
 from tests.tui.helpers import (
     MakeApp,
     answers,
@@ -159,3 +162,29 @@ def test_moments_are_said_as_people_say_them() -> None:
     now = 1_700_000_000.0
     assert ":" in when(now - 60, now)
     assert len(when(now - 400 * 86400, now)) == len("2022-10-10")
+
+
+async def test_an_answer_of_another_running_chatbot_is_followed_to_its_end(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    app = make_app()
+    (tmp_path / "long.txt").write_text("word " * 60 + "end.")
+    script = {"SCRIPT_DELAY": "0.1", "SCRIPT_ANSWER": str(tmp_path / "long.txt")}
+    with PipedChatbot("--plain", **script) as other:
+        other.send("go")
+        other.until(lambda: "word word word" in other.out)
+        async with app.run_test(size=(100, 30)) as pilot:
+            await chats_screen(pilot, app)
+            await pilot.press("enter")
+            await until(pilot, lambda: questions(app) == ["go"])
+            [view] = answers(app)
+            await until(pilot, lambda: "another running chatbot is writing it" in foot(view))
+            begun = view.text
+            await pilot.press("ctrl+t")
+            await until(pilot, lambda: len(answers(app)[0].text) > len(begun))
+            assert app.focused is answers(app)[0]
+            assert "another running chatbot is writing it" in foot(answers(app)[0])
+            await until(pilot, lambda: answers(app)[0].text.endswith("end."))
+            await until(pilot, lambda: "tok/s" in foot(answers(app)[0]))
+            assert "another running" not in foot(answers(app)[0])
+            assert app.manager.written_elsewhere == ()

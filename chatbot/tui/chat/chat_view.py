@@ -80,6 +80,8 @@ class ChatView(VerticalScroll, can_focus=False):
         self._left_out: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
         self._rating_of: Callable[[str], int | None] = lambda _: None
+        self.written_elsewhere: frozenset[str] = frozenset()
+        """Ids of answers that another running chatbot writes."""
         self._is_adding = False
         self._newest: AnswerView | None = None
         self._focuses_next = False
@@ -125,7 +127,13 @@ class ChatView(VerticalScroll, can_focus=False):
         if message.role == "user":
             view: MessageView = QuestionView(message, variant)
         else:
-            view = AnswerView(message.id, message, variant, self._rating_of(message.id))
+            view = AnswerView(
+                message.id,
+                message,
+                variant,
+                self._rating_of(message.id),
+                is_elsewhere=message.id in self.written_elsewhere,
+            )
         view.set_class(message.id in self._left_out, "-left-out")
         view.set_class(message.id in self._pinned, "-pinned")
         return view
@@ -183,6 +191,18 @@ class ChatView(VerticalScroll, can_focus=False):
         self._earlier += [view.message for view in away if view.message]
         if away:
             await self.remove_children(away)
+
+    async def show_anew(self, messages: Sequence[Message]) -> None:
+        """Show messages as they are now, where they are shown."""
+        by_id = {message.id: message for message in messages}
+        async with self.batch():
+            for view in self.query(MessageView):
+                if message := by_id.get(view.message_id):
+                    anew = self._view_of(message)
+                    await self.mount(anew, after=view)
+                    if view.has_focus:
+                        anew.focus(scroll_visible=False)
+                    await view.remove()
 
     def describe(
         self,

@@ -193,6 +193,8 @@ class AnswerView(MessageView):
         message: Message | None = None,
         variant: str = "",
         rating: int | None = None,
+        *,
+        is_elsewhere: bool = False,
     ) -> None:
         """Show an answer.
 
@@ -201,9 +203,11 @@ class AnswerView(MessageView):
             message: the finished answer; None for one that is about to stream.
             variant: which of several variants it is, ``2/3``; empty when it is the only one.
             rating: what the user thinks of it: 1, -1 or nothing.
+            is_elsewhere: another running chatbot writes it.
         """
         super().__init__(message_id)
         self._message = message
+        self._is_elsewhere = is_elsewhere
         self._variant = variant
         self._rating = rating
         self._changes: list[SettingChange] = []
@@ -392,6 +396,8 @@ class AnswerView(MessageView):
                 facts.append("stopped; g goes on")
             case "length":
                 facts.append("cut at the longest length; g goes on")
+            case "interrupted" if self._is_elsewhere:
+                facts.append("another running chatbot is writing it")
             case "interrupted":
                 facts.append("interrupted: the program ended; g goes on")
         facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
