@@ -55,7 +55,9 @@ def problem_of(folder: KnowledgeFolder) -> str:
     path = path_of(folder)
     name = clean_line(folder.path)
     if not path.exists():
-        return f"The folder {name} is not there; mount it, or take it out: /knowledge remove {name}"
+        return (
+            f"The folder {name} is not there; mount it, or /knowledge remove {name} takes it out."
+        )
     if not path.is_dir():
         return f"{name} is not a folder; name the folder that it is in."
     if not os.access(path, os.R_OK | os.X_OK):

@@ -150,9 +150,10 @@ def window_for(loaded: LoadedModel, num_prompt_tokens: int, context_length: int)
     if context_length > 0:
         window = min(window, context_length)
     if num_prompt_tokens >= window:
+        longer = ", or raise context_length" if window < loaded.info.context_length else ""
         raise ContextError(
-            f"The prompt takes {num_prompt_tokens} tokens, but the context window holds {window}; "
-            "shorten the question or the system prompt, or raise the context length."
+            f"The prompt takes {num_prompt_tokens:,} tokens, but the context window holds "
+            f"{window:,}; shorten it{longer}."
         )
     return window
 

@@ -33,7 +33,7 @@ from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import AttachmentError, ChatbotError, ContextError, ThemeError
-from chatbot.events import TurnEvent, VariantsEvent
+from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
 from chatbot.tui.chat import markdown
@@ -569,11 +569,14 @@ class ChatApp(App[int]):
             self.count_context()
 
     async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
-        """The same events, the first of which ends the editing of a question."""
+        """The same events, the first of which ends the editing of a question; what the prompt
+        consists of is shown while its answer is written."""
         async with aclosing(events):
             async for event in events:
                 if self._prompt.edited:
                     self._end_edit()
+                if isinstance(event, PromptBuilt):
+                    self._ribbon.built, self._ribbon.problem = event, ""
                 yield event
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:

@@ -408,7 +408,24 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(tmp_path: Pa
     assert json.loads(done.stdout)["error"] == done.stderr.strip() == error
 
 
-def test_a_text_that_is_gone_on_with_takes_no_files() -> None:
-    done = run_chatbot("ask", "--complete", "-a", __file__, "Once")
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("-a", __file__), "--attach"),
+        (("-c",), "--continue and --resume"),
+        (("--system", "Be brief."), "--system"),
+    ],
+)
+def test_a_text_that_is_gone_on_with_takes_nothing_of_a_chat(
+    flags: tuple[str, ...], named: str
+) -> None:
+    done = run_chatbot("ask", "--complete", *flags, "Once")
     assert done.returncode == 2
-    assert "leave --attach out" in done.stderr
+    assert f"leave {named} out" in done.stderr
+
+
+def test_what_is_piped_in_has_to_be_text() -> None:
+    done = run_chatbot("ask", "Why?", stdin=b"PK\x03\x04\x00\x00\xff", SCRIPT_NO_ENGINE="1")
+    assert done.returncode == 2
+    assert "is no text; --attach reads" in done.stderr
+    assert run_chatbot("ask", "Why?", stdin="gr\xfcn".encode("latin-1")).returncode == 0

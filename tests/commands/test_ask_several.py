@@ -5,10 +5,17 @@ engine; and once with the real weights.
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chatbot.commands.ask import completion
+from chatbot.engine.protocol import ModelInfo
+from chatbot.errors import WorkerError
+from chatbot.settings import Precision, Settings
+from tests.conversation.fake_engine import STATISTICS, info_of
 from tests.running_chatbot import REAL, PipedChatbot, run_chatbot
 
 pytestmark = pytest.mark.timeout(60)
@@ -177,3 +184,58 @@ def test_the_real_model_in_a_batch_says_what_it_says_alone() -> None:
     assert report["read_tokens"] == report["prompt_tokens"]
     alone = run_chatbot(*common, *options, "--seed", "4", command=REAL, seconds=90)
     assert report["variants"][1]["text"] == json.loads(alone.stdout)["text"]
+
+
+class FakeSession:
+    """Enough of a session for a text to be gone on with."""
+
+    def __init__(self) -> None:
+        self.manager = self.engine = self
+        self.settings = Settings()
+        self.problems = ()
+
+    async def __aenter__(self) -> "FakeSession":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        pass
+
+    def on_status(self, watcher: object) -> None:
+        pass
+
+    on_problem = on_status
+
+    async def ensure_loaded(self, model: str, precision: Precision) -> ModelInfo:
+        return info_of(model, precision)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_a_later_batch_that_fails_costs_none_of_the_earlier(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def write(
+        session: object, text: str, samplings: Sequence[object], start: int, writer: Any, *_: object
+    ) -> None:
+        if start:
+            raise WorkerError("The engine was killed.")
+        for index in range(len(samplings)):
+            writer.take(index, f"One {index}.")
+            writer.end(index, "stop", STATISTICS)
+
+    monkeypatch.setattr(completion, "_write_batch", write)
+    asked = completion.run_completion(
+        FakeSession(),  # type: ignore[arg-type]
+        "Once",
+        18,
+        as_json=as_json,
+        stream=False,
+    )
+    assert await asked == 1
+    out, err = capsys.readouterr()
+    assert err == "The engine was killed.\n"
+    if as_json:
+        report = json.loads(out)
+        assert [one["text"] for one in report["continuations"]] == [f"One {n}." for n in range(16)]
+        assert report["error"] == "The engine was killed."
+    else:
+        assert out.count("\n---\n") == 15

@@ -383,7 +383,7 @@ async def test_export_save_and_load(chat: FakeFace, tmp_path: Path) -> None:
     await run_command(chat, f"/save {tmp_path}/a chat.json")
     assert "a chat.json" in chat.notes[-1]
     await run_command(chat, "/new")
-    await run_command(chat, f"/load {tmp_path}/a chat.json")
+    await run_command(chat, f'/load "{tmp_path}/a chat.json"')
     assert chat.manager.conversation is not before
     assert chat.manager.conversation.messages() == before.messages()
     assert chat.texts == ["A question?", "An answer."]

@@ -126,6 +126,31 @@ async def test_wrong_usage(face: KnowingFace) -> None:
         await face.run("/search x")
 
 
+async def test_a_folder_that_went_away_is_what_a_search_is_told_of(
+    face: KnowingFace, tmp_path: Path
+) -> None:
+    await face.run("/knowledge off manual")
+    (tmp_path / "notes").mkdir()
+    await face.run(f"/knowledge add {tmp_path}/notes")
+    (tmp_path / "notes").rmdir()
+    words = f"notes is not there; mount it, or /knowledge remove {tmp_path}/notes takes it out."
+    with pytest.raises(KnowledgeError, match=words):
+        await face.run("/search x")
+
+
+async def test_names_in_quotes_are_the_names(face: KnowingFace, tmp_path: Path) -> None:
+    (tmp_path / "my notes").mkdir()
+    assert "is searched now" in await face.run(f'/knowledge add "{tmp_path}/my notes"')
+    assert "is off" in await face.run(f"/knowledge off '{tmp_path}/my notes'")
+    with pytest.raises(KnowledgeError):
+        await face.run('/knowledge add "')
+
+
+async def test_before_the_first_answer_there_are_no_sources(face: KnowingFace) -> None:
+    with pytest.raises(CommandError, match="There is no answer yet"):
+        await face.run("/sources")
+
+
 async def test_sources_are_listed_and_each_can_be_read(face: KnowingFace) -> None:
     await all_of(face.manager.reply("How high?"))
     lines = (await face.run("/sources")).splitlines()

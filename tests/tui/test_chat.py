@@ -436,3 +436,15 @@ async def test_a_title_is_never_markup(make_app: MakeApp, title: str) -> None:
         app.take(f"/variants 2 {title}")
         await until(pilot, lambda: f"· {title} ─" in screen_text(app))
         await until(pilot, lambda: "Esc goes back" in screen_text(app))
+
+
+async def test_the_prompt_of_the_first_answer_is_accounted_for_while_it_is_written(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer="word " * 200, delay=0.02, load_seconds=0.5)
+    async with app.run_test() as pilot:
+        await ask(pilot, "hello")  # before the model is there
+        await until(pilot, lambda: "word word" in answers(app)[0].text if answers(app) else False)
+        assert app.manager.is_busy
+        await until(pilot, lambda: "question" in screen_text(app).splitlines()[-2], seconds=2)
+        await pilot.press("escape")

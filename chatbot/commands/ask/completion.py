@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.commands.ask.one_answer import show_progress
-from chatbot.commands.status import INTERRUPTED
+from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.engine.protocol import (
     MAX_VARIANTS,
     ChatMessage,
@@ -22,7 +22,7 @@ from chatbot.engine.protocol import (
     VariantDelta,
     VariantDone,
 )
-from chatbot.errors import SettingError
+from chatbot.errors import ChatbotError, SettingError
 from chatbot.messages import Statistics
 from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.session import Session
@@ -74,10 +74,17 @@ async def run_completion(
         samplings = [_seeded(settings.sampling, index) for index in range(num_continuations)]
         writer = _Writer(samplings, shows=stream and not as_json)
         info = await session.engine.ensure_loaded(settings.model, settings.precision)
+        error = ""
         for start in range(0, num_continuations, MAX_VARIANTS):
-            if not stopped.is_set():
-                batch = samplings[start : start + MAX_VARIANTS]
+            if stopped.is_set() or error:
+                break
+            batch = samplings[start : start + MAX_VARIANTS]
+            try:
                 await _write_batch(session, text, batch, start, writer, stopped, schema)
+            except ChatbotError as failure:
+                if not writer.done:
+                    raise
+                error = str(failure)  # what there is by now is not lost
         done = writer.done
         if as_json:
             report = {
@@ -87,12 +94,17 @@ async def run_completion(
                 "device": info.device,
                 "continuations": done,
             }
+            if error:
+                report["error"] = error
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         elif stream:
             sys.stdout.write("\n")
         else:
             sys.stdout.write(_BETWEEN.join(one["text"] for one in done) + "\n")
         sys.stdout.flush()
+    if error:
+        print(error, file=sys.stderr)
+        return FAILED
     return INTERRUPTED if stopped.is_set() else 0
 
 

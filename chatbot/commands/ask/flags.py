@@ -112,8 +112,7 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     if options.complete:
         if is_search:
             raise SettingError("--complete draws its words: leave --strategy beam out.")
-        if options.attach:
-            raise SettingError("--complete goes on with a text as it is: leave --attach out.")
+        _refuse_of_chats(options)
         answering = _complete(session, question, options)
     elif is_search or options.number not in ("", "1"):
         manager.settings = with_values(manager.settings, overrides)
@@ -123,6 +122,18 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     import asyncio
 
     return asyncio.run(answering)
+
+
+def _refuse_of_chats(options: argparse.Namespace) -> None:
+    """Refuse flags that mean something in a chat, which a text that is gone on with is not."""
+    given = vars(options)
+    for flag, name in (
+        ("--attach", "attach"),
+        ("--continue and --resume", "resume"),
+        ("--system", "system_prompt"),
+    ):
+        if given.get(name):
+            raise SettingError(f"--complete goes on with a text as it is: leave {flag} out.")
 
 
 def print_failure(error: str) -> None:
@@ -202,11 +213,17 @@ def _complete(
 
 
 def _with_piped(question: str) -> str:
-    """The question, and below it what was piped in; empty when there is neither."""
+    """The question, and below it what was piped in; empty when there is neither.
+
+    Raises:
+        SettingError: no text was piped in.
+    """
     piped = ""
     if not sys.stdin.isatty():
         with contextlib.suppress(OSError):
             piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    if "\0" in piped:
+        raise SettingError("What is piped in is no text; --attach reads PDF, Word and others.")
     return "\n\n".join(part for part in (question.strip(), piped) if part)
 
 

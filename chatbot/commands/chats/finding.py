@@ -27,7 +27,11 @@ def list_chats(db: Database, options: argparse.Namespace) -> dict[str, Any]:
         for chat in chats:
             print(_line(chat))
         if not chats:
-            print("There are no chats.", file=sys.stderr)
+            is_part = options.offset > 0 or options.limit == 0
+            print(
+                "No chat is in that part of the list." if is_part else "There are no chats.",
+                file=sys.stderr,
+            )
     return {"chats": [_as_json(chat) for chat in chats]}
 
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.commands.quoting import unquoted
 from chatbot.conversation.formats.files import write_new
 from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.own_json import to_json
@@ -100,7 +101,7 @@ async def _load(face: Face, arguments: str) -> None:
 def _file_of(arguments: str, example: str) -> Path:
     if not arguments:
         raise CommandError(f"Name a file: {example}")
-    return Path(arguments)
+    return Path(unquoted(arguments))
 
 
 COMMANDS = (

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
+from chatbot.conversation.commands.quoting import unquoted
 from chatbot.conversation.folders import FolderState, find_folder, path_of
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.source_block import sources_of
@@ -20,7 +21,7 @@ NUM_PROBLEMS = 50
 async def _knowledge(face: Face, arguments: str) -> None:
     knowledge = _knowledge_of(face)
     verb, _, rest = arguments.partition(" ")
-    rest = rest.strip()
+    rest = unquoted(rest)
     match verb.lower():
         case "":
             face.show_note(_folder_list(knowledge))
@@ -125,7 +126,9 @@ async def _problems(knowledge: Knowledge, text: str) -> str:
 
 async def _sources(face: Face, arguments: str) -> None:
     answer = face.manager.conversation.last("assistant")
-    part = sources_of(answer) if answer else None
+    if answer is None:
+        raise CommandError("There is no answer yet; ask a question first.")
+    part = sources_of(answer)
     if part is None:
         raise CommandError("The last answer was given without a search; ask with a folder on.")
     listed = [*part.sources, *part.candidates]
@@ -188,7 +191,8 @@ async def _search(face: Face, arguments: str) -> None:
         raise CommandError("Say what to look for: /search top-p")
     knowledge = _knowledge_of(face)
     if not knowledge.paths:
-        raise KnowledgeError("No folder is on; /knowledge add ~/notes adds one.")
+        missing = next((s.problem for s in knowledge.folders if s.folder.is_on and s.problem), "")
+        raise KnowledgeError(missing or "No folder is on; /knowledge add ~/notes adds one.")
     part = await knowledge.search(arguments, num_sources=5)
     listed = [*part.sources, *part.candidates]
     if not listed:
