@@ -23,6 +23,11 @@ _BEGUN: Final = re.compile(r'(?<![^\s(\[{])@(?:"([^"\n]*)|([^\s"]*))\Z')
 _AFTER_NAME: Final = ".,;:!?)]}'"
 """What may follow a name at the end of a clause and is no part of it."""
 
+MAX_NAMES: Final = 100
+"""Names behind an ``@`` that are looked for, with each key that is pressed."""
+MAX_BEGUN: Final = 4096
+"""Characters of one that is being typed: no path is longer."""
+
 MAX_LOOKED_AT: Final = 5000
 """Entries of a folder; in a larger one the user has to type more than a click."""
 MAX_OFFERED: Final = 200
@@ -39,7 +44,11 @@ class BegunMention(msgspec.Struct, frozen=True):
 
 def mentioned_files(text: str) -> tuple[str, ...]:
     """The files that a question names, each once, as they are typed there."""
-    found = (_file_of(match) for match in _MENTION.finditer(text)) if "@" in text else ()
+    if "@" not in text:
+        return ()
+    # Each name once: a program that somebody pastes has the same few again and again.
+    names = dict.fromkeys((match[1], match[2]) for match in _MENTION.finditer(text))
+    found = (_file_of(*pair) for pair in islice(names, MAX_NAMES))
     return tuple(dict.fromkeys(name for name in found if name))
 
 
@@ -58,7 +67,10 @@ def path_of_name(name: str) -> Path:
 
 def begun_mention(text: str) -> BegunMention | None:
     """The name that a text ends in; None where it ends in none."""
-    match = _BEGUN.search(text)
+    line = max(text.rfind("\n") + 1, len(text) - MAX_BEGUN)
+    if "@" not in text[line:]:
+        return None
+    match = _BEGUN.search(text, line)
     if match is None:
         return None
     return BegunMention(match.start(), match[1] if match[1] is not None else match[2])
@@ -82,10 +94,9 @@ def file_words(begun: str) -> dict[str, str]:
     return words
 
 
-def _file_of(match: "re.Match[str]") -> str:
-    """The file that is named, or an empty text."""
-    name = match[1] or match[2]
-    names = [name] if match[1] else [name, name.rstrip(_AFTER_NAME)]
+def _file_of(quoted: str | None, bare: str | None) -> str:
+    """The file that is named, in quotes or without; an empty text where it is none."""
+    names = [quoted] if quoted else [bare, (bare or "").rstrip(_AFTER_NAME)]
     return next((name for name in names if name and _is_file(name)), "")
 
 

@@ -7,7 +7,14 @@ import pytest
 
 from chatbot.conversation import mentions
 from chatbot.conversation.commands import common_line, complete_command
-from chatbot.conversation.mentions import file_words, mentioned_files, names_file, path_of_name
+from chatbot.conversation.mentions import (
+    BegunMention,
+    begun_mention,
+    file_words,
+    mentioned_files,
+    names_file,
+    path_of_name,
+)
 from tests.conversation.test_commands import FakeFace
 
 
@@ -59,6 +66,17 @@ def test_what_is_no_regular_file_is_text(here: Path) -> None:
     (here / "link").symlink_to("a.md")
     (here / "broken").symlink_to("nowhere")
     assert mentioned_files("@pipe @link @broken @/dev/null") == ("link",)
+
+
+def test_of_very_many_names_the_first_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mentions, "MAX_NAMES", 3)
+    assert mentioned_files("@x @x @x @y @a.md @sub/deep.py") == ("a.md",)
+
+
+def test_a_name_is_begun_in_the_last_line_alone() -> None:
+    assert begun_mention("@a\nb") is None
+    assert begun_mention("x" * 10_000 + " @a") == BegunMention(10_001, "a")
+    assert begun_mention('in @"a@b') == BegunMention(3, "a@b")
 
 
 def test_a_text_names_a_file_that_is_gone() -> None:

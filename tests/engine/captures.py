@@ -5,6 +5,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from chatbot.engine.decode.gpu.graphs import Step
 
@@ -51,3 +52,22 @@ class Replaying:
             return output.copy_(step())
 
         return replay
+
+
+class OnDevice(TorchDispatchMode):
+    """Raises where anything is computed with a tensor that is elsewhere: on a GPU it would have to
+    be sent there in the middle of a step."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self._device = device
+        self.num_seen = 0
+        """Operations that were looked at."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.num_seen += 1
+        for leaf in tree_leaves((args, kwargs, result)):
+            if isinstance(leaf, torch.Tensor) and leaf.device != self._device:
+                raise RuntimeError(f"{func} has a tensor on {leaf.device}")
+        return result

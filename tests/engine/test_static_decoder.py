@@ -30,11 +30,12 @@ from chatbot.engine.decode.gpu.static_cache import bucket
 from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep
 from chatbot.engine.decode.gpu.static_step import ForwardStep, forward_refusal
 from chatbot.engine.decode.plain import TransformersDecoder
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
 from chatbot.settings import Sampling
-from tests.engine.captures import Replaying
+from tests.engine.captures import OnDevice, Replaying
 from tests.engine.test_fused_decoder import SIZES
 from tests.engine.tiny_models import make_llama
 
@@ -246,3 +247,35 @@ def test_a_real_graph_gives_the_logits_of_the_plain_step(name: str) -> None:
         torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
     assert static.name == f"{name} graph"
     assert CachedModel(model).decoder_name == "fused"
+
+
+@pytest.mark.parametrize("make_step", [StaticFusedStep, ForwardStep])
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_a_step_with_its_draw_makes_nothing_elsewhere(
+    family: str, make_step: type[StaticFusedStep] | type[ForwardStep]
+) -> None:
+    """By torch's device without memory, in place of a GPU."""
+    device = torch.device("meta")
+    with device:
+        model = FAMILIES[family]().eval()
+    is_fused = make_step is StaticFusedStep
+    step = StaticFusedStep(model, Brake(model)) if is_fused else ForwardStep(model)
+    cache = step.make_cache()
+    cache.reserve(bucket(1), 0)
+    size = model.config.vocab_size
+    run = DrawingRun(size, device, None)
+    run.use(Sampling(repetition_penalty=1.2))
+    draw = run.step_draw(4)
+    token, position = torch.zeros(2, 1, dtype=torch.int64, device=device)
+    with torch.inference_mode():
+        step(cache, token[None], position, bucket(1))  # which makes its memory
+        with OnDevice(device) as seen:
+            logits = step(cache, token[None], position, bucket(1))
+            draw(logits[0, 0], token, position)
+    assert logits.device == draw.results.device == device
+    assert seen.num_seen > 50
+
+
+def test_a_tensor_that_is_elsewhere_is_noticed() -> None:
+    with OnDevice(torch.device("meta")), pytest.raises(RuntimeError, match="on cpu"):
+        torch.zeros(1) + 1

@@ -13,12 +13,14 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.batch import Batch
+from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol import (
+    MAX_VARIANTS,
     BeamsMoved,
     ChatMessage,
     Delta,
@@ -553,3 +555,7 @@ def test_rows_of_every_family_are_those_of_the_model(family: Family) -> None:
     with torch.inference_mode():
         expected = model(torch.tensor([[*prompt, 3]])).logits[0, -1]
     torch.testing.assert_close(cached.read([3]), expected, atol=2e-4, rtol=1e-3)
+
+
+def test_as_many_answers_as_can_be_asked_for_are_read_at_once() -> None:
+    assert MAX_VARIANTS <= MAX_FEW
