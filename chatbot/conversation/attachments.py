@@ -15,7 +15,7 @@ from chatbot.conversation.mentions import names_file, path_of_name
 from chatbot.errors import AttachmentError, KnowledgeError
 from chatbot.messages import FilePart, Message
 from chatbot.retrieval.client import Retrieval
-from chatbot.terminal_text import clean, clean_line
+from chatbot.terminal_text import clean
 
 MAX_FILES: Final = 20
 MAX_CHARACTERS: Final = 1_000_000
@@ -101,7 +101,8 @@ def _looked_at(name: str) -> tuple[Path, os.stat_result]:
 
 
 def _shown(name: str) -> str:
-    return clean_line(name, 1000)
+    """A name on one line; blanks stay, because the words of the question have them too."""
+    return " ".join(clean(name).splitlines())
 
 
 def files_to_keep(old: Message, text: str, names: Sequence[str]) -> tuple[FilePart, ...]:

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,9 +20,11 @@ from chatbot.wording import size
 
 _MENTION: Final = re.compile(r'(?<![^\s(\[{])@(?:"([^"\n]+)"|([^\s"]+))')
 """Not within a word, so that no address of a mail is one."""
-_BEGUN: Final = re.compile(r'(?<![^\s(\[{])@(?:"([^"\n]*)|([^\s"]*))\Z')
+_BEGIN: Final = re.compile(r"(?<![^\s(\[{])@")
 _AFTER_NAME: Final = ".,;:!?)]}'"
 """What may follow a name at the end of a clause and is no part of it."""
+
+_SPACES: Final = (" ", "\t", "\u00a0", "\u3000")
 
 MAX_NAMES: Final = 100
 """Names behind an ``@`` that are looked for, with each key that is pressed."""
@@ -67,13 +70,16 @@ def path_of_name(name: str) -> Path:
 
 def begun_mention(text: str) -> BegunMention | None:
     """The name that a text ends in; None where it ends in none."""
-    line = max(text.rfind("\n") + 1, len(text) - MAX_BEGUN)
-    if "@" not in text[line:]:
+    start = max(text.rfind("\n") + 1, len(text) - MAX_BEGUN)
+    line = text[start:]
+    quoted = line.rfind('@"')
+    if quoted >= 0 and '"' not in line[quoted + 2 :] and _BEGIN.match(line, quoted):
+        return BegunMention(start + quoted, line[quoted + 2 :])
+    word = line[max(map(line.rfind, _SPACES)) + 1 :]
+    match = _BEGIN.search(word)
+    if match is None or '"' in word[match.end() :]:
         return None
-    match = _BEGUN.search(text, line)
-    if match is None:
-        return None
-    return BegunMention(match.start(), match[1] if match[1] is not None else match[2])
+    return BegunMention(start + len(line) - len(word) + match.start(), word[match.end() :])
 
 
 def file_words(begun: str) -> dict[str, str]:
@@ -114,14 +120,19 @@ def _entries(folder: str, begun: str) -> Iterator[tuple[str, str]]:
             for entry in islice(entries, MAX_LOOKED_AT):
                 name = entry.name
                 is_meant = name.lower().startswith(begun.lower())
-                if not is_meant or (name[0] == "." and not begun) or not _can_be_typed(name):
-                    continue
-                if entry.is_dir():
-                    yield name, ""
-                elif entry.is_file():
-                    yield name, size(entry.stat().st_size)
+                if is_meant and (name[0] != "." or begun) and _can_be_typed(name):
+                    yield from _about(entry)
     except (OSError, ValueError):
         return
+
+
+def _about(entry: "os.DirEntry[str]") -> Iterator[tuple[str, str]]:
+    """See ``_entries``; nothing of what is neither a file nor a folder, as a broken link."""
+    with suppress(OSError):
+        if entry.is_dir():
+            yield entry.name, ""
+        elif entry.is_file():
+            yield entry.name, size(entry.stat().st_size)
 
 
 def _can_be_typed(name: str) -> bool:

@@ -216,6 +216,19 @@ async def test_a_question_in_other_words_has_the_files_that_it_names() -> None:
     assert [f.name for f in files_of(last_question(manager))] == ["code.py"]
 
 
+async def test_blanks_in_a_name_are_part_of_it(here: Path) -> None:
+    (here / "my  plan.md").write_text("March.")
+    manager = make()
+    await all_of(manager.reply('In @"my  plan.md"?', files=["my  plan.md"]))
+    (file,) = files_of(last_question(manager))
+    assert file.name == "my  plan.md"
+    await all_of(manager.edit('And in @"my  plan.md"?', files=["my  plan.md"]))
+    assert files_of(last_question(manager)) == (file,)
+    (here / "two\nlines").write_text("x")
+    await all_of(manager.reply("In it?", files=["two\nlines"]))
+    assert files_of(last_question(manager))[0].name == "two lines"
+
+
 async def test_a_file_that_came_by_a_flag_stays_with_the_question() -> None:
     manager = make()
     await all_of(manager.reply("When is it?", files=["plan.md"]))

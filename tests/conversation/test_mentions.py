@@ -1,6 +1,7 @@
 """Files that a question names, and what a name that is being typed could become."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,23 @@ def test_names_that_nobody_can_type_are_not_offered(here: Path) -> None:
     (here / "sub" / "new\nline").write_text("x")
     Path(os.fsdecode(os.fsencode(here / "sub") + b"/\xff")).write_text("x")
     assert list(file_words("sub/")) == ["@sub/deep.py"]
+
+
+def test_what_cannot_be_looked_at_hides_nothing_else(here: Path) -> None:
+    (here / "sub" / "a-loop").symlink_to("a-loop")
+    (here / "sub" / "gone").symlink_to("nowhere")
+    (here / "sub" / "z.md").write_text("x")
+    assert list(file_words("sub/")) == ["@sub/deep.py", "@sub/z.md"]
+
+
+@pytest.mark.parametrize(
+    "text", ["(@" * 20_000 + " ", "@x " * 20_000, '@"' * 20_000, '(@"x' * 9999]
+)
+def test_a_text_full_of_signs_is_gone_through_at_once(text: str) -> None:
+    began = time.process_time()
+    mentioned_files(text)
+    begun_mention(text)
+    assert time.process_time() - began < 1  # what looks at each from each takes ten
 
 
 def test_of_a_large_folder_not_all_is_looked_at(
