@@ -1,7 +1,6 @@
 """Files that a question names, and what a name that is being typed could become."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -115,14 +114,12 @@ def test_what_cannot_be_looked_at_hides_nothing_else(here: Path) -> None:
     assert list(file_words("sub/")) == ["@sub/deep.py", "@sub/z.md"]
 
 
-@pytest.mark.parametrize(
-    "text", ["(@" * 20_000 + " ", "@x " * 20_000, '@"' * 20_000, '(@"x' * 9999]
-)
-def test_a_text_full_of_signs_is_gone_through_at_once(text: str) -> None:
-    began = time.process_time()
-    mentioned_files(text)
+@pytest.mark.timeout(20)  # what looks at each sign from each of them takes minutes
+@pytest.mark.parametrize("part", ["(@", "@x ", '@"', '(@"x', "@(\u2003"])
+def test_a_text_full_of_signs_is_gone_through(part: str) -> None:
+    text = part * 100_000 + " "
+    assert mentioned_files(text) == ()
     begun_mention(text)
-    assert time.process_time() - began < 1  # what looks at each from each takes ten
 
 
 def test_of_a_large_folder_not_all_is_looked_at(
