@@ -86,10 +86,17 @@ def check_files(names: Sequence[str]) -> None:
 
 
 def _looked_at(name: str) -> tuple[Path, os.stat_result]:
-    path = path_of_name(name)
+    if not name.strip():
+        raise AttachmentError("Name the file that is to be attached.")
     try:
+        name.encode()
+        path = path_of_name(name)
         status = path.stat()
-    except (OSError, ValueError) as error:
+    except UnicodeEncodeError as error:
+        raise AttachmentError(
+            f"{_shown(name)} cannot be attached: its name is no text; rename it first."
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a null character
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise AttachmentError(f"{_shown(name)} cannot be attached: {reason}.") from error
     if stat.S_ISDIR(status.st_mode):
@@ -116,9 +123,10 @@ def files_to_keep(old: Message, text: str, names: Sequence[str]) -> tuple[FilePa
         text: the new words.
         names: the files that these name and that are there.
     """
+    read_anew = set(map(_shown, names))
     return tuple(
         file
         for file in files_of(old)
-        if not names_file(old.text, file.name)
-        or (names_file(text, file.name) and file.name not in names)
+        if file.name not in read_anew
+        and (names_file(text, file.name) or not names_file(old.text, file.name))
     )

@@ -275,7 +275,10 @@ class ConversationManager(OpenChat):
         Raises:
             CommandError: it is doing so now.
         """
+        conversation = self.conversation
         kept = next((one for one in await self._kept() if one.id == answer.id), answer)
+        if self.conversation is not conversation:
+            raise CommandError("Another chat was opened meanwhile.")
         if answer.id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
         self._take_over(kept)

@@ -14,6 +14,7 @@ from chatbot.conversation.file_block import as_one_text, fenced, files_of, with_
 from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.openai_jsonl import to_openai
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.mentions import file_words, mentioned_files
 from chatbot.conversation.prompt_template import FilledPrompt, PromptTemplate
 from chatbot.conversation.variants.wishes import wish_for_seeds
 from chatbot.errors import AttachmentError, CommandError, ContextError
@@ -234,6 +235,8 @@ async def test_a_file_that_came_by_a_flag_stays_with_the_question() -> None:
     await all_of(manager.reply("When is it?", files=["plan.md"]))
     await all_of(manager.edit("When was it?"))
     assert files_of(last_question(manager)) == (PLAN,)
+    await all_of(manager.edit("When was it, by @plan.md?", files=["plan.md"]))
+    assert files_of(last_question(manager)) == (PLAN,)
     await all_of(manager.regenerate())
     assert files_of(last_question(manager)) == (PLAN,)
 
@@ -290,7 +293,25 @@ async def test_a_prompt_attaches_what_the_user_names_and_not_what_it_names_itsel
     assert files_of(last_question(face.manager)) == (PLAN,)
 
 
-def test_a_name_that_is_no_text_is_shown_as_text(here: Path) -> None:
+def test_a_name_that_is_no_text_is_refused(here: Path) -> None:
     name = os.fsdecode(b"\xff.txt")
-    with pytest.raises(AttachmentError, match="cannot be attached"):
+    (here / name).write_text("x")
+    with pytest.raises(AttachmentError, match="its name is no text; rename it"):
         attachments.check_files([name])
+
+
+def test_a_file_has_to_be_named() -> None:
+    with pytest.raises(AttachmentError, match="Name the file"):
+        attachments.check_files([" "])
+
+
+def test_nothing_is_attached_from_a_folder_that_is_gone(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "gone").mkdir()
+    monkeypatch.chdir(here / "gone")
+    (here / "gone").rmdir()
+    with pytest.raises(AttachmentError, match=r"plan\.md cannot be attached: no such file"):
+        attachments.check_files(["plan.md"])
+    assert mentioned_files("@plan.md") == ()
+    assert file_words("") == {}

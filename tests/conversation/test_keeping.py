@@ -17,6 +17,7 @@ from chatbot.settings import Settings
 from chatbot.store import token_records, writing
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.database import Database
+from chatbot.store.values import StoredChat
 from tests.conversation.told_engine import FakeEngine
 
 
@@ -257,6 +258,24 @@ async def test_words_that_did_not_get_to_the_disk_are_gone_on_with(
         await run(manager.continue_answer())
         engine._answer = lambda _: ["three."]
         assert (await run(manager.continue_answer())).text == "One, two, three."
+
+
+async def test_another_chat_that_is_opened_while_the_disk_is_looked_at_stays(
+    two: TwoPrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two.begin()
+    manager = two.first
+    load = manager.store.load_chat  # type: ignore[union-attr]
+
+    async def load_slowly(chat_id: str) -> StoredChat:
+        chat = await load(chat_id)
+        manager.new_chat()
+        return chat
+
+    monkeypatch.setattr(manager.store, "load_chat", load_slowly)
+    with pytest.raises(CommandError, match="Another chat was opened meanwhile"):
+        await run(manager.continue_answer())
+    assert not len(manager.conversation)
 
 
 async def test_only_an_answer_that_was_cut_off_can_be_continued(store: ChatStore) -> None:
