@@ -4,11 +4,15 @@ By the retrieval process, which reads files that others made with limits. Knows 
 language model nor a screen.
 """
 
+import asyncio
 import os
 import stat
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from chatbot.conversation.file_block import files_of
 from chatbot.conversation.mentions import names_file, path_of_name
@@ -34,7 +38,7 @@ class Attachments:
     def __init__(self, retrieval: Retrieval) -> None:
         """Read by ``retrieval``."""
         self._retrieval = retrieval
-        self._kept: dict[_Stamp, FilePart] = {}
+        self._kept: dict[_Stamp, asyncio.Future[FilePart]] = {}
 
     async def read(self, names: Sequence[str]) -> tuple[FilePart, ...]:
         """The files of these names, as they are now.
@@ -51,23 +55,34 @@ class Attachments:
 
     async def _read(self, name: str) -> FilePart:
         path, status = _looked_at(name)
-        shown, stamp = _shown(name), (path, status.st_mtime_ns, status.st_size)
-        if stamp not in self._kept:
-            try:
-                document = await self._retrieval.read_file(str(path))
-            except KnowledgeError as error:
-                raise AttachmentError(f"{shown} cannot be attached. {error}") from error
-            text = clean(document.text).rstrip("\n")
-            if len(text) > MAX_CHARACTERS:
-                raise AttachmentError(
-                    f"{shown} is too long to be attached: it has {len(text):,} characters, and "
-                    f"{MAX_CHARACTERS:,} is the most; /knowledge add has its folder searched."
-                )
+        stamp = (path, status.st_mtime_ns, status.st_size)
+        reading = self._kept.get(stamp)
+        if reading is None:
             while len(self._kept) >= MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[stamp] = FilePart(name=shown, kind=document.kind, text=text)
-        kept = self._kept[stamp]
-        return FilePart(name=shown, kind=kept.kind, text=kept.text)
+            reading = self._kept[stamp] = asyncio.ensure_future(self._read_anew(name, path))
+            reading.add_done_callback(partial(self._forget_failed, stamp))
+        # Whoever has no more use for it does not end it: the next one, at the next key, has.
+        return msgspec.structs.replace(await asyncio.shield(reading), name=_shown(name))
+
+    async def _read_anew(self, name: str, path: Path) -> FilePart:
+        shown = _shown(name)
+        try:
+            document = await self._retrieval.read_file(str(path))
+        except KnowledgeError as error:
+            raise AttachmentError(f"{shown} cannot be attached. {error}") from error
+        text = clean(document.text).rstrip("\n")
+        if len(text) > MAX_CHARACTERS:
+            raise AttachmentError(
+                f"{shown} is too long to be attached: it has {len(text):,} characters, and "
+                f"{MAX_CHARACTERS:,} is the most; /knowledge add has its folder searched."
+            )
+        return FilePart(name=shown, kind=document.kind, text=text)
+
+    def _forget_failed(self, stamp: _Stamp, reading: "asyncio.Future[FilePart]") -> None:
+        """Read it again next time: what failed may work then."""
+        if (reading.cancelled() or reading.exception()) and self._kept.get(stamp) is reading:
+            del self._kept[stamp]
 
 
 def check_files(names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.mentions import file_words, mentioned_files
 from chatbot.conversation.prompt_template import FilledPrompt, PromptTemplate
 from chatbot.conversation.variants.wishes import wish_for_seeds
-from chatbot.errors import AttachmentError, CommandError, ContextError
+from chatbot.errors import AttachmentError, CommandError, ContextError, KnowledgeError
 from chatbot.events import PromptBuilt, TurnStarted
 from chatbot.messages import FilePart, ImagePart, Message, TextPart
 from chatbot.settings import MANUAL, KnowledgeFolder
@@ -132,6 +132,31 @@ async def test_a_file_is_read_once_while_it_stays_as_it_is() -> None:
     assert files_of(last_question(manager))[0].text == "Put off until May."
 
 
+async def test_what_is_being_read_is_waited_for_and_not_read_twice() -> None:
+    retrieval = FakeRetrieval()
+    retrieval.file_gate = asyncio.Event()
+    reader = Attachments(retrieval)
+    given_up = asyncio.create_task(reader.read(["plan.md"]))
+    await until(lambda: retrieval.read_files)
+    given_up.cancel()
+    waiting = asyncio.create_task(reader.read(["plan.md"]))
+    await until(lambda: given_up.done())
+    retrieval.file_gate.set()
+    assert await waiting == (PLAN,)
+    assert len(retrieval.read_files) == 1
+
+
+async def test_what_failed_is_read_again() -> None:
+    retrieval = FakeRetrieval()
+    reader = Attachments(retrieval)
+    retrieval.error = KnowledgeError("Not now.")
+    for _ in range(2):
+        with pytest.raises(AttachmentError, match="Not now"):
+            await reader.read(["plan.md"])
+    retrieval.error = None
+    assert await reader.read(["plan.md"]) == (PLAN,)
+
+
 async def test_files_that_are_no_longer_kept_are_read_again() -> None:
     retrieval = FakeRetrieval()
     reader = Attachments(retrieval)
@@ -197,7 +222,7 @@ async def test_while_files_are_read_nothing_else_begins_and_esc_ends_it() -> Non
         await asking
     assert not manager.is_busy
     assert not len(manager.conversation)
-    retrieval.file_gate = None
+    retrieval.file_gate.set()
     await all_of(manager.reply("Why?", files=["plan.md"]))
     assert files_of(last_question(manager)) == (PLAN,)
 
