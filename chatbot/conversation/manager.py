@@ -546,12 +546,15 @@ class ConversationManager(OpenChat):
             self._save(self.settings, ("model", "precision"))
         await self.engine.ensure_loaded(model, precision)
 
-    async def preview_prompt(self, draft: str, files: Sequence[str] = ()) -> PromptBuilt | None:
+    async def preview_prompt(
+        self, draft: str, files: Sequence[str] = (), edited: Message | None = None
+    ) -> PromptBuilt | None:
         """What the next prompt would consist of, if ``draft`` were asked now.
 
         Args:
             draft: as far as it is written.
             files: to be attached to it, by name.
+            edited: the question that it is in other words; None for a new one.
 
         Returns:
             None while no model is loaded.
@@ -565,8 +568,11 @@ class ConversationManager(OpenChat):
         if info is None:
             return None
         attached = await self._attachments.read(files) if self._attachments else ()
-        question = _question(draft, self.conversation.active_leaf, attached)
-        path = (*self.conversation.path(), question)
+        above: Sequence[Message] = self.conversation.path()
+        if edited and edited.id in self.conversation:
+            attached = (*files_to_keep(edited, draft, files), *attached)
+            above = self.conversation.path(edited.id)[:-1]
+        path = (*above, _question(draft, above[-1].id if above else None, attached))
         pinned = self.conversation.pinned
         tools = self.tools.schemas(info) if self.tools else ()
         prompt = await build_prompt(

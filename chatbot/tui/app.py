@@ -275,7 +275,9 @@ class ChatApp(App[int]):
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
         files = mentioned_files(draft)
         try:
-            self._ribbon.built = built = await self.manager.preview_prompt(draft, files)
+            self._ribbon.built = built = await self.manager.preview_prompt(
+                draft, files, self._prompt.edited
+            )
             self._ribbon.problem = ""
             if built and built.num_history_tokens and not self._status.num_tokens:
                 # Another chat or branch: no turn has counted it yet.

@@ -120,6 +120,18 @@ async def test_the_account_of_the_prompt_names_the_files() -> None:
     assert preview.num_file_tokens == built.num_file_tokens
 
 
+async def test_a_question_in_other_words_is_counted_in_its_place() -> None:
+    manager = make()
+    first = await all_of(manager.reply("When is it?", files=["plan.md"]))
+    await all_of(manager.reply("Sure?"))
+    question = manager.conversation.path()[0]
+    [asked] = [event for event in first if isinstance(event, PromptBuilt)]
+    counted = await manager.preview_prompt("When was it?", (), question)
+    assert counted is not None
+    assert (counted.num_history_tokens, counted.num_prompt_tokens) == (0, asked.num_prompt_tokens)
+    assert counted.num_file_tokens == asked.num_file_tokens > 0
+
+
 async def test_a_file_is_read_once_while_it_stays_as_it_is() -> None:
     manager = make()
     await manager.load_model()
