@@ -23,7 +23,7 @@ from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
 from chatbot.commands.status import FAILED, INTERRUPTED, WRONG_USAGE
 from chatbot.commands.usage import Parser
-from chatbot.errors import ChatbotError, PromptUsageError, SettingError
+from chatbot.errors import ChatbotError, PromptUsageError, SettingError, StoppedError
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.terminal_text import clean
@@ -88,6 +88,8 @@ def _run_or_say_why(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         if options.command == "ask" and options.json:
             print_failure(str(error))
+        if isinstance(error, StoppedError):
+            return INTERRUPTED
         is_usage = isinstance(error, SettingError | PromptUsageError)
         return WRONG_USAGE if is_usage else FAILED
 

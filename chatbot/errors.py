@@ -41,6 +41,10 @@ class CommandError(ChatbotError):
     """A slash command is unknown or its arguments are wrong."""
 
 
+class StoppedError(ChatbotError):
+    """The user stopped something before there was anything to keep of it."""
+
+
 class AttachmentError(ChatbotError):
     """A file cannot be attached to a question; nothing was asked."""
 

@@ -6,7 +6,7 @@ Started by tests in place of ``python -m chatbot.retrieval``. Each paragraph of 
 environment is its script: ``SCRIPT_SEARCH_SECONDS`` is how long a search takes,
 ``SCRIPT_INDEX_SECONDS`` how long each file does (else nothing is told of files),
 ``SCRIPT_NOTICE`` what every search remarks. A search for ``kill retrieval`` kills the process.
-Files called ``broken…`` have a problem.
+Files called ``broken…`` have a problem, and one called ``slow…`` takes long to be read.
 """
 
 import os
@@ -223,6 +223,8 @@ class Script:
                 send(DocumentRead(request_id=key, document=document))
             case ReadFile(path=path):
                 file = Path(path)
+                if file.name.startswith("slow"):
+                    time.sleep(20)
                 if file.name.startswith("broken"):
                     send(Failed(request_id=key, message="It is broken."))
                 else:

@@ -29,7 +29,7 @@ MAX_KEPT: Final = 8
 """Files that are not read again as long as they stay as they are."""
 
 _Stamp = tuple[Path, int, int]
-"""A file, when it was changed, in nanoseconds, and its size."""
+"""A file, when it or what may be done with it was changed, in nanoseconds, and its size."""
 
 
 class Attachments:
@@ -55,7 +55,7 @@ class Attachments:
 
     async def _read(self, name: str) -> FilePart:
         path, status = _looked_at(name)
-        stamp = (path, status.st_mtime_ns, status.st_size)
+        stamp = (path, status.st_ctime_ns, status.st_size)
         reading = self._kept.get(stamp)
         if reading is None:
             while len(self._kept) >= MAX_KEPT:
@@ -80,8 +80,10 @@ class Attachments:
         return FilePart(name=shown, kind=document.kind, text=text)
 
     def _forget_failed(self, stamp: _Stamp, reading: "asyncio.Future[FilePart]") -> None:
-        """Read it again next time: what failed may work then."""
-        if (reading.cancelled() or reading.exception()) and self._kept.get(stamp) is reading:
+        """Read it again next time, unless that would fail in the same way."""
+        error = None if reading.cancelled() else reading.exception()
+        has_failed = reading.cancelled() or not isinstance(error, AttachmentError | None)
+        if has_failed and self._kept.get(stamp) is reading:
             del self._kept[stamp]
 
 

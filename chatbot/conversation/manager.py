@@ -38,7 +38,7 @@ from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol import Render, Rendered
-from chatbot.errors import ChatbotError, CommandError, ConfigError
+from chatbot.errors import ChatbotError, CommandError, ConfigError, StoppedError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import FilePart, Message, TextPart, ToolResultPart
 from chatbot.retrieval.client import Retrieval
@@ -60,6 +60,8 @@ SaveSettings = Callable[[Settings, Collection[str]], None]
 
 _NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
+
+NOT_READ: Final = "Nothing was asked: its files were not read yet."
 
 TitleMaker = Callable[[str, str], Awaitable[str]]
 """Makes a title out of the first question and its answer."""
@@ -388,7 +390,8 @@ class ConversationManager(OpenChat):
 
         Raises:
             AttachmentError: one of them cannot be attached.
-            CommandError: an answer is being written, or the user would rather not wait.
+            CommandError: an answer is being written.
+            StoppedError: the user would rather not wait.
         """
         if not names or self._attachments is None:
             return ()
@@ -398,7 +401,7 @@ class ConversationManager(OpenChat):
         try:
             return await until_stopped(self._attachments.read(names), stop)
         except Stopped:
-            raise CommandError("Nothing was asked: its files were not read yet.") from None
+            raise StoppedError(NOT_READ) from None
         finally:
             self._reading_files = None
             self._is_idle.set()

@@ -393,6 +393,18 @@ def test_files_are_attached_by_a_flag(tmp_path: Path) -> None:
     assert several.stdout.count(blocks[1]) == 2
 
 
+@pytest.mark.parametrize("flags", [(), ("-n", "2")])
+def test_ctrl_c_while_a_file_is_read_ends_with_130(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    (tmp_path / "slow.md").write_text("x")
+    with PipedChatbot("ask", "-a", str(tmp_path / "slow.md"), "Why?", *flags) as chat:
+        chat.process.stdin.close()  # type: ignore[union-attr]
+        chat.until(lambda: chat.err.count("Loading…"))
+        os.kill(chat.process.pid, signal.SIGINT)
+        assert chat.process.wait(10) == 130
+        assert chat.end() == 130
+    assert chat.err.splitlines()[-1] == "Nothing was asked: its files were not read yet."
+
+
 def test_a_mention_in_a_question_of_a_script_is_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

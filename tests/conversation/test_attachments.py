@@ -17,7 +17,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.mentions import file_words, mentioned_files
 from chatbot.conversation.prompt_template import FilledPrompt, PromptTemplate
 from chatbot.conversation.variants.wishes import wish_for_seeds
-from chatbot.errors import AttachmentError, CommandError, ContextError, KnowledgeError
+from chatbot.errors import AttachmentError, CommandError, ContextError, StoppedError, WorkerError
 from chatbot.events import PromptBuilt, TurnStarted
 from chatbot.messages import FilePart, ImagePart, Message, TextPart
 from chatbot.settings import MANUAL, KnowledgeFolder
@@ -158,13 +158,26 @@ async def test_what_is_being_read_is_waited_for_and_not_read_twice() -> None:
     assert len(retrieval.read_files) == 1
 
 
-async def test_what_failed_is_read_again() -> None:
+async def test_what_cannot_be_read_is_read_again_once_it_has_changed(here: Path) -> None:
     retrieval = FakeRetrieval()
     reader = Attachments(retrieval)
-    retrieval.error = KnowledgeError("Not now.")
-    for _ in range(2):
-        with pytest.raises(AttachmentError, match="Not now"):
-            await reader.read(["plan.md"])
+    (here / "broken.md").write_text("x")
+    for _ in range(3):  # as the user types on
+        with pytest.raises(AttachmentError, match="It is broken"):
+            await reader.read(["broken.md"])
+    assert len(retrieval.read_files) == 1
+    (here / "broken.md").chmod(0o600)
+    with pytest.raises(AttachmentError, match="It is broken"):
+        await reader.read(["broken.md"])
+    assert len(retrieval.read_files) == 2
+
+
+async def test_a_process_that_died_is_asked_again() -> None:
+    retrieval = FakeRetrieval()
+    reader = Attachments(retrieval)
+    retrieval.error = WorkerError("It died.")
+    with pytest.raises(WorkerError):
+        await reader.read(["plan.md"])
     retrieval.error = None
     assert await reader.read(["plan.md"]) == (PLAN,)
 
@@ -230,7 +243,7 @@ async def test_while_files_are_read_nothing_else_begins_and_esc_ends_it() -> Non
     with pytest.raises(CommandError, match="being written"):
         manager.new_chat()
     manager.stop()
-    with pytest.raises(CommandError, match="Nothing was asked"):
+    with pytest.raises(StoppedError, match="Nothing was asked"):
         await asking
     assert not manager.is_busy
     assert not len(manager.conversation)

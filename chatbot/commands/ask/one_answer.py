@@ -14,10 +14,11 @@ import msgspec
 
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.citations import with_citations
+from chatbot.conversation.manager import NOT_READ
 from chatbot.conversation.prompt_arguments import add_input, parse_pairs
 from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.source_block import sources_of
-from chatbot.errors import ChatbotError, PromptUsageError
+from chatbot.errors import ChatbotError, PromptUsageError, StoppedError
 from chatbot.events import (
     PromptBuilt,
     SourcesFound,
@@ -130,7 +131,7 @@ async def run_ask_one(
         answer: Message | None = None
         has_begun = False
         interrupt = Interrupt(session)
-        await interrupt.prepare()
+        await interrupt.prepare(has_files=bool(files))
         async for event in manager.reply(question, overrides, schema=schema, files=files):
             reading.show(event)
             match event:
@@ -224,13 +225,17 @@ class Interrupt:
             self._index.cancel()
         self._session.manager.stop()
 
-    async def prepare(self) -> None:
+    async def prepare(self, *, has_files: bool = False) -> None:
         """Have the folders indexed and the model loaded, side by side, or break that off.
 
         A model that cannot be loaded is told of by the turn that needs it.
 
+        Args:
+            has_files: files are to be read next, which need not begin if it was broken off.
+
         Raises:
             ChatbotError: the folders cannot be indexed.
+            StoppedError: it was broken off before files.
         """
         load = asyncio.create_task(_loaded(self._session))
         self._index = asyncio.create_task(prepare_first(self._session))
@@ -240,6 +245,8 @@ class Interrupt:
             self._session.retrieval.cancel_index()
         finally:
             load.cancel()  # the engine goes on with it, for the turn
+        if has_files and self.has_come:
+            raise StoppedError(NOT_READ)
 
 
 async def _loaded(session: Session) -> None:

@@ -70,7 +70,7 @@ async def run_ask_several(
         if resume is not None:
             await session.resume(resume)
         interrupt = Interrupt(session)
-        await interrupt.prepare()
+        await interrupt.prepare(has_files=bool(files))
         async for event in manager.answer_variously(wish, question, schema=schema, files=files):
             reading.show(event)
             match event:
