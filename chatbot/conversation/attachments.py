@@ -5,11 +5,9 @@ language model nor a screen.
 """
 
 import asyncio
-import os
 import stat
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -28,8 +26,9 @@ MAX_CHARACTERS: Final = 1_000_000
 MAX_KEPT: Final = 8
 """Files that are not read again as long as they stay as they are."""
 
-_Stamp = tuple[Path, int, int]
-"""A file, when it or what may be done with it was changed, in nanoseconds, and its size."""
+_Stamp = tuple[int, int, int, int]
+"""A file, by device and number, when it or what may be done with it was changed, in nanoseconds,
+and its size."""
 
 
 class Attachments:
@@ -51,22 +50,23 @@ class Attachments:
             WorkerError: the retrieval process died.
         """
         check_files(names)
-        return tuple([await self._read(name) for name in names])
+        names_of: dict[_Stamp, str] = {}
+        for name in names:
+            names_of.setdefault(_stamp(name), name)  # one file may have several
+        return tuple([await self._read(name, stamp) for stamp, name in names_of.items()])
 
-    async def _read(self, name: str) -> FilePart:
-        path, status = _looked_at(name)
-        stamp = (path, status.st_ctime_ns, status.st_size)
+    async def _read(self, name: str, stamp: _Stamp) -> FilePart:
         reading = self._kept.get(stamp)
         if reading is None:
             while len(self._kept) >= MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
-            reading = self._kept[stamp] = asyncio.ensure_future(self._read_anew(name, path))
+            reading = self._kept[stamp] = asyncio.ensure_future(self._read_anew(name))
             reading.add_done_callback(partial(self._forget_failed, stamp))
         # Whoever has no more use for it does not end it: the next one, at the next key, has.
         return msgspec.structs.replace(await asyncio.shield(reading), name=_shown(name))
 
-    async def _read_anew(self, name: str, path: Path) -> FilePart:
-        shown = _shown(name)
+    async def _read_anew(self, name: str) -> FilePart:
+        shown, path = _shown(name), path_of_name(name)
         try:
             document = await self._retrieval.read_file(str(path))
         except KnowledgeError as error:
@@ -99,16 +99,20 @@ def check_files(names: Sequence[str]) -> None:
             f"{len(names)}; /knowledge add has a folder of them searched instead."
         )
     for name in names:
-        _looked_at(name)
+        _stamp(name)
 
 
-def _looked_at(name: str) -> tuple[Path, os.stat_result]:
+def _stamp(name: str) -> _Stamp:
+    """What tells whether a file is another one, or has changed.
+
+    Raises:
+        AttachmentError: there is no such file.
+    """
     if not name.strip():
         raise AttachmentError("Name the file that is to be attached.")
     try:
         name.encode()
-        path = path_of_name(name)
-        status = path.stat()
+        status = path_of_name(name).stat()
     except UnicodeEncodeError as error:
         raise AttachmentError(
             f"{_shown(name)} cannot be attached: its name is no text; rename it first."
@@ -121,7 +125,7 @@ def _looked_at(name: str) -> tuple[Path, os.stat_result]:
             f"{_shown(name)} is a folder: attach files of it, or have it searched, by "
             f"/knowledge add {_shown(name)} or -k {_shown(name)}."
         )
-    return path, status
+    return status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size
 
 
 def _shown(name: str) -> str:

@@ -64,8 +64,9 @@ def names_file(text: str, name: str) -> bool:
 
 
 def path_of_name(name: str) -> Path:
-    """Where a file is that is named so; ``~`` resolved, absolute."""
-    return Path(os.path.abspath(os.path.expanduser(name)))
+    """Where a file is that is named so; ``~`` resolved, absolute. ``..`` stays in it: behind a link
+    it leads elsewhere than it looks."""
+    return Path.cwd() / os.path.expanduser(name)
 
 
 def begun_mention(text: str) -> BegunMention | None:

@@ -25,6 +25,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
+from chatbot.conversation.attachments import files_to_keep
 from chatbot.conversation.commands import COMMANDS, complete_command, run_command, use_prompt
 from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
@@ -131,6 +132,8 @@ class ChatApp(App[int]):
         self._choose_first_theme(screen.theme)
         self._keymap_wanted = screen.keymap
         self._screen_problems = screen.problems
+        self._counting: asyncio.Future[PromptBuilt | None] | None = None
+        """The last account of the prompt, which nobody may wait for any more."""
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
         self._chat = ChatView(self.key_of, id="chat")
@@ -259,8 +262,15 @@ class ChatApp(App[int]):
     @on(Prompt.Changed)
     def _hint(self) -> None:
         self._hints.show_for(self._prompt.typed)
-        self._prompt.show_attached(mentioned_files(self._prompt.text))
+        self._prompt.show_attached(self._attached())
         self.count_context(COUNT_DELAY)
+
+    def _attached(self) -> list[str]:
+        """Names of the files that go with what stands in the prompt box."""
+        names = mentioned_files(self._prompt.text)
+        edited = self._prompt.edited
+        kept = files_to_keep(edited, self._prompt.text, names) if edited else ()
+        return [*(file.name for file in kept), *names]
 
     @work(group="count", exclusive=True)
     async def count_context(self, delay: float = 0.0) -> None:
@@ -275,9 +285,14 @@ class ChatApp(App[int]):
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
         files = mentioned_files(draft)
         try:
-            self._ribbon.built = built = await self.manager.preview_prompt(
-                draft, files, self._prompt.edited
+            if self._counting:
+                # The engine goes on with it, so that another one would only wait behind it.
+                await asyncio.wait({self._counting})
+            self._counting = asyncio.ensure_future(
+                self.manager.preview_prompt(draft, files, self._prompt.edited)
             )
+            self._counting.add_done_callback(_take_note)
+            self._ribbon.built = built = await asyncio.shield(self._counting)
             self._ribbon.problem = ""
             if built and built.num_history_tokens and not self._status.num_tokens:
                 # Another chat or branch: no turn has counted it yet.
@@ -806,6 +821,12 @@ class ChatApp(App[int]):
         is_on_its_way = last[0] == sentence and monotonic() - last[1] < KEY_REPEAT_SECONDS
         if not is_on_its_way and all(n.message != sentence for n in self._notifications):
             self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
+
+
+def _take_note(counting: "asyncio.Future[PromptBuilt | None]") -> None:
+    """Have asyncio not complain of how it ended, where nobody waited."""
+    if not counting.cancelled():
+        counting.exception()
 
 
 def _typing_into(focused: Widget | None) -> Callable[[str], object]:

@@ -231,10 +231,11 @@ class Prompt(MessageArea):
 
     def action_later(self) -> None:
         """Move down; on the last line, show the message after, or the next completion."""
-        if self._recalled == 0 and self._is_completed:
+        is_last_line = self.cursor_location[0] == self.document.line_count - 1
+        if self._recalled == 0 and self._is_completed and is_last_line:
             self.post_message(self.CompletionWanted())
             return
-        if self.cursor_location[0] < self.document.line_count - 1 or self._recalled == 0:
+        if not is_last_line or self._recalled == 0:
             self.action_cursor_down()
             return
         self._recalled -= 1

@@ -218,6 +218,25 @@ async def test_what_cannot_be_attached_costs_nothing(
     assert not manager.is_busy
 
 
+async def test_a_file_of_several_names_is_attached_once() -> None:
+    manager = make()
+    names = ["plan.md", "code.py", "./plan.md", "plan.md"]
+    await all_of(manager.reply("Why?", files=names))
+    assert [f.name for f in files_of(last_question(manager))] == ["plan.md", "code.py"]
+
+
+async def test_a_link_that_leads_elsewhere_by_now_is_read_again(here: Path) -> None:
+    reader = Attachments(FakeRetrieval())
+    (here / "other.md").write_text("Launch in April.\n")
+    times = (here / "plan.md").stat().st_mtime_ns
+    os.utime(here / "other.md", ns=(times, times))
+    (here / "link").symlink_to("plan.md")
+    assert (await reader.read(["link"]))[0].text == "Launch in March."
+    (here / "link").unlink()
+    (here / "link").symlink_to("other.md")
+    assert (await reader.read(["link"]))[0].text == "Launch in April."
+
+
 async def test_too_many_files_are_refused() -> None:
     with pytest.raises(AttachmentError, match="Not more than 20 files"):
         await all_of(make().reply("Why?", files=["plan.md"] * (MAX_FILES + 1)))

@@ -58,7 +58,11 @@ def test_a_name_is_looked_for_from_here_and_from_home(
     monkeypatch.setenv("HOME", str(here / "sub"))
     assert mentioned_files(f"@~/deep.py and @{here}/a.md") == ("~/deep.py", f"{here}/a.md")
     assert path_of_name("~/deep.py") == here / "sub/deep.py"
-    assert path_of_name("sub/../a.md") == here / "a.md"
+    (here / "link").symlink_to(here / "sub")
+    assert path_of_name("link/../a.md").samefile(here / "a.md")
+    (here / "sub" / "deeper").mkdir()
+    (here / "other").symlink_to(here / "sub" / "deeper")
+    assert path_of_name("other/../deep.py").samefile(here / "sub" / "deep.py")
 
 
 def test_what_is_no_regular_file_is_text(here: Path) -> None:

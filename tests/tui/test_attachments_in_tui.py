@@ -68,6 +68,31 @@ async def test_a_file_is_counted_before_it_is_sent_and_shown_after(make_app: Mak
         await until(pilot, lambda: "│ Launch" not in screen_text(app))
 
 
+async def test_down_in_the_middle_of_a_text_goes_down(make_app: MakeApp, here: Path) -> None:
+    (here / "plan.md.bak").write_text("x")
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press(*"In @plan.md", "ctrl+j", *"or not", "up", "end", "down")
+        assert app._prompt.cursor_location[0] == 1
+        assert app._prompt.text == "In @plan.md\nor not"
+
+
+async def test_files_of_a_question_that_is_edited_are_named(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await app.run_turn(app.manager.reply("Why?", files=["plan.md"]))
+        await pilot.press("ctrl+t", "k", "e")
+        await until(
+            pilot,
+            lambda: "editing · Esc leaves it as it was · attached: plan.md" in screen_text(app),
+        )
+        await until(
+            pilot, lambda: app._ribbon.built is not None and app._ribbon.built.num_file_tokens > 0
+        )
+        await pilot.press("escape")
+        await until(pilot, lambda: "attached" not in screen_text(app))
+
+
 async def test_an_x_on_a_question_without_files_is_a_letter_of_the_next(
     make_app: MakeApp,
 ) -> None:
