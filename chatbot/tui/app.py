@@ -27,7 +27,8 @@ from textual.widgets import Input, TextArea
 
 from chatbot.conversation.attachments import files_to_keep
 from chatbot.conversation.commands import COMMANDS, complete_command, run_command, use_prompt
-from chatbot.conversation.mentions import mentioned_files
+from chatbot.conversation.file_block import files_of
+from chatbot.conversation.mentions import mentioned_files, names_file
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
@@ -235,21 +236,34 @@ class ChatApp(App[int]):
     @on(Prompt.Submitted)
     def _submit(self, event: Prompt.Submitted) -> None:
         self._chat.dim_from(None)
-        self.take(event.text, is_typed=True, edited=event.edited)
+        self.take(event.text, is_typed=True, edited=event.edited, attached=event.attached)
 
     @work(group="turn")
     async def take(
-        self, text: str, *, is_typed: bool = False, edited: Message | None = None
+        self,
+        text: str,
+        *,
+        is_typed: bool = False,
+        edited: Message | None = None,
+        attached: Sequence[str] = (),
     ) -> None:
         """Carry out a command, or ask a question, or one in other words than ``edited``; what was
-        typed comes back when it fails."""
+        typed comes back when it fails.
+
+        Args:
+            text: what it is.
+            is_typed: it stood in the prompt.
+            edited: the question that it is in other words.
+            attached: names of the files that were said to go with it.
+        """
+        files = _files_for(text, edited, attached)
         try:
             if text.startswith("/"):
                 await run_command(self, text)
             elif edited:
-                await self.run_turn(self.manager.edit(text, edited.id, files=mentioned_files(text)))
+                await self.run_turn(self.manager.edit(text, edited.id, files=files))
             else:
-                await self.run_turn(self.manager.reply(text, files=mentioned_files(text)))
+                await self.run_turn(self.manager.reply(text, files=files))
         except ChatbotError as error:
             self.refuse(str(error))
             if edited and edited.id in self.manager.conversation:
@@ -821,6 +835,15 @@ class ChatApp(App[int]):
         is_on_its_way = last[0] == sentence and monotonic() - last[1] < KEY_REPEAT_SECONDS
         if not is_on_its_way and all(n.message != sentence for n in self._notifications):
             self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
+
+
+def _files_for(text: str, edited: Message | None, attached: Sequence[str]) -> list[str]:
+    """The files that a text names, also one that is gone since it was said to be attached: it is
+    to be missed."""
+    there = mentioned_files(text)
+    kept = {file.name for file in files_of(edited)} if edited else set()
+    gone = [name for name in attached if names_file(text, name) and name not in {*there, *kept}]
+    return [*gone, *there]
 
 
 def _take_note(counting: "asyncio.Future[PromptBuilt | None]") -> None:

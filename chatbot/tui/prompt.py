@@ -50,9 +50,13 @@ class Prompt(MessageArea):
     class Submitted(Message):
         """The user sent the text, and it was accepted."""
 
-        def __init__(self, text: str, edited: ChatMessage | None = None) -> None:
+        def __init__(
+            self, text: str, edited: ChatMessage | None = None, attached: Sequence[str] = ()
+        ) -> None:
             super().__init__()
             self.text = text
+            self.attached = attached
+            """Names of the files that were said to go with it."""
             self.edited = edited
             """The question that it is in other words."""
 
@@ -171,11 +175,11 @@ class Prompt(MessageArea):
         text = self.text.strip()
         if not text or not self._accepts(text):
             return
-        edited = self.edited
+        edited, attached = self.edited, self._attached
         self._remember(text)
         if edited:  # here and now: what is typed next belongs to the next text
             self._after_edit()
-        self.post_message(self.Submitted(text, edited))
+        self.post_message(self.Submitted(text, edited, attached))
 
     @property
     def typed(self) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from textual.app import App, ComposeResult
 
+from chatbot.conversation.file_block import files_of
 from chatbot.messages import FilePart, Message, TextPart
 from chatbot.tui.chat.file_view import OPEN_LINES, FileView
 from chatbot.tui.chat.message_views import QuestionView
@@ -66,6 +67,35 @@ async def test_a_file_is_counted_before_it_is_sent_and_shown_after(make_app: Mak
         await until(pilot, lambda: "│ Launch in March." in screen_text(app))
         await pilot.press("x")
         await until(pilot, lambda: "│ Launch" not in screen_text(app))
+
+
+async def test_a_file_that_is_gone_since_it_was_named_is_missed(
+    make_app: MakeApp, here: Path
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press(*"See @plan.md please")
+        await until(pilot, lambda: "attached: plan.md" in screen_text(app))
+        (here / "plan.md").unlink()
+        await pilot.press("enter")
+        await until(pilot, lambda: "plan.md cannot be attached: no such file" in notices(app))
+        assert app._prompt.text == "See @plan.md please"
+        assert not len(app.manager.conversation)
+
+
+async def test_a_file_that_is_gone_stays_with_its_question_in_other_words(
+    make_app: MakeApp, here: Path
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask_and_wait(pilot, app, "See @plan.md")
+        (here / "plan.md").unlink()
+        await pilot.press("ctrl+t", "k", "e", *" again", "enter")
+        await until(pilot, lambda: "See @plan.md again" in screen_text(app))
+        await until(pilot, lambda: not app.manager.is_busy)
+        question = app.manager.conversation.last("user")
+        assert question is not None
+        assert [file.text for file in files_of(question)] == ["# Plan\n\nLaunch in March."]
 
 
 async def test_down_in_the_middle_of_a_text_goes_down(make_app: MakeApp, here: Path) -> None:

@@ -59,7 +59,7 @@ class SourcesView(Widget):
             )
             lines += Content.styled(text, "$text-warning").wrap(width)
         elif not found.sources:
-            text = "○ nothing in your folders fits: from what the model knows"
+            text = "○ nothing in your folders fits: no source was used"
             lines += Content.styled(text, "dim").wrap(width)
         if found.notice:
             lines += Content.styled(f"▲ {clean_line(found.notice)}", "$text-warning").wrap(width)
