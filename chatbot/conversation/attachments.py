@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from chatbot.conversation.file_block import files_of
-from chatbot.conversation.mentions import names_file, path_of_name
+from chatbot.conversation.mentions import mentioned_files, names_file, path_of_name
 from chatbot.errors import AttachmentError, KnowledgeError
 from chatbot.messages import FilePart, Message
 from chatbot.retrieval.client import Retrieval
@@ -151,3 +151,30 @@ def files_to_keep(old: Message, text: str, names: Sequence[str]) -> tuple[FilePa
         if file.name not in read_anew
         and (names_file(text, file.name) or not names_file(old.text, file.name))
     )
+
+
+def attached_names(text: str, edited: Message | None) -> list[str]:
+    """Names of the files that go with a text, for people.
+
+    Args:
+        text: as far as it is written.
+        edited: the question that it is in other words; None for a new one.
+    """
+    names = mentioned_files(text)
+    kept = files_to_keep(edited, text, names) if edited else ()
+    return [*(file.name for file in kept), *names]
+
+
+def names_to_read(text: str, edited: Message | None, announced: Sequence[str]) -> list[str]:
+    """Names of the files that are to be read for a text.
+
+    Args:
+        text: what is asked.
+        edited: as in ``attached_names``.
+        announced: what that said last: a file of it that is gone is to be missed, unless it stays
+            as it was.
+    """
+    there = mentioned_files(text)
+    kept = {file.name for file in files_of(edited)} if edited else set()
+    gone = [name for name in announced if names_file(text, name) and name not in {*there, *kept}]
+    return [*gone, *there]

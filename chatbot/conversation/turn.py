@@ -21,7 +21,7 @@ from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.token_records import cleaned, known_tokens
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
-from chatbot.conversation.turn_sources import TurnSources
+from chatbot.conversation.turn_sources import TurnSources, earlier_question
 from chatbot.conversation.turn_tools import TurnTools, tool_call_event
 from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol import (
@@ -417,7 +417,7 @@ class Turn:
     def _earlier_question(self) -> str:
         """The question before this one on its branch; empty when there is none."""
         path = self._conversation.path(self._question.parent_id) if self._question.parent_id else ()
-        return next((m.text for m in reversed(path) if m.role == "user"), "")
+        return earlier_question(path)
 
     async def _until_stopped(self, work: Awaitable[ResultT]) -> ResultT:
         """Await ``work``, unless the user stops the turn first.

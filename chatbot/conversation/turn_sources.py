@@ -4,7 +4,7 @@ Decides when the program answers by itself, because nothing is relevant. Knows n
 engine nor the tree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -45,8 +45,10 @@ class TurnSources:
 
     @property
     def has_to_search(self) -> bool:
-        """Whether there is something to search for this answer."""
-        return self._knowledge is not None and self._knowledge.is_on and not self._is_begun
+        """Whether there is something to search for this answer: not where the user attached what
+        it is to rest on."""
+        is_on = self._knowledge is not None and self._knowledge.is_on
+        return is_on and not self._is_begun and not files_of(self._question)
 
     async def search(self) -> None:
         """Find the sources.
@@ -67,8 +69,7 @@ class TurnSources:
         knowledge, part = self._knowledge, self.part
         if knowledge is None or part is None or self._is_begun:
             return ""
-        # Whoever attaches a file wants the model to read it.
-        if part.sources or not knowledge.is_strict or files_of(self._question):
+        if part.sources or not knowledge.is_strict:
             return ""
         self.part = msgspec.structs.replace(part, is_declined=True)
         statuses = [state.status for state in knowledge.folders if state.status]
@@ -108,6 +109,13 @@ class TurnSources:
             notice = " ".join(filter(None, (self.part.notice, sentence)))
             self.part = msgspec.structs.replace(self.part, support=(), notice=notice)
         return self.part
+
+
+def earlier_question(path: Sequence[Message]) -> str:
+    """The last question of a branch, which may say what the next one is about; empty where there
+    is none, or where it is about a file of its own."""
+    question = next((message for message in reversed(path) if message.role == "user"), None)
+    return question.text if question and not files_of(question) else ""
 
 
 def _declining(part: SourcesPart, statuses: list[FolderStatus], *, has_folders: bool) -> str:

@@ -25,10 +25,9 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from chatbot.conversation.attachments import files_to_keep
+from chatbot.conversation.attachments import attached_names, names_to_read
 from chatbot.conversation.commands import COMMANDS, complete_command, run_command, use_prompt
-from chatbot.conversation.file_block import files_of
-from chatbot.conversation.mentions import mentioned_files, names_file
+from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
@@ -256,7 +255,7 @@ class ChatApp(App[int]):
             edited: the question that it is in other words.
             attached: names of the files that were said to go with it.
         """
-        files = _files_for(text, edited, attached)
+        files = names_to_read(text, edited, attached)
         try:
             if text.startswith("/"):
                 await run_command(self, text)
@@ -276,15 +275,8 @@ class ChatApp(App[int]):
     @on(Prompt.Changed)
     def _hint(self) -> None:
         self._hints.show_for(self._prompt.typed)
-        self._prompt.show_attached(self._attached())
+        self._prompt.show_attached(attached_names(self._prompt.text, self._prompt.edited))
         self.count_context(COUNT_DELAY)
-
-    def _attached(self) -> list[str]:
-        """Names of the files that go with what stands in the prompt box."""
-        names = mentioned_files(self._prompt.text)
-        edited = self._prompt.edited
-        kept = files_to_keep(edited, self._prompt.text, names) if edited else ()
-        return [*(file.name for file in kept), *names]
 
     @work(group="count", exclusive=True)
     async def count_context(self, delay: float = 0.0) -> None:
@@ -294,16 +286,15 @@ class ChatApp(App[int]):
             delay: seconds to wait for more typing; a later call takes this one's place.
         """
         await asyncio.sleep(delay)
+        if self._counting:
+            # The engine goes on with it, so that another one would only wait behind it.
+            await asyncio.wait({self._counting})
         if self.manager.is_busy:
             return  # the engine counts between answers only; at the end it is counted anew
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
-        files = mentioned_files(draft)
         try:
-            if self._counting:
-                # The engine goes on with it, so that another one would only wait behind it.
-                await asyncio.wait({self._counting})
             self._counting = asyncio.ensure_future(
-                self.manager.preview_prompt(draft, files, self._prompt.edited)
+                self.manager.preview_prompt(draft, mentioned_files(draft), self._prompt.edited)
             )
             self._counting.add_done_callback(_take_note)
             self._ribbon.built = built = await asyncio.shield(self._counting)
@@ -414,10 +405,13 @@ class ChatApp(App[int]):
     # Actions of the key table
 
     def action_stop(self) -> None:
-        """Stop the answer, or the editing of a question; with neither, go back to the prompt, and
-        take away what was said in passing."""
+        """Stop the answer, put away what is listed above the prompt, or leave the editing of a
+        question; with none of them, go back to the prompt, and take away what was said in passing.
+        """
         if self.manager.is_busy:
             self.manager.stop()
+        elif self._hints.display:
+            self._hints.put_away()
         elif not self._end_edit():
             self.clear_notifications()
             self._prompt.focus()
@@ -835,15 +829,6 @@ class ChatApp(App[int]):
         is_on_its_way = last[0] == sentence and monotonic() - last[1] < KEY_REPEAT_SECONDS
         if not is_on_its_way and all(n.message != sentence for n in self._notifications):
             self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
-
-
-def _files_for(text: str, edited: Message | None, attached: Sequence[str]) -> list[str]:
-    """The files that a text names, also one that is gone since it was said to be attached: it is
-    to be missed."""
-    there = mentioned_files(text)
-    kept = {file.name for file in files_of(edited)} if edited else set()
-    gone = [name for name in attached if names_file(text, name) and name not in {*there, *kept}]
-    return [*gone, *there]
 
 
 def _take_note(counting: "asyncio.Future[PromptBuilt | None]") -> None:

@@ -59,6 +59,11 @@ class CommandHints(Static):
         self._show()
         return self._found[self._chosen].line
 
+    def put_away(self) -> None:
+        """Show nothing, until something else is typed or completed."""
+        self._found, self._chosen = (), None
+        self._show()
+
     def _show(self) -> None:
         found = self._found
         self.display = bool(found)

@@ -92,6 +92,8 @@ class Prompt(MessageArea):
         self._sent: list[str] = []
         self._recalled = 0
         """How many messages back the box shows; 0 is the one being written."""
+        self._changed: dict[int, str] = {}
+        """What was made of earlier messages in this box and not sent, by how many back."""
         self._choice = ""
         """The completion that was chosen last."""
         self._draft = ""
@@ -168,6 +170,7 @@ class Prompt(MessageArea):
         if not self._sent or self._sent[-1] != text:
             self._sent.append(text)
         self._recalled, self._draft, self._choice = 0, "", ""
+        self._changed.clear()
         self.text = ""
 
     def action_send(self) -> None:
@@ -228,10 +231,7 @@ class Prompt(MessageArea):
         if self.cursor_location[0] > 0 or self._recalled >= len(self._sent):
             self.action_cursor_up()
             return
-        if self._recalled == 0:
-            self._draft = self.text
-        self._recalled += 1
-        self.propose(self._sent[-self._recalled])
+        self._recall(self._recalled + 1)
 
     def action_later(self) -> None:
         """Move down; on the last line, show the message after, or the next completion."""
@@ -242,5 +242,17 @@ class Prompt(MessageArea):
         if not is_last_line or self._recalled == 0:
             self.action_cursor_down()
             return
-        self._recalled -= 1
-        self.propose(self._sent[-self._recalled] if self._recalled else self._draft)
+        self._recall(self._recalled - 1)
+
+    def _recall(self, number: int) -> None:
+        """Show what was sent so many messages back, 0 the one being written; what was made of the
+        present one stays."""
+        if self._recalled == 0:
+            self._draft = self.text
+        else:
+            self._changed[self._recalled] = self.text
+        self._recalled = number
+        if number == 0:
+            self.propose(self._draft)
+        else:
+            self.propose(self._changed.get(number, self._sent[-number]))

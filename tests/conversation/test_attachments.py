@@ -15,16 +15,17 @@ from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.openai_jsonl import to_openai
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.mentions import file_words, mentioned_files
+from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.prompt_template import FilledPrompt, PromptTemplate
 from chatbot.conversation.variants.wishes import wish_for_seeds
 from chatbot.errors import AttachmentError, CommandError, ContextError, StoppedError, WorkerError
 from chatbot.events import PromptBuilt, TurnStarted
-from chatbot.messages import FilePart, ImagePart, Message, TextPart
-from chatbot.settings import MANUAL, KnowledgeFolder
+from chatbot.messages import FilePart, ImagePart, Message, Source, SourcesPart, TextPart
+from chatbot.settings import MANUAL, KnowledgeFolder, Settings
 from chatbot.tools.turn import taints
 from tests.conversation.building import SavedSettings, all_of, until, with_settings
 from tests.conversation.fake_engine import FakeEngine
-from tests.conversation.fake_retrieval import FakeRetrieval, hit
+from tests.conversation.fake_retrieval import FakeRetrieval
 from tests.conversation.test_commands import FakeFace
 
 pytestmark = pytest.mark.timeout(10)
@@ -81,29 +82,35 @@ async def test_the_model_is_given_the_file_before_the_question() -> None:
 
 
 async def test_sources_stand_between_files_and_question() -> None:
-    engine = FakeEngine("Yes.", context_length=400)
-    manager = make(engine, hit("A source."), folders=(KnowledgeFolder(MANUAL),))
-    await all_of(manager.reply("Why?", files=["plan.md"]))
-    content = next(m for m in reversed(engine.prompts[-1]) if m.role == "user").content
+    engine = FakeEngine(context_length=400)
+    await engine.ensure_loaded("m", "auto")
+    assert engine.status.info is not None
+    question = Message(role="user", parts=(PLAN, TextPart("Why?")))
+    found = SourcesPart((Source(title="a", location="a.md:1", text="A source."),))
+    prompt = await build_prompt(engine, [question], Settings(), engine.status.info, found=found)
+    content = prompt.messages[-1].content
     places = [content.index(text) for text in ("File plan.md", "> A source.", "Question: Why?")]
     assert places == sorted(places)
+    built = prompt.built
+    assert min(built.num_file_tokens, built.num_source_tokens, built.num_question_tokens) > 0
 
 
-async def test_what_is_attached_is_answered_from_though_the_folders_have_nothing() -> None:
+async def test_a_question_with_a_file_is_asked_of_it_and_of_no_folder() -> None:
+    """Nor is what follows taken for a question about the folders because of its words."""
     strict = {"folders": (KnowledgeFolder(MANUAL),), "grounding": "strict"}
     engine = FakeEngine("In March.", context_length=400)
     manager = make(engine, **strict)
-    await all_of(manager.reply("When?"))
-    assert not engine.prompts, "the program declines"
     await all_of(manager.reply("When?", files=["plan.md"]))
-    assert len(engine.prompts) == 1
-    await all_of(manager.answer_variously(wish_for_seeds(manager.settings, 2), "Again?"))
-    assert len(engine.prompts) == 1, "the program declines"
     answering = manager.answer_variously(
         wish_for_seeds(manager.settings, 2), "Again?", files=["plan.md"]
     )
     await all_of(answering)  # type: ignore[arg-type]
     assert files_of(last_question(manager)) == (PLAN,)
+    assert len(engine.prompts) == 2
+    assert retrieval_of(manager).queries == []
+    await all_of(manager.reply("Sure?"))  # which the program declines
+    assert retrieval_of(manager).queries == ["Sure?"]
+    assert len(engine.prompts) == 2
 
 
 async def test_the_account_of_the_prompt_names_the_files() -> None:

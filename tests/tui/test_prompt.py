@@ -37,6 +37,38 @@ async def test_earlier_messages_come_back_and_the_draft_stays(make_app: MakeApp)
         assert app._prompt.text == "draft"
 
 
+async def test_what_was_made_of_an_earlier_message_stays_until_something_is_sent(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "one")
+        await ask_and_wait(pilot, app, "two")
+        await pilot.press(*"draft", "up", *" changed", "up")
+        assert app._prompt.text == "one"
+        await pilot.press("down")
+        assert app._prompt.text == "two changed"
+        await pilot.press("down")
+        assert app._prompt.text == "draft"
+        await ask_and_wait(pilot, app, " sent")
+        await pilot.press("up", "up")
+        assert app._prompt.text == "two"
+
+
+async def test_escape_puts_the_list_away_until_something_is_typed(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await pilot.press(*"/re")
+        assert app._hints.display
+        await pilot.press("escape")
+        assert not app._hints.display
+        assert app._prompt.text == "/re"
+        await pilot.press("tab")
+        assert app._hints.display
+        await pilot.press("escape", "n")
+        assert "/rename" in str(app._hints.content)
+
+
 async def test_slash_commands_are_hinted_and_completed(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test() as pilot:

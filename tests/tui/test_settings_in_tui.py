@@ -161,8 +161,8 @@ async def test_a_broken_theme_file_is_named_and_not_fatal(make_app: MakeApp) -> 
     folder.mkdir(parents=True)
     (folder / "broken.toml").write_text('primary = "not a colour"')
     app = make_app()
-    async with app.run_test(size=WIDE):
-        assert "broken.toml" in notices(app)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "broken.toml" in notices(app))
         assert app.theme == "night"
 
 

@@ -19,7 +19,7 @@ from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import Prompt, build_prompt
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.tree import Conversation
-from chatbot.conversation.turn_sources import TurnSources
+from chatbot.conversation.turn_sources import TurnSources, earlier_question
 from chatbot.conversation.variants.parting import partings_of
 from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.wishes import Wish
@@ -86,8 +86,7 @@ class VariantsTurn(ABC):
         self._conversation = conversation
         self._journal = journal
         above = conversation.path(question.parent_id) if question.parent_id else ()
-        earlier = next((m.text for m in reversed(above) if m.role == "user"), "")
-        self._sources = TurnSources(knowledge, question, earlier, None)
+        self._sources = TurnSources(knowledge, question, earlier_question(above), None)
         self._num_before = sum(
             1 for message in conversation.messages() if message.parent_id == question.id
         )
