@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
@@ -32,6 +32,11 @@ _BUTTONS: "Final[dict[Decision, tuple[str, str]]]" = {
 }
 
 
+NARROW: Final = 70
+LOW: Final = 20
+"""Columns and rows below which nothing is wasted, so that every answer is in sight."""
+
+
 class ApprovalScreen(ModalScreen["Decision"]):
     """One call, and what the user says to it; Esc says no."""
 
@@ -43,6 +48,10 @@ class ApprovalScreen(ModalScreen["Decision"]):
         Binding("escape", "refuse", show=False),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
+        Binding("up", "scroll(-1)", show=False),
+        Binding("down", "scroll(1)", show=False),
+        Binding("pageup", "scroll(-5)", show=False),
+        Binding("pagedown", "scroll(5)", show=False),
     ]
 
     def __init__(self, request: "ApprovalRequest", take_typed: Callable[[str], object]) -> None:
@@ -60,15 +69,15 @@ class ApprovalScreen(ModalScreen["Decision"]):
 
     def compose(self) -> ComposeResult:
         definition = self._request.definition
-        with Vertical(id="approval") as box:
+        with VerticalScroll(id="approval", can_focus=False) as box:
             box.border_title = Content(f"Allow {definition.name}?")
             box.border_subtitle = "Esc says no"
             yield Static(clean_line(definition.description, 300), markup=False, id="approval-about")
             for reason in self._request.reasons:
                 yield Static(f"▲ {reason}", markup=False, classes="approval-reason")
-            with VerticalScroll(id="approval-arguments") as arguments:
-                arguments.border_title = "exactly these arguments"
-                yield Static(self._request.arguments, markup=False)
+            arguments = Static(self._request.arguments, markup=False, id="approval-arguments")
+            arguments.border_title = "exactly these arguments"
+            yield arguments
             with Horizontal(id="approval-buttons"):
                 for decision in self._request.choices:
                     key, words = _BUTTONS[decision]
@@ -81,6 +90,10 @@ class ApprovalScreen(ModalScreen["Decision"]):
 
     def on_mount(self) -> None:
         self._quiet = self.set_timer(QUIET_SECONDS, self._take_answers)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < NARROW, "-narrow")
+        self.set_class(event.size.height < LOW, "-low")
 
     def on_key(self, event: events.Key) -> None:
         if not self._is_read and event.key != "escape":
@@ -103,6 +116,10 @@ class ApprovalScreen(ModalScreen["Decision"]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_decide(str(event.button.id).removeprefix("approval-"))
+
+    def action_scroll(self, num_lines: int) -> None:
+        """Go up or down in what is to be decided, where it is longer than the screen."""
+        self.query_one("#approval").scroll_relative(y=num_lines, animate=False)
 
     def action_refuse(self) -> None:
         """Say no, at any time."""

@@ -147,6 +147,26 @@ async def test_enter_does_the_harmless_thing(make_app: MakeApp) -> None:
         assert "refused" in screen_text(app)
 
 
+@pytest.mark.parametrize("size", [(60, 15), (40, 12), (160, 48)])
+async def test_all_answers_and_all_arguments_are_in_reach(
+    make_app: MakeApp, size: tuple[int, int]
+) -> None:
+    app = make_app(tools=["get_weather"])
+    place = "x " * 45 + "the end"
+    async with app.run_test(size=size) as pilot:
+        app.take(f'call get_weather {{"place": "{place}"}}')
+        await question_read(pilot, app)
+        for _ in range(60):
+            for words in ("Once (o)", "No (n)"):
+                assert words in screen_text(app)
+            if "the end" in screen_text(app):
+                break
+            await pilot.press("down")
+        assert "the end" in screen_text(app)
+        press(app, "n")
+        await until(pilot, lambda: not app._status.is_busy)
+
+
 async def test_nothing_in_the_arguments_can_draw_over_the_question(make_app: MakeApp) -> None:
     app = make_app(tools=["get_weather"])
     hostile = (
