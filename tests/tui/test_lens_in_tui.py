@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from textual.pilot import Pilot
 
 from chatbot.tokens import TokenRecord
@@ -235,3 +236,16 @@ async def test_answers_are_rated_and_the_rating_is_seen_again(make_app: MakeApp)
         await go_to_answer(pilot, app)
         press(app, "-")
         await until(pilot, lambda: app.manager.conversation.rating(answer.id) is None)
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 20), (80, 24)])
+async def test_a_text_of_ones_own_is_in_sight_on_low_screens(
+    make_app: MakeApp, size: tuple[int, int]
+) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=size) as pilot:
+        await ask_and_wait(pilot, app, "go")
+        await open_lens(pilot, app)
+        await pilot.press("i", *"mine")
+        await until(pilot, lambda: "mine" in screen_text(app))
+        assert "1 of 12  It␣" in screen_text(app)

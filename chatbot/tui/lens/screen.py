@@ -52,6 +52,9 @@ POLL_SECONDS: Final = 0.2
 HIGH_SCREEN: Final = 40
 """Rows from which there is room for a higher curve and more alternatives."""
 
+LOW_SCREEN: Final = 24
+"""Rows below which there is room for fewer alternatives and no curve."""
+
 
 class LensScreen(ModalScreen[Choice | None]):
     """An answer as tokens, its entropy as a curve, and the alternatives at the cursor."""
@@ -122,6 +125,7 @@ class LensScreen(ModalScreen[Choice | None]):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height >= HIGH_SCREEN, "-high")
+        self.set_class(self.size.height < LOW_SCREEN, "-low")
         self._legend.update(legend(is_brief=self.size.width < WIDE_SCREEN))
         self._say()
         self._go(self.cursor)
