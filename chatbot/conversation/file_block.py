@@ -5,16 +5,13 @@ the question. The same files always make the same text, because the cached prefi
 prompt depends on it. Knows neither the engine nor where files are from.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
+from chatbot.fencing import fenced
 from chatbot.messages import FilePart, Message, TextPart
 from chatbot.wording import counted
-
-_BACKTICKS: Final = re.compile("`{3,}")
 
 
 def files_of(question: Message) -> tuple[FilePart, ...]:
@@ -37,13 +34,6 @@ def with_files(text: str, files: Sequence[FilePart]) -> str:
 def file_block(file: FilePart) -> str:
     """A file with its name above it."""
     return f"File {file.name}:\n{fenced(file.text)}"
-
-
-def fenced(text: str) -> str:
-    """A text between two fences of Markdown, which nothing in it can end."""
-    longest = max((len(row) for row in _BACKTICKS.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}\n{text}\n{fence}"
 
 
 def as_one_text(message: Message) -> Message:

@@ -10,7 +10,7 @@ import pytest
 from chatbot.conversation import attachments
 from chatbot.conversation.attachments import MAX_FILES, Attachments
 from chatbot.conversation.commands import run_command, use_prompt
-from chatbot.conversation.file_block import as_one_text, fenced, files_of, with_files
+from chatbot.conversation.file_block import as_one_text, files_of, with_files
 from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.openai_jsonl import to_openai
 from chatbot.conversation.manager import ConversationManager
@@ -20,6 +20,7 @@ from chatbot.conversation.prompt_template import FilledPrompt, PromptTemplate
 from chatbot.conversation.variants.wishes import wish_for_seeds
 from chatbot.errors import AttachmentError, CommandError, ContextError, StoppedError, WorkerError
 from chatbot.events import PromptBuilt, TurnStarted
+from chatbot.fencing import fenced
 from chatbot.messages import FilePart, ImagePart, Message, Source, SourcesPart, TextPart
 from chatbot.settings import MANUAL, KnowledgeFolder, Settings
 from chatbot.tools.turn import taints

@@ -1,7 +1,7 @@
 """A branch of a chat as a Markdown document, to be read by people."""
 
-from chatbot.conversation.file_block import fenced
 from chatbot.conversation.source_block import sources_of
+from chatbot.fencing import fenced
 from chatbot.messages import (
     FilePart,
     ImagePart,

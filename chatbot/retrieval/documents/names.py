@@ -5,7 +5,9 @@ from typing import Final, Literal
 
 from chatbot.retrieval.documents.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES
 
-Format = Literal["markdown", "text", "restructured_text", "code", "html", "pdf", "word", "epub"]
+Format = Literal[
+    "markdown", "text", "restructured_text", "code", "html", "pdf", "word", "epub", "notebook"
+]
 
 _FORMATS: Final[dict[str, tuple[Format, str]]] = {
     **dict.fromkeys(
@@ -16,10 +18,11 @@ _FORMATS: Final[dict[str, tuple[Format, str]]] = {
     "pdf": ("pdf", "PDF"),
     **dict.fromkeys(("docx", "docm", "dotx"), ("word", "Word")),
     "epub": ("epub", "EPUB"),
+    "ipynb": ("notebook", "Jupyter notebook"),
 }
 _TEXTS: Final = {
     "adoc": "AsciiDoc", "asciidoc": "AsciiDoc", "bib": "BibTeX", "csv": "CSV", "json": "JSON",
-    "json5": "JSON", "geojson": "JSON", "ipynb": "Jupyter notebook", "jsonl": "JSON Lines",
+    "json5": "JSON", "geojson": "JSON", "jsonl": "JSON Lines",
     "ndjson": "JSON Lines", "log": "Log", "org": "Org", "srt": "Subtitles", "svg": "SVG",
     "tex": "LaTeX", "tsv": "TSV", "txt": "Text", "text": "Text", "vtt": "Subtitles",
     "xml": "XML",
@@ -113,7 +116,7 @@ def problem_of(name: str) -> str:
 
 def max_bytes_of(form: Format) -> int:
     """How large a file of a format may be."""
-    return MAX_FILE_BYTES if form in ("pdf", "word", "epub") else MAX_TEXT_BYTES
+    return MAX_FILE_BYTES if form in ("pdf", "word", "epub", "notebook") else MAX_TEXT_BYTES
 
 
 def _ending_of(name: str) -> str:

@@ -6,7 +6,7 @@ user's files, so an index of an older version is not brought up to date but made
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 SCHEMA: Final = """
 -- Which folder this is, how it was cut and embedded, where its lexical index is, and what the
