@@ -54,6 +54,18 @@ class DocumentError(KnowledgeError):
     """A file cannot be a document; the text is the reason, in one sentence."""
 
 
+def check_length(num_characters: int, most: int) -> None:
+    """Refuse a text of more than ``most`` characters.
+
+    Raises:
+        DocumentError: it is longer.
+    """
+    if num_characters > most:
+        raise DocumentError(
+            f"It holds more than {most:,} characters of text; split it to have it read."
+        )
+
+
 def fold(text: str) -> str:
     """A title or heading on one line, cut where it is too long, without lone surrogates."""
     line = " ".join(SURROGATES.sub("\ufffd", text[: 8 * MAX_TITLE_LENGTH]).split())

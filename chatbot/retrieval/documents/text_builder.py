@@ -11,6 +11,7 @@ from chatbot.retrieval.documents.document import (
     Document,
     DocumentError,
     Heading,
+    check_length,
     fold,
 )
 from chatbot.retrieval.documents.limits import MAX_HEADINGS, MAX_TEXT_CHARACTERS
@@ -142,11 +143,7 @@ class TextBuilder:
         text = SURROGATES.sub("\ufffd", text)
         self._parts += (before, text)
         self._num_characters += len(before) + len(text)
-        if self._num_characters > self._max_characters:
-            raise DocumentError(
-                f"It holds more than {self._max_characters:,} characters of text; "
-                "split it to have it read."
-            )
+        check_length(self._num_characters, self._max_characters)
 
     def _white_space(self) -> str:
         """What has to come before the next text; nothing of it is due afterwards."""

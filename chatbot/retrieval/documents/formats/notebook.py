@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from chatbot.fencing import fenced
 from chatbot.retrieval.documents.decoding import decode
-from chatbot.retrieval.documents.document import Document, DocumentError
+from chatbot.retrieval.documents.document import Document, DocumentError, check_length
 from chatbot.retrieval.documents.formats import markdown
 from chatbot.retrieval.documents.limits import MAX_TEXT_CHARACTERS
 
@@ -30,10 +30,7 @@ def read(name: str, kind: str, content: bytes) -> Document:
     text = "\n\n".join(part for part in parts if part.strip())
     if not text:
         raise DocumentError("No cell of it holds any text.")
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise DocumentError(
-            f"It holds more than {MAX_TEXT_CHARACTERS:,} characters of text; split it to have it read."
-        )
+    check_length(len(text), MAX_TEXT_CHARACTERS)
     return markdown.read(name, kind, text.encode("utf-8", "replace"))
 
 

@@ -13,6 +13,7 @@ from chatbot.retrieval.documents.document import (
     Document,
     DocumentError,
     Heading,
+    check_length,
     fold,
 )
 from chatbot.retrieval.documents.limits import MAX_TEXT_CHARACTERS
@@ -82,11 +83,7 @@ def _read_pages(pdf: Any) -> list[str]:
         text_page.close()
         page.close()
         num_characters += len(pages[-1])
-        if num_characters > MAX_TEXT_CHARACTERS:
-            raise DocumentError(
-                f"It holds more than {MAX_TEXT_CHARACTERS:,} characters of text; "
-                "split it to have it read."
-            )
+        check_length(num_characters, MAX_TEXT_CHARACTERS)
     return pages
 
 
