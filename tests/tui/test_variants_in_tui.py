@@ -71,6 +71,8 @@ def line_with(app: ChatApp, words: str) -> str:
         (["the sea", "the seam"], [True, False], [(7,), (7,)]),
         (["the sea", "the sun", "a sea", "the sea"], [True] * 4, [(0, 5), (5,), (0,), ()]),
         (["", "", ""], [False, False, False], [(), (), ()]),
+        (["the sea", ""], [True, True], [(), ()]),  # stopped before it began
+        (["", "the sea"], [True, True], [(), ()]),
     ],
 )
 def test_where_answers_part(

@@ -60,7 +60,9 @@ def partings(texts: Sequence[str], are_over: Sequence[bool]) -> list[tuple[int, 
         same = same_length(texts[0], text)
         is_apart = same < min(len(texts[0]), len(text))
         is_longer = (are_over[0] and len(text) > same) or (are_over[index] and len(texts[0]) > same)
-        places.append((same,) if is_apart or is_longer else ())
+        # One that never said a word was stopped before it began, and parts from nothing.
+        are_both = bool(text and texts[0])
+        places.append((same,) if are_both and (is_apart or is_longer) else ())
     return [tuple(sorted({place for found in places for place in found})), *places]
 
 
