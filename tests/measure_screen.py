@@ -37,7 +37,7 @@ FIRST, LAST = "firstword", "lastword"
 NUMBERS = count(1)
 """For those words: answers of runs before may be on the screen."""
 QUESTION = "Tell me a long story about a lighthouse and the sea.\r"
-READY = "commands · F1"
+READY = "for commands"
 LONGEST = 100
 """Characters that anything that is waited for has at most."""
 

@@ -112,7 +112,7 @@ def chat_in_the_tui(
     """
     script = write(folder, name, content)
     with Terminal(SCRIPT_ANSWER=script, SCRIPT_DELAY="0.001", rows=200, columns=120) as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         terminal.type("hello\r")
         terminal.until(f"finish.*{last_words}")
@@ -130,7 +130,7 @@ def harmless_tui(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         patch.setenv(f"CHATBOT_{name}_DIR", str(folder / name.lower()))
     script = write(folder, "harmless", HARMLESS)
     with Terminal(SCRIPT_ANSWER=script, SCRIPT_DELAY="0.001", rows=200, columns=120) as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         terminal.paste(b"pasted question")
         terminal.until("pasted question")
@@ -157,7 +157,7 @@ def test_controls_spelled_as_entities(tmp_path: Path, harmless_tui: bytes) -> No
 
 def test_broken_utf_8_on_the_keyboard_does_not_end_the_tui(harmless_tui: bytes) -> None:
     with Terminal(SCRIPT_DELAY="0.001", rows=200, columns=120) as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         terminal.paste(b"first " + BROKEN_UTF_8 + b" last")
         terminal.until("last")
@@ -170,7 +170,7 @@ def test_broken_utf_8_on_the_keyboard_does_not_end_the_tui(harmless_tui: bytes) 
 
 def test_an_escape_in_a_paste_presses_no_keys(harmless_tui: bytes) -> None:
     with Terminal(SCRIPT_DELAY="0.001", rows=200, columns=120) as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         terminal.paste(b"first \x1b]0;\rHEIMLICH " + SEQUENCES.replace(b"\x07", b"") + b" last")
         terminal.type("\r")
@@ -185,7 +185,7 @@ def test_hostile_paste_names_and_errors_in_the_tui(harmless_tui: bytes) -> None:
     payload = SEQUENCES.replace(b"\x1b", b"") + BIDI.encode()
     line = re.sub(rb"[\x0b\x0c]|\xc2\x85", b"", payload)
     with Terminal(SCRIPT_DELAY="0.001", rows=200, columns=120) as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         terminal.paste(b"first " + payload + b" last")
         terminal.until("last")
@@ -227,7 +227,7 @@ def test_a_hostile_answer_and_hostile_names_in_plain_mode(tmp_path: Path) -> Non
 
 def test_keys_typed_in_one_burst_keep_their_order() -> None:
     with Terminal(SCRIPT_DELAY="0.001") as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         terminal.type("abc\rdef")
         terminal.until("You said: abc.*all there is.*tokens")
@@ -243,7 +243,7 @@ def test_a_signal_to_end_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     """In the middle of an answer, too."""
     script = write(tmp_path, "long", b"word " * 4000)
     with Terminal(SCRIPT_ANSWER=script, SCRIPT_DELAY="0.01") as terminal:
-        terminal.until("commands · F1")
+        terminal.until("for commands")
         terminal.until("●")
         assert not terminal.shows_keys
         terminal.type("hello\r")
