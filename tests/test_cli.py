@@ -102,8 +102,9 @@ def test_a_broken_settings_file_is_named_and_the_program_runs() -> None:
     assert (folder / "config.toml").read_text() == "this is no TOML"
 
 
+@pytest.mark.timeout(240)  # on a new machine the libraries are read from the disk
 def test_doctor_says_what_is_there() -> None:
-    done = run_chatbot("doctor", command=REAL)
+    done = run_chatbot("doctor", command=REAL, seconds=220)
     assert done.returncode == 0, done.stdout
     for word in ("Python", "torch", "textual", "accelerator", "cache folder", "model hub"):
         assert word in done.stdout

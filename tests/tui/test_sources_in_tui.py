@@ -271,7 +271,7 @@ async def test_nothing_found_is_said_and_declining_too(make_app: MakeApp, tmp_pa
     async with app.run_test(size=(100, 40)) as pilot:
         await filled(pilot)
         await ask_and_wait(pilot, app, "first")
-        assert "from what the model knows" in drawn(app)
+        assert "no source was used" in drawn(app)
         app.manager.change_setting("grounding", "strict")
         await ask_and_wait(pilot, app, "second")
         await until(pilot, lambda: "the model was not asked" in drawn(app))
