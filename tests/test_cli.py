@@ -146,6 +146,7 @@ def test_doctor_names_every_entry_that_is_not_used(
     (tmp_path / "config.toml").write_text(WRONG_ENTRIES)
     found = {"error": "", "devices": [{"name": "a card"}], "bitsandbytes": "0.49"}
     monkeypatch.setattr(doctor, "_probe", lambda: found)
+    monkeypatch.setattr(doctor, "_knowledge", list)
     assert main(["doctor"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "note settings" in line]
     assert len(said) == len(FOUND_IN_THEM)

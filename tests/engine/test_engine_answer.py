@@ -86,7 +86,7 @@ def test_a_prompt_that_fills_the_window(loaded: LoadedModel) -> None:
 def test_a_window_larger_than_the_model_is_the_model_s(loaded: LoadedModel) -> None:
     long = (ChatMessage("user", "é" * 3000),)
     request = Generate(messages=long, sampling=Sampling(), context_length=10**6)
-    with pytest.raises(ContextError, match="window holds 2,048; shorten it\\.$"):
+    with pytest.raises(ContextError, match=r"window holds 2,048; shorten it\.$"):
         next(answer(loaded, request, Control(request.sampling)))
 
 

@@ -168,7 +168,7 @@ async def test_an_answer_of_another_running_chatbot_is_followed_to_its_end(
     make_app: MakeApp, tmp_path: Path
 ) -> None:
     app = make_app()
-    (tmp_path / "long.txt").write_text("word " * 60 + "end.")
+    (tmp_path / "long.txt").write_text("word " * 30 + "end.")
     script = {"SCRIPT_DELAY": "0.1", "SCRIPT_ANSWER": str(tmp_path / "long.txt")}
     with PipedChatbot("--plain", **script) as other:
         other.send("go")
