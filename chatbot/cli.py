@@ -189,9 +189,11 @@ def _run(options: argparse.Namespace) -> int:
         from chatbot.commands.doctor import run_doctor
         from chatbot.config import load_config
         from chatbot.paths import config_file
+        from chatbot.session import problems_of
         from chatbot.tui.screen_config import load_screen_config
 
-        problems = load_screen_config(load_config(config_file())).problems
+        config = load_config(config_file())
+        problems = (*problems_of(config), *load_screen_config(config).problems)
         return run_doctor(problems, as_json=options.json)
     if options.command in ("index", "search"):
         return run_knowledge(options)

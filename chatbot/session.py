@@ -76,10 +76,8 @@ class Session:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One sentence for each entry of the settings file that is not used, of tools too."""
-        from chatbot.tools.settings import load_tool_settings
-
-        return (*self.config.problems, *load_tool_settings(config_file()).problems)
+        """See ``problems_of``."""
+        return problems_of(self.config)
 
     def _tell_tools(self, status: EngineStatus) -> None:
         if status.info:
@@ -156,6 +154,13 @@ class Session:
     async def __aexit__(self, *exception: object) -> None:
         await self.close_workers()
         await asyncio.to_thread(self.close_store)
+
+
+def problems_of(config: Config) -> tuple[str, ...]:
+    """One sentence for each entry of the settings file that is not used, of tools too."""
+    from chatbot.tools.settings import load_tool_settings
+
+    return (*config.problems, *load_tool_settings(config_file()).problems)
 
 
 def _remember_loaded(status: EngineStatus) -> None:

@@ -26,7 +26,6 @@ from chatbot.retrieval.client import RetrievalClient
 from chatbot.retrieval.values import IndexOptions
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.terminal_text import clean_line
-from chatbot.tools.settings import load_tool_settings
 from chatbot.weights import EMBEDDED
 
 PACKAGES: Final = (
@@ -60,11 +59,11 @@ class Check(msgspec.Struct, frozen=True):
     """What to do about it, when it is not ok."""
 
 
-def run_doctor(problems: Sequence[str] = (), *, as_json: bool) -> int:
+def run_doctor(problems: Sequence[str], *, as_json: bool) -> int:
     """Print what was found; the exit status is 1 when something keeps the program from working.
 
     Args:
-        problems: what the screen cannot use of the settings file.
+        problems: what cannot be used of the settings file.
         as_json: print one JSON object instead of text.
     """
     checks = examine(problems)
@@ -79,7 +78,7 @@ def run_doctor(problems: Sequence[str] = (), *, as_json: bool) -> int:
     return int(any(check.state == "problem" for check in checks))
 
 
-def examine(problems: Sequence[str] = ()) -> list[Check]:
+def examine(problems: Sequence[str]) -> list[Check]:
     """Look at everything; see ``run_doctor``."""
     return [
         Check("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
@@ -308,9 +307,8 @@ async def _embedding(client: RetrievalClient, model: str) -> Check:
     return Check("embedding model", "ok", found)
 
 
-def _config(of_screen: Sequence[str]) -> list[Check]:
-    file, remedy = config_file(), "chatbot runs with the default instead"
-    problems = (*load_config(file).problems, *load_tool_settings(file).problems, *of_screen)
+def _config(problems: Sequence[str]) -> list[Check]:
+    remedy = "chatbot runs with the default instead"
     checks = [Check("settings", "note", problem, remedy) for problem in problems]
     return checks or [Check("settings", "ok", str(config_file()))]
 

@@ -49,11 +49,8 @@ class Attachments:
             AttachmentError: one of them cannot be attached, or there are too many.
             WorkerError: the retrieval process died.
         """
-        check_files(names)
-        names_of: dict[_Stamp, str] = {}
-        for name in names:
-            names_of.setdefault(_stamp(name), name)  # one file may have several
-        return tuple([await self._read(name, stamp) for stamp, name in names_of.items()])
+        files = check_files(names)
+        return tuple([await self._read(name, stamp) for stamp, name in files.items()])
 
     async def _read(self, name: str, stamp: _Stamp) -> FilePart:
         reading = self._kept.get(stamp)
@@ -87,8 +84,11 @@ class Attachments:
             del self._kept[stamp]
 
 
-def check_files(names: Sequence[str]) -> None:
+def check_files(names: Sequence[str]) -> dict[_Stamp, str]:
     """Refuse what cannot be attached, as far as a look at it shows.
+
+    Returns:
+        A name for each file, by what tells whether it is another one: one may have several names.
 
     Raises:
         AttachmentError: there are too many, or one of them is no file.
@@ -98,8 +98,10 @@ def check_files(names: Sequence[str]) -> None:
             f"Not more than {MAX_FILES} files can be attached to one question, and these are "
             f"{len(names)}; /knowledge add has a folder of them searched instead."
         )
+    files: dict[_Stamp, str] = {}
     for name in names:
-        _stamp(name)
+        files.setdefault(_stamp(name), name)
+    return files
 
 
 def _stamp(name: str) -> _Stamp:

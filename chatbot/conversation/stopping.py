@@ -27,3 +27,8 @@ async def until_stopped(work: Awaitable[ResultT], stop: asyncio.Event) -> Result
     finally:
         wish.cancel()
         task.cancel()
+
+
+def ignore_outcome(work: "asyncio.Future[ResultT]") -> None:
+    """Have asyncio not complain of how ``work`` ended, where nobody waits for it any more."""
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -17,7 +17,7 @@ from chatbot.conversation.flushing import FlushTimer
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
-from chatbot.conversation.stopping import Stopped, until_stopped
+from chatbot.conversation.stopping import Stopped, ignore_outcome, until_stopped
 from chatbot.conversation.token_records import cleaned, known_tokens
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
@@ -429,6 +429,6 @@ class Turn:
 
 
 def _give_up(work: "asyncio.Future[ResultT]") -> None:
-    """Have nobody wait for this any more; asyncio must not complain of how it ended."""
+    """Have nobody wait for this any more."""
     work.cancel()
-    work.add_done_callback(lambda done: done.cancelled() or done.exception())
+    ignore_outcome(work)

@@ -30,6 +30,7 @@ from chatbot.conversation.commands import COMMANDS, complete_command, run_comman
 from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_library import PromptLibrary, load_library
 from chatbot.conversation.prompt_template import INPUT, FilledPrompt
+from chatbot.conversation.stopping import ignore_outcome
 from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
@@ -296,7 +297,7 @@ class ChatApp(App[int]):
             self._counting = asyncio.ensure_future(
                 self.manager.preview_prompt(draft, mentioned_files(draft), self._prompt.edited)
             )
-            self._counting.add_done_callback(_take_note)
+            ignore_outcome(self._counting)
             self._ribbon.built = built = await asyncio.shield(self._counting)
             self._ribbon.problem = ""
             if built and built.num_history_tokens and not self._status.num_tokens:
@@ -829,12 +830,6 @@ class ChatApp(App[int]):
         is_on_its_way = last[0] == sentence and monotonic() - last[1] < KEY_REPEAT_SECONDS
         if not is_on_its_way and all(n.message != sentence for n in self._notifications):
             self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
-
-
-def _take_note(counting: "asyncio.Future[PromptBuilt | None]") -> None:
-    """Have asyncio not complain of how it ended, where nobody waited."""
-    if not counting.cancelled():
-        counting.exception()
 
 
 def _typing_into(focused: Widget | None) -> Callable[[str], object]:
