@@ -65,7 +65,7 @@ class ContextRibbon(Widget):
     """The ribbon below the prompt; a click or its key opens and closes the table."""
 
     built: reactive[PromptBuilt | None] = reactive(None, layout=True)
-    problem: reactive[str] = reactive("")
+    problem: reactive[str] = reactive("", layout=True)
     """Why there is nothing to count: the question alone does not fit, say."""
     is_open: reactive[bool] = reactive(False, layout=True)
 

@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from chatbot.tokens import TokenRecord
 from chatbot.tui.app import ChatApp
-from chatbot.tui.chat.message_views import AnswerView
+from chatbot.tui.chat.message_views import AnswerView, QuestionView
 from chatbot.tui.lens.screen import LensScreen, Stretch
 from tests.tui.helpers import (
     MakeApp,
@@ -236,6 +236,24 @@ async def test_answers_are_rated_and_the_rating_is_seen_again(make_app: MakeApp)
         await go_to_answer(pilot, app)
         press(app, "-")
         await until(pilot, lambda: app.manager.conversation.rating(answer.id) is None)
+
+
+async def test_keys_of_an_answer_pressed_on_its_question_are_meant_for_it(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test() as pilot:
+        answer = await ask_and_wait(pilot, app, "go")
+        await go_to_answer(pilot, app)
+        press(app, "k")
+        await until(pilot, lambda: isinstance(app.focused, QuestionView))
+        press(app, "+")
+        await until(pilot, lambda: app.manager.conversation.rating(answer.id) == 1)
+        press(app, "s")
+        await until(pilot, lambda: "Nothing was searched" in notices(app))
+        press(app, "t")
+        await until(pilot, lambda: isinstance(app.screen, LensScreen))
+        assert app._prompt.text == ""
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 20), (80, 24)])

@@ -158,6 +158,15 @@ async def test_the_ribbon_adds_up(make_app: MakeApp) -> None:
         await until(pilot, lambda: "room for the answer" in screen_text(app))
 
 
+async def test_why_a_question_does_not_fit_is_said_whole(make_app: MakeApp) -> None:
+    app = make_app(window=80)
+    async with app.run_test(size=(70, 24)) as pilot:
+        await until(pilot, lambda: app._ribbon.built is not None)
+        app._prompt.insert("much " * 100)
+        await until(pilot, lambda: "window has 80; shorten it." in screen_text(app))
+        assert "The question does not fit" in screen_text(app)
+
+
 def test_moments_are_said_as_people_say_them() -> None:
     now = 1_700_000_000.0
     assert ":" in when(now - 60, now)

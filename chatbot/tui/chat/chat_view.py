@@ -300,3 +300,8 @@ class ChatView(VerticalScroll, can_focus=False):
             return False
         views[index].focus()
         return True
+
+    def view_below(self, view: MessageView) -> MessageView | None:
+        """The message right below ``view``; None below the last one."""
+        views = list(self.query(MessageView))
+        return next(iter(views[views.index(view) + 1 :]), None)

@@ -97,18 +97,27 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
             chat.focus_message(None, 0)
             app.tell("Deleted. /undo brings it back.")
         case "lens":
-            app.open_lens(view.message_id)
+            app.open_lens(_answer_to(chat, view).message_id)
         case "rate_good":
-            _rate(app, view, 1)
+            _rate(app, _answer_to(chat, view), 1)
         case "rate_bad":
-            _rate(app, view, -1)
+            _rate(app, _answer_to(chat, view), -1)
         case "sources":
-            app.show_sources(_found(view))
+            app.show_sources(_found(_answer_to(chat, view)))
         case _ if action.startswith("source_"):
-            open_source(app, view, int(action.removeprefix("source_")) - 1)
+            index = int(action.removeprefix("source_")) - 1
+            open_source(app, _answer_to(chat, view), index)
 
 
-def open_source(app: Actor, view: MessageView, index: int) -> None:
+def _answer_to(chat: ChatView, view: MessageView) -> AnswerView:
+    """The answer itself, or the one that stands below a question."""
+    answer = view if isinstance(view, AnswerView) else chat.view_below(view)
+    if not isinstance(answer, AnswerView):
+        raise CommandError("This question has no answer yet.")
+    return answer
+
+
+def open_source(app: Actor, view: AnswerView, index: int) -> None:
     """Show the source with this index in its document.
 
     Raises:
@@ -122,20 +131,19 @@ def open_source(app: Actor, view: MessageView, index: int) -> None:
     app.open_source(found, index)
 
 
-def _found(view: MessageView) -> SourcesPart:
-    found = view.found if isinstance(view, AnswerView) else None
+def _found(view: AnswerView) -> SourcesPart:
+    found = view.found
     if found is None:
         raise CommandError("Nothing was searched for this answer; F4 shows your folders.")
     return found
 
 
-def _rate(app: Actor, view: MessageView, rating: Rating) -> None:
+def _rate(app: Actor, view: AnswerView, rating: Rating) -> None:
     """Rate an answer; the same rating once more takes it back."""
     before = app.manager.conversation.rating(view.message_id)
     now = None if rating == before else rating
     app.manager.rate(view.message_id, now)
-    if isinstance(view, AnswerView):
-        view.show_rating(now)
+    view.show_rating(now)
 
 
 def _show_up_to_question(app: Actor, view: MessageView) -> None:

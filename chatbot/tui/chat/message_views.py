@@ -81,6 +81,14 @@ class MessageView(Vertical, can_focus=True):
         bind("fork", "act('fork')"),
         bind("pin", "act('pin')"),
         bind("delete", "act('delete')"),
+        bind("lens", "act('lens')"),
+        bind("rate_good", "act('rate_good')"),
+        bind("rate_bad", "act('rate_bad')"),
+        bind("sources", "act('sources')"),
+        *(
+            bind(f"source_{number}", f"act('source_{number}')")
+            for number in range(1, NUM_SOURCE_KEYS + 1)
+        ),
     ]
 
     class Acted(TextualMessage):
@@ -175,17 +183,7 @@ def _make_file(file: FilePart) -> "FileView":
 class AnswerView(MessageView):
     """An answer as it grows, under it what it rests on, and how it was made."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("fold"),
-        bind("lens", "act('lens')"),
-        bind("rate_good", "act('rate_good')"),
-        bind("rate_bad", "act('rate_bad')"),
-        bind("sources", "act('sources')"),
-        *(
-            bind(f"source_{number}", f"act('source_{number}')")
-            for number in range(1, NUM_SOURCE_KEYS + 1)
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("fold")]
 
     def __init__(
         self,
