@@ -26,15 +26,13 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from chatbot.conversation.attachments import attached_names, names_to_read
-from chatbot.conversation.commands import COMMANDS, complete_command, run_command, use_prompt
-from chatbot.conversation.mentions import mentioned_files
-from chatbot.conversation.prompt_library import PromptLibrary, load_library
-from chatbot.conversation.prompt_template import INPUT, FilledPrompt
-from chatbot.conversation.stopping import ignore_outcome
+from chatbot.conversation.commands import complete_command, run_command
+from chatbot.conversation.prompt_library import PromptLibrary
+from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
-from chatbot.errors import AttachmentError, ChatbotError, ContextError, ThemeError
+from chatbot.errors import ChatbotError, ThemeError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
@@ -49,7 +47,9 @@ from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
 from chatbot.tui.keys import bind, shown_keys
+from chatbot.tui.palette import palette_commands
 from chatbot.tui.prompt import Prompt
+from chatbot.tui.prompt_account import COUNT_DELAY, PromptAccount
 from chatbot.tui.screen_config import load_screen_config
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
 from chatbot.tui.sidebar.knowledge_watch import KnowledgeWatch
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
     from chatbot.tokens import TokenRecord
     from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
-    from chatbot.tui.lens.screen import Choice
     from chatbot.tui.sidebar.adapter_list import AdapterList, AdapterPanel, AdapterRow
     from chatbot.tui.sidebar.folder_list import FolderList
     from chatbot.tui.sidebar.tool_list import ToolList
@@ -78,9 +77,6 @@ KEY_REPEAT_SECONDS = 0.2
 
 LOOK_ELSEWHERE_SECONDS = 1.0
 """Between two looks at what another running chatbot writes."""
-
-COUNT_DELAY = 0.3
-"""Seconds without a key after which the draft is counted."""
 
 WIDE_ENOUGH = 110
 """Columns from which the sidebar is open at the start."""
@@ -133,8 +129,6 @@ class ChatApp(App[int]):
         self._choose_first_theme(screen.theme)
         self._keymap_wanted = screen.keymap
         self._screen_problems = screen.problems
-        self._counting: asyncio.Future[PromptBuilt | None] | None = None
-        """The last account of the prompt, which nobody may wait for any more."""
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
         self._chat = ChatView(self.key_of, id="chat")
@@ -142,6 +136,7 @@ class ChatApp(App[int]):
         self._hints = CommandHints(partial(complete_command, self))
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
+        self._account = PromptAccount(self.manager, self._prompt, self._ribbon, self._status)
         self._sidebar = Sidebar(self.manager.settings, self.theme_names)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, session.tools)
@@ -204,25 +199,7 @@ class ChatApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
-        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
-        yield SystemCommand("Prompts", "Use a prompt of the library", self.action_prompts)
-        yield SystemCommand(
-            "Knowledge", "Folders, documents, a search, a map", self.action_knowledge
-        )
-        yield SystemCommand("Models", "All models, and whether each fits", self.action_models)
-        yield SystemCommand("Settings sidebar", "Show it, or hide it", self.action_toggle_sidebar)
-        yield SystemCommand("Quit", "End the program", self.action_quit)
-        for command in COMMANDS.values():
-            if command.name in ("prompt", "theme", "quit"):
-                continue
-            title = f"/{command.name}"
-            run = self._proposer(command.name, bool(command.arguments))
-            yield SystemCommand(title, command.help[0].upper() + command.help[1:], run)
-
-    def _proposer(self, name: str, takes_arguments: bool) -> Callable[[], object]:
-        if takes_arguments:
-            return lambda: self.propose(f"/{name} ")
-        return lambda: self.take(f"/{name}")
+        return palette_commands(self)
 
     # What the user does
 
@@ -286,27 +263,7 @@ class ChatApp(App[int]):
         Args:
             delay: seconds to wait for more typing; a later call takes this one's place.
         """
-        await asyncio.sleep(delay)
-        if self._counting:
-            # The engine goes on with it, so that another one would only wait behind it.
-            await asyncio.wait({self._counting})
-        if self.manager.is_busy:
-            return  # the engine counts between answers only; at the end it is counted anew
-        draft = "" if self._prompt.text.startswith("/") else self._prompt.text
-        try:
-            self._counting = asyncio.ensure_future(
-                self.manager.preview_prompt(draft, mentioned_files(draft), self._prompt.edited)
-            )
-            ignore_outcome(self._counting)
-            self._ribbon.built = built = await asyncio.shield(self._counting)
-            self._ribbon.problem = ""
-            if built and built.num_history_tokens and not self._status.num_tokens:
-                # Another chat or branch: no turn has counted it yet.
-                self._status.num_tokens = built.num_prompt_tokens - built.num_question_tokens
-        except (AttachmentError, ContextError) as error:
-            self._ribbon.problem = str(error)
-        except ChatbotError:
-            self._ribbon.built = None  # the status line says what is wrong with the engine
+        await self._account.count(delay)
 
     @on(Prompt.CompletionWanted)
     def _complete(self, event: Prompt.CompletionWanted) -> None:
@@ -456,25 +413,9 @@ class ChatApp(App[int]):
 
     @work(group="lens", exclusive=True)
     async def _look_through_lens(self, answer_id: str) -> None:
-        from chatbot.tui.lens.opening import make_lens
+        from chatbot.tui.lens.opening import open_lens
 
-        try:
-            screen = await make_lens(self.manager, answer_id)
-        except ChatbotError as error:
-            self.refuse(str(error))
-        else:
-            self.open_screen(screen, partial(self._go_another_way, answer_id))
-
-    def _go_another_way(self, answer_id: str, choice: "Choice | None") -> None:
-        if choice is not None:
-            self._branch(answer_id, choice)
-
-    @work(group="turn")
-    async def _branch(self, answer_id: str, choice: "Choice") -> None:
-        try:
-            await self.run_turn(self.manager.branch_from_token(answer_id, *choice))
-        except ChatbotError as error:
-            self.refuse(str(error))
+        await open_lens(self, answer_id)
 
     def action_toggle_sidebar(self) -> None:
         """Show or hide the settings."""
@@ -490,33 +431,16 @@ class ChatApp(App[int]):
 
     def action_chats(self) -> None:
         """List the chats, and search through them."""
-        from chatbot.tui.chats_screen import ChatsScreen
+        from chatbot.tui.chat_opening import open_chats
 
         if self.session.store is None:
             self.refuse("Chats are not kept in this run.")
-            return
-        screen = ChatsScreen(self.session.store, self.manager.conversation.id)
-        self.open_screen(screen, self._chat_chosen)
+        else:
+            open_chats(self, self.session.store)
 
-    def _chat_chosen(self, chosen: tuple[str, str | None] | None) -> None:
-        if chosen is not None:
-            self._open_chat(*chosen)
-
-    @work(group="turn")
-    async def _open_chat(self, chat_id: str, message_id: str | None) -> None:
-        try:
-            if chat_id != self.manager.conversation.id:
-                await self.manager.open_chat(chat_id)
-            conversation = self.manager.conversation
-            shown = {message.id for message in conversation.path()}
-            if message_id is not None and message_id in conversation and message_id not in shown:
-                conversation.show(conversation.newest_leaf(message_id))
-        except ChatbotError as error:
-            self.refuse(str(error))
-            return
-        await self.draw_conversation()
-        if message_id is not None:
-            await self._chat.go_to(message_id)
+    async def go_to_message(self, message_id: str) -> None:
+        """Show a message of the branch that is drawn, however far up, and focus it."""
+        await self._chat.go_to(message_id)
 
     def action_ribbon(self) -> None:
         """Open or close the account of the context window."""
@@ -547,20 +471,9 @@ class ChatApp(App[int]):
 
     @work(group="turn")
     async def _choose_prompt(self) -> None:
-        draft = self._prompt.text
-        is_input = bool(draft.strip()) and not draft.startswith("/")
-        filled: FilledPrompt | None = None
-        try:
-            filled = await self.fill_prompt(load_library(), "", {INPUT: draft} if is_input else {})
-            if filled is None:
-                return
-            if is_input and filled.prompt.kind == "question":
-                self._prompt.text = ""
-            await use_prompt(self, filled)
-        except ChatbotError as error:
-            self.refuse(str(error))
-            if filled:
-                self._prompt.give_back(filled.text)
+        from chatbot.tui.prompts.choosing import choose_prompt
+
+        await choose_prompt(self, self._prompt)
 
     def action_help(self) -> None:
         """Show the help page."""
@@ -602,7 +515,7 @@ class ChatApp(App[int]):
                 if self._prompt.edited:
                     self._end_edit()
                 if isinstance(event, PromptBuilt):
-                    self._ribbon.built, self._ribbon.problem = event, ""
+                    self._account.show(event)
                 yield event
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
@@ -674,12 +587,9 @@ class ChatApp(App[int]):
         self, library: PromptLibrary, name: str, values: Mapping[str, str]
     ) -> FilledPrompt | None:
         """Open the picker; see ``Face``."""
-        from chatbot.tui.prompts.picker import PromptPicker
+        from chatbot.tui.prompts.choosing import fill_prompt
 
-        for problem in library.problems:
-            self.notify(problem, severity="warning", timeout=15, markup=False)
-        picker = PromptPicker(library, name, values, lambda: self.manager.is_busy)
-        return await self.push_screen_wait(picker)
+        return await fill_prompt(self, library, name, values)
 
     def copy_text(self, text: str) -> None:
         """Put a text on the clipboard of the terminal, by OSC 52."""
@@ -728,7 +638,7 @@ class ChatApp(App[int]):
 
     def show_lens(self, answer_id: str, records: "Sequence[TokenRecord]") -> None:
         """Show an answer token by token."""
-        self._look_through_lens(answer_id)
+        self.open_lens(answer_id)
 
     def open_source(self, found: SourcesPart, index: int) -> None:
         """Show a source of an answer in its document."""

@@ -2,14 +2,40 @@
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.token_spans import spans_of
-from chatbot.errors import CommandError
+from chatbot.errors import ChatbotError, CommandError
 from chatbot.messages import Message
 from chatbot.settings import find_spec
 from chatbot.tokens import TokenRecord
-from chatbot.tui.lens.screen import LensScreen, Stretch
+from chatbot.tui.lens.screen import Choice, LensScreen, Stretch
+
+if TYPE_CHECKING:
+    from chatbot.tui.app import ChatApp
+
+
+async def open_lens(app: "ChatApp", answer_id: str) -> None:
+    """Show an answer token by token; what is chosen there, the answer goes on with."""
+    try:
+        screen = await make_lens(app.manager, answer_id)
+    except ChatbotError as error:
+        app.refuse(str(error))
+        return
+
+    def chosen(choice: Choice | None) -> None:
+        if choice is not None:
+            app.run_worker(_branch(app, answer_id, choice), group="turn")
+
+    app.open_screen(screen, chosen)
+
+
+async def _branch(app: "ChatApp", answer_id: str, choice: Choice) -> None:
+    try:
+        await app.run_turn(app.manager.branch_from_token(answer_id, *choice))
+    except ChatbotError as error:
+        app.refuse(str(error))
 
 
 async def make_lens(manager: ConversationManager, answer_id: str) -> LensScreen:

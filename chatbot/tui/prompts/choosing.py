@@ -1,0 +1,49 @@
+"""What the app does with the picker of prompts: opens it, and uses what was filled in there."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from chatbot.conversation.commands import use_prompt
+from chatbot.conversation.prompt_library import PromptLibrary, load_library
+from chatbot.conversation.prompt_template import INPUT, FilledPrompt
+from chatbot.errors import ChatbotError
+from chatbot.tui.prompts.picker import PromptPicker
+
+if TYPE_CHECKING:
+    from chatbot.tui.app import ChatApp
+    from chatbot.tui.prompt import Prompt
+
+
+async def fill_prompt(
+    app: "ChatApp", library: PromptLibrary, name: str, values: Mapping[str, str]
+) -> FilledPrompt | None:
+    """Have the user choose a prompt and fill it in; None: they would rather not.
+
+    Args:
+        app: shows the picker.
+        library: the prompts.
+        name: the one that it opens with; empty for the list.
+        values: what is known of its variables.
+    """
+    for problem in library.problems:
+        app.notify(problem, severity="warning", timeout=15, markup=False)
+    picker = PromptPicker(library, name, values, lambda: app.manager.is_busy)
+    return await app.push_screen_wait(picker)
+
+
+async def choose_prompt(app: "ChatApp", box: "Prompt") -> None:
+    """Use a prompt of the library; a draft in ``box`` is its input."""
+    draft = box.text
+    is_input = bool(draft.strip()) and not draft.startswith("/")
+    filled: FilledPrompt | None = None
+    try:
+        filled = await fill_prompt(app, load_library(), "", {INPUT: draft} if is_input else {})
+        if filled is None:
+            return
+        if is_input and filled.prompt.kind == "question":
+            box.text = ""
+        await use_prompt(app, filled)
+    except ChatbotError as error:
+        app.refuse(str(error))
+        if filled:
+            box.give_back(filled.text)
