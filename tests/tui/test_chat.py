@@ -161,6 +161,24 @@ async def test_the_view_follows_only_while_the_user_is_at_the_end(make_app: Make
         press(app, "escape")
 
 
+@pytest.mark.parametrize(
+    "action",
+    ["previous_variant", "next_variant", "pin", "edit", "regenerate", "fork", "delete"],
+)
+async def test_a_key_on_an_answer_that_is_being_written_is_refused(
+    make_app: MakeApp, action: str
+) -> None:
+    app = make_app(answer="word " * 200)
+    async with app.run_test() as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[0].text)
+        answers(app)[0].action_act(action)
+        await until(pilot, lambda: "not written yet" in notices(app))
+        answers(app)[0].action_act("copy")
+        await until(pilot, lambda: "Copied" in notices(app))
+        press(app, "escape")
+
+
 async def test_what_does_not_fit_is_left_out_with_a_mark(make_app: MakeApp) -> None:
     app = make_app(answer="one two three four five six seven eight", window=90)
     async with app.run_test() as pilot:

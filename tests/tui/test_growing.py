@@ -19,7 +19,7 @@ from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.chat.growing_markdown import GrowingFence, GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
-from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.message_views import LeftOutMark, MessageView, NoteView
 from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.drawing import key_pause
 from chatbot.tui.drawing.key_pause import MAX_WAIT, KeyPause
@@ -356,6 +356,24 @@ async def test_what_is_far_above_is_put_away_and_comes_back(make_app: MakeApp) -
         await app.query_one(ChatView).go_to(first.id)
         await pilot.pause()
         assert questions(app) == [f"question {number}" for number in range(4)]
+
+
+async def test_a_note_and_the_mark_are_put_away_too_and_come_back(make_app: MakeApp) -> None:
+    app = make_app(answer="A line.\n\n" * 30, window=140)
+    async with app.run_test(size=(100, 20)) as pilot:
+        app.show_note("A note at the **top**.")
+        await until(pilot, lambda: bool(app.query(NoteView)))
+        await ask_four(pilot, app)
+        assert "question 0" not in questions(app)
+        assert not app.query(NoteView)
+        assert not app.query(LeftOutMark)
+        await app.query_one(ChatView).go_to(next(iter(app.manager.conversation.path())).id)
+        await until(pilot, lambda: "A note at the top." in screen_text(app))
+        assert questions(app) == [f"question {number}" for number in range(4)]
+        kinds = [type(view) for view in app._chat.children]
+        assert kinds[0] is NoteView
+        left_out = list(app.query(".-left-out"))
+        assert kinds.index(LeftOutMark) == len(left_out) + 1
 
 
 async def test_earlier_messages_come_when_the_user_goes_up(make_app: MakeApp) -> None:

@@ -74,8 +74,8 @@ class ChatView(VerticalScroll, can_focus=False):
     def __init__(self, key_of: Callable[[str], str], id: str) -> None:
         super().__init__(id=id)
         self._key_of = key_of
-        self._earlier: list[Message] = []
-        """Messages above those that are shown, oldest first."""
+        self._earlier: list[Message | str] = []
+        """Messages, and notes as Markdown, above those that are shown; oldest first."""
         self._variant_of: Callable[[str], str] = lambda _: ""
         self._left_out: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
@@ -158,9 +158,8 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def _add_earlier(self) -> None:
         """Add a page above, and stay where the user is."""
-        page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
         height = self.max_scroll_y
-        await self.mount_all([self._view_of(message) for message in page], before=0)
+        await self._mount_earlier()
 
         def stay() -> None:
             if not self._is_following:  # by now: scrolling would end it
@@ -169,6 +168,15 @@ class ChatView(VerticalScroll, can_focus=False):
             self._add_where_top(self.scroll_y)
 
         self.call_after_refresh(stay)
+
+    async def _mount_earlier(self) -> None:
+        page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
+        views = [NoteView(one) if isinstance(one, str) else self._view_of(one) for one in page]
+        await self.mount_all(views, before=0)
+        for view in views:
+            if isinstance(view, NoteView):
+                await view.show()
+        await self._place_mark()
 
     async def add_question(self, message: Message, variant: str) -> None:
         """Add a question below, and follow it."""
@@ -179,16 +187,18 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def _put_away(self) -> None:
         """Take away what is far above; it comes back when the user goes there."""
-        away: list[MessageView] = []
+        away: list[Widget] = []
         highest = self.max_scroll_y - KEPT_SCREENS * self.size.height
         for view in self.children:
-            # What is no message would not come back.
-            if not isinstance(view, MessageView) or view.message is None:
-                break
             if view.has_focus or view.virtual_region.bottom > highest:
                 break
+            if isinstance(view, NoteView):
+                self._earlier.append(view.markdown)
+            elif isinstance(view, MessageView) and view.message:
+                self._earlier.append(view.message)
+            elif not isinstance(view, LeftOutMark):  # which comes back with what is above it
+                break
             away.append(view)
-        self._earlier += [view.message for view in away if view.message]
         if away:
             await self.remove_children(away)
 
@@ -243,9 +253,9 @@ class ChatView(VerticalScroll, can_focus=False):
     async def add_note(self, markdown: str) -> None:
         """Add a note below."""
         await self.query("#welcome").remove()
-        note = NoteView()
+        note = NoteView(markdown)
         await self.mount(note)
-        await note.show(markdown)
+        await note.show()
         self.anchor()
         self.call_after_refresh(self._begin_with, note)
 
@@ -257,17 +267,19 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def mark_left_out(self, ids: Collection[str]) -> None:
         """Dim the messages that the model was not given, and say so where they end."""
-        await self.query(LeftOutMark).remove()
         self._left_out = frozenset(ids)
-        last: MessageView | None = None
         for view in self.query(MessageView):
-            is_left_out = view.message_id in ids
-            view.set_class(is_left_out, "-left-out")
-            last = view if is_left_out else last
-        if last is not None:
+            view.set_class(view.message_id in ids, "-left-out")
+        await self._place_mark()
+
+    async def _place_mark(self) -> None:
+        """Have the mark stand below the last message that was left out, if that is shown."""
+        await self.query(LeftOutMark).remove()
+        left_out = [view for view in self.query(MessageView) if view.has_class("-left-out")]
+        if left_out:
             mark = LeftOutMark()
-            await self.mount(mark, after=last)
-            mark.say(len(ids))
+            await self.mount(mark, after=left_out[-1])
+            mark.say(len(self._left_out))
 
     @property
     def last_message_id(self) -> str | None:
@@ -278,8 +290,7 @@ class ChatView(VerticalScroll, can_focus=False):
     async def go_to(self, message_id: str) -> None:
         """Show the message with this id, however far up it is, and focus it."""
         while self._earlier and message_id not in {v.message_id for v in self.query(MessageView)}:
-            page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
-            await self.mount_all([self._view_of(message) for message in page], before=0)
+            await self._mount_earlier()
         self.release_anchor()
         self.focus_id(message_id)
 

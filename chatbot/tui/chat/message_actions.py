@@ -3,7 +3,7 @@
 Works through the manager and the face; knows no other widget than the chat pane.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.errors import CommandError
@@ -11,6 +11,15 @@ from chatbot.messages import Message, SourcesPart
 from chatbot.store.values import Rating
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView, MessageView
+from chatbot.tui.keys import NUM_SOURCE_KEYS
+
+_OF_WHAT_IS_SHOWN: Final = frozenset(
+    (
+        *("continue", "copy", "copy_code", "lens", "sources"),
+        *(f"source_{number}" for number in range(1, NUM_SOURCE_KEYS + 1)),
+    )
+)
+"""Actions for which a message does not have to be a part of the conversation yet."""
 
 
 class Actor(Protocol):
@@ -61,6 +70,9 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
     Raises:
         ChatbotError: it makes no sense now; the text says why.
     """
+    if view.message_id not in app.manager.conversation and action not in _OF_WHAT_IS_SHOWN:
+        # It is being written, or another chat is open by now, which is about to be drawn.
+        raise CommandError("This answer is not written yet; Esc stops it.")
     match action:
         case "copy":
             app.copy_text(view.text)

@@ -411,18 +411,19 @@ class AnswerView(MessageView):
 
 
 class NoteView(Vertical):
-    """Something to read that is no part of the conversation."""
+    """Something to read that is no part of the conversation; nothing of it until ``show``."""
 
-    def __init__(self) -> None:
+    def __init__(self, markdown: str) -> None:
         super().__init__()
+        self.markdown = markdown
         self._body = safe_markdown("")
 
     def compose(self) -> ComposeResult:
         yield self._body
 
-    async def show(self, markdown: str) -> None:
+    async def show(self) -> None:
         """Show it, and wait until all of it is there to be laid out."""
-        await self._body.update(markdown)
+        await self._body.update(self.markdown)
 
 
 class LeftOutMark(Static):
