@@ -51,6 +51,8 @@ class KeptFolders:
         self._warming: asyncio.Task[None] | None = None
         self._refused: KnowledgeFolder | None = None
         """The last folder that the user must name twice."""
+        self._is_searched = False
+        """Somebody searches by hand, or a tool does, though questions are not searched for."""
         retrieval.on_status(self._status_changed)
 
     @property
@@ -89,14 +91,25 @@ class KeptFolders:
         """How folders are indexed."""
         return IndexOptions(embedding_model=self._settings().embedding_model)
 
-    def on_change(self, watcher: Callable[[], None]) -> None:
-        """Call ``watcher`` when the folders, or how far their indexes are, change."""
+    def on_change(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call ``watcher`` when the folders, or how far their indexes are, change.
+
+        Returns:
+            What ends that; to be called once.
+        """
         self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     def start(self) -> None:
         """Keep the folders up to date in the background, from now on; needs the event loop."""
         if self._keeping is None:
             self._keeping = asyncio.create_task(self.keep_up())
+
+    def keep_searchable(self) -> None:
+        """Keep the folders up to date from now on, also where questions are not searched for."""
+        self._is_searched = True
+        self.start()
+        self.settings_changed()
 
     async def close(self) -> None:
         """End the work in the background."""
@@ -123,7 +136,7 @@ class KeptFolders:
 
     async def _index_once(self) -> None:
         paths = self.paths
-        if not paths or not self._settings().num_sources:
+        if not paths or not (self.is_on or self._is_searched):
             self.retrieval.cancel_index()
             return
         error = ""
@@ -227,7 +240,7 @@ class KeptFolders:
 
     def _tell(self) -> None:
         self._moved.set()
-        for watcher in self._watchers:
+        for watcher in tuple(self._watchers):
             watcher()
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chatbot.conversation.folders import folders_of_run
-from chatbot.conversation.knowledge import Knowledge
+from chatbot.conversation.knowledge import FIRST_WORDS_SECONDS, Knowledge
 from chatbot.errors import ConfigError, KnowledgeError, WorkerError
 from chatbot.messages import Source
 from chatbot.paths import shipped_dir
@@ -274,6 +274,16 @@ async def test_nothing_is_indexed_where_nothing_is_searched(made: Made) -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert (made.retrieval.indexed, made.retrieval.num_warmed) == ([], 0)
+
+
+async def test_what_is_searched_by_hand_is_indexed_then(made: Made) -> None:
+    made.settings = with_settings(num_sources=0, folders=(KnowledgeFolder(MANUAL),))
+    made.retrieval.hits = (hit("a word", folder=SHIPPED),)
+    made.knowledge.start()
+    async with asyncio.timeout(FIRST_WORDS_SECONDS / 2):
+        found = await made.knowledge.search("word", num_sources=1)
+    assert found.sources
+    assert made.retrieval.indexed == [((SHIPPED,), True)]
 
 
 async def test_the_pause_ends_whatever_happens(made: Made) -> None:

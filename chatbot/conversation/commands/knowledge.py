@@ -41,8 +41,7 @@ async def _knowledge(face: Face, arguments: str) -> None:
         case "problems":
             face.show_note(await _problems(knowledge, rest))
         case "index":
-            knowledge.start()
-            knowledge.settings_changed()
+            knowledge.keep_searchable()
             face.show_note("The folders are being gone through for changes.")
         case _:
             raise CommandError(f"/knowledge takes {_VERBS}; alone it lists the folders.")
