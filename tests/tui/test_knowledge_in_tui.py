@@ -16,7 +16,7 @@ from chatbot.tui.knowledge.passage_screen import PassageScreen
 from chatbot.tui.knowledge.ranking_list import RankingList
 from chatbot.tui.knowledge.screen import KnowledgeScreen
 from chatbot.tui.sidebar.folder_list import FolderList
-from tests.tui.helpers import MakeApp, filled, notices, screen_text, until
+from tests.tui.helpers import MakeApp, filled, notices, press, screen_text, until
 from tests.tui.told_folders import ToldFolders, embedding
 
 
@@ -241,3 +241,14 @@ async def test_hostile_names_and_queries_are_shown_as_text(app: ChatApp, told: T
         await pilot.press("f6")
         await pilot.press(*"[/]")
         await until(pilot, lambda: bool(screen.query_one(RankingList).sources))
+
+
+async def test_a_screen_that_was_closed_is_told_nothing_any_more(app: ChatApp) -> None:
+    async with app.run_test() as pilot:
+        knowledge = app.session.knowledge
+        await until(pilot, lambda: bool(knowledge._watchers))
+        before = list(knowledge._watchers)
+        press(app, "f4")
+        await until(pilot, lambda: len(knowledge._watchers) > len(before))
+        press(app, "escape")
+        await until(pilot, lambda: knowledge._watchers == before)

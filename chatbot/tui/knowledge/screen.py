@@ -59,7 +59,7 @@ class KnowledgeScreen(ModalScreen[None]):
         self._documents = DocumentsPane(knowledge.retrieval)
         self._query = QueryPane(knowledge)
         self._map = MapPane(knowledge)
-        self._stop_watching: Callable[[], None] | None = None
+        self._stop_watching: Callable[[], None] = lambda: None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="knowledge") as box:
@@ -78,9 +78,12 @@ class KnowledgeScreen(ModalScreen[None]):
                     yield self._map
 
     def on_mount(self) -> None:
-        self._knowledge.on_change(self._folders_changed)
+        self._stop_watching = self._knowledge.on_change(self._folders_changed)
         self.query_one(Tabs).can_focus = False  # its keys would be the panes' own
         self._folders_changed()
+
+    def on_unmount(self) -> None:
+        self._stop_watching()
 
     def _folders_changed(self) -> None:
         """Show how the folders stand now."""
