@@ -277,17 +277,17 @@ class ChatApp(App[int]):
             self._prompt.action_cursor_down()
 
     @on(Prompt.EditorWanted)
-    def _edit_outside(self) -> None:
-        from chatbot.tui.external_editor import edit_text
+    @work(group="editor")
+    async def _edit_outside(self) -> None:
+        from chatbot.tui.external_editor import edit_text, terminal_given_away
 
         try:
-            with self.suspend():
-                text = edit_text(self._prompt.text)
+            with terminal_given_away(self):
+                text = await edit_text(self._prompt.text)
         except ChatbotError as error:
             self.refuse(str(error))
         else:
             self._prompt.propose(text)
-        self.refresh(layout=True)
 
     @on(SettingChosen)
     def _set(self, event: SettingChosen) -> None:

@@ -160,17 +160,17 @@ def test_keywords_never_overlap() -> None:
     assert len(taken) == len(set(taken))
 
 
-def test_the_editor_is_told_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_editor_is_told_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.md").write_text("x")
     log = tmp_path / "log"
     editor = tmp_path / "vim"
     editor.write_text(f'#!/bin/sh\nprintf "%s " "$@" > {log}\n')
     editor.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(editor))
-    external_editor.open_document(str(tmp_path), "a.md", 12)
+    await external_editor.open_document(str(tmp_path), "a.md", 12)
     assert log.read_text() == f"+12 {tmp_path / 'a.md'} "
     with pytest.raises(CommandError, match="not there any more"):
-        external_editor.open_document(str(tmp_path), "../../etc/passwd", 1)
+        await external_editor.open_document(str(tmp_path), "../../etc/passwd", 1)
 
 
 class Host(App[None]):

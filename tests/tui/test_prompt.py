@@ -1,12 +1,22 @@
 """The prompt: several lines, earlier messages, completion, paste, order of keys."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from textual import events
 
 from chatbot.conversation.commands import COMMANDS
-from tests.tui.helpers import MakeApp, ask_and_wait, filled, press, questions, until
+from tests.tui.helpers import (
+    MakeApp,
+    answers,
+    ask,
+    ask_and_wait,
+    filled,
+    press,
+    questions,
+    until,
+)
 
 
 async def test_newlines_and_sending(make_app: MakeApp) -> None:
@@ -89,7 +99,7 @@ async def test_paste_is_cleaned(make_app: MakeApp) -> None:
 
 
 async def test_the_users_editor_gets_and_gives_the_text(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from chatbot.tui.external_editor import edit_text
 
@@ -97,7 +107,35 @@ async def test_the_users_editor_gets_and_gives_the_text(
     script.write_text('#!/bin/sh\nprintf " and more\\033[31m" >> "$1"\n')
     script.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(script))
-    assert edit_text("before") == "before and more"
+    assert await edit_text("before") == "before and more"
+
+
+async def test_an_answer_goes_on_while_an_editor_has_the_terminal(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The editor ends when the answer has, and not before: else both would wait for ever.
+    done = tmp_path / "done"
+    script = tmp_path / "editor.sh"
+    script.write_text(
+        '#!/bin/sh\nprintf " two" >> "$1"\nkill -INT $PPID\n'
+        f"while [ ! -e {done} ]; do sleep 0.05; done\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(script))
+    app = make_app(answer="word " * 60, delay=0.01)
+    monkeypatch.setattr(app, "suspend", nullcontext)
+    async with app.run_test() as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[0].text)
+        await pilot.press(*"one")
+        app._prompt.action_editor()
+        await until(pilot, lambda: app._batch_count > 0)
+        await until(pilot, lambda: not app.manager.is_busy)
+        assert app.manager.conversation.path()[-1].text.split() == ["word"] * 60
+        assert app._prompt.text == "one"
+        done.touch()
+        await until(pilot, lambda: app._prompt.text == "one two")
+        assert app._batch_count == 0
 
 
 async def test_tab_and_arrows_go_through_what_a_command_could_become(make_app: MakeApp) -> None:

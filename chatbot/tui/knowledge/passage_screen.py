@@ -126,12 +126,15 @@ class PassageScreen(ModalScreen[None]):
 
     def action_edit_document(self) -> None:
         """Open the document itself in the user's editor, at the passage."""
-        from chatbot.tui.external_editor import open_document
+        self._edit_document()
+
+    @work(group="editor")
+    async def _edit_document(self) -> None:
+        from chatbot.tui.external_editor import open_document, terminal_given_away
 
         try:
-            with self.app.suspend():
-                open_document(self.source.folder, self.source.file, self.source.start_line)
+            with terminal_given_away(self.app):
+                await open_document(self.source.folder, self.source.file, self.source.start_line)
         except ChatbotError as error:
             self.notify(str(error), severity="error", timeout=10, markup=False)
-        self.app.refresh(layout=True)
         self._show()
