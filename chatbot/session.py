@@ -146,6 +146,7 @@ class Session:
     def close_store(self) -> None:
         """Write what is still to be written; the last thing a run does."""
         if self.store:
+            self.manager.make_good()
             self.store.close()
 
     async def __aenter__(self) -> Self:
@@ -153,7 +154,9 @@ class Session:
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close_workers()
-        await asyncio.to_thread(self.close_store)
+        if self.store:
+            self.manager.make_good()  # here, because the chat belongs to the event loop
+            await asyncio.to_thread(self.store.close)
 
 
 def problems_of(config: Config) -> tuple[str, ...]:

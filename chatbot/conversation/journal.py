@@ -28,6 +28,7 @@ from chatbot.messages import Message
 from chatbot.store import token_records, writing
 from chatbot.store.chat_store import ChatStore, Work
 from chatbot.store.database import Database
+from chatbot.store.values import StoredChat
 from chatbot.tokens import TokenRecord
 
 
@@ -60,10 +61,13 @@ class Journal:
         self._flushed: tuple[tuple[Message, Sequence[TokenRecord]], ...] = ()
         self._unkept: dict[str, Sequence[TokenRecord]] = {}
         """Records of finished answers that are not on the disk yet."""
+        self._uncopied: dict[str, Sequence[tuple[str, str]]] = {}
+        """Answers whose records are to be copied and are not yet, by the chat they are in."""
         self._flush: Future[None] | None = None
+        self._catch_up: Future[None] | None = None
         conversation.watch(self._note)
         if self.is_behind and len(conversation):
-            self._write(lambda db: None)
+            self._write(_nothing)
         elif not len(conversation):
             self.is_behind = False
 
@@ -94,19 +98,25 @@ class Journal:
 
     def copy_tokens(self, from_chat_id: str, pairs: Sequence[tuple[str, str]]) -> None:
         """Keep the records of answers, on the disk already, for their copies in this chat too."""
-        to_chat_id = self._conversation.id
-        self._write(
-            partial(
-                token_records.copy_tokens,
-                from_chat_id=from_chat_id,
-                to_chat_id=to_chat_id,
-                pairs=pairs,
-            )
-        )
+        self._uncopied[from_chat_id] = tuple(pairs)
+        self._write(_nothing)
 
     async def settled(self) -> None:
         """Wait until everything so far is on the disk, or failed to get there."""
         await self._store.settled()
+        if self._catch_up and not self._catch_up.done():
+            await self._store.settled()
+
+    def make_good(self) -> None:
+        """Have what the store lacks then tried once more after all that was asked for before:
+        nothing else will, when the chat is left or the program ends. Nobody is told how it went.
+        """
+        # Whether it lacks something is only known when it is this write's turn.
+        everything = self._conversation.as_stored()
+        if everything.messages:
+            write = self._writing(_nothing, everything)
+            future = self._store.enqueue(lambda db: write(db) if self.is_behind else None)
+            future.add_done_callback(partial(self._noted, has_all=True))
 
     def _write_flushed(self, db: Database) -> None:
         for index, (answer, records) in enumerate(self._flushed):
@@ -121,6 +131,9 @@ class Journal:
 
     def _note(self, change: Change) -> None:
         chat = self._conversation.info
+        if isinstance(change, Added | Replaced):  # it is written no longer
+            key = change.message.id
+            self._flushed = tuple(pair for pair in self._flushed if pair[0].id != key)
         match change:
             case Added(message=message):
                 self._write(partial(writing.put_message, chat=chat, message=message))
@@ -157,29 +170,60 @@ class Journal:
     def _write(self, work: Work[None]) -> "Future[None]":
         # The tree must not be read by the store's thread; a copy is made only when it is needed.
         missed = self._conversation.as_stored() if self.is_behind else None
-        unkept, chat_id = tuple(self._unkept.items()), self._conversation.id
-
-        def write(db: Database) -> None:
-            with db.writing():
-                if missed is not None:
-                    writing.save_chat(db, missed)
-                work(db)
-                for answer_id, records in unkept:
-                    token_records.put_tokens(db, chat_id, answer_id, records)
-            for answer_id, _ in unkept:
-                self._unkept.pop(answer_id, None)
-
         loop: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-        future = self._store.enqueue(write)
-        future.add_done_callback(partial(self._written, loop))
+        future = self._store.enqueue(self._writing(work, missed))
+        future.add_done_callback(partial(self._written, loop, missed is not None))
         return future
 
-    def _written(self, loop: asyncio.AbstractEventLoop | None, future: "Future[None]") -> None:
-        """Take note of how a write went; called in the store's thread."""
+    def _writing(self, work: Work[None], missed: StoredChat | None) -> Work[None]:
+        """``work``, after all that there is in ``missed``, and with the records that are due."""
+        chat_id = self._conversation.id
+        unkept, uncopied = tuple(self._unkept.items()), tuple(self._uncopied.items())
+
+        def write(db: Database) -> None:
+            with db.writing():
+                if missed is not None and missed.messages:
+                    writing.save_chat(db, missed)
+                    self._write_flushed(db)  # else what is being written would have an old state
+                work(db)
+                for answer_id, records in unkept:
+                    token_records.put_tokens(db, chat_id, answer_id, records)
+                for from_chat_id, pairs in uncopied:
+                    token_records.copy_tokens(db, from_chat_id, chat_id, pairs)
+            for answer_id, _ in unkept:
+                self._unkept.pop(answer_id, None)
+            for from_chat_id, _ in uncopied:
+                self._uncopied.pop(from_chat_id, None)
+
+        return write
+
+    def _noted(self, future: "Future[None]", *, has_all: bool) -> BaseException | None:
+        """Take note of how a write went; called in the store's thread.
+
+        Args:
+            future: the write, which is done.
+            has_all: it carried all that there was of the conversation. One that did not leaves
+                a gap behind that an earlier one made.
+
+        Returns:
+            Why it failed; None where it did not.
+        """
         error = future.exception()
-        self.is_behind = error is not None
+        self.is_behind = error is not None or (self.is_behind and not has_all)
+        return error
+
+    def _written(
+        self, loop: asyncio.AbstractEventLoop | None, has_all: bool, future: "Future[None]"
+    ) -> None:
+        """Take note of how a write went, and tell; called in the store's thread."""
+        error = self._noted(future, has_all=has_all)
+        if error is None and self.is_behind and loop is not None:
+            # The store works again. This comes to an end: a write that catches up closes the gap
+            # or fails, and one that failed has no other follow it.
+            with contextlib.suppress(RuntimeError):  # the program is ending
+                loop.call_soon_threadsafe(self._begin_to_catch_up)
         if self.is_behind == self._has_failed:
             return
         self._has_failed = self.is_behind
@@ -192,3 +236,11 @@ class Journal:
         else:
             with contextlib.suppress(RuntimeError):  # the program is ending
                 loop.call_soon_threadsafe(self._report, sentence)
+
+    def _begin_to_catch_up(self) -> None:
+        if self.is_behind and (self._catch_up is None or self._catch_up.done()):
+            self._catch_up = self._write(_nothing)
+
+
+def _nothing(_: Database) -> None:
+    """For a write that has nothing of its own to keep."""

@@ -30,6 +30,7 @@ class OpenChat(ABC):
         self._records: dict[str, tuple[TokenRecord, ...]] = {}
         """Of the last answer, or of all of them where nothing is stored, by the answer's id."""
         self._problem_watchers: list[Callable[[str], None]] = []
+        self._journal: Journal | None = None
         self._use(Conversation(), is_stored=False)
 
     @property
@@ -38,13 +39,14 @@ class OpenChat(ABC):
         """Whether an answer is being made: then this chat stays as it is."""
 
     def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
+        self.make_good()
         self.conversation = conversation
         self._deleted_chat: str | None = None
         self._undoable: Deletion | None = None
         self._records.clear()
         self.written_elsewhere: tuple[str, ...] = ()
         """Ids of answers in this chat that another running program is writing."""
-        self._journal: Journal | None = None
+        self._journal = None
         if self.store:
             self._journal = Journal(
                 self.store, conversation, self._report_problem, is_stored=is_stored
@@ -68,6 +70,11 @@ class OpenChat(ABC):
         """Wait until everything so far is on the disk, or failed to get there."""
         if self._journal:
             await self._journal.settled()
+
+    def make_good(self) -> None:
+        """Have what did not get to the disk tried once more, before this chat is let go of."""
+        if self._journal:
+            self._journal.make_good()
 
     def _stored(self) -> ChatStore:
         if self.store is None:

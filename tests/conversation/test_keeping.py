@@ -8,11 +8,14 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from chatbot.config import Config
 from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.protocol import ChatMessage
 from chatbot.errors import CommandError, StoreError
 from chatbot.events import TextDelta, TurnEvent, TurnFinished, TurnStarted
-from chatbot.messages import Message, ThinkingPart
+from chatbot.messages import Message, TextPart, ThinkingPart
+from chatbot.paths import data_dir
+from chatbot.session import Session
 from chatbot.settings import Settings
 from chatbot.store import token_records, writing
 from chatbot.store.chat_store import ChatStore
@@ -398,6 +401,134 @@ async def test_a_store_that_fails_loses_nothing_and_catches_up(tmp_path: Path) -
     other = await reopened(manager, store)
     assert shape(other) == shape(manager)
     store.close()
+
+
+def locked(*_: object, **__: object) -> None:
+    raise StoreError("Another program keeps it locked.")
+
+
+async def test_what_a_later_write_went_past_is_made_good(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of the two writes of a deletion fails, the second does not."""
+    manager = manager_of(store)
+    problems: list[str] = []
+    manager.on_problem(problems.append)
+    first = await run(manager.reply("first"))
+    second = await run(manager.reply("second"))
+    await manager.settled()
+    with monkeypatch.context() as broken:
+        broken.setattr(writing, "delete_branch", locked)
+        manager.delete_message(second.parent_id or "")
+    await manager.settled()
+    assert manager.is_kept
+    assert ["not being saved" in problem for problem in problems] == [True, False]
+    kept = await store.load_chat(manager.conversation.id)
+    assert kept.active_leaf == first.id
+    assert set(kept.deletions[0].message_ids) == {second.parent_id, second.id}
+    with monkeypatch.context() as broken:
+        broken.setattr(writing, "restore_branch", locked)
+        assert await manager.undo_deletion()
+    other = await reopened(manager, store)
+    assert other.conversation.active_leaf == second.id
+    assert shape(other) == shape(manager)
+
+
+async def test_a_write_that_catches_up_and_fails_is_not_tried_over_and_over(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = manager_of(store)
+    answer = await run(manager.reply("first"))
+    await manager.settled()
+    tries: list[object] = []
+
+    def count(*values: object) -> None:
+        tries.append(values)
+        locked()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(writing, "delete_branch", locked)
+        broken.setattr(writing, "save_chat", count)
+        manager.delete_message(answer.id)
+        for _ in range(5):
+            await manager.settled()
+    assert len(tries) == 1
+    assert not manager.is_kept
+    manager.rename("Once more")
+    other = await reopened(manager, store)
+    assert shape(other) == shape(manager)
+
+
+async def test_a_chat_that_is_left_is_made_good_once_more(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = manager_of(store)
+    await run(manager.reply("hello"))
+    await manager.settled()
+    chat_id = manager.conversation.id
+    with monkeypatch.context() as broken:
+        broken.setattr(writing, "describe_chat", locked)
+        manager.rename("Greetings")
+    manager.new_chat()  # perhaps before it is known that the write failed
+    await manager.settled()
+    assert (await store.load_chat(chat_id)).info.title == "Greetings"
+
+
+@pytest.mark.parametrize("is_in_loop", [True, False])
+async def test_the_end_of_a_run_makes_good_what_failed(
+    monkeypatch: pytest.MonkeyPatch, is_in_loop: bool
+) -> None:
+    session = Session(Config(), Settings())
+    conversation = session.manager.conversation
+    conversation.add(Message(role="user", parts=(TextPart("hello"),)))
+    with monkeypatch.context() as broken:
+        broken.setattr(writing, "describe_chat", locked)
+        conversation.rename("Greetings")
+    await session.close_workers()
+    if is_in_loop:
+        await session.__aexit__()
+    else:
+        await asyncio.to_thread(session.close_store)
+    db = Database(data_dir())
+    assert db.query("SELECT title FROM chats") == [("Greetings",)]
+    db.close()
+
+
+async def test_catching_up_leaves_an_answer_that_is_being_written(
+    two: TwoPrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = await two.begin()
+    manager = two.first
+    two.engine._answer = lambda _: ["two, "]
+    async for event in manager.continue_answer():
+        if isinstance(event, TextDelta):
+            with monkeypatch.context() as broken:
+                broken.setattr(writing, "describe_chat", locked)
+                manager.rename("Numbers")
+            manager.conversation.pin_message(cut.parent_id or "", True)
+            await manager.settled()
+            assert manager.is_kept
+            kept = await two.other_store.load_chat(manager.conversation.id)
+            assert (kept.info.title, kept.written_elsewhere) == ("Numbers", (cut.id,))
+    assert manager.conversation[cut.id].text == "One, two, "
+
+
+async def test_tokens_of_a_fork_are_copied_with_what_was_missed(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = manager_of(store)
+    await run(manager.reply("hello"))
+    await manager.settled()
+    with monkeypatch.context() as broken:
+        broken.setattr(writing, "save_chat", locked)
+        manager.fork()
+        await manager.settled()
+        assert not manager.is_kept
+    manager.rename("Elsewhere")
+    await manager.settled()
+    (_, copy) = manager.conversation.path()
+    tokens = await store.load_tokens(manager.conversation.id, copy.id)
+    assert "".join(token.text for token in tokens) == copy.text
 
 
 async def test_an_answer_is_kept_together_with_its_tokens(
