@@ -48,6 +48,9 @@ from chatbot.terminal_text import clean, clean_line, is_safe
 
 DEFAULT_MODEL_FOLDERS: Final = ("~/models",)
 
+LOCK_SECONDS: Final = 3.0
+"""How long a change waits for another program's; the screen stands still meanwhile."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in the settings file."""
@@ -261,23 +264,55 @@ def save_settings(settings: Settings, names: Collection[str], file: Path) -> Non
 def edit_document(file: Path, change: Callable[[Any], None]) -> None:
     """Let ``change`` alter the parsed settings file, and write it back where it did.
 
+    Other running programs wait meanwhile: of two changes at one moment both are kept.
+
+    Args:
+        file: the settings file; it and its folder are made when they are missing.
+        change: alters the document; called once more on what another program wrote just before.
+
     Raises:
-        ConfigError: the present file cannot be parsed, or the new one cannot be written.
+        ConfigError: the present file cannot be parsed, the new one cannot be written, or another
+            program has kept the file locked for LOCK_SECONDS.
     """
-    import tomlkit
+    from filelock import FileLock, Timeout  # only here: start-up has no use for it
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        text = file.read_text("utf-8") if file.exists() else ""
-        tomllib.loads(text)  # the stricter of the two: what was not read is not written over
-        document = tomlkit.parse(text)
-        change(document)
-        written = tomlkit.dumps(document)
-        if written != text:
-            _replace(file, written)
+        if _changed(file, change) is None:
+            return  # also where nothing can be written, which a lock would have to be
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the file itself: programs may know it by different links.
+        target = file.resolve()
+        lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_SECONDS)
+        with lock:
+            written = _changed(file, change)
+            if written is not None:
+                _replace(target, written)
+    except Timeout as error:
+        raise ConfigError(
+            f"The settings could not be saved to {file}: another chatbot is changing them; "
+            "try again."
+        ) from error
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, TOMLKitError) as error:
         reason = clean_line((isinstance(error, OSError) and error.strerror) or str(error))
         raise ConfigError(f"The settings could not be saved to {file}: {reason}.") from error
+
+
+def _changed(file: Path, change: Callable[[Any], None]) -> str | None:
+    """The text of ``file`` after ``change``; None where that is the present one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it cannot be parsed.
+    """
+    import tomlkit
+
+    text = file.read_text("utf-8") if file.exists() else ""
+    tomllib.loads(text)  # the stricter of the two: what was not read is not written over
+    document = tomlkit.parse(text)
+    change(document)
+    written = tomlkit.dumps(document)
+    return None if written == text else written
 
 
 def _put_folders(
@@ -324,10 +359,13 @@ def _put(table: Any, name: str, value: Any, default: Any) -> None:
             table[name] = value
 
 
-def _replace(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Through a link, so that dotfiles kept in a repository stay linked.
-    target = file.resolve()
+def _replace(target: Path, text: str) -> None:
+    """Write a file anew.
+
+    Args:
+        target: where it is itself, so that dotfiles kept in a repository stay linked.
+        text: all that will be in it.
+    """
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as out:

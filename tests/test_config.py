@@ -1,5 +1,7 @@
+import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import msgspec
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import chatbot.config
 from chatbot.config import Config, load_config, save_settings
 from chatbot.errors import ConfigError
 from chatbot.settings import SPECS, KnowledgeFolder, Settings, get_value, with_value
@@ -230,7 +233,50 @@ def test_a_full_disk_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigError, match="No space left"):
         save_settings(changed(model="b"), ["model"], file)
     assert file.read_text() == "model = 'a'\n"
-    assert list(file.parent.iterdir()) == [file]
+    assert [path for path in file.parent.iterdir() if path.suffix != ".lock"] == [file]
+
+
+def test_of_two_changes_at_one_moment_both_are_kept(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program changes the file after it was read here, and before it is written."""
+    replace = chatbot.config._replace
+    others: list[threading.Thread] = []
+
+    def write_late(target: Path, text: str) -> None:
+        if not others:
+            values = changed(temperature="0.1")
+            others.append(
+                threading.Thread(target=save_settings, args=(values, ["temperature"], file))
+            )
+            others[0].start()
+            others[0].join(0.1)  # without a lock it is done by then
+        replace(target, text)
+
+    monkeypatch.setattr("chatbot.config._replace", write_late)
+    save_settings(changed(model="b"), ["model"], file)
+    others[0].join()
+    assert load_config(file).settings == changed(model="b", temperature="0.1")
+
+
+def test_a_file_that_another_program_keeps_locked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("model = 'a'\n")
+    monkeypatch.setattr("chatbot.config.LOCK_SECONDS", 0.05)
+    with (file.parent / ".config.toml.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        save_settings(changed(model="a"), ["model"], file)  # nothing is to be written
+        with pytest.raises(ConfigError, match=r"another chatbot is changing them; try again\.$"):
+            save_settings(changed(model="b"), ["model"], file)
+    save_settings(changed(model="b"), ["model"], file)
+    assert load_config(file).settings.model == "b"
+
+
+def test_a_change_that_changes_nothing_makes_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "config.toml"
+    save_settings(Settings(), ALL_NAMES, file)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_in_place_of_a_setting(file: Path) -> None:
