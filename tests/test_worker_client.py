@@ -273,6 +273,60 @@ async def test_a_missing_program(tmp_path: Path) -> None:
         )
 
 
+async def print_to(log_file: Path, text: str) -> Worker:
+    """A worker that prints ``text`` as soon as something is said to it, and then ends."""
+    script = f"import sys; sys.stdin.readline(); sys.stderr.write({text!r})"
+    return await WorkerProcess.start(
+        [sys.executable, "-S", "-c", script], Done, name="the worker", log_file=log_file
+    )
+
+
+async def test_workers_of_one_log_leave_what_the_others_print(tmp_path: Path) -> None:
+    """The first one prints on after the second was started, and a third finds the trace of both."""
+    log_file = tmp_path / "worker.log"
+    first, second = await print_to(log_file, "A" * 400), await print_to(log_file, "B" * 400)
+    for worker in (first, second):
+        worker.send(Do(action="print"))
+        await worker.wait()
+    await (await print_to(log_file, "")).stop()
+    began, lines = "--- the worker, started ", log_file.read_text().splitlines()
+    assert [line.startswith(began) for line in lines] == [True, True, False]
+    assert lines[2].startswith("A" * 400 + "B" * 400 + began)
+
+
+async def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatbot.worker.client.MAX_LOG_BYTES", 100)
+    log_file = tmp_path / "worker.log"
+    first, second = await print_to(log_file, "A" * 400), await print_to(log_file, "B" * 400)
+    first.send(Do(action="print"))
+    await first.wait()
+    third = await print_to(log_file, "")
+    second.send(Do(action="print"))  # its log is the old one by now
+    await second.wait()
+    await third.stop()
+    assert log_file.read_text().count("\n") == 1
+    old = tmp_path / "worker.log.old"
+    assert old.read_text().endswith("A" * 400 + "B" * 400)
+
+
+async def test_a_long_log_that_cannot_be_put_aside_grows_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatbot.worker.client.MAX_LOG_BYTES", 3)
+    (tmp_path / "worker.log.old").mkdir()
+    log_file = tmp_path / "worker.log"
+    log_file.write_text("kept\n")
+    await (await print_to(log_file, "")).stop()
+    assert log_file.read_text().startswith("kept\n---")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device here")
+async def test_a_log_on_a_full_disk_keeps_no_worker_from_its_work() -> None:
+    worker = await print_to(Path("/dev/full"), "")
+    assert worker.is_alive
+    await worker.stop()
+
+
 async def test_a_log_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="could not be started"):
         await WorkerProcess.start([sys.executable], Done, name="the worker", log_file=tmp_path)

@@ -40,7 +40,7 @@ class ToolRunner:
         """Prepare; nothing is started.
 
         Args:
-            log_dir: where ``tools.log`` takes what the last tool printed.
+            log_dir: where ``tools.log`` takes what tools print.
             user_file: the user's own tools.
             time_limit_seconds: for one call, its process's start included.
         """

@@ -6,10 +6,13 @@ starts another. Knows no particular worker.
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,6 +26,9 @@ EventT = TypeVar("EventT", bound=Event)
 
 STOP_SECONDS: Final = 2.0
 """How long a worker may take to end by itself before it is killed."""
+
+MAX_LOG_BYTES: Final = 1_000_000
+"""Of a log that a worker begins to write into; a longer one is put aside first."""
 
 
 class WorkerProcess(Generic[EventT]):
@@ -43,18 +49,23 @@ class WorkerProcess(Generic[EventT]):
     async def start(
         cls, command: Sequence[str], event_type: Any, *, name: str, log_file: Path
     ) -> "WorkerProcess[EventT]":
-        """Start ``command``; what it prints beside the protocol goes into ``log_file``.
+        """Start ``command``; what it prints beside the protocol goes to the end of ``log_file``.
 
         Args:
+            command: the program and its arguments.
             event_type: the union of the event structs that this worker sends.
             name: what the user knows the worker as: ``the engine``.
+            log_file: may be written by workers of several running programs at once. One that is
+                long begins anew, and the old one is kept as ``engine.log.old``.
 
         Raises:
             WorkerError: the program or the log file cannot be opened.
         """
         try:
-            log_file.parent.mkdir(parents=True, exist_ok=True)
-            with log_file.open("wb") as log:
+            with _open_log(log_file) as log:
+                began = time.strftime("%Y-%m-%d %H:%M:%S")
+                with contextlib.suppress(OSError):  # a full disk is no reason to have no worker
+                    log.write(f"--- {clean_line(name)}, started {began}\n".encode())
                 process = await asyncio.create_subprocess_exec(
                     *command,
                     stdin=asyncio.subprocess.PIPE,
@@ -172,6 +183,25 @@ class Call(Generic[EventT]):
                     return
         finally:
             self._on_end()
+
+
+def _open_log(file: Path) -> FileIO:
+    """A log, open for writing at its end wherever that is by then.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    log = file.open("ab", buffering=0)
+    if log.tell() <= MAX_LOG_BYTES:
+        return log
+    # A log that cannot be put aside grows on: no worker is to fail for that.
+    with log, contextlib.suppress(OSError):
+        # Another program may be doing the same; of two, the later one would put aside the new log.
+        fcntl.flock(log, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(log.fileno()), file.stat()):
+            file.replace(file.with_name(f"{file.name}.old"))
+    return file.open("ab", buffering=0)
 
 
 def describe_exit(status: int) -> str:
