@@ -1,10 +1,12 @@
 """The rules as tensor operations, against the rules of the other sampler."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
-from chatbot.engine.decode.gpu.graphs import CudaCapture
+from chatbot.engine.decode.gpu.graphs import Capture, CudaCapture
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
@@ -178,13 +180,22 @@ def test_answers_are_recorded_and_steered_as_with_the_other_sampler(
     assert capture.num_replayed == 20 - NUM_EAGER
 
 
-@pytest.mark.gpu
-def test_a_real_capture_draws_by_the_same_probabilities() -> None:
-    device = torch.device("cuda")
-    run = DrawingRun(VOCAB, device, CudaCapture())
-    ours = DeviceSampler(TokenHistory(PROMPT), device, lambda _: run)
+@pytest.mark.parametrize(
+    ("device", "make_capture"),
+    [
+        pytest.param("cpu", Replaying, id="stand-in"),
+        pytest.param("cuda", CudaCapture, id="graph", marks=pytest.mark.gpu),
+    ],
+)
+def test_a_captured_run_draws_by_the_same_probabilities(
+    device: str, make_capture: Callable[[], Capture]
+) -> None:
+    run = DrawingRun(VOCAB, torch.device(device), make_capture())
     for sampling in (*SETTINGS.values(), *SETTINGS.values()):
         values = logits(1)
+        # A new answer each time: a second draw at one place is made by the other rules.
+        ours = DeviceSampler(TokenHistory(PROMPT), torch.device(device), lambda _: run)
         ours.draw(values.to(device), sampling)
         expected = drawn_by_the_others(values, sampling)
         torch.testing.assert_close(found_in(ours), expected, atol=1e-5, rtol=1e-3)
+    assert run._graphs.has_captured
