@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.commands.bench import add_bench_parser, run_bench
 from chatbot.engine.benchmark import measuring, running
-from chatbot.engine.benchmark.measuring import step_bytes, weight_bytes
+from chatbot.engine.benchmark.measuring import first_token, step_bytes, weight_bytes
 from chatbot.engine.benchmark.quantising import quantise_linears
 from chatbot.engine.benchmark.report import FirstToken, Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
@@ -22,6 +23,7 @@ from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
 from chatbot.engine.drawing import DrawingRun
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.captures import NoWaiting, Replaying
@@ -122,6 +124,52 @@ def test_a_folder_is_measured_and_shown_as_a_table(
     assert "generate()" not in text
     assert "First token after 30 tokens" in text
     assert "5,000" not in text  # longer than its context
+
+
+class Noted(CachedModel):
+    """Notes how many tokens were read at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self.portions: list[int] = []
+        super().__init__(model)
+
+    def read(
+        self, tokens: Sequence[int], is_cancelled: Callable[[], bool] = lambda: False
+    ) -> torch.Tensor:
+        self.portions.append(len(tokens))
+        return super().read(tokens, is_cancelled)
+
+
+class Generating:
+    """Stands for a model of transformers, and notes how many tokens it read."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.portions: list[int] = []
+
+    def generate(self, ids: torch.Tensor, **_: Any) -> None:
+        self.portions.append(ids.shape[1])
+
+
+@pytest.mark.parametrize("num_untimed", [0, 2])
+def test_what_a_first_reading_waits_for_is_over_before_one_is_timed(
+    num_untimed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, plain = Noted(make_llama()), Generating()
+    before: list[int] = []
+
+    def timed(action: Callable[[], Any], _: torch.device) -> float:
+        before.append(len(ours.portions) + len(plain.portions))
+        action()
+        return 1.0
+
+    monkeypatch.setattr(measuring, "timed", timed)
+    first_token(ours, 400, 40, plain, num_untimed=num_untimed)
+    # The history with its question, and then, while the history is known, three questions.
+    assert ours.portions == [72] * num_untimed + [72, 32, 32, 32]
+    assert plain.portions == [72] * (num_untimed + 1)
+    assert before == [num_untimed + n for n in (0, 1, 2, 3)] + [2 * num_untimed + 4]
 
 
 def test_both_others_read_the_same_history_cold() -> None:

@@ -24,6 +24,10 @@ NUM_COPIES: Final = 7
 QUESTION_TOKENS: Final = 32
 """A short question after the history."""
 
+UNTIMED_ON_GPU: Final = 2
+"""Readings before a cold one is timed there: the first may end in a capture, which gives back the
+memory that the next one then allocates anew."""
+
 GREEDY: Final = Sampling(temperature=0, max_tokens=131_072)
 
 
@@ -131,8 +135,15 @@ def first_token(
     num_history: int,
     plain: Any = None,
     rival: LlamaCpp | None = None,
+    *,
+    num_untimed: int = 0,
 ) -> FirstToken:
     """Time to the first token after a history of ``num_history`` tokens.
+
+    Cold means that nothing is in the cache, not that a library is called for the first time. On a
+    GPU the first prompt of its length waits for kernels to be loaded and memory to be allocated,
+    which may take longer than to read it. So there it is read before, untimed, by ours and by
+    ``generate()``. A CPU has little of that, and each reading takes it as long as the measurement.
 
     Args:
         cached: ours.
@@ -140,21 +151,28 @@ def first_token(
         num_history: tokens.
         plain: a model whose ``generate()`` is measured too.
         rival: measured too.
+        num_untimed: readings before a cold one is timed; see ``UNTIMED_ON_GPU``.
     """
     # Which tokens they are does not matter for the time.
     history = [(101 * n) % vocab_size for n in range(num_history)]
     question = [(103 * n + 1) % vocab_size for n in range(QUESTION_TOKENS)]
     other = [(107 * n + 2) % vocab_size for n in range(QUESTION_TOKENS)]
-    cached.clear()
     prompts = [[*history, *asked] for asked in (question, other, question, other)]
+    for _ in range(num_untimed):
+        cached.clear()
+        _first(cached, prompts[0])
+    cached.clear()
     cold, *warm = [timed(partial(_first, cached, prompt), cached.device) for prompt in prompts]
+    theirs = None
+    if plain is not None:
+        for _ in range(num_untimed):
+            _generate(plain, prompts[0], 1)
+        theirs = timed(partial(_generate, plain, prompts[0], 1), plain.device)
     return FirstToken(
         num_history_tokens=num_history,
         cold_seconds=cold,
         warm_seconds=median(warm),
-        generate_seconds=(
-            None if plain is None else timed(partial(_generate, plain, prompts[0], 1), plain.device)
-        ),
+        generate_seconds=theirs,
         llama_cpp_seconds=None if rival is None else rival.first_token(prompts[0]),
     )
 

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.engine.benchmark.measuring import (
     QUESTION_TOKENS,
+    UNTIMED_ON_GPU,
     copy_bandwidth,
     decode_speed,
     first_token,
@@ -123,9 +124,11 @@ def _measure(
             theirs.append(rival.speed(prompt, options.tokens))
     decoder = cached.decoder_name
     firsts = []
+    num_untimed = UNTIMED_ON_GPU if device.type == "cuda" else 0
     for num_history in _histories(options, config):
         _say(f"first token after {num_history:,} tokens")
-        firsts.append(first_token(cached, config.vocab_size, num_history, other, rival))
+        size = config.vocab_size
+        firsts.append(first_token(cached, size, num_history, other, rival, num_untimed=num_untimed))
     num_bytes = step_bytes(model)
     return Report(
         model=options.random_config or clean_line(options.model),
