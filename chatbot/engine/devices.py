@@ -83,6 +83,18 @@ def bytes_by_device(model: Any, others: Iterable[Tensor] = ()) -> dict[str, int]
     return found
 
 
+def scales_4bit(parameter: Tensor) -> Iterator[Tensor]:
+    """What bitsandbytes reads with a weight in 4 bits and keeps beside it: a scale for every 64
+    numbers, those of the scales, and the tables of both; nothing for any other weight.
+    """
+    state = getattr(parameter, "quant_state", None)
+    for scales in (state, getattr(state, "state2", None)):
+        for name in ("absmax", "code"):
+            tensor = getattr(scales, name, None)
+            if isinstance(tensor, Tensor):
+                yield tensor
+
+
 def release_memory() -> None:
     """Give back the memory of a model that nothing refers to any more."""
     gc.collect()
@@ -127,12 +139,7 @@ def _of_glibc(name: str) -> Any:
 def _tensors(model: Any) -> Iterator[Tensor]:
     for parameter in model.parameters():
         yield parameter
-        state = getattr(parameter, "quant_state", None)  # the scales of 4-bit weights
-        for scales in (state, getattr(state, "state2", None)):
-            for name in ("absmax", "code"):
-                tensor = getattr(scales, name, None)
-                if isinstance(tensor, Tensor):
-                    yield tensor
+        yield from scales_4bit(parameter)
         scales_8bit = getattr(parameter, "SCB", None)
         if isinstance(scales_8bit, Tensor):
             yield scales_8bit

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
 from chatbot.commands.bench import add_bench_parser, run_bench
@@ -111,7 +112,14 @@ def test_random_weights_are_rounded_as_those_of_a_folder(precision: Precision, m
     assert model(torch.tensor([[5, 6, 7]])).logits.isfinite().all()
     # The head, which is the embedding, stays as it is, and so do the norms.
     kept = 2 * (400 * 64 + 5 * 64)
-    assert step_bytes(model) == kept + (before - kept) // (2 if precision == "8-bit" else 4)
+    if precision == "8-bit":
+        assert step_bytes(model) == kept + (before - kept) // 2
+        return
+    # Of 14 layers: a byte for each 64 weights, so one number for at most 256 of these bytes, and
+    # tables of 16 and 256 numbers.
+    num_weights = 2 * (64 * 128 + 64 * 64 + 3 * 64 * 128)
+    scales = num_weights // 64 + 14 * 4 * (1 + 16 + 256)
+    assert step_bytes(model) == weight_bytes(model) == kept + num_weights // 2 + scales
 
 
 def test_a_folder_is_measured_and_shown_as_a_table(
@@ -150,6 +158,31 @@ class Generating:
 
     def generate(self, ids: torch.Tensor, **_: Any) -> None:
         self.portions.append(ids.shape[1])
+
+
+@pytest.mark.parametrize("num_copies", [1, 3])
+def test_all_copies_of_one_timing_are_counted(
+    num_copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            copied.append(args[1].nbytes if func is torch.ops.aten.copy_.default else 0)
+            return func(*args, **(kwargs or {}))
+
+    def timed(action: Callable[[], Any], _: torch.device) -> float:
+        copied.clear()
+        with Copies():
+            action()
+        return 0.5
+
+    monkeypatch.setattr(measuring, "timed", timed)
+    speed = measuring.copy_bandwidth(torch.device("cpu"), num_copies)
+    assert copied == [2**20] * num_copies
+    assert speed == 2 * sum(copied) / 0.5  # read and written
 
 
 @pytest.mark.parametrize("num_untimed", [0, 2])

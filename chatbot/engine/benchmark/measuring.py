@@ -12,6 +12,7 @@ from torch import nn
 from chatbot.engine.benchmark.report import FirstToken
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.decode.cpu.packing import PackedLinear, packed_bytes, packed_tensors
+from chatbot.engine.devices import scales_4bit
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.token_loop import write_tokens
@@ -20,7 +21,10 @@ from chatbot.settings import Sampling
 COPIED_BYTES: Final = 512 * 2**20
 """Of a copy: far more than any processor's cache."""
 
-NUM_COPIES: Final = 7
+NUM_TIMINGS: Final = 7
+COPIES_ON_GPU: Final = 16
+"""In one timing there: to launch one and to wait for it takes a part of the time of a copy."""
+
 QUESTION_TOKENS: Final = 32
 """A short question after the history."""
 
@@ -31,12 +35,22 @@ memory that the next one then allocates anew."""
 GREEDY: Final = Sampling(temperature=0, max_tokens=131_072)
 
 
-def copy_bandwidth(device: torch.device) -> float:
-    """Bytes a second that a large copy reads and writes."""
+def copy_bandwidth(device: torch.device, num_copies: int = 1) -> float:
+    """Bytes a second that a large copy reads and writes.
+
+    Args:
+        device: in whose memory.
+        num_copies: one after the other in one timing; see ``COPIES_ON_GPU``.
+    """
     source = torch.ones(COPIED_BYTES // 4, dtype=torch.float32, device=device)
     target = torch.zeros_like(source)
-    seconds = [timed(lambda: target.copy_(source), device) for _ in range(NUM_COPIES)]
-    return 2 * source.nbytes / median(seconds)
+
+    def copy() -> None:
+        for _ in range(num_copies):
+            target.copy_(source)
+
+    seconds = [timed(copy, device) for _ in range(NUM_TIMINGS)]
+    return 2 * source.nbytes * num_copies / median(seconds)
 
 
 def timed(action: Callable[[], Any], device: torch.device) -> float:
@@ -55,21 +69,24 @@ def synchronise(device: torch.device) -> None:
 
 
 def weight_bytes(model: Any) -> int:
-    """Memory of all weights; what is shared counts once."""
+    """Memory of all weights and of their scales; what is shared counts once."""
+    scales = (tensor for parameter in model.parameters() for tensor in scales_4bit(parameter))
     storages: dict[int, int] = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
-        for tensor in (*model.parameters(), *packed_tensors(model))
+        for tensor in (*model.parameters(), *scales, *packed_tensors(model))
     }
     return sum(storages.values())
 
 
 def step_bytes(model: Any) -> int:
-    """Weights that are read for one token: all but the embedding, unless that is the head."""
+    """Weights that are read for one token, with their scales: all but the embedding, unless that
+    is the head."""
     layers: list[int] = [
-        layer.weight.nbytes
+        tensor.nbytes
         for layer in model.modules()
         if not isinstance(layer, nn.Embedding | PackedLinear)
         and isinstance(getattr(layer, "weight", None), nn.Parameter)
+        for tensor in (layer.weight, *scales_4bit(layer.weight))
     ]
     return sum(layers) + packed_bytes(model)
 

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatbot.engine.benchmark.measuring import (
+    COPIES_ON_GPU,
     QUESTION_TOKENS,
     UNTIMED_ON_GPU,
     copy_bandwidth,
@@ -91,7 +92,7 @@ def _measure(
 ) -> Report:
     config = random_config(options.random_config) if found is None else found.config
     _say("measuring the memory")
-    bandwidth = copy_bandwidth(device)
+    bandwidth = copy_bandwidth(device, COPIES_ON_GPU if device.type == "cuda" else 1)
     _say("loading")
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
