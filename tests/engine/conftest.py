@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 from transformers import GPT2LMHeadModel, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from chatbot.engine.devices import take_device
 from tests.engine.running_engine import RunningEngine
 from tests.engine.tiny_models import make_gpt2, make_llama, make_tokenizer
+
+
+@pytest.fixture(autouse=True)
+def gpu_as_the_program_sets_it(request: pytest.FixtureRequest) -> None:
+    """Tests marked ``gpu`` have the attention that the program has, run alone or with others."""
+    if request.node.get_closest_marker("gpu"):
+        take_device()
 
 
 @pytest.fixture(scope="session")
