@@ -265,10 +265,11 @@ class ConversationManager(OpenChat):
         # An answer without a word has no sentence to go on with: it is made once more.
         begun = answer if answer.text.strip() or has_results else None
         records = await self.tokens_of(answer.id) if begun else ()
-        if self.conversation is not conversation:
-            raise CommandError("Another chat was opened meanwhile.")
-        async for event in self._answer(question, is_new=False, begun=begun, records=records):
-            yield event
+        self._require_same(conversation)
+        answering = self._answer(question, is_new=False, begun=begun, records=records)
+        async with aclosing(answering) as events:
+            async for event in events:
+                yield event
 
     async def _as_kept(self, answer: Message) -> Message:
         """An answer of this chat as it is on the disk, where another running chatbot may have gone
@@ -279,8 +280,7 @@ class ConversationManager(OpenChat):
         """
         conversation = self.conversation
         kept = next((one for one in await self._kept() if one.id == answer.id), answer)
-        if self.conversation is not conversation:
-            raise CommandError("Another chat was opened meanwhile.")
+        self._require_same(conversation)
         if answer.id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
         self._take_over(kept)
@@ -307,15 +307,16 @@ class ConversationManager(OpenChat):
         self._require_idle()
         if answer_id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
-        answer = self.conversation[answer_id]
+        conversation, answer = self.conversation, self.conversation[answer_id]
         branch = branch_at(answer, await self.tokens_of(answer_id), index, choice)
+        self._require_same(conversation)
         self._require_idle()
-        self.conversation.add(branch.begun)
-        question = self.conversation[answer.parent_id or ""]
-        async for event in self._answer(
-            question, is_new=False, begun=branch.begun, records=branch.records
-        ):
-            yield event
+        conversation.add(branch.begun)
+        question = conversation[answer.parent_id or ""]
+        answering = self._answer(question, is_new=False, begun=branch.begun, records=branch.records)
+        async with aclosing(answering) as events:
+            async for event in events:
+                yield event
 
     async def _end_turn(self) -> None:
         """Stop the running answer, and wait until it is kept."""

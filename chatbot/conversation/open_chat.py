@@ -281,6 +281,10 @@ class OpenChat(ABC):
         self.conversation.take_over(kept)
         return True
 
+    def _require_same(self, conversation: Conversation) -> None:
+        if self.conversation is not conversation:
+            raise CommandError("Another chat was opened meanwhile.")
+
     def _require_idle(self) -> None:
         if self.is_busy:
             raise CommandError("An answer is being written; stop it first (Esc).")

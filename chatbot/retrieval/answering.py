@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _MAX_HITS: Final = 1000
 
+_UNUSED_SECONDS: Final = 600.0
+"""After which the index of a folder that is not searched is closed."""
+
 
 class Searching:
     """Open indexes, and the models that search them."""
@@ -42,6 +45,8 @@ class Searching:
     def __init__(self, embedders: Embedders) -> None:
         self._embedders = embedders
         self._indexes: dict[str, SearchedIndex] = {}
+        self._used_at: dict[str, float] = {}
+        """When each of them was searched last, by ``time.monotonic``."""
         self._reranker: tuple[str, CrossEncoderReranker] | None = None
 
     def answer(self, request: Request) -> Event:
@@ -93,6 +98,7 @@ class Searching:
         """
         indexes: list[SearchedIndex] = []
         has_failed = False
+        self._close_unused()
         # Two names of one folder would give everything twice.
         for name in {Path(folder).resolve(): folder for folder in reversed(folders)}.values():
             try:
@@ -112,6 +118,7 @@ class Searching:
             raise KnowledgeError(
                 f"The folder {clean_line(name)} is not there; check its name, or take it out."
             )
+        self._used_at[name] = time.monotonic()
         if index := self._indexes.get(name):
             try:
                 index.refresh()
@@ -121,6 +128,12 @@ class Searching:
                 del self._indexes[name]
         index = self._indexes[name] = SearchedIndex(folder, name)
         return index
+
+    def _close_unused(self) -> None:
+        """Let go of folders that nobody searches any more: their vectors are in memory."""
+        oldest = time.monotonic() - _UNUSED_SECONDS
+        for name in [name for name in self._indexes if self._used_at[name] < oldest]:
+            self._indexes.pop(name).close()
 
     def _embed_query(
         self, request: Search, indexes: Sequence[SearchedIndex], notices: list[str]

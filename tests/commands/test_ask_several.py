@@ -209,6 +209,15 @@ class FakeSession:
         return info_of(model, precision)
 
 
+def test_ctrl_c_ends_a_completion_while_the_model_loads() -> None:
+    with PipedChatbot("ask", "--complete", "Once", SCRIPT_LOAD_SECONDS="50") as asked:
+        asked.process.stdin.close()  # type: ignore[union-attr]
+        asked.until(lambda: "Loading" in asked.err)
+        os.kill(asked.process.pid, signal.SIGINT)
+        assert asked.process.wait(10) == 130
+        assert not asked.out
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 async def test_a_later_batch_that_fails_costs_none_of_the_earlier(
     as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

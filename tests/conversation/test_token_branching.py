@@ -166,6 +166,39 @@ def test_text_behind_the_last_record_is_not_lost() -> None:
 # In the conversation
 
 
+async def test_a_branch_is_refused_when_another_chat_was_opened_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = FakeEngine("It is", " Paris", told("It is", " Paris"))
+    manager = make_manager(engine)
+    await all_of(manager.reply("Where?"))
+    first = manager.conversation.path()[-1]
+    records = await manager.tokens_of(first.id)
+
+    async def read_slowly(answer_id: str) -> tuple[TokenRecord, ...]:
+        manager.new_chat()
+        return records
+
+    monkeypatch.setattr(manager, "tokens_of", read_slowly)
+    with pytest.raises(CommandError, match="Another chat was opened meanwhile"):
+        await all_of(manager.branch_from_token(first.id, 1, OTHERS[1]))
+    assert not len(manager.conversation)
+
+
+async def test_what_goes_on_has_ended_as_soon_as_nobody_looks_any_more() -> None:
+    engine = FakeEngine("It is", " Paris", told("It is", " Paris"))
+    manager = make_manager(engine)
+    await all_of(manager.reply("Where?"))
+    first = manager.conversation.path()[-1]
+    engine.rounds.append((", on the Rhône", " river", told(", on the Rhône", " river")))
+    events = manager.branch_from_token(first.id, 1, OTHERS[1])
+    async for event in events:
+        if isinstance(event, TextDelta):
+            break
+    await events.aclose()
+    assert not manager.is_busy
+
+
 async def test_a_branch_stands_beside_its_answer_and_goes_on() -> None:
     engine = FakeEngine("It is", " Paris", told("It is", " Paris"))
     manager = make_manager(engine)

@@ -14,7 +14,7 @@ from chatbot.retrieval.values import FolderMap, FolderStatus, MapCluster, MapPoi
 from chatbot.settings import KnowledgeFolder
 from chatbot.tui import external_editor
 from chatbot.tui.chat.emphasis import emphasised, words_of
-from chatbot.tui.chat.source_lines import found_words, source_line, support_strip
+from chatbot.tui.chat.source_lines import fitted, found_words, source_line, support_strip
 from chatbot.tui.knowledge.document_view import DocumentView
 from chatbot.tui.knowledge.folder_rows import folder_line, work_words
 from chatbot.tui.knowledge.folders_pane import completed_folder
@@ -158,6 +158,24 @@ def test_keywords_never_overlap() -> None:
     assert len(labels) == 6  # one a row; the two smallest go without
     taken = [(label.y, x) for label in labels for x in range(label.x, label.x + len(label.text))]
     assert len(taken) == len(set(taken))
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "start", "end"),
+    [
+        ("short", 5, "short", "short"),
+        ("a longer text", 6, "a lon…", "… text"),
+        ("漢字漢字", 8, "漢字漢字", "漢字漢字"),
+        ("漢字漢字", 6, "漢字…", "…漢字"),
+        ("漢字漢字", 1, "…", "…"),
+        ("text", 0, "", ""),
+    ],
+)
+def test_what_is_too_wide_is_cut_at_the_end_or_at_the_start(
+    text: str, width: int, start: str, end: str
+) -> None:
+    assert fitted(text, width) == start
+    assert fitted(text, width, keep_end=True) == end
 
 
 async def test_the_editor_is_told_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

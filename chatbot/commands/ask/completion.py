@@ -15,6 +15,7 @@ import msgspec
 
 from chatbot.commands.ask.one_answer import show_progress
 from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.engine.protocol import (
     MAX_VARIANTS,
     ChatMessage,
@@ -73,7 +74,11 @@ async def run_completion(
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
         samplings = [_seeded(settings.sampling, index) for index in range(num_continuations)]
         writer = _Writer(samplings, shows=stream and not as_json)
-        info = await session.engine.ensure_loaded(settings.model, settings.precision)
+        loading = session.engine.ensure_loaded(settings.model, settings.precision)
+        try:
+            info = await until_stopped(loading, stopped)
+        except Stopped:
+            return INTERRUPTED
         error = ""
         for start in range(0, num_continuations, MAX_VARIANTS):
             if stopped.is_set() or error:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 from chatbot.conversation.stopping import Stopped
@@ -76,8 +76,9 @@ class ComparisonTurn(VariantsTurn):
         try:
             for one in self.siblings:
                 try:
-                    async for told in self._answer(one):
-                        yield told
+                    async with aclosing(self._answer(one)) as events:
+                        async for told in events:
+                            yield told
                 except ChatbotError as failure:  # the others can be compared all the same
                     for ended in one.end("error", None, str(failure)):
                         yield ended

@@ -69,9 +69,13 @@ def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
         return text
     if width < 2:
         return "…"[:width]
-    while cell_len(text) > width - 1:
-        text = text[1:] if keep_end else text[:-1]
-    return f"…{text}" if keep_end else f"{text}…"
+    kept, room = 0, width - 1
+    for character in reversed(text) if keep_end else text:
+        room -= cell_len(character)
+        if room < 0:
+            break
+        kept += 1
+    return f"…{text[len(text) - kept :]}" if keep_end else f"{text[:kept]}…"
 
 
 def height_of(score: float) -> str:
