@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from chatbot.engine.chat_formats import ChatFormat
+from chatbot.engine.prompt_prefixes import PromptPrefixes
 from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
 from chatbot.engine.template_limits import limit_templates
 from chatbot.engine.time_limit import call_within
@@ -50,8 +51,8 @@ class ChatTemplate:
         self.has_gap = own.has_gap if own else not template
         """Whether an answer starts with a space that belongs to the form, not to the answer."""
         self._folds_system: bool | None = None
-        self._rendered: list[tuple[ChatMessage, str | None]] = []
-        """The last conversation's messages, each with the prompt up to it."""
+        self._rendered = PromptPrefixes()
+        """Of the last conversation."""
         self._rendered_tools: tuple[ToolSchema, ...] = ()
         """The tools that they were rendered with."""
         self._options: dict[str, bool] = {}
@@ -67,7 +68,7 @@ class ChatTemplate:
         if thinking is None or not self._switch:
             return self
         other = copy.copy(self)
-        other._rendered, other._rendered_tools = [], ()
+        other._rendered, other._rendered_tools = PromptPrefixes(), ()
         other._options = {self._switch: thinking}
         return other
 
@@ -112,33 +113,26 @@ class ChatTemplate:
 
     def render_prefixes(
         self, messages: Sequence[ChatMessage], tools: Sequence[ToolSchema] = ()
-    ) -> list[str | None]:
+    ) -> PromptPrefixes:
         """The prompt after each message, without what asks for the answer.
-
-        None where the template refuses so short a conversation.
 
         Raises:
             ModelError: the template takes too long.
         """
         if tuple(tools) != self._rendered_tools:
-            self._rendered.clear()
+            self._rendered = PromptPrefixes()
             self._rendered_tools = tuple(tools)
-        known = 0
-        while known < min(len(messages), len(self._rendered)):
-            if messages[known] != self._rendered[known][0]:
-                break
-            known += 1
-        del self._rendered[known:]
-
-        def render_rest() -> list[str | None]:
-            return [
-                self._try_render(messages[: end + 1], tools) for end in range(known, len(messages))
-            ]
-
+        rendered = self._rendered.up_to_another(messages)
         # Many small renderings: the limit is for one that hangs, not for a long chat.
-        rest = self._limited(render_rest, RENDER_SECONDS + 0.1 * len(messages))
-        self._rendered.extend(zip(messages[known:], rest, strict=True))
-        return [text for _, text in self._rendered]
+        seconds = RENDER_SECONDS + 0.1 * len(messages)
+
+        def render_rest() -> None:
+            for end in range(len(rendered), len(messages)):
+                rendered.add(messages[end], self._try_render(messages[: end + 1], tools))
+
+        self._limited(render_rest, seconds)
+        self._rendered = rendered
+        return rendered
 
     def _limited(self, function: Callable[[], T], seconds: float) -> T:
         try:

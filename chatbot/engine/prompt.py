@@ -6,6 +6,7 @@ Knows the tokenizer and the template, not the model.
 import copy
 import hashlib
 import json
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from chatbot.engine.dialects.recognition import recognise
 from chatbot.engine.dialects.schemas import parameters_of
 from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
 from chatbot.engine.special_tokens import SpecialTokenGuard
+from chatbot.engine.token_memory import TokenMemory
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,9 @@ class PromptBuilder:
         )
         self._text_start = _plain_start(tokenizer)
         self._start = self._text_start if self._template.is_plain else []
+        self._memory = TokenMemory(tokenizer, self._cut)
+        self._thoughts: dict[str, int] = {}
+        """The thoughts of the last conversation, each with its size in tokens."""
         self._told: dict[bool, PromptBuilder] = {}
         """Those whose prompts tell the model to think or not."""
 
@@ -104,7 +109,7 @@ class PromptBuilder:
         """
         shown, _ = self._shown(messages, tools)
         text = self._render(shown, tools, continue_last)
-        tokens, _ = self._tokenise(text)
+        tokens = [*self._start, *self._memory.cut(text).numbers]
         opens = closes = -1
         if marks := self.dialect.think:
             # In the part that asks for the answer, or in the answer that was begun.
@@ -144,11 +149,11 @@ class PromptBuilder:
         written = self._decode(begun)
         if not content.startswith(written) or self._guard.restore(shown[-1].content) != content:
             return None
-        opening, _ = self._tokenise(text.removesuffix(shown[-1].content))
+        opening = self._memory.cut(text.removesuffix(shown[-1].content)).numbers
         rest, _ = self._cut(self._guard.protect(content[len(written) :], "assistant"))
         if self._decode([*begun, *rest]) != content:
             return None
-        return [*opening, *begun, *rest]
+        return [*self._start, *opening, *begun, *rest]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(
@@ -189,8 +194,12 @@ class PromptBuilder:
             len(self.build(each, continue_last=continue_last, tools=tools).tokens)
             for each in (messages, without)
         )
-        total = sum(len(self._encode(self._guard.protect(t, "assistant"))[0]) for t in thoughts)
-        return total, max(0, given - rest)
+        sizes = {thought: self._thoughts.get(thought, -1) for thought in thoughts}
+        for thought, size in sizes.items():
+            if size < 0:
+                sizes[thought] = len(self._encode(self._guard.protect(thought, "assistant"))[0])
+        self._thoughts = sizes
+        return sum(sizes[thought] for thought in thoughts), max(0, given - rest)
 
     def count(
         self,
@@ -210,17 +219,17 @@ class PromptBuilder:
         """
         shown, ends = self._shown(messages, tools)
         text = self._render(shown, tools, continue_last)
-        _, starts = self._tokenise(text)
+        starts = self._starts(text)
         sizes: list[int] = []
         done = 0
         prefixes = self._template.render_prefixes(
             shown[: -1 if continue_last else None], self._given(tools)
         )
+        lengths = prefixes.lengths_in(text)
         for last in ends[: -1 if continue_last else None]:
-            prefix = prefixes[last - 1]
+            length = lengths[last - 1]
             # A message that the template shows only later counts with the next one.
-            end = done if prefix is None else bisect_left(starts, _common_length(prefix, text))
-            end = max(done, end)
+            end = done if length is None else max(done, bisect_left(starts, length))
             sizes.append(end - done)
             done = end
         if continue_last:
@@ -314,12 +323,12 @@ class PromptBuilder:
             return self._guard.protect(call_id, "tool")
         return hashlib.sha256(call_id.encode()).hexdigest()[:length]
 
-    def _tokenise(self, text: str) -> tuple[list[int], list[int]]:
-        """The tokens of rendered text, and where in it each of them starts."""
-        tokens, starts = self._cut(text)
-        return [*self._start, *tokens], [-1] * len(self._start) + starts
+    def _starts(self, text: str) -> "array[int]":
+        """Where in rendered text each token of its prompt starts, in characters."""
+        return array("q", [-1] * len(self._start)) + self._memory.cut(text).starts
 
     def _cut(self, text: str) -> tuple[list[int], list[int]]:
+        """The tokens of rendered text, and where in it each of them starts."""
         tokens: list[int] = []
         starts: list[int] = []
         for position, piece in self._guard.pieces(text):
@@ -346,17 +355,3 @@ def _plain_start(tokenizer: Any) -> list[int]:
     """The token that the model expects ahead of any text, where there is one."""
     start: list[int] = tokenizer("", verbose=False)["input_ids"]
     return start if start == [tokenizer.bos_token_id] else []
-
-
-def _common_length(first: str, second: str) -> int:
-    """Length of the longest common start, by bisection: nearly always it is all of one."""
-    low, high = 0, min(len(first), len(second))
-    if second.startswith(first):
-        return len(first)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if first[:middle] == second[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
