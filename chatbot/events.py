@@ -203,7 +203,6 @@ class VariantLoaded(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
     device: str
     weight_bytes: int
-    load_seconds: float
 
 
 class VariantTextDelta(msgspec.Struct, frozen=True):

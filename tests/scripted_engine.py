@@ -58,8 +58,6 @@ from chatbot.engine.protocol import (
     TokensRecorded,
     ToolCallReady,
     ToolCallStarted,
-    Unload,
-    Unloaded,
     VariantDelta,
     VariantDone,
     VariantSamplingApplied,
@@ -479,8 +477,6 @@ def main() -> None:
                 generate_variants(channel, request, inbox)
             case Generate():
                 generate(channel, request, inbox)
-            case Unload():
-                channel.send(Unloaded(request_id=request.id))
             case _:
                 print("ignored", request, file=sys.stderr)
 

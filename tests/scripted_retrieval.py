@@ -209,7 +209,6 @@ class Script:
                     DocumentInfo(
                         file=f.relative_to(folder).as_posix(),
                         num_bytes=f.stat().st_size,
-                        modified_at=0.0,
                         problem="It is broken." if f.name.startswith("broken") else "",
                     )
                     for f in files_of(folder)

@@ -63,14 +63,6 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     made_texts: list[TokenTexts] = []
 
     @property
-    def has_adapters(self) -> bool:
-        """Whether layers of the model compute more than their own weights.
-
-        Whoever computes with the weights directly must not while this is so.
-        """
-        return bool(self.info.adapters)
-
-    @property
     def grammars(self) -> Grammars:
         """What holds calls and answers to schemas; made when first asked for.
 

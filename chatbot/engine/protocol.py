@@ -341,10 +341,6 @@ class AnswerNow(Request, frozen=True, kw_only=True):
     target: int
 
 
-class Unload(Request, frozen=True, kw_only=True):
-    """Give back the model's memory. Answered by Unloaded."""
-
-
 class LoadProgress(Event, frozen=True, kw_only=True):
     """How far a load is."""
 
@@ -566,12 +562,6 @@ class VariantsGenerated(Event, frozen=True, kw_only=True):
     """From taking up the request to the last token."""
 
 
-class Unloaded(Event, frozen=True, kw_only=True):
-    """The model's memory was given back."""
-
-    is_last: ClassVar[bool] = True
-
-
 AnswerEvent = (
     PromptProgress
     | Delta
@@ -614,7 +604,6 @@ EngineRequest = (
     | SetSamplings
     | Hold
     | AnswerNow
-    | Unload
 )
 EngineEvent = (
     LoadProgress
@@ -642,6 +631,5 @@ EngineEvent = (
     | BeamsMoved
     | VariantDone
     | VariantsGenerated
-    | Unloaded
     | Failed
 )

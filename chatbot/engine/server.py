@@ -38,8 +38,6 @@ from chatbot.engine.protocol import (
     Render,
     Rendered,
     SearchBeams,
-    Unload,
-    Unloaded,
 )
 from chatbot.engine.variants.answers import answer_variants
 from chatbot.engine.variants.beams import search_beams
@@ -147,10 +145,6 @@ class Engine:
                         num_tokens=len(prompt.tokens),
                     )
                 )
-            case Unload():
-                self._loaded = None
-                release_memory()
-                self._channel.send(Unloaded(request_id=request.id))
 
     @staticmethod
     def _check_number(number: int) -> None:

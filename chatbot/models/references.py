@@ -32,7 +32,6 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     hub_id: str = ""
     entry: CatalogueEntry | None = None
     """Where it is known to the catalogue, by its name or by its hub id."""
-    is_imported: bool = False
 
 
 def resolve(text: str) -> Reference:
@@ -71,11 +70,11 @@ def _in_files(text: str, imported: str | None) -> Reference | None:
     """
     path = Path(imported or text).expanduser()
     if path.is_dir():
-        return Reference(text=text, kind="folder", path=path, is_imported=bool(imported))
+        return Reference(text=text, kind="folder", path=path)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise ModelError(f"There is no file {path}.")
-        return Reference(text=text, kind="gguf", path=path, is_imported=bool(imported))
+        return Reference(text=text, kind="gguf", path=path)
     if path.exists():
         raise ModelError(f"{text} is neither a model folder nor a .gguf file.")
     if imported:

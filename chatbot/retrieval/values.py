@@ -94,8 +94,6 @@ class DocumentInfo(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     """Relative to the folder, with ``/``; cleaned."""
     num_bytes: int
-    modified_at: float
-    """Seconds since 1970, UTC."""
     kind: str = ""
     """Of its format: ``Markdown``, ``PDF``; empty where it has a problem."""
     title: str = ""

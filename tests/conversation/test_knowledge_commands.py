@@ -105,8 +105,8 @@ async def test_folders_of_one_run_are_not_kept(tmp_path: Path) -> None:
 
 async def test_problems_are_listed_with_their_reasons(face: KnowingFace) -> None:
     face.retrieval.infos = (
-        DocumentInfo(file="good.md", num_bytes=1, modified_at=0.0),
-        DocumentInfo(file="x\x1b[2J.pdf", num_bytes=1, modified_at=0.0, problem="It is encrypted."),
+        DocumentInfo(file="good.md", num_bytes=1),
+        DocumentInfo(file="x\x1b[2J.pdf", num_bytes=1, problem="It is encrypted."),
     )
     note = await face.run("/knowledge problems")
     assert note.splitlines()[2:] == ["- `x.pdf` It is encrypted."]

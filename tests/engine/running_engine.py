@@ -20,7 +20,6 @@ class RunningEngine:
         "VariantsGenerated",
         "Counted",
         "Rendered",
-        "Unloaded",
         "Adapted",
         "Prepared",
     )

@@ -178,17 +178,6 @@ def test_weights_that_do_not_fit_bring_the_old_model_back(
     assert text_of(tiny.rest()) == before
 
 
-def test_without_a_model_nothing_can_be_asked(tiny: RunningEngine) -> None:
-    assert tiny.ask("Unload")["type"] == "Unloaded"
-    for kind, fields in (
-        ("Count", {}),
-        ("Render", {}),
-        ("Generate", {"sampling": GREEDY}),
-    ):
-        failed = tiny.ask(kind, messages=QUESTION, **fields)
-        assert "No model is loaded" in failed["message"]
-
-
 def test_a_seeded_answer_is_the_same_after_other_answers(
     tiny: RunningEngine, tiny_folder: Path
 ) -> None:

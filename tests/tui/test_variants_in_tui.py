@@ -254,7 +254,6 @@ async def test_a_comparison_says_what_is_loaded(app: ChatApp) -> None:
                 precision=precision,
                 device="cpu",
                 weight_bytes=int(num_bytes),
-                load_seconds=0.25,
             )
         async for event in events:
             yield event

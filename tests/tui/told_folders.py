@@ -162,7 +162,6 @@ class ToldFolders(QuietFolders):
             DocumentInfo(
                 file="paper.pdf",
                 num_bytes=1_830_000,
-                modified_at=0,
                 problem="It is encrypted; save it without a password.",
             ),
             info("settings.md", "Settings", SETTINGS, 5),
@@ -198,7 +197,6 @@ def info(file: str, title: str, text: str, num_passages: int) -> DocumentInfo:
     return DocumentInfo(
         file=file,
         num_bytes=len(text.encode()),
-        modified_at=0,
         kind="Markdown",
         title=title,
         num_characters=len(text),

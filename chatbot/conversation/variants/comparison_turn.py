@@ -175,5 +175,4 @@ def _loaded(index: int, info: ModelInfo) -> VariantLoaded:
         precision=info.precision,
         device=info.device,
         weight_bytes=info.weight_bytes,
-        load_seconds=info.load_seconds,
     )

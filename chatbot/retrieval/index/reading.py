@@ -63,7 +63,7 @@ def num_removals(state: dict[str, str]) -> int:
 def list_documents(connection: sqlite3.Connection) -> tuple[DocumentInfo, ...]:
     """Every file, by path."""
     rows = connection.execute(
-        "SELECT file, num_bytes, modified_ns, kind, title, num_pages, num_characters, problem, "
+        "SELECT file, num_bytes, kind, title, num_pages, num_characters, problem, "
         "count(passages.id), count(vectors.id) FROM documents "
         "LEFT JOIN passages ON passages.document = documents.id "
         "LEFT JOIN vectors ON vectors.hash = passages.hash GROUP BY documents.id ORDER BY file"
@@ -72,7 +72,6 @@ def list_documents(connection: sqlite3.Connection) -> tuple[DocumentInfo, ...]:
         DocumentInfo(
             file=file,
             num_bytes=num_bytes,
-            modified_at=modified_ns / 1e9,
             kind=kind,
             title=title,
             num_pages=num_pages,
@@ -84,7 +83,6 @@ def list_documents(connection: sqlite3.Connection) -> tuple[DocumentInfo, ...]:
         for (
             file,
             num_bytes,
-            modified_ns,
             kind,
             title,
             num_pages,

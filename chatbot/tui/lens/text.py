@@ -24,9 +24,6 @@ END: Final = "■"
 """Stands for a token at the end that has no text: it ended the answer."""
 LINE_END: Final = "⏎"
 
-_UNBROKEN: Final = "\u00a0"
-"""A space at which no row is broken."""
-
 Piece = tuple[int | None, str]
 """A stretch of one row: the token it is of, and its text. None: a mark of the program's."""
 
