@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from chatbot.errors import StoreError
-from chatbot.messages import Message
 from chatbot.store import reading, token_records, writing
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
@@ -133,18 +132,10 @@ class ChatStore:
         """A whole chat."""
         return await self.do(partial(reading.load_chat, chat_id=chat_id))
 
-    async def load_end(self, chat_id: str, num_messages: int) -> tuple[Message, ...]:
-        """The last messages of the branch that is shown, fast however long the chat is."""
-        return await self.do(partial(reading.load_end, chat_id=chat_id, num_messages=num_messages))
-
     async def load_tokens(self, chat_id: str, message_id: str) -> tuple[TokenRecord, ...]:
         """What the tokens of an answer were drawn from; empty where it was not recorded."""
         work = partial(token_records.load_tokens, chat_id=chat_id, message_id=message_id)
         return await self.do(work)
-
-    async def change_counter(self) -> int:
-        """A number that differs after another program has changed something."""
-        return await self.do(reading.change_counter)
 
     # What can be changed
 
@@ -163,10 +154,6 @@ class ChatStore:
     async def restore_chat(self, chat_id: str) -> None:
         """Bring back a deleted chat."""
         await self.do(partial(writing.restore_chat, chat_id=chat_id))
-
-    async def save_chat(self, chat: StoredChat) -> None:
-        """Keep a whole chat as it is in memory."""
-        await self.do(partial(writing.save_chat, chat=chat))
 
     async def import_chats(
         self, chats: Iterable[StoredChat | BrokenChat], *, skip_broken: bool = False

@@ -128,10 +128,6 @@ class Database:
             with self.writing() as connection:
                 connection.executemany("DELETE FROM chats WHERE number = ?", found)
 
-    def others(self) -> set[str]:
-        """Ids of the other programs that have the file open."""
-        return self._instance.others()
-
     def _purge(self, before: float) -> None:
         """Remove for good what was deleted before that time."""
         chats = self.query("SELECT number FROM chats WHERE deleted_at < ?", (before,))

@@ -125,37 +125,6 @@ def _ratings(db: Database, number: int) -> dict[str, Rating]:
     return {message_id: 1 if rating > 0 else -1 for message_id, rating in rows}
 
 
-def load_end(db: Database, chat_id: str, num_messages: int) -> tuple[Message, ...]:
-    """The last messages of the branch that is shown, without reading the rest of the chat.
-
-    Raises:
-        StoreError: there is no such chat.
-    """
-    number = db.chat_number(chat_id)
-    rows = db.query(
-        f"WITH RECURSIVE branch (number, parent, nth) AS ("
-        f"  SELECT messages.number, parent, 1 FROM messages JOIN chats ON chats.number = ?1"
-        f"    WHERE chat = ?1 AND messages.id = active_leaf"
-        f"  UNION ALL SELECT messages.number, messages.parent, nth + 1 FROM messages JOIN branch"
-        f"    ON messages.number = branch.parent WHERE nth <= ?2)"
-        f"SELECT nth, {MESSAGE_COLUMNS} FROM branch JOIN messages USING (number) ORDER BY nth DESC",
-        (number, num_messages),
-    )
-    found: list[Message] = []
-    above: str | None = None
-    for nth, *rest in rows:
-        message = message_of(tuple(rest), above)
-        above = message.id
-        if nth <= num_messages:  # the one before them was read for its id alone
-            found.append(message)
-    return tuple(found)
-
-
-def change_counter(db: Database) -> int:
-    """A number that differs after another program has changed something."""
-    return int(db.query("PRAGMA data_version")[0][0])
-
-
 def info_of(row: tuple[Any, ...]) -> ChatInfo:
     """The chat of a row of ``INFO_COLUMNS``."""
     chat_id, title, is_title_given, created_at, updated_at, is_pinned, *count = row

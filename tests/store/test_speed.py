@@ -90,11 +90,9 @@ def test_search_over_100_000_messages(db: Database, capsys: pytest.CaptureFixtur
 def test_a_long_chat_opens_at_once(db: Database, capsys: pytest.CaptureFixture[str]) -> None:
     chat = branch(*("some words of a message " * 20 for _ in range(2000)))
     writing.save_chat(db, chat)
-    end = best_of(lambda: reading.load_end(db, chat.info.id, 50))
     whole = best_of(lambda: Conversation.from_stored(reading.load_chat(db, chat.info.id)))
     with capsys.disabled():
-        print(f"\nend of 2,000 messages {end * 1000:.1f} ms, all of them {whole * 1000:.1f} ms")
-    assert end < 0.02
+        print(f"\n2,000 messages in {whole * 1000:.1f} ms")
     assert whole < 0.2
 
 
