@@ -19,7 +19,6 @@ from chatbot.tools.settings import ToolChoice, ToolSettings
 from chatbot.tools.turn import ToolTurn
 from chatbot.tools.validation import checked_arguments
 from chatbot.tools.values import (
-    MAX_RESULT_BYTES,
     TIME_LIMIT_SECONDS,
     ApprovedBy,
     Policy,
@@ -168,24 +167,15 @@ class ToolBox:
         """Another chat begins: what was allowed for the chat is allowed no more."""
         self._approvals.forget_chat()
 
-    def begin_turn(
-        self,
-        *,
-        is_tainted: bool,
-        approver: Approver | None,
-        max_result_bytes: int = MAX_RESULT_BYTES,
-    ) -> ToolTurn:
+    def begin_turn(self, *, is_tainted: bool, approver: Approver | None) -> ToolTurn:
         """The tools' side of one turn.
 
         Args:
             is_tainted: text from documents, the web or a tool is in the context already; see
                 ``turn.taints``.
             approver: asks the user; None where there is nobody to ask.
-            max_result_bytes: longest result, where the context has no room for more.
         """
-        return ToolTurn(
-            self, is_tainted=is_tainted, approver=approver, max_result_bytes=max_result_bytes
-        )
+        return ToolTurn(self, is_tainted=is_tainted, approver=approver)
 
     async def run_by_hand(self, name: str, text: str) -> ToolOutcome:
         """Run a tool because the user typed it, which is all the approval there need be.

@@ -20,6 +20,7 @@ from chatbot.tools.validation import checked_arguments
 from chatbot.tools.values import (
     MAX_ARGUMENT_BYTES,
     MAX_CALLS_PER_ROUND,
+    MAX_RESULT_BYTES,
     MAX_ROUNDS,
     ApprovedBy,
     ToolCall,
@@ -65,18 +66,11 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
 class ToolTurn:
     """The calls of one turn."""
 
-    def __init__(
-        self,
-        tools: Tools,
-        *,
-        is_tainted: bool,
-        approver: Approver | None,
-        max_result_bytes: int,
-    ) -> None:
+    def __init__(self, tools: Tools, *, is_tainted: bool, approver: Approver | None) -> None:
         """Use ``ToolBox.begin_turn``."""
         self._tools = tools
         self._approver = approver
-        self.max_result_bytes = max_result_bytes
+        self.max_result_bytes = MAX_RESULT_BYTES
         """Longest result from now on: what there is room for."""
         self._num_rounds = 0
         self._last_round: dict[str, str] = {}
@@ -90,10 +84,6 @@ class ToolTurn:
     def rounds_left(self) -> int:
         """How many more rounds are run; at 0 the model has to answer without tools."""
         return MAX_ROUNDS - self._num_rounds
-
-    async def run(self, call: ToolCall) -> ToolOutcome:
-        """One round with one call; see ``run_round``."""
-        return (await self.run_round([call]))[0]
 
     async def run_round(
         self,

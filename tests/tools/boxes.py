@@ -7,7 +7,15 @@ from typing import Any
 from chatbot.messages import Source
 from chatbot.tools.settings import ToolSettings
 from chatbot.tools.toolbox import ToolBox
-from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolDefinition
+from chatbot.tools.turn import ToolTurn
+from chatbot.tools.values import (
+    ApprovalRequest,
+    Decision,
+    ServerInfo,
+    ToolCall,
+    ToolDefinition,
+    ToolOutcome,
+)
 
 USER_FILE = '''
 from chatbot.tools import tool
@@ -94,6 +102,12 @@ async def permissive_box(folder: Path, **options: Any) -> RecordingBox:
         box.switch(info.definition.name, is_on=True)
         box.set_policy(info.definition.name, "allow")
     return box
+
+
+async def run_one(turn: ToolTurn, call: ToolCall) -> ToolOutcome:
+    """A round with one call."""
+    (outcome,) = await turn.run_round([call])
+    return outcome
 
 
 class User:

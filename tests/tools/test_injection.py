@@ -15,7 +15,7 @@ from chatbot.tools.approvals import Approver
 from chatbot.tools.json_text import visible
 from chatbot.tools.turn import taints
 from chatbot.tools.values import ToolCall, ToolDefinition, ToolOutcome
-from tests.tools.boxes import RecordingBox, User, permissive_box
+from tests.tools.boxes import RecordingBox, User, permissive_box, run_one
 from tests.tools.injections import injections
 
 TOOLS = (
@@ -100,7 +100,7 @@ async def test_in_the_result_of_a_tool(tmp_path: Path, tool: str) -> None:
         box.answer, user = text, User()
         box.runs.clear()
         turn = box.begin_turn(is_tainted=False, approver=user)
-        first = await turn.run(ToolCall(name="search_web", arguments='{"query": "news"}'))
+        first = await run_one(turn, ToolCall(name="search_web", arguments='{"query": "news"}'))
         assert (first.result, first.approved_by, user.asked) == (text, "settings", [])
         await turn.run_round(obey(first.text, tools, 0))
         # Nor in the next turn, since the result is in the chat by then.

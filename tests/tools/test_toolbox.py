@@ -12,7 +12,7 @@ from chatbot.errors import ConfigError, ToolError
 from chatbot.tools.settings import ToolChoice, ToolSettings, load_tool_settings, save_tool_choice
 from chatbot.tools.toolbox import ToolBox
 from chatbot.tools.values import MAX_CALLS_PER_ROUND, ToolCall
-from tests.tools.boxes import FakeServer, RecordingBox, User, permissive_box
+from tests.tools.boxes import FakeServer, RecordingBox, User, permissive_box, run_one
 
 
 def call(name: str, arguments: str = "{}", call_id: str = "") -> ToolCall:
@@ -54,7 +54,7 @@ async def test_calls_of_one_round_run_beside_one_another(box: ToolBox) -> None:
 async def test_local_tools_are_on_and_the_network_ones_off(box: ToolBox) -> None:
     assert is_on(box) == {"calculate", "convert_units", "current_time"}
     turn = box.begin_turn(is_tainted=False, approver=User(otherwise="always"))
-    outcome = await turn.run(call("get_weather", '{"place": "Paris"}'))
+    outcome = await run_one(turn, call("get_weather", '{"place": "Paris"}'))
     assert outcome.error == (
         "There is no tool called get_weather; there are: calculate, convert_units, current_time."
     )
@@ -90,7 +90,7 @@ async def test_wrong_calls_are_told_to_the_model(
     box: ToolBox, name: str, arguments: str, words: str
 ) -> None:
     turn = box.begin_turn(is_tainted=False, approver=None)
-    outcome = await turn.run(call(name, arguments))
+    outcome = await run_one(turn, call(name, arguments))
     assert words in outcome.error
     assert (outcome.result, outcome.approved_by) == ("", "")
     assert not turn.is_tainted
@@ -104,12 +104,12 @@ async def test_the_same_call_is_not_run_twice_in_a_row(tmp_path: Path) -> None:
     assert "called twice at once" in both[1].error
     spaced = call("calculate", '{ "expression" :"17 * 23" }')
     for _ in range(2):
-        again = await turn.run(spaced)
+        again = await run_one(turn, spaced)
         assert again.error.startswith(
             "calculate was just called with these arguments (its result: Fine.)"
         )
-    await turn.run(call("calculate", '{"expression": "2"}'))
-    assert (await turn.run(SUM)).result == "Fine."
+    await run_one(turn, call("calculate", '{"expression": "2"}'))
+    assert (await run_one(turn, SUM)).result == "Fine."
     assert len(box.runs) == 3
 
 
@@ -117,17 +117,17 @@ async def test_a_refused_call_is_not_asked_about_again(tmp_path: Path) -> None:
     box = await permissive_box(tmp_path)
     user = User()
     turn = box.begin_turn(is_tainted=True, approver=user)
-    first = await turn.run(call("upload", '{"x": "a"}'))
+    first = await run_one(turn, call("upload", '{"x": "a"}'))
     assert first.error == "The user refused this call of upload; do not repeat it."
-    again = await turn.run(call("upload", '{"x": "a"}'))
+    again = await run_one(turn, call("upload", '{"x": "a"}'))
     assert "it failed: The user refused" in again.error
     assert len(user.asked) == 1
 
 
 async def test_a_call_that_could_not_be_read_is_no_earlier_one(box: ToolBox) -> None:
     turn = box.begin_turn(is_tainted=False, approver=None)
-    assert "one JSON object" in (await turn.run(call("current_time", "now"))).error
-    assert (await turn.run(call("current_time"))).error == ""
+    assert "one JSON object" in (await run_one(turn, call("current_time", "now"))).error
+    assert (await run_one(turn, call("current_time"))).error == ""
 
 
 async def test_rounds_and_calls_are_bounded(tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ async def test_rounds_and_calls_are_bounded(tmp_path: Path) -> None:
     ]
     for left in range(7, 0, -1):
         assert turn.rounds_left == left
-        assert (await turn.run(calls[left + 8])).error == ""
+        assert (await run_one(turn, calls[left + 8])).error == ""
     assert turn.rounds_left == 0
-    assert "answer without tools now" in (await turn.run(calls[0])).error
+    assert "answer without tools now" in (await run_one(turn, calls[0])).error
 
 
 async def test_a_cancel_ends_what_runs(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_a_cancel_ends_what_runs(tmp_path: Path) -> None:
     await box.refresh()
     marker = tmp_path / "marker"
     turn = box.begin_turn(is_tainted=False, approver=None)
-    task = asyncio.create_task(turn.run(call("hang", f'{{"marker": "{marker}"}}')))
+    task = asyncio.create_task(run_one(turn, call("hang", f'{{"marker": "{marker}"}}')))
     async with asyncio.timeout(20):
         while not marker.exists() or not marker.read_text():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -212,7 +212,9 @@ async def test_an_edited_file_is_asked_about_anew(tmp_path: Path) -> None:
     )
     await box.refresh()
     user = User("always", "no")
-    outcome = await box.begin_turn(is_tainted=False, approver=user).run(call("mine", '{"x": 1}'))
+    outcome = await run_one(
+        box.begin_turn(is_tainted=False, approver=user), call("mine", '{"x": 1}')
+    )
     assert (outcome.result, outcome.approved_by) == ("1", "user")
     kept = load_tool_settings(config).choices["mine"]
     assert kept.always == box.tools[-1].definition.identity
@@ -220,10 +222,14 @@ async def test_an_edited_file_is_asked_about_anew(tmp_path: Path) -> None:
     again = ToolBox(load_tool_settings(config), user_file=file, log_dir=tmp_path)
     await again.refresh()
     again.switch("mine", is_on=True)
-    outcome = await again.begin_turn(is_tainted=False, approver=None).run(call("mine", '{"x": 2}'))
+    outcome = await run_one(
+        again.begin_turn(is_tainted=False, approver=None), call("mine", '{"x": 2}')
+    )
     assert (outcome.result, outcome.approved_by) == ("2", "always")
     file.write_text("def mine(x: int):\n    'Mine.'\n    return -x\n")
-    outcome = await again.begin_turn(is_tainted=False, approver=user).run(call("mine", '{"x": 1}'))
+    outcome = await run_one(
+        again.begin_turn(is_tainted=False, approver=user), call("mine", '{"x": 1}')
+    )
     assert "refused" in outcome.error
     assert "It was changed since you allowed it." in user.asked[-1][0].reasons
 
@@ -240,10 +246,10 @@ async def test_a_tool_that_changes_while_the_user_reads_is_not_run(tmp_path: Pat
             return await super().ask(request)
 
     turn = box.begin_turn(is_tainted=False, approver=Slow(otherwise="once"))
-    outcome = await turn.run(call("chat__post"))
+    outcome = await run_one(turn, call("chat__post"))
     assert outcome.error == "chat__post was changed meanwhile; call it again."
     # And calling it again is not taken for a repeat.
-    assert (await turn.run(call("chat__post"))).error.startswith("chat__post was changed")
+    assert (await run_one(turn, call("chat__post"))).error.startswith("chat__post was changed")
 
 
 async def test_an_answer_that_cannot_be_kept_still_holds(tmp_path: Path) -> None:
@@ -253,7 +259,7 @@ async def test_an_answer_that_cannot_be_kept_still_holds(tmp_path: Path) -> None
     box = RecordingBox(tmp_path, ToolSettings(choices={"upload": ToolChoice(on=True)}), save=save)
     await box.refresh()
     turn = box.begin_turn(is_tainted=False, approver=User("always"))
-    assert (await turn.run(call("upload", '{"x": "a"}'))).approved_by == "user"
+    assert (await run_one(turn, call("upload", '{"x": "a"}'))).approved_by == "user"
     assert box.problems == ("The settings could not be saved: no room.",)
 
 
