@@ -6,14 +6,7 @@ events in ``chatbot.events``.
 """
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Collection,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from types import MappingProxyType
 from typing import Any, Final
@@ -52,7 +45,7 @@ from chatbot.settings import (
     with_values,
 )
 from chatbot.store.chat_store import ChatStore
-from chatbot.terminal_text import clean, clean_line
+from chatbot.terminal_text import clean
 from chatbot.tokens import Alternative, TokenRecord
 
 SaveSettings = Callable[[Settings, Collection[str]], None]
@@ -62,9 +55,6 @@ _NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 NOT_READ: Final = "Nothing was asked: its files were not read yet."
-
-TitleMaker = Callable[[str, str], Awaitable[str]]
-"""Makes a title out of the first question and its answer."""
 
 
 class ConversationManager(OpenChat):
@@ -95,8 +85,6 @@ class ConversationManager(OpenChat):
         """
         self.engine = engine
         self.settings = settings
-        self.title_maker: TitleMaker | None = None
-        """When set, it improves the automatic title after the first answer."""
         self.knowledge: Knowledge | None = None
         if retrieval:
             self.knowledge = Knowledge(retrieval, self._settings_of_turn, self._change_folders)
@@ -115,7 +103,6 @@ class ConversationManager(OpenChat):
         self._overrides: dict[str, str] = {}
         """Settings of the running turn alone, as the user would type them."""
         self._last_working: tuple[str, Precision] | None = None
-        self._titling: asyncio.Task[None] | None = None
         super().__init__(store)
 
     def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
@@ -244,7 +231,6 @@ class ConversationManager(OpenChat):
                 self._records.clear()
             self._records.update(turn.records)
             self._is_idle.set()
-        self._make_title(conversation)
 
     async def continue_answer(self) -> AsyncGenerator[TurnEvent]:
         """Go on with the last answer in the same sentence, where it did not come to its end.
@@ -450,22 +436,6 @@ class ConversationManager(OpenChat):
                 self._records.clear()  # they are on the disk, or on their way
             self._records[turn.answer_id] = turn.records
             self._is_idle.set()
-        self._make_title(conversation)
-
-    def _make_title(self, conversation: Conversation) -> None:
-        """Have a better title made in the background, once the first answer is there."""
-        path = conversation.path()
-        if self.title_maker and len(path) == 2 and not conversation.is_title_given:
-            work = self._title(conversation, self.title_maker(path[0].text, path[1].text))
-            self._titling = asyncio.create_task(work)
-
-    async def _title(self, conversation: Conversation, making: Awaitable[str]) -> None:
-        try:
-            title = clean_line(await making, 80)
-        except ChatbotError:
-            return  # the automatic one will do
-        if title and not conversation.is_title_given:
-            conversation.rename(title, is_given=False)
 
     def _settings_of_turn(self) -> Settings:
         return with_values(self.settings, self._overrides)

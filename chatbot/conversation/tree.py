@@ -284,7 +284,7 @@ class Conversation:
         if self.active_leaf in deletion.message_ids:
             others = [sibling for sibling in siblings if sibling != message_id]
             before = siblings[: siblings.index(message_id)]
-            beside = (before or others)[-1:] if before else others[:1]
+            beside = before[-1:] or others[:1]
             self.active_leaf = self.newest_leaf(beside[0]) if beside else root.parent_id
         self._tell(Deleted(message_id, deletion))
         self._tell(Shown(self.active_leaf))

@@ -363,22 +363,6 @@ async def test_titles_come_from_the_question_until_the_user_gives_one(store: Cha
         manager.rename(" \x1b[2J ")
 
 
-async def test_a_model_may_make_a_better_title(store: ChatStore) -> None:
-    manager = manager_of(store)
-    made = asyncio.Event()
-
-    async def make(question: str, answer: str) -> str:
-        made.set()
-        return f"About {question}\x1b[31m"
-
-    manager.title_maker = make
-    await run(manager.reply("trees"))
-    await asyncio.wait_for(made.wait(), 5)
-    await asyncio.sleep(0)
-    await manager.settled()
-    assert [chat.title for chat in await store.list_chats()] == ["About trees"]
-
-
 async def test_a_store_that_fails_loses_nothing_and_catches_up(tmp_path: Path) -> None:
     blocked = tmp_path / "data"
     blocked.write_text("a file where the folder should be")
