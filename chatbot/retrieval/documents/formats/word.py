@@ -14,7 +14,13 @@ from lxml import etree
 from chatbot.retrieval.documents.archive import Archive
 from chatbot.retrieval.documents.document import Document, DocumentError
 from chatbot.retrieval.documents.formats.word_styles import WordStyles, read_styles
-from chatbot.retrieval.documents.formats.xml import attribute, check_xml, local_name, parse_xml
+from chatbot.retrieval.documents.formats.xml import (
+    SAFE,
+    attribute,
+    check_xml,
+    local_name,
+    parse_xml,
+)
 from chatbot.retrieval.documents.text_builder import TextBuilder
 
 _OLE_MARK: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -76,12 +82,7 @@ class _Part:
             io.BytesIO(content),
             events=("start", "end"),
             tag=("{*}p", "{*}tbl", "{*}tr", "{*}tc", "{*}Fallback"),
-            resolve_entities=False,
-            load_dtd=False,
-            no_network=True,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
+            **SAFE,
         )
         try:
             for event, element in events:

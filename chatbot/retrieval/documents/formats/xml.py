@@ -8,6 +8,16 @@ from lxml import etree
 
 from chatbot.retrieval.documents.document import DocumentError
 
+SAFE: Final = {
+    "resolve_entities": False,
+    "load_dtd": False,
+    "no_network": True,
+    "huge_tree": False,
+    "remove_comments": True,
+    "remove_pis": True,
+}
+"""What every parser of XML is told, since documents come from anywhere."""
+
 _ENTITY: Final = re.compile(rb"&(\w+);")
 _PREDEFINED: Final = (b"amp", b"lt", b"gt", b"quot", b"apos")
 
@@ -30,16 +40,8 @@ def parse_xml(content: bytes) -> Any:
         DocumentError: it is no XML, declares entities or is nested too deeply.
     """
     check_xml(content)
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        return etree.fromstring(content, parser)
+        return etree.fromstring(content, etree.XMLParser(**SAFE))
     except (etree.LxmlError, ValueError) as error:
         raise DocumentError("It is damaged: a part of it is not valid XML.") from error
 
