@@ -26,13 +26,11 @@ from chatbot.commands.usage import Parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError, StoppedError
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
+from chatbot.store import LATEST
 from chatbot.terminal_text import clean
 
 if TYPE_CHECKING:  # --help needs none of it
     from chatbot.session import Session
-
-LATEST = "latest"
-"""What ``--resume`` can be given for the chat with the last message."""
 
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 

@@ -19,13 +19,11 @@ from chatbot.models.notebook import Measured, remember_measured
 from chatbot.paths import config_dir, config_file, data_dir, log_dir
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.settings import Settings
+from chatbot.store import LATEST
 from chatbot.store.chat_store import ChatStore
 
 if TYPE_CHECKING:
     from chatbot.tools.toolbox import ToolBox
-
-LATEST = "latest"
-"""Stands for the chat with the last message, where a chat's id is asked for."""
 
 
 class Session:
@@ -114,7 +112,7 @@ class Session:
         """Go on with a stored chat.
 
         Args:
-            chat: the beginning of its id, or ``LATEST``.
+            chat: the beginning of its id, or ``store.LATEST``.
 
         Raises:
             StoreError: there is no such chat, or it cannot be read.

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.errors import StoreError
-from chatbot.store import reading
+from chatbot.store import LATEST, reading
 from chatbot.store.database import Database
 from chatbot.store.searching import search
 from chatbot.store.values import ChatInfo
@@ -66,7 +66,7 @@ def find_chat(db: Database, prefix: str) -> str:
     Raises:
         StoreError: there is none, or more than one.
     """
-    if prefix != "latest":
+    if prefix != LATEST:
         return reading.find_chat(db, prefix)
     latest = reading.latest_chat(db)
     if latest is None:
