@@ -196,7 +196,7 @@ class ConversationManager(OpenChat):
             AttachmentError: a file cannot be attached; nothing is asked.
             CommandError: an answer is being written, or nothing was asked yet.
         """
-        self._require_idle()
+        self.require_idle()
         conversation = self.conversation
         question = conversation.last("user")
         if text:
@@ -238,7 +238,7 @@ class ConversationManager(OpenChat):
         Raises:
             CommandError: there is no such answer.
         """
-        self._require_idle()
+        self.require_idle()
         path = self.conversation.path()
         answer = path[-1] if path else None
         if answer is None or answer.role != "assistant" or answer.parent_id is None:
@@ -290,13 +290,13 @@ class ConversationManager(OpenChat):
         """
         if self._turn and self._turn.answer_id == answer_id:
             await self._end_turn()
-        self._require_idle()
+        self.require_idle()
         if answer_id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
         conversation, answer = self.conversation, self.conversation[answer_id]
         branch = branch_at(answer, await self.tokens_of(answer_id), index, choice)
         self._require_same(conversation)
-        self._require_idle()
+        self.require_idle()
         conversation.add(branch.begun)
         question = conversation[answer.parent_id or ""]
         answering = self._answer(question, is_new=False, begun=branch.begun, records=branch.records)
@@ -382,7 +382,7 @@ class ConversationManager(OpenChat):
         """
         if not names or self._attachments is None:
             return ()
-        self._require_idle()
+        self.require_idle()
         self._reading_files = stop = asyncio.Event()
         self._is_idle.clear()
         try:
@@ -403,7 +403,7 @@ class ConversationManager(OpenChat):
         schema: str = "",
         records: Sequence[TokenRecord] = (),
     ) -> AsyncGenerator[TurnEvent]:
-        self._require_idle()
+        self.require_idle()
         wanted = {find_spec(name).name: text for name, text in overrides.items()}
         with_values(self.settings, wanted)
         conversation = self.conversation

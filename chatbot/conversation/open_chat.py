@@ -76,7 +76,12 @@ class OpenChat(ABC):
         if self._journal:
             self._journal.make_good()
 
-    def _stored(self) -> ChatStore:
+    def stored(self) -> ChatStore:
+        """What keeps the chats.
+
+        Raises:
+            StoreError: they are not kept in this run.
+        """
         if self.store is None:
             raise StoreError("Chats are not kept in this run; start without --no-save.")
         return self.store
@@ -87,7 +92,7 @@ class OpenChat(ABC):
 
     def open(self, conversation: Conversation) -> None:
         """Go on with a conversation that is not stored yet; it will be with its next change."""
-        self._require_idle()
+        self.require_idle()
         self._use(conversation, is_stored=False)
 
     async def open_chat(self, chat_id: str) -> None:
@@ -96,13 +101,13 @@ class OpenChat(ABC):
         Raises:
             StoreError: it is not there, or cannot be read.
         """
-        chat = await self._stored().load_chat(chat_id)
-        self._require_idle()
+        chat = await self.stored().load_chat(chat_id)
+        self.require_idle()
         self.open_stored(chat)
 
     def open_stored(self, chat: StoredChat) -> None:
         """Go on with a chat as it came out of the store."""
-        self._require_idle()
+        self.require_idle()
         self._use(Conversation.from_stored(chat), is_stored=True)
         self.written_elsewhere = chat.written_elsewhere
 
@@ -112,7 +117,7 @@ class OpenChat(ABC):
         Raises:
             StoreError: it cannot be kept or read.
         """
-        self._require_idle()
+        self.require_idle()
         if self.store is None:
             self.open(Conversation.from_stored(chat))
             return
@@ -125,7 +130,7 @@ class OpenChat(ABC):
         Raises:
             CommandError: there is nothing to begin with.
         """
-        self._require_idle()
+        self.require_idle()
         if not self.conversation.path(message_id):
             raise CommandError("There is nothing to fork yet; ask a question first.")
         old, path = self.conversation, self.conversation.path(message_id)
@@ -166,7 +171,7 @@ class OpenChat(ABC):
         Raises:
             CommandError: there is no such answer, or one is being written.
         """
-        self._require_idle()
+        self.require_idle()
         answer = self.conversation.last("assistant")
         if answer is None:
             raise CommandError("There is no answer to keep yet; ask a question first.")
@@ -183,7 +188,7 @@ class OpenChat(ABC):
         Raises:
             CommandError: there is none, or an answer is being written.
         """
-        self._require_idle()
+        self.require_idle()
         if message_id:
             return self.conversation.question_of(message_id)
         question = self.conversation.last("user")
@@ -197,7 +202,7 @@ class OpenChat(ABC):
         Raises:
             KeyError: there is no such message.
         """
-        self._require_idle()
+        self.require_idle()
         self._undoable = self.conversation.delete(message_id)
         return self._undoable
 
@@ -208,8 +213,8 @@ class OpenChat(ABC):
             CommandError: it is empty.
             StoreError: it cannot be deleted.
         """
-        self._require_idle()
-        store, chat_id = self._stored(), self.conversation.id
+        self.require_idle()
+        store, chat_id = self.stored(), self.conversation.id
         if not len(self.conversation):
             raise CommandError("This chat is empty.")
         await store.delete_chat(chat_id)
@@ -222,7 +227,7 @@ class OpenChat(ABC):
         Raises:
             CommandError: there is nothing to take back.
         """
-        self._require_idle()
+        self.require_idle()
         question = self.conversation.last("user")
         if question is None:
             raise CommandError("There is nothing to take back.")
@@ -238,9 +243,9 @@ class OpenChat(ABC):
         Raises:
             StoreError: the chat cannot be brought back.
         """
-        self._require_idle()
+        self.require_idle()
         if self._deleted_chat and not len(self.conversation):
-            await self._stored().restore_chat(self._deleted_chat)
+            await self.stored().restore_chat(self._deleted_chat)
             await self.open_chat(self._deleted_chat)
             return True
         if self._undoable is None or self._undoable != self.conversation.last_deletion:
@@ -266,7 +271,7 @@ class OpenChat(ABC):
         await self.settled()
         if self._journal and not self._journal.is_behind:
             with suppress(StoreError):  # what is not there cannot be lost
-                chat = await self._stored().load_chat(conversation.id)
+                chat = await self.stored().load_chat(conversation.id)
                 if self.conversation is conversation:
                     self.written_elsewhere = chat.written_elsewhere
                     return chat.messages
@@ -285,6 +290,11 @@ class OpenChat(ABC):
         if self.conversation is not conversation:
             raise CommandError("Another chat was opened meanwhile.")
 
-    def _require_idle(self) -> None:
+    def require_idle(self) -> None:
+        """See that no answer is being made.
+
+        Raises:
+            CommandError: one is.
+        """
         if self.is_busy:
             raise CommandError("An answer is being written; stop it first (Esc).")

@@ -10,8 +10,7 @@ from chatbot.conversation.formats.files import write_new
 from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.own_json import to_json
 from chatbot.conversation.formats.reading import read_chat
-from chatbot.errors import CommandError, StoreError
-from chatbot.store.chat_store import ChatStore
+from chatbot.errors import CommandError
 from chatbot.store.values import ChatInfo, SearchHit
 from chatbot.terminal_text import clean_line
 
@@ -40,7 +39,7 @@ async def _delete(face: Face, arguments: str) -> None:
 
 
 async def _chats(face: Face, arguments: str) -> None:
-    store = _store(face)
+    store = face.manager.stored()
     if arguments:
         hits = await store.search(arguments, limit=10)
         lines = [_hit_line(hit) for hit in hits]
@@ -55,14 +54,8 @@ async def _chats(face: Face, arguments: str) -> None:
 async def _open(face: Face, arguments: str) -> None:
     if not arguments:
         raise CommandError("Name a chat by the beginning of its id; /chats lists them.")
-    await face.manager.open_chat(await _store(face).find_chat(arguments))
+    await face.manager.open_chat(await face.manager.stored().find_chat(arguments))
     face.show_conversation()
-
-
-def _store(face: Face) -> ChatStore:
-    if face.manager.store is None:
-        raise StoreError("Chats are not kept in this run; start without --no-save.")
-    return face.manager.store
 
 
 def _chat_line(chat: ChatInfo) -> str:

@@ -160,8 +160,7 @@ def _rate(app: Actor, view: AnswerView, rating: Rating) -> None:
 
 def _show_up_to_question(app: Actor, view: MessageView) -> None:
     """Make the message's question the last one of the branch that is shown."""
-    if app.manager.is_busy:
-        raise CommandError("An answer is being written; Esc stops it.")
+    app.manager.require_idle()
     conversation = app.manager.conversation
     conversation.show(conversation.question_of(view.message_id).id)
 
