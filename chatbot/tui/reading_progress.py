@@ -3,7 +3,7 @@
 from typing import Final
 
 from chatbot.tokens import ReadingProgress
-from chatbot.tui.status_line import draw_bar
+from chatbot.tui.drawing.cells import draw_bar
 from chatbot.wording import duration
 
 _BRIEF_BAR: Final = 6

@@ -11,8 +11,8 @@ from textual.widget import Widget
 
 from chatbot.engine.client import EngineStatus
 from chatbot.messages import Statistics
+from chatbot.tui.drawing.cells import draw_bar
 
-BAR_WIDTH: Final = 12
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -123,10 +123,3 @@ class StatusLine(Widget):
             self._spinner.resume()
         else:
             self._spinner.pause()
-
-
-def draw_bar(share: float, width: int = BAR_WIDTH) -> str:
-    """A bar that is filled by ``share``, 0 to 1; something above 0 always shows."""
-    filled = max(round(share * width), int(share > 0))
-    filled = min(filled, width)
-    return "▰" * filled + "▱" * (width - filled)

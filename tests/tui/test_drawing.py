@@ -14,7 +14,8 @@ from chatbot.retrieval.values import FolderMap, FolderStatus, MapCluster, MapPoi
 from chatbot.settings import KnowledgeFolder
 from chatbot.tui import external_editor
 from chatbot.tui.chat.emphasis import emphasised, words_of
-from chatbot.tui.chat.source_lines import fitted, found_words, source_line, support_strip
+from chatbot.tui.chat.source_lines import found_words, source_line, support_strip
+from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.knowledge.document_view import DocumentView
 from chatbot.tui.knowledge.folder_rows import folder_line, work_words
 from chatbot.tui.knowledge.folders_pane import completed_folder

@@ -11,7 +11,7 @@ from textual.content import Content
 
 from chatbot.messages import SentenceSupport, Source, SourcesPart
 from chatbot.terminal_text import clean_line
-from chatbot.tui.status_line import draw_bar
+from chatbot.tui.drawing.cells import draw_bar, fitted
 
 COLOURS: Final = ("$text-primary", "$text-accent", "$text-success", "$text-secondary")
 """Of the sources, in turn; the numbers beside them say the same."""
@@ -61,21 +61,6 @@ def source_line(index: int, source: Source, width: int) -> Content:
     return Content.assemble(
         (number, f"bold {colour_of(index)}"), place, (about, "dim"), gap, (bar, colour_of(index))
     )
-
-
-def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
-    """``text`` cut to ``width`` cells, with an ellipsis where something was cut off."""
-    if cell_len(text) <= width:
-        return text
-    if width < 2:
-        return "…"[:width]
-    kept, room = 0, width - 1
-    for character in reversed(text) if keep_end else text:
-        room -= cell_len(character)
-        if room < 0:
-            break
-        kept += 1
-    return f"…{text[len(text) - kept :]}" if keep_end else f"{text[:kept]}…"
 
 
 def height_of(score: float) -> str:

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from chatbot.messages import ToolCallPart, ToolResultPart
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.chat.folded import Folded, first_lines
-from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.drawing.cells import fitted
 
 FOLDED_LINES: Final = 4
 """Lines of a result that are shown until the card is opened."""

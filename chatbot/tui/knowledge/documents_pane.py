@@ -19,7 +19,7 @@ from chatbot.errors import ChatbotError
 from chatbot.retrieval.client import Retrieval
 from chatbot.retrieval.values import DocumentInfo, Passage
 from chatbot.terminal_text import clean, clean_line
-from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.keys import bind
 from chatbot.wording import size
 

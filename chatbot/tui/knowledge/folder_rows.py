@@ -11,11 +11,8 @@ from textual.content import Content
 from chatbot.conversation.folders import FolderState
 from chatbot.retrieval.values import FolderStatus
 from chatbot.terminal_text import clean_line
-from chatbot.tui.chat.source_lines import fitted
-from chatbot.tui.status_line import draw_bar
+from chatbot.tui.drawing.cells import OFF, ON, draw_bar, fitted
 from chatbot.wording import counted, duration, size
-
-ON, OFF = "☑", "☐"
 
 _STAGES: Final = {
     "waiting": "waiting for another program",

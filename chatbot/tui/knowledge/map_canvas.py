@@ -13,7 +13,7 @@ from textual.content import Content
 
 from chatbot.retrieval.values import FolderMap, MapCluster, MapPoint
 from chatbot.terminal_text import clean_line
-from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.drawing.cells import fitted
 
 SHAPES: Final = "●▲■◆★○△□◇☆✚✖"
 COLOURS: Final = (

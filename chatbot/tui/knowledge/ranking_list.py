@@ -14,8 +14,8 @@ from textual.widgets.option_list import Option
 
 from chatbot.messages import Source, SourcesPart, Verdict
 from chatbot.terminal_text import clean_line
-from chatbot.tui.chat.source_lines import colour_of, fitted, place_of
-from chatbot.tui.status_line import draw_bar
+from chatbot.tui.chat.source_lines import colour_of, place_of
+from chatbot.tui.drawing.cells import draw_bar, fitted
 
 WIDE: Final = 118
 """Cells from which a passage and its scores share one line."""

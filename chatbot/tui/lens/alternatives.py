@@ -16,7 +16,7 @@ from textual.widget import Widget
 from chatbot.conversation.token_figures import cumulative, effect, percent, playground
 from chatbot.conversation.token_text import called
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
-from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.keys import bind
 from chatbot.tui.lens.drawing import MARGIN, bar, name_width, panel_width, scale_of
 

@@ -13,8 +13,7 @@ from chatbot.models.fitting import Fit, automatic, best_precision, fits_of
 from chatbot.models.hardware import Hardware
 from chatbot.models.memory import DEFAULT_CONTEXT, GIB
 from chatbot.terminal_text import clean_line
-from chatbot.tui.chat.source_lines import fitted
-from chatbot.tui.status_line import draw_bar
+from chatbot.tui.drawing.cells import draw_bar, fitted
 
 HERE, ELSEWHERE, LOADED = "●", "○", "▶"
 

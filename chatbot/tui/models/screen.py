@@ -30,6 +30,7 @@ from chatbot.models.references import resolve
 from chatbot.models.removing import remove
 from chatbot.settings import PRECISIONS
 from chatbot.terminal_text import clean_line
+from chatbot.tui.drawing.cells import draw_bar
 from chatbot.tui.keys import bind
 from chatbot.tui.models.rows import (
     Choice,
@@ -40,7 +41,6 @@ from chatbot.tui.models.rows import (
     precision_of,
     room_line,
 )
-from chatbot.tui.status_line import draw_bar
 
 HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add"
 

@@ -14,8 +14,7 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from chatbot.tui.chat.source_lines import fitted
-from chatbot.tui.knowledge.folder_rows import OFF, ON
+from chatbot.tui.drawing.cells import OFF, ON, fitted
 
 Row = TypeVar("Row")
 

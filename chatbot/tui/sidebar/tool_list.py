@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from chatbot.terminal_text import clean_line
-from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.sidebar.row_list import RowList, switch_line
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from chatbot.events import BeamsShown, Parting, VariantPlan, VariantsFinished, V
 from chatbot.messages import Message
 from chatbot.terminal_text import clean_line
 from chatbot.tokens import Beam
-from chatbot.tui.chat.source_lines import fitted
+from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.keys import NUM_VARIANT_KEYS, bind
 from chatbot.tui.variants.beam_list import BeamList
 from chatbot.tui.variants.column import VariantColumn
