@@ -1,14 +1,11 @@
 """How messages look: the question, the answer as it streams, a note in between."""
 
-import os
 import re
-from time import monotonic, process_time
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.constants import MAX_FPS
 from textual.containers import Vertical
 from textual.geometry import Region
 from textual.message import Message as TextualMessage
@@ -33,8 +30,7 @@ from chatbot.tui.chat.facts import Facts
 from chatbot.tui.chat.folded import toggle_all
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
-from chatbot.tui.drawing.compositing import BREATH_SECONDS
-from chatbot.tui.drawing.key_pause import KeyPause
+from chatbot.tui.drawing.pacing import Pacing
 from chatbot.tui.key_order import passed_on
 from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 from chatbot.tui.prompt import Prompt
@@ -45,20 +41,6 @@ if TYPE_CHECKING:
 
 UPDATES_PER_SECOND: Final = 25
 """More cannot be told apart; deltas are gathered in between."""
-
-SCREEN_SHARE: Final = min(0.5, 0.1 * (os.cpu_count() or 1))
-"""Most of one processor that drawing an answer may take, a tenth of all there are: where there is
-no GPU, the rest is the model's. Counted in time of the processor, which other programs do not
-lengthen."""
-
-SHARE_BESIDE_GPU: Final = 0.6
-"""Of one processor, where the model runs on a GPU and leaves the processors to others."""
-
-WAIT_SECONDS: Final = 1 / MAX_FPS + BREATH_SECONDS
-"""That a drawing waits for its turn, however fast the terminal is."""
-
-SHARE_BESIDE_TYPING: Final = 0.15
-"""Of one processor, while somebody types: what is drawn meanwhile, a key may have to wait for."""
 
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
@@ -210,9 +192,7 @@ class AnswerView(MessageView):
         self._rating = rating
         self._changes: list[SettingChange] = []
         self._num_tokens = 0
-        self._screen_share = SCREEN_SHARE
-        self._rest_until = 0.0
-        self._key_pause = KeyPause()
+        self._pacing = Pacing()
         self._found: SourcesPart | None = None
         """What was found, while the answer is written."""
         self._found_words = ""
@@ -348,34 +328,21 @@ class AnswerView(MessageView):
 
     def run_beside(self, device: str) -> None:
         """Take as much of the processor as a model on this device leaves."""
-        self._screen_share = SCREEN_SHARE if device == "cpu" else SHARE_BESIDE_GPU
+        self._pacing.run_beside(device)
 
     def give_way(self) -> None:
         """Draw nothing for a moment: a key was pressed, which is to be seen first."""
-        self._key_pause.begin()
+        self._pacing.give_way()
 
     async def _write_new(self) -> None:
-        started, used = monotonic(), process_time()
-        if started < self._rest_until or self._key_pause.is_on:
+        start = self._pacing.begin()
+        if start is None:
             return
-        self._key_pause.note_work()
         if await self._body.draw(self._changes):
             thinking = self._thinking_words if self._body.is_thinking else ""
             counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
             self.say(self._held_words or counted)
-            self.call_after_refresh(self._rest, started, used)
-
-    def _rest(self, started: float, used: float) -> None:
-        """Draw nothing for a while, by what the last drawing took of the processor.
-
-        A slow terminal takes none of it, so at most half of the time is spent on it.
-        """
-        share = self._screen_share
-        if self._key_pause.is_typing:
-            share = min(share, SHARE_BESIDE_TYPING)
-        drawing = monotonic() - started - WAIT_SECONDS
-        period = max((process_time() - used) / share, 2 * drawing)
-        self._rest_until = started + period
+            self.call_after_refresh(self._pacing.rest_after, start)
 
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")
