@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from chatbot.messages import Message
 from chatbot.settings import Settings
 from chatbot.tui.app import ChatApp
-from chatbot.tui.chat.message_views import AnswerView, QuestionView
+from chatbot.tui.chat.message_views import AnswerView
+from chatbot.tui.chat.question_view import QuestionView
 
 MakeApp = Callable[..., ChatApp]
 

@@ -8,7 +8,7 @@ from textual.app import App, ComposeResult
 from chatbot.conversation.file_block import files_of
 from chatbot.messages import FilePart, Message, TextPart
 from chatbot.tui.chat.file_view import OPEN_LINES, FileView
-from chatbot.tui.chat.message_views import QuestionView
+from chatbot.tui.chat.question_view import QuestionView
 from tests.tui.helpers import MakeApp, ask_and_wait, filled, notices, screen_text, until
 
 

@@ -8,7 +8,9 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from chatbot.tui.app import ChatApp
-from chatbot.tui.chat.message_views import LeftOutMark, MessageView, QuestionView
+from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.notes import LeftOutMark
+from chatbot.tui.chat.question_view import QuestionView
 from tests.tui.helpers import (
     MakeApp,
     answers,

@@ -19,7 +19,8 @@ from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.chat.growing_markdown import GrowingFence, GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
-from chatbot.tui.chat.message_views import LeftOutMark, MessageView, NoteView
+from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.notes import LeftOutMark, NoteView
 from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.drawing import key_pause
 from chatbot.tui.drawing.key_pause import MAX_WAIT, KeyPause

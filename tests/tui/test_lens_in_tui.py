@@ -7,7 +7,8 @@ from textual.pilot import Pilot
 
 from chatbot.tokens import TokenRecord
 from chatbot.tui.app import ChatApp
-from chatbot.tui.chat.message_views import AnswerView, QuestionView
+from chatbot.tui.chat.message_views import AnswerView
+from chatbot.tui.chat.question_view import QuestionView
 from chatbot.tui.lens.screen import LensScreen, Stretch
 from tests.tui.helpers import (
     MakeApp,

@@ -15,13 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from chatbot.messages import Message
-from chatbot.tui.chat.message_views import (
-    AnswerView,
-    LeftOutMark,
-    MessageView,
-    NoteView,
-    QuestionView,
-)
+from chatbot.tui.chat.message_views import AnswerView, MessageView
+from chatbot.tui.chat.notes import LeftOutMark, NoteView
+from chatbot.tui.chat.question_view import QuestionView
 from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 
 

@@ -1,4 +1,4 @@
-"""How messages look: the question, the answer as it streams, a note in between."""
+"""How messages look: what all of them have in common, and the answer as it streams."""
 
 import re
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -13,11 +13,9 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Static
 
-from chatbot.conversation.file_block import files_of
 from chatbot.conversation.source_block import sources_of
 from chatbot.events import ThoughtDelta
 from chatbot.messages import (
-    FilePart,
     Making,
     Message,
     SettingChange,
@@ -27,8 +25,6 @@ from chatbot.messages import (
 )
 from chatbot.tui.chat.answer_body import AnswerBody
 from chatbot.tui.chat.facts import Facts
-from chatbot.tui.chat.folded import toggle_all
-from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
 from chatbot.tui.drawing.pacing import Pacing
 from chatbot.tui.key_order import passed_on
@@ -36,7 +32,6 @@ from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
 from chatbot.tui.prompt import Prompt
 
 if TYPE_CHECKING:
-    from chatbot.tui.chat.file_view import FileView
     from chatbot.tui.chat.sources_view import SourcesView
 
 UPDATES_PER_SECOND: Final = 25
@@ -119,47 +114,6 @@ class MessageView(Vertical, can_focus=True):
     def action_act(self, action: str) -> None:
         """Tell whoever shows the message."""
         self.post_message(self.Acted(self, action))
-
-
-class QuestionView(MessageView):
-    """What the user asked, exactly as it was typed, and the files that go with it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [bind("fold")]
-
-    def __init__(self, message: Message, variant: str = "") -> None:
-        super().__init__(message.id)
-        self._message = message
-        self._variant = variant
-        self._files = [_make_file(file) for file in files_of(message)]
-
-    @property
-    def message(self) -> Message | None:
-        return self._message
-
-    @property
-    def text(self) -> str:
-        return self._message.text
-
-    def compose(self) -> ComposeResult:
-        yield Static(self._message.text, markup=False, classes="question-text")
-        yield from self._files
-        if self._variant:
-            yield Static(f"‹ {self._variant} ›", classes="message-foot")
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a file the key that opens files is a letter for the prompt."""
-        return bool(self._files) if action == "fold" else super().check_action(action, parameters)
-
-    def action_fold(self) -> None:
-        """Open the files of the question, or close them."""
-        toggle_all(self._files)
-
-
-def _make_file(file: FilePart) -> "FileView":
-    # Only where there are any: the first frame has no use for them.
-    from chatbot.tui.chat.file_view import FileView
-
-    return FileView(file)
 
 
 class AnswerView(MessageView):
@@ -375,27 +329,3 @@ class AnswerView(MessageView):
         if self._variant:
             facts[0] = f"‹ {self._variant} ›  {facts[0]}"
         self._foot.update(Facts(facts, f"✗ {made.error}" if made.error else ""))
-
-
-class NoteView(Vertical):
-    """Something to read that is no part of the conversation; nothing of it until ``show``."""
-
-    def __init__(self, markdown: str) -> None:
-        super().__init__()
-        self.markdown = markdown
-        self._body = safe_markdown("")
-
-    def compose(self) -> ComposeResult:
-        yield self._body
-
-    async def show(self) -> None:
-        """Show it, and wait until all of it is there to be laid out."""
-        await self._body.update(self.markdown)
-
-
-class LeftOutMark(Static):
-    """Stands where earlier messages end that the model was not given."""
-
-    def say(self, count: int) -> None:
-        """Show how many there are."""
-        self.update(f"↑ {count} messages above were left out: the model was not given them ↑")
