@@ -6,6 +6,7 @@ at all. Knows nothing of tokens but how many there are.
 
 import itertools
 import re
+from bisect import bisect_left
 from typing import Final
 
 import msgspec
@@ -83,7 +84,9 @@ def _find_fences(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _is_in(offset: int, fences: list[tuple[int, int]]) -> bool:
-    return any(a < offset < b for a, b in fences)
+    """Whether an offset is behind the start of a fence and before its end; they are in order."""
+    index = bisect_left(fences, (offset,)) - 1
+    return index >= 0 and offset < fences[index][1]
 
 
 def _fill(

@@ -133,9 +133,16 @@ def test_headings_count_towards_the_limit(
     check(document, cut(document, tokenizer, max_tokens=256), tokenizer, 256)
 
 
-def test_a_megabyte_on_one_line_is_cut_in_linear_time(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the quick brown fox, which jumps over lazy dogs; " * 1000,
+        "The next step.\n\n```python\nfor i in range(10):\n    print(i)\n```\n\n" * 800,
+    ],
+    ids=["one line", "much code"],
+)
+def test_a_long_text_is_cut_in_linear_time(tokenizer: Tokenizer, text: str) -> None:
     counter = TokenCounter(tokenizer)
-    text = "the quick brown fox, which jumps over lazy dogs; " * 1000
     seconds = []
     for size in (len(text), 4 * len(text)):
         document = plain((text * 4)[:size])
