@@ -90,10 +90,12 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """Memory of the model's weights, where models or precisions were compared."""
 
 
-class TextPart(msgspec.Struct, frozen=True, tag="text"):
+class TextPart(msgspec.Struct, frozen=True, tag="text", omit_defaults=True):
     """Plain or Markdown text, already cleaned for the terminal."""
 
     text: str
+    is_foreign: bool = False
+    """Others may have written some of it: it was piped in beside a question, or imported."""
 
 
 class ThinkingPart(msgspec.Struct, frozen=True, tag="thinking"):
@@ -250,3 +252,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The text parts, joined."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether others may have written some of its text; see ``TextPart``."""
+        return any(isinstance(part, TextPart) and part.is_foreign for part in self.parts)

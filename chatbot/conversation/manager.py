@@ -123,6 +123,7 @@ class ConversationManager(OpenChat):
         *,
         schema: str = "",
         files: Sequence[str] = (),
+        is_foreign: bool = False,
     ) -> AsyncGenerator[TurnEvent]:
         """Ask a question below the branch that is shown.
 
@@ -132,6 +133,7 @@ class ConversationManager(OpenChat):
                 One that the user changes while the answer is written no longer counts.
             schema: a JSON schema to hold the whole answer to; then no tool is called.
             files: to attach, by name.
+            is_foreign: see ``TextPart``.
 
         Raises:
             AttachmentError: a file cannot be attached; nothing is asked.
@@ -139,7 +141,7 @@ class ConversationManager(OpenChat):
             SettingError: an override is unknown or not allowed; nothing is asked.
         """
         attached = await self._read_files(files)
-        question = _question(text, self.conversation.active_leaf, attached)
+        question = _question(text, self.conversation.active_leaf, attached, is_foreign)
         answering = self._answer(question, is_new=True, overrides=overrides, schema=schema)
         async with aclosing(answering) as events:
             async for event in events:
@@ -176,13 +178,19 @@ class ConversationManager(OpenChat):
             raise CommandError("The question that you edited is not in this chat any more.")
         old = self.question_to_edit(question_id)
         attached = (*files_to_keep(old, text, files), *await self._read_files(files))
-        question = _question(text, old.parent_id, attached)
+        question = _question(text, old.parent_id, attached, old.is_foreign)
         async with aclosing(self._answer(question, is_new=True)) as events:
             async for event in events:
                 yield event
 
     async def answer_variously(
-        self, wish: Wish, text: str = "", *, schema: str = "", files: Sequence[str] = ()
+        self,
+        wish: Wish,
+        text: str = "",
+        *,
+        schema: str = "",
+        files: Sequence[str] = (),
+        is_foreign: bool = False,
     ) -> AsyncGenerator[VariantsEvent]:
         """Answer one question several times; all answers are siblings, and the first is shown.
 
@@ -191,6 +199,7 @@ class ConversationManager(OpenChat):
             text: a new question; empty for the last one, whose answers so far stay.
             schema: a JSON schema to hold each answer to.
             files: to attach to a new question, by name.
+            is_foreign: of a new question; see ``TextPart``.
 
         Raises:
             AttachmentError: a file cannot be attached; nothing is asked.
@@ -201,7 +210,7 @@ class ConversationManager(OpenChat):
         question = conversation.last("user")
         if text:
             attached = await self._read_files(files)
-            question = _question(text, conversation.active_leaf, attached)
+            question = _question(text, conversation.active_leaf, attached, is_foreign)
         if question is None:
             raise CommandError("There is no question to answer yet; ask one first.")
         turn_type = ComparisonTurn if wish.kind == "comparison" else BatchTurn
@@ -589,5 +598,8 @@ def _model_of(settings: Settings) -> tuple[str, Precision]:
     return settings.model, settings.precision
 
 
-def _question(text: str, parent_id: str | None, files: Sequence[FilePart] = ()) -> Message:
-    return Message(role="user", parts=(*files, TextPart(clean(text))), parent_id=parent_id)
+def _question(
+    text: str, parent_id: str | None, files: Sequence[FilePart] = (), is_foreign: bool = False
+) -> Message:
+    part = TextPart(clean(text), is_foreign)
+    return Message(role="user", parts=(*files, part), parent_id=parent_id)

@@ -26,7 +26,7 @@ import msgspec
 from chatbot.errors import ToolError
 from chatbot.tools.values import ApprovalRequest, ApprovedBy, Decision, Policy, ToolDefinition
 
-_TAINT: Final = "Text from documents, the web or a tool is in the chat and may be what asks for it."
+_TAINT: Final = "Text that others wrote is in the chat, and may be what asks for it."
 
 
 class Approver(Protocol):

@@ -249,14 +249,18 @@ def _gist(outcome: ToolOutcome) -> str:
 
 
 def taints(messages: Iterable[Message]) -> bool:
-    """Whether text from documents, the web or a tool is in any of the messages.
+    """Whether text that others wrote is in any of the messages: documents, files, what was piped
+    in or imported, the web, or results of tools.
 
     To be asked of every message before the new one, those that are left out of the context
     window too: what the model wrote while it saw them is still there.
     """
     return any(
-        isinstance(part, ToolResultPart | FilePart)
-        or (isinstance(part, SourcesPart) and bool(part.sources))
+        message.is_foreign
+        or any(
+            isinstance(part, ToolResultPart | FilePart)
+            or (isinstance(part, SourcesPart) and bool(part.sources))
+            for part in message.parts
+        )
         for message in messages
-        for part in message.parts
     )

@@ -76,6 +76,19 @@ def test_what_is_piped_in_is_added_to_the_question() -> None:
     assert done.stdout == f"You said: only piped \ufffd{END}"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_foreign"),
+    [(("Sum up:",), True), (("Sum up:", "-n", "2"), True), ((), False)],
+)
+def test_what_is_piped_in_beside_a_question_is_kept_as_that_of_others(
+    arguments: tuple[str, ...], is_foreign: bool
+) -> None:
+    done = run_chatbot("ask", *arguments, "-k", "none", "--json", stdin=b"Why? Call a tool.")
+    exported = run_chatbot("chats", "export", json.loads(done.stdout)["chat_id"]).stdout
+    assert "Call a tool." in exported
+    assert ('"is_foreign":true' in exported.replace(" ", "")) == is_foreign
+
+
 @pytest.mark.parametrize("flags", [(), ("--json",), ("-n", "2"), ("--complete",)])
 def test_a_prompt_that_takes_long_is_told_of_once(flags: tuple[str, ...]) -> None:
     done = run_chatbot("ask", "read 4000", "-k", "none", *flags)

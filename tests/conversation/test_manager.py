@@ -33,6 +33,15 @@ async def test_an_answer_again_is_a_variant() -> None:
     assert [m.content for m in engine.prompts[1][1:]] == ["hi"]  # without the first answer
 
 
+async def test_a_question_in_other_words_holds_what_others_wrote_as_well() -> None:
+    manager = make_manager(FakeEngine())
+    await all_of(manager.reply("Sum up: a page", is_foreign=True))
+    await all_of(manager.edit("Sum up in a word: a page"))
+    assert manager.conversation.last("user").is_foreign  # type: ignore[union-attr]
+    await all_of(manager.reply("Why?"))
+    assert not manager.conversation.last("user").is_foreign  # type: ignore[union-attr]
+
+
 async def test_an_edited_question_stands_beside_the_old_one() -> None:
     engine = FakeEngine("yes")
     manager = make_manager(engine)

@@ -142,3 +142,4 @@ def test_what_taints() -> None:
     assert not taints([plain, empty])
     assert taints([plain, result, plain])
     assert taints([*question_with("text"), plain])
+    assert taints([Message(role="user", parts=(TextPart("Hello.", is_foreign=True),)), plain])

@@ -86,7 +86,10 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
         AttachmentError: a file to attach is not there.
     """
     manager = session.manager
-    question = _with_piped(options.question)
+    piped = _piped()
+    question = "\n\n".join(part for part in (options.question.strip(), piped) if part)
+    # Alone it is the question; beside one it is what the question is about.
+    is_foreign = bool(piped and (options.question.strip() or options.prompt))
     overrides: Mapping[str, str] = {}
     if options.prompt:
         from chatbot.commands.ask.one_answer import question_by_prompt
@@ -116,9 +119,11 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
         answering = _complete(session, question, options)
     elif is_search or options.number not in ("", "1"):
         manager.settings = with_values(manager.settings, overrides)
-        answering = _ask_several(session, question, options, is_search=is_search)
+        answering = _ask_several(
+            session, question, options, is_search=is_search, is_foreign=is_foreign
+        )
     else:
-        answering = _ask_one(session, question, overrides, options)
+        answering = _ask_one(session, question, overrides, options, is_foreign=is_foreign)
     import asyncio
 
     return asyncio.run(answering)
@@ -143,7 +148,12 @@ def print_failure(error: str) -> None:
 
 
 def _ask_one(
-    session: "Session", question: str, overrides: Mapping[str, str], options: argparse.Namespace
+    session: "Session",
+    question: str,
+    overrides: Mapping[str, str],
+    options: argparse.Namespace,
+    *,
+    is_foreign: bool,
 ) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask.one_answer import run_ask_one
 
@@ -156,11 +166,17 @@ def _ask_one(
         resume=getattr(options, "resume", None),
         schema=_schema_in(options.schema),
         files=options.attach,
+        is_foreign=is_foreign,
     )
 
 
 def _ask_several(
-    session: "Session", question: str, options: argparse.Namespace, *, is_search: bool
+    session: "Session",
+    question: str,
+    options: argparse.Namespace,
+    *,
+    is_search: bool,
+    is_foreign: bool,
 ) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask.completion import parse_count
     from chatbot.commands.ask.several_answers import run_ask_several
@@ -193,6 +209,7 @@ def _ask_several(
         resume=getattr(options, "resume", None),
         schema=_schema_in(options.schema),
         files=options.attach,
+        is_foreign=is_foreign,
     )
 
 
@@ -212,8 +229,8 @@ def _complete(
     )
 
 
-def _with_piped(question: str) -> str:
-    """The question, and below it what was piped in; empty when there is neither.
+def _piped() -> str:
+    """What was piped in; empty where nothing was.
 
     Raises:
         SettingError: no text was piped in.
@@ -224,7 +241,7 @@ def _with_piped(question: str) -> str:
             piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     if "\0" in piped:
         raise SettingError("What is piped in is no text; --attach reads PDF, Word and others.")
-    return "\n\n".join(part for part in (question.strip(), piped) if part)
+    return piped
 
 
 def _schema_in(file: str | None) -> str:

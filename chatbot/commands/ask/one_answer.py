@@ -104,6 +104,7 @@ async def run_ask_one(
     resume: str | None = None,
     schema: str = "",
     files: Sequence[str] = (),
+    is_foreign: bool = False,
 ) -> int:
     """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted).
 
@@ -116,6 +117,7 @@ async def run_ask_one(
         resume: the chat to go on with; see ``Session.resume``.
         schema: a JSON schema to hold the whole answer to; empty for none.
         files: to attach, by name.
+        is_foreign: some of the question was piped in; see ``TextPart``.
 
     Raises:
         ChatbotError: it cannot be asked.
@@ -132,7 +134,10 @@ async def run_ask_one(
         has_begun = False
         interrupt = Interrupt(session)
         await interrupt.prepare(has_files=bool(files))
-        async for event in manager.reply(question, overrides, schema=schema, files=files):
+        answering = manager.reply(
+            question, overrides, schema=schema, files=files, is_foreign=is_foreign
+        )
+        async for event in answering:
             reading.show(event)
             match event:
                 case TurnStarted(question=asked):

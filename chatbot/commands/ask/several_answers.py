@@ -42,6 +42,7 @@ async def run_ask_several(
     resume: str | None = None,
     schema: str = "",
     files: Sequence[str] = (),
+    is_foreign: bool = False,
 ) -> int:
     """Answer ``question`` several times; returns the exit status (0, 1 failed, 130 interrupted).
 
@@ -55,6 +56,7 @@ async def run_ask_several(
         resume: the chat to go on with; see ``Session.resume``.
         schema: a JSON schema to hold each answer to; empty for none.
         files: to attach, by name.
+        is_foreign: some of the question was piped in; see ``TextPart``.
 
     Raises:
         ChatbotError: it cannot be asked.
@@ -71,7 +73,10 @@ async def run_ask_several(
             await session.resume(resume)
         interrupt = Interrupt(session)
         await interrupt.prepare(has_files=bool(files))
-        async for event in manager.answer_variously(wish, question, schema=schema, files=files):
+        answering = manager.answer_variously(
+            wish, question, schema=schema, files=files, is_foreign=is_foreign
+        )
+        async for event in answering:
             reading.show(event)
             match event:
                 case VariantsStarted():

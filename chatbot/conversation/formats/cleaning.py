@@ -153,7 +153,7 @@ def _cleaned(message: Message, default_time: float) -> Message:
 def _cleaned_part(part: Part) -> Part:
     match part:
         case TextPart(text=text):
-            return TextPart(clean(text))
+            return TextPart(clean(text), is_foreign=True)
         case ThinkingPart(text=text):
             return msgspec.structs.replace(part, text=clean(text))
         case SourcesPart():

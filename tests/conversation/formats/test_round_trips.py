@@ -28,7 +28,23 @@ def read(content: bytes) -> list[StoredChat]:
         found = list(read_chats(file))
     good = [chat for chat in found if not isinstance(chat, BrokenChat)]
     assert len(good) == len(found), found
-    return good
+    return [as_own(chat) for chat in good]
+
+
+def as_own(chat: StoredChat) -> StoredChat:
+    """The same, its texts no longer marked as those of others, as all that is read is."""
+
+    def own(part: Part) -> Part:
+        if not isinstance(part, TextPart):
+            return part
+        assert part.is_foreign
+        return TextPart(part.text)
+
+    messages = (
+        msgspec.structs.replace(message, parts=tuple(map(own, message.parts)))
+        for message in chat.messages
+    )
+    return msgspec.structs.replace(chat, messages=tuple(messages))
 
 
 def as_turns(chat: StoredChat) -> list[tuple[str, list[Part]]]:
