@@ -1,6 +1,7 @@
 """What holds for every test: no model hub, and no file of the user's own."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,17 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 # Before anything imports torch. As many tests run at once as there are processors: with threads of
 # their own for each they wait for one another, and take three times as long (measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+with suppress(ImportError):  # the tests on a GPU go without it
+    from hypothesis import HealthCheck, settings
+
+    # Times depend on what else the machine does; a fixture is meant for all examples of a test.
+    settings.register_profile(
+        "shared",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+    settings.load_profile("shared")
 
 REPOSITORY = Path(__file__).parent.parent
 

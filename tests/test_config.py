@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chatbot.config
@@ -71,9 +71,7 @@ def test_a_truth_where_a_text_belongs_is_named(file: Path) -> None:
     assert len(load_config(file).problems) == 2
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
-)
+@settings(max_examples=50)
 @given(
     st.floats(0, 2),
     st.none() | st.integers(0, 2**32 - 1),

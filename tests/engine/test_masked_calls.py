@@ -10,7 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -230,9 +230,7 @@ SCHEMAS = objects(
 )
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15)
 @given(schema=SCHEMAS, seed=st.integers(0, 1000))
 def test_every_schema_is_kept(hermes: LoadedModel, schema: dict[str, Any], seed: int) -> None:
     one = ToolSchema(name="one", description="", parameters=json.dumps(schema))

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatbot.store import writing
@@ -52,7 +52,7 @@ def test_any_query_means_its_words(db: Database, query: str, found: list[str]) -
     assert hit_words(search(db, query)) == found
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(query=st.text(max_size=40) | st.text('"*(){}^:+-AND OR NEAR', max_size=20))
 def test_no_query_fails(db: Database, query: str) -> None:
     search(db, query)

@@ -297,7 +297,7 @@ TYPES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), TYPES, max_size=4), st.data())
 def test_every_signature_of_json_types_gives_a_schema_that_its_values_fit(
     hints: dict[str, Any], data: st.DataObject

@@ -111,7 +111,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(["count", "text", "ratio", "mode", "names", "x"]), JSON))
 def test_whatever_passes_fits_the_signature(arguments: dict[str, Any]) -> None:
     checked = _checked_or_error(arguments)

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App
 
@@ -138,7 +138,6 @@ def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
     assert load_themes([tmp_path / "nowhere"]) == ({}, ())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=60).map(lambda t: f"{VALID}\n{t}".encode()))
 def test_no_content_is_fatal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "any.toml").write_bytes(content)

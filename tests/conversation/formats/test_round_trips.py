@@ -62,7 +62,7 @@ def test_several_chats_make_one_file(several: list[StoredChat]) -> None:
     assert read(b"".join(map(to_json, several))) == several
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(chats(), min_size=1, max_size=3, unique_by=lambda chat: chat.info.id))
 def test_the_store_loses_nothing(several: list[StoredChat]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -90,9 +90,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(text=HOSTILE, max_tokens=st.sampled_from([80, 256]))
 @example(text="", max_tokens=256)
 @example(text=" \n\t ", max_tokens=256)
@@ -109,9 +107,7 @@ def test_any_text_is_cut_whole_and_within_the_limit(
     assert cut(document, tokenizer, max_tokens=max_tokens) == cuts
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(
     blocks=st.lists(
         st.tuples(

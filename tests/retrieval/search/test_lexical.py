@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatbot.errors import KnowledgeError
@@ -86,9 +86,7 @@ def test_chinese_is_found_by_part_of_a_word(tmp_path: Path) -> None:
     assert find_terms("东京都") == ["东京", "京都"]
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(query=st.text(max_size=60))
 @example(query='"')
 @example(query="AND OR NOT (")
