@@ -245,6 +245,37 @@ def test_schemas_are_made_harmless_or_refused() -> None:
         assert f"{name} of the server sample is not used: " in problems
 
 
+@pytest.mark.parametrize("key", ["$ref", "$dynamicRef"])
+def test_a_schema_that_is_short_but_endless_is_refused(key: str) -> None:
+    """To check one argument against these 1.2 KB would take longer than anybody waits."""
+    doubled: dict[str, object] = {"a0": {"type": "string"}}
+    for level in range(1, 20):
+        below = {key: f"#/$defs/a{level - 1}"}
+        doubled[f"a{level}"] = {"allOf": [below, below]}
+    few = {name: doubled[name] for name in ("a0", "a1", "a2", "a3")}
+    tree = {"type": "object", "properties": {"left": {key: "#"}, "right": {key: "#/$defs/a0"}}}
+    leaf = {"anyOf": [{key: "#/$defs/a0"}, {key: "#/properties/x"}, {key: "#/$defs/nowhere"}]}
+    found, problems = listed(
+        RemoteTool(name="endless", parameters=_with(doubled, {key: "#/$defs/a19"})),
+        RemoteTool(name="few", parameters=_with(few, {key: "#/$defs/a3"})),
+        RemoteTool(name="tree", parameters=_with({"a0": tree}, leaf)),
+    )
+    assert list(found) == ["sample__few", "sample__tree"]
+    assert problems == (
+        "endless of the server sample is not used: the schema of its parameters is too large "
+        "once its references are followed."
+    )
+
+
+def test_a_reference_to_another_place_is_refused_whatever_it_is_called() -> None:
+    far = {"$dynamicRef": "https://json-schema.org/draft/2020-12/schema"}
+    assert not listed(RemoteTool(name="far", parameters=_with({}, far)))[0]
+
+
+def _with(defs: dict[str, object], x: object) -> dict[str, object]:
+    return {"type": "object", "properties": {"x": x}, "$defs": defs}
+
+
 def _nested(depth: int) -> object:
     value: object = 1
     for _ in range(depth):

@@ -19,10 +19,16 @@ from chatbot.tools.values import ToolDefinition
 
 MAX_SCHEMA_BYTES: Final = 32 * 1024
 
+MAX_SCHEMA_NODES: Final = 20_000
+"""Values in a schema once its references are followed. A few lines that each refer twice to the
+one before are millions, and arguments are checked against them where keys are read."""
+
 _DANGEROUS: Final = frozenset({"pattern", "patternProperties", "propertyNames", "format", "$id"})
 """Keywords that are taken out: an expression of the server's would be matched against in our
 own process, where one that never ends hangs the chat. The server checks its input itself.
 Titles go as well, for the sake of the prompt's length."""
+
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
 
 
 def definitions_of(
@@ -85,7 +91,7 @@ def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema that is safe to check against.
 
     Raises:
-        ToolError: it is too large or no schema.
+        ToolError: it is too large, also once its references are followed, or no schema.
     """
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import Draft202012Validator
@@ -106,7 +112,41 @@ def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
         Draft202012Validator.check_schema(safe)
     except SchemaError as error:
         raise ToolError("its parameters are described by no valid JSON schema.") from error
+    if not _is_small(safe):
+        raise ToolError(
+            "the schema of its parameters is too large once its references are followed."
+        )
     return safe
+
+
+def _is_small(schema: dict[str, Any]) -> bool:
+    """Whether a schema stays within ``MAX_SCHEMA_NODES`` with its references followed.
+
+    One that leads back to where it is reached from ends there: how often it is followed in a
+    check, the arguments say.
+    """
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
+    num_nodes = 0
+    waiting: list[tuple[Any, frozenset[int]]] = [(schema, frozenset({id(schema)}))]
+    while waiting:
+        node, above = waiting.pop()
+        children = list(node.values()) if isinstance(node, dict) else node
+        num_nodes += len(children)
+        if num_nodes > MAX_SCHEMA_NODES:
+            return False
+        waiting += [(child, above) for child in children if isinstance(child, dict | list)]
+        for key in _REFERENCES & node.keys() if isinstance(node, dict) else ():
+            try:
+                target = resolver.lookup(node[key]).contents
+            # It leads nowhere, or is no reference but the value of a constant.
+            except Exception:
+                continue
+            if isinstance(target, dict | list) and id(target) not in above:
+                waiting.append((target, above | {id(target)}))
+    return True
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +166,7 @@ def _harmless(value: Any, *, is_names: bool) -> Any:
     for key, item in value.items():
         if not is_names and (key in _DANGEROUS or (key == "title" and isinstance(item, str))):
             continue
-        if key == "$ref" and not str(item).startswith("#"):
+        if key in _REFERENCES and not str(item).startswith("#"):
             raise ToolError("its schema refers to another place.")
         names = not is_names and key in ("properties", "$defs", "definitions")
         out[key] = _harmless(item, is_names=names)
