@@ -131,18 +131,25 @@ class Database:
     def _purge(self, before: float) -> None:
         """Remove for good what was deleted before that time."""
         chats = self.query("SELECT number FROM chats WHERE deleted_at < ?", (before,))
+        # A message that something undeleted hangs on stays, however far above it.
         messages = self.query(
-            "SELECT number FROM messages AS gone WHERE deleted_at < ?1 AND NOT EXISTS (SELECT 1 "
-            "FROM messages AS child WHERE child.parent = gone.number AND "
-            "(child.deleted_at IS NULL OR child.deleted_at >= ?1))",
+            "WITH RECURSIVE old (number, parent) AS MATERIALIZED ("
+            "  SELECT number, parent FROM messages WHERE deletion IS NOT NULL AND deleted_at < ?1),"
+            "kept (number, parent) AS ("
+            "  SELECT number, parent FROM old WHERE EXISTS ("
+            "    SELECT 1 FROM messages AS child WHERE child.parent = old.number"
+            "    AND (child.deleted_at IS NULL OR child.deleted_at >= ?1))"
+            "  UNION SELECT above.number, above.parent FROM kept"
+            "    JOIN messages AS above ON above.number = kept.parent WHERE above.deleted_at < ?1)"
+            "SELECT number FROM old WHERE number NOT IN (SELECT number FROM kept)",
             (before,),
         )
-        if not chats and not messages:
-            return
-        # A message that something undeleted hangs on stays; so does then the rest of its branch.
-        with contextlib.suppress(StoreError), self.writing() as connection:
-            connection.executemany("DELETE FROM messages WHERE number = ?", messages)
-            connection.executemany("DELETE FROM chats WHERE number = ?", chats)
+        # Each by itself, so that what one of them cannot remove stops nothing but it.
+        for table, rows in (("messages", messages), ("chats", chats)):
+            if not rows:
+                continue
+            with contextlib.suppress(StoreError), self.writing() as connection:
+                connection.executemany(f"DELETE FROM {table} WHERE number = ?", rows)
 
 
 def message_of(row: tuple[Any, ...], parent_id: str | None) -> Message:

@@ -125,6 +125,50 @@ def test_what_was_deleted_long_ago_is_purged(db: Database, folder: Path) -> None
     again.close()
 
 
+def purge(db: Database, folder: Path) -> Database:
+    """The file as a program opens it long after everything was deleted that is."""
+    with db.writing() as connection:
+        for table in ("chats", "messages"):
+            connection.execute(f"UPDATE {table} SET deleted_at = 1 WHERE deleted_at IS NOT NULL")
+    return Database(folder)
+
+
+def test_a_branch_with_something_alive_far_below_is_kept(db: Database, folder: Path) -> None:
+    stored = branch("q1", "a1", "q2", "a2")
+    writing.save_chat(db, stored)
+    ids = [message.id for message in stored.messages]
+    # One program deletes the end, another one all, and the first takes its deletion back.
+    writing.delete_branch(db, stored.info.id, ids[3], "d1")
+    writing.delete_branch(db, stored.info.id, ids[1], "d2")
+    writing.put_message(db, stored.info, message("other", "assistant", stored.messages[0]))
+    other = reading.load_chat(db, stored.info.id).messages[-1].id
+    writing.delete_branch(db, stored.info.id, other, "d3")
+    writing.restore_branch(db, "d1")
+    gone = put_exchange(db)
+    writing.delete_chat(db, gone.id)
+    again = purge(db, folder)
+    assert [m.id for m in reading.load_chat(again, stored.info.id).messages] == ids
+    assert reading.list_deleted(again) == []
+    again.close()
+
+
+def test_chats_are_purged_whatever_holds_messages_back(db: Database, folder: Path) -> None:
+    stored = branch("q1", "a1")
+    writing.save_chat(db, stored)
+    writing.delete_branch(db, stored.info.id, stored.messages[1].id, "d")
+    gone = put_exchange(db)
+    writing.delete_chat(db, gone.id)
+    with db.writing() as connection:
+        connection.execute(
+            "CREATE TRIGGER held BEFORE DELETE ON messages WHEN old.deletion = 'd' BEGIN"
+            "  SELECT raise(ABORT, 'held back'); END"
+        )
+    again = purge(db, folder)
+    assert reading.list_deleted(again) == []
+    assert len(reading.load_chat(again, stored.info.id).messages) == 2
+    again.close()
+
+
 def test_ids_are_found_by_their_beginning(db: Database) -> None:
     for key in ("abc1", "abc2", "xyz", "x_z", "100%"):
         put_exchange(db)
