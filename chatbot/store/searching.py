@@ -52,6 +52,11 @@ def search(db: Database, query: str, limit: int = 50, offset: int = 0) -> list[S
     # The index can be made anew out of the messages.
     with db.writing() as connection:
         connection.execute("INSERT INTO message_words (message_words) VALUES ('rebuild')")
+        # Takes in what is being written, too, whose words join by a trigger when it is finished.
+        connection.execute(
+            "INSERT INTO message_words (message_words, rowid, text) "
+            "SELECT 'delete', number, text FROM messages WHERE owner IS NOT NULL"
+        )
         connection.execute("INSERT INTO title_words (title_words) VALUES ('rebuild')")
     return _search(db, query, limit, offset)
 

@@ -1,7 +1,9 @@
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatbot.messages import TextPart
 from chatbot.store import writing
 from chatbot.store.database import Database
 from chatbot.store.searching import search
@@ -109,11 +111,33 @@ def test_scripts_without_spaces_are_found_anywhere(db: Database) -> None:
     assert texts(hits)[0].endswith("…")
 
 
-def test_a_broken_index_is_made_anew(db: Database) -> None:
-    put_exchange(db, "x", "needle here")
+def break_index(db: Database) -> None:
     with db.writing() as connection:
         connection.execute("UPDATE message_words_data SET block = x'00ff00' WHERE id > 10")
+
+
+def test_a_broken_index_is_made_anew(db: Database) -> None:
+    put_exchange(db, "x", "needle here")
+    break_index(db)
     assert texts(search(db, "needle")) == ["needle here"]
+
+
+def test_an_index_is_made_anew_in_the_middle_of_an_answer(db: Database) -> None:
+    chat = put_exchange(db, "x", "needle here")
+    question = message("more")
+    answer = message("early words", "assistant", question)
+    writing.put_message(db, chat, question)
+    writing.put_message(db, chat, answer, is_being_written=True)
+    break_index(db)
+    assert texts(search(db, "needle")) == ["needle here"]
+    done = msgspec.structs.replace(answer, parts=(TextPart("late banana"),))
+    writing.put_message(db, chat, done)
+    assert search(db, "early") == []
+    assert texts(search(db, "banana")) == ["late banana"]
+    with db.writing() as connection:
+        connection.execute(
+            "INSERT INTO message_words (message_words, rank) VALUES ('integrity-check', 1)"
+        )
 
 
 def test_excerpts_of_imported_parts_hold_no_marks(db: Database) -> None:
