@@ -20,6 +20,7 @@ from chatbot.retrieval.index import reading
 from chatbot.retrieval.index.preparing import embedding_identity
 from chatbot.retrieval.index.searching import SearchedIndex
 from chatbot.retrieval.protocol import (
+    Forget,
     Found,
     MakeMap,
     MapMade,
@@ -49,12 +50,13 @@ class Searching:
         """When each of them was searched last, by ``time.monotonic``."""
         self._reranker: tuple[str, CrossEncoderReranker] | None = None
 
-    def answer(self, request: Request) -> Event:
-        """Carry out a request.
+    def answer(self, request: Request) -> Event | None:
+        """Carry out a request; None where it is answered elsewhere.
 
         Raises:
             KnowledgeError: it cannot be.
         """
+        self._close_unused()
         match request:
             case Search():
                 return self._search(request)
@@ -62,6 +64,9 @@ class Searching:
                 return self._score_support(request)
             case MakeMap():
                 return self._make_map(request)
+            case Forget(folder=folder):
+                self._close(Path(folder).resolve())
+                return None
         raise KnowledgeError("This program's two halves are of different versions; restart it.")
 
     # -- searching
@@ -98,7 +103,6 @@ class Searching:
         """
         indexes: list[SearchedIndex] = []
         has_failed = False
-        self._close_unused()
         # Two names of one folder would give everything twice.
         for name in {Path(folder).resolve(): folder for folder in reversed(folders)}.values():
             try:
@@ -128,6 +132,11 @@ class Searching:
                 del self._indexes[name]
         index = self._indexes[name] = SearchedIndex(folder, name)
         return index
+
+    def _close(self, folder: Path) -> None:
+        """Let go of a folder, by whatever names: what is open keeps its space on the disk."""
+        for name in [name for name, index in self._indexes.items() if index.folder == folder]:
+            self._indexes.pop(name).close()
 
     def _close_unused(self) -> None:
         """Let go of folders that nobody searches any more: their vectors are in memory."""

@@ -11,7 +11,7 @@ from chatbot.errors import ChatbotError
 from chatbot.worker.protocol import Event, Failed, Request
 
 Send = Callable[[Event], None]
-Answer = Callable[[Request], Event]
+Answer = Callable[[Request], Event | None]
 
 _UNEXPECTED: Final = "Something went wrong in the retrieval process; the log says what. Try again."
 
@@ -21,7 +21,8 @@ class Lane:
 
     Args:
         name: of the thread.
-        answer: carries out a request; raises a ChatbotError when it cannot.
+        answer: carries out a request; raises a ChatbotError when it cannot. None where another
+            lane answers it.
         send: where answers go.
     """
 
@@ -39,7 +40,8 @@ class Lane:
         while True:
             request = self._requests.get()
             try:
-                self._send(self._answer(request))
+                if (event := self._answer(request)) is not None:
+                    self._send(event)
             # What libraries in Rust give up with is no Exception, and would end the thread.
             except BaseException as error:
                 self._send(failure(request, error))

@@ -71,7 +71,7 @@ class Server:
         self._look_ups = LookUps(self._indexing, make_reader)
         self._searches = Lane("searching", Searching(self._embedders).answer, send)
         self._maps = Lane("mapping", Searching(self._embedders).answer, send)
-        self._others = Lane("looking up", self._look_ups.answer, send)
+        self._others = Lane("looking up", self._look_up, send)
 
     def accept(self, request: RetrievalRequest) -> None:
         """Take a request. Returns at once; the answer is sent when it is there."""
@@ -98,6 +98,14 @@ class Server:
                 self._maps.put(request)
             case _:
                 self._others.put(request)
+
+    def _look_up(self, request: Request) -> Event:
+        event = self._look_ups.answer(request)
+        if isinstance(request, Forget):
+            # Not before: a search that comes in between would open the index again.
+            self._searches.put(request)
+            self._maps.put(request)
+        return event
 
     def _warm(self, request: Warm) -> None:
         def tell(future: "Future[Embedder]") -> None:
