@@ -49,18 +49,16 @@ def use_adapters(loaded: LoadedModel, wanted: Sequence[AdapterUse]) -> tuple[Ada
     model = loaded.model
     present = set(getattr(model, "peft_config", {}) or {})
     names = {_key(item.folder): item for item in found}
-    added: list[str] = []
+    active = model.active_adapters() if present else []
     try:
         for key, item in names.items():
             if key not in present:
                 _put_in(model, key, item.folder)
-                added.append(key)
         if names:
             model.set_adapter(list(names))
     except Exception as error:
-        for key in added:
-            model.delete_adapter(key)
-        _restore_bare(model)
+        _put_back(model, active)
+        loaded.cached.clear()  # what peft did to the model in between is not known here
         raise as_chatbot_error(error, "loading the adapter") from error
     for key in present - set(names):
         model.delete_adapter(key)
@@ -88,6 +86,18 @@ def _put_in(model: Any, key: str, folder: Path) -> None:
     )
 
 
+def _put_back(model: Any, active: list[str]) -> None:
+    """Have the adapters ``active`` and no others, after peft has failed with another one.
+
+    peft leaves that one in the model, perhaps half read, and has made it the active one.
+    """
+    if active:
+        model.set_adapter(active)
+    for key in set(getattr(model, "peft_config", {}) or {}) - set(active):
+        model.delete_adapter(key)
+    _restore_bare(model)
+
+
 def _weigh(model: Any, key: str, weight: float) -> None:
     from peft.tuners.lora import LoraLayer
 
@@ -98,15 +108,19 @@ def _weigh(model: Any, key: str, weight: float) -> None:
 
 def _restore_bare(model: Any) -> None:
     """Take peft's layers out again where no adapter is left, so that nothing is slower."""
-    if getattr(model, "peft_config", None):
-        return
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    kept = set(getattr(model, "peft_config", {}) or {})
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, BaseTunerLayer):
+            if isinstance(child, BaseTunerLayer) and not kept & _adapters_of(child):
                 setattr(module, name, child.get_base_layer())
-    model._hf_peft_config_loaded = False
+    model._hf_peft_config_loaded = bool(kept)
+
+
+def _adapters_of(layer: Any) -> set[str]:
+    """The names of the adapters in a layer of peft's."""
+    return {name for part in layer.adapter_layer_names for name in getattr(layer, part)}
 
 
 def _find(loaded: LoadedModel, use: AdapterUse) -> _Found:

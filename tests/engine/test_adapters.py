@@ -120,6 +120,45 @@ def test_adapters_compute_what_merged_weights_do_and_leave_no_trace(
     assert {name: type(module) for name, module in loaded.model.named_modules()} == layers
 
 
+@pytest.fixture(scope="module", params=[{"r": 2}, {"target_modules": ["nowhere"]}])
+def mismatched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter whose matrices fit the model, but not its own settings."""
+    folder = write_adapter(tmp_path_factory.mktemp("mismatched") / "x", 7, ["q_proj", "o_proj"])
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **request.param}))
+    return folder
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 2])
+@pytest.mark.parametrize("make", [CachedModel, OnFusedStep])
+def test_an_adapter_that_fails_to_load_leaves_what_was_there(
+    make: type[CachedModel],
+    num_before: int,
+    tiny_folder: Path,
+    adapters: tuple[Path, Path],
+    mismatched: Path,
+    tmp_path: Path,
+) -> None:
+    loaded = load(find_model(str(tiny_folder), lambda *_: None), "fp32", CPU, lambda *_: None)
+    loaded = msgspec.structs.replace(loaded, cached=make(loaded.model))
+    bare = logits_of(loaded)
+    name = loaded.cached.decoder_name
+    uses = [AdapterUse(path=str(folder), weight=0.5) for folder in adapters[::-1][:num_before]]
+    use_adapters(loaded, uses)
+    before = logits_of(loaded)
+    layers = {name: type(module) for name, module in loaded.model.named_modules()}
+    good = write_adapter(tmp_path / "good", 8, ["k_proj"])
+    for _ in range(2):  # it is no better known the second time
+        with pytest.raises(ModelError, match="loading the adapter"):
+            use_adapters(loaded, [*uses, *(AdapterUse(path=str(p)) for p in (good, mismatched))])
+        assert torch.equal(loaded.cached.read([5, 6, 7, 8]).float(), before)  # nothing is kept
+        assert torch.equal(logits_of(loaded), before)
+        assert {name: type(module) for name, module in loaded.model.named_modules()} == layers
+    use_adapters(loaded, [])
+    assert torch.equal(logits_of(loaded), bare)
+    assert loaded.cached.decoder_name == name
+
+
 def test_an_adapter_of_the_embedding_is_left_to_transformers(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
