@@ -21,6 +21,9 @@ MAX_TENSORS: Final = 200_000
 MAX_FIELDS: Final = 100_000
 MAX_NAME_BYTES: Final = 65_536
 MAX_DIMENSIONS: Final = 8
+MAX_ELEMENTS: Final = 3_000_000
+"""In all arrays of the head together: each takes hundreds of bytes of memory once it is read.
+A vocabulary of 262,144 tokens has as many scores and types, and some 600,000 merges."""
 
 _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)
@@ -92,6 +95,7 @@ class _Reader:
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream = stream
         self._size = size
+        self._num_elements = 0
 
     def read(self) -> GgufHeader:
         if self._take(4) != _MAGIC:
@@ -194,6 +198,9 @@ class _Reader:
     def _skip_array(self) -> int:
         """Pass over an array; returns how many elements it has."""
         kind, count = self._number("<I"), self._number("<Q")
+        self._num_elements += count
+        if self._num_elements > MAX_ELEMENTS:
+            raise _DamagedError("its header claims an absurd size")
         if kind in _SCALAR_BYTES:
             self._skip(count * _SCALAR_BYTES[kind])
         elif kind == _STRING:

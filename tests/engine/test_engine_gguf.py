@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from chatbot.engine import gguf_conversion, gguf_unpacking
 from chatbot.engine.gguf_conversion import convert
 from chatbot.errors import ModelError
-from chatbot.models.gguf_header import content_key, read_header
+from chatbot.models.gguf_header import MAX_ELEMENTS, GgufHeader, content_key, read_header
 from tests.engine.tiny_models import CHATML, make_llama
 
 F32, F16, Q8_0 = (
@@ -268,6 +268,28 @@ def test_an_absurd_number_of_layers(gguf_file: Path, tmp_path: Path) -> None:
         struct.pack_into("<I", content, content.index(key) + len(key) + 4, 2**31)
 
     assert "absurd size" in refusal(damaged(gguf_file, tmp_path / "a.gguf", change), tmp_path / "o")
+
+
+def test_absurdly_many_elements_in_the_header(tmp_path: Path) -> None:
+    """A file may well hold so many, and would take hundreds of times its size to read."""
+
+    def text(value: bytes) -> bytes:
+        return struct.pack("<Q", len(value)) + value
+
+    def header_of(*counts: int) -> GgufHeader:
+        content = b"GGUF" + struct.pack("<IQQ", 3, 1, 1 + len(counts))
+        content += text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+        for count in counts:  # of bytes
+            content += text(b"x") + struct.pack("<IIQ", 9, 0, count) + bytes(count)
+        content += text(b"a") + struct.pack("<IQIQ", 1, 32, 0, 0) + bytes(32 + 4 * 32)
+        file = tmp_path / "a.gguf"
+        file.write_bytes(content)
+        return read_header(file)
+
+    assert header_of(MAX_ELEMENTS - 5, 5).num_values == 32
+    for counts in ((MAX_ELEMENTS + 1,), (MAX_ELEMENTS - 5, 6)):
+        with pytest.raises(ModelError, match="absurd size"):
+            header_of(*counts)
 
 
 def test_contradicting_sizes_and_missing_weights(
