@@ -58,8 +58,11 @@ def read_tensors(file: Path) -> Mapping[str, Any]:
         header.pop("__metadata__", None)
         last = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         for entry in header.values():
-            if any(not isinstance(side, int) or side < 0 for side in entry["shape"]):
+            numbers = (*entry["shape"], *entry["data_offsets"])
+            if any(not isinstance(number, int) or number < 0 for number in numbers):
                 raise ValueError("a negative size")
+            if not isinstance(entry["dtype"], str):
+                raise ValueError("a format without a name")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise _damaged(file, "its header is not readable") from error
     if 8 + length + last > size:
@@ -82,7 +85,7 @@ def count_tensors(files: list[Path]) -> TensorCount:
                 continue
             size = math.prod(entry["shape"])
             total += size
-            dtypes.add(str(entry["dtype"]))
+            dtypes.add(entry["dtype"])
             if len(entry["shape"]) != 2 or _KEPT.search(name):
                 unquantised += size
             if _HEAD.search(name):
