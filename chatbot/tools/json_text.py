@@ -5,6 +5,7 @@ then used for both.
 """
 
 import json
+import math
 from typing import Any, Final
 
 from chatbot.errors import ToolError
@@ -18,10 +19,12 @@ def read_object(text: str) -> dict[str, Any]:
     """The JSON object that ``text`` is, with every text in it cleaned.
 
     Raises:
-        ToolError: it is none, or is nested deeper than ``MAX_DEPTH``.
+        ToolError: it is none, is nested deeper than ``MAX_DEPTH``, or has too large a number.
     """
     try:
-        value = json.loads(text or "{}", parse_constant=_refuse_constant)
+        value = json.loads(
+            text or "{}", parse_constant=_refuse_constant, parse_float=_finite_number
+        )
     except (ValueError, RecursionError) as error:
         raise ToolError("Write the arguments as one JSON object, such as {}.") from error
     if not isinstance(value, dict):
@@ -31,6 +34,14 @@ def read_object(text: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite_number(text: str) -> float:
+    """The number; 1e999 would become infinite, which cannot be written as JSON again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ToolError("Write numbers of at most 1e308.")
+    return number
 
 
 def cleaned(value: Any, depth: int = 1) -> Any:

@@ -147,6 +147,13 @@ def test_arguments_nested_too_deeply_are_refused() -> None:
         read_object('{"a": ' + "[" * 40 + "]" * 40 + "}")
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400 + ".0"])
+def test_numbers_that_would_become_infinite_are_refused(number: str) -> None:
+    with pytest.raises(ToolError, match="at most 1e308"):
+        read_object(f'{{"x": [{number}]}}')
+    assert read_object('{"x": -1.5e308}') == {"x": -1.5e308}
+
+
 def test_arguments_are_cleaned_before_anything_else() -> None:
     assert read_object("") == {}
     text = json.dumps({"a\x1b[2J": ["x\x1b]52;c;eA==\x07y", {"b\u202e": "c\x00"}]})
