@@ -21,12 +21,15 @@ DEFAULT_SYSTEM_PROMPT: Final = "You are a helpful assistant. Give short, correct
 
 MAX_SEED: Final = 2**32 - 1
 
+LEAST_TEMPERATURE: Final = 1e-6
+"""Below it the likeliest token is certain, and logits over the temperature may be infinite."""
+
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How the next token is chosen. May change between any two tokens of an answer."""
 
     temperature: float = 0.3
-    """Divides the logits; 0 always takes the most probable token (greedy)."""
+    """Divides the logits; 0 always takes the most probable token, see ``is_greedy``."""
     top_p: float = 0.9
     """Keeps the smallest set of tokens whose probabilities reach this sum; 1 is off."""
     top_k: int = 50
@@ -41,6 +44,11 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """Longest answer, in tokens."""
     seed: int | None = None
     """Start of the random numbers; the same seed gives the same answer. None is random."""
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most probable token is always taken, and nothing is drawn."""
+        return self.temperature < LEAST_TEMPERATURE
 
 
 DEFAULT_EMBEDDING_MODEL: Final = "all-minilm-l6-v2"

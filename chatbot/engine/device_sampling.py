@@ -48,7 +48,7 @@ class DeviceSampler(Sampler):
         token, is_number = run.run().tolist()
         if not is_number:
             raise overflow_error()
-        self.drawn_from = Drawn(run.ids, run.shares) if sampling.temperature > 0 else None
+        self.drawn_from = None if sampling.is_greedy else Drawn(run.ids, run.shares)
         return int(token)
 
     def step_draw(
@@ -83,7 +83,7 @@ class DeviceSampler(Sampler):
 
     def _prepare(self, run: DrawingRun, sampling: Sampling) -> None:
         run.use(sampling)
-        if sampling.temperature > 0:
+        if not sampling.is_greedy:
             self._reseed(sampling.seed)
 
     def _reseed(self, seed: int | None) -> None:

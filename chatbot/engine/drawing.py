@@ -57,8 +57,8 @@ class DrawingRun:
             return
         self._sampling = sampling
         size = self.logits.shape[0]
-        self._is_greedy.fill_(sampling.temperature == 0)
-        self._temperature.fill_(sampling.temperature or 1.0)
+        self._is_greedy.fill_(sampling.is_greedy)
+        self._temperature.fill_(1.0 if sampling.is_greedy else sampling.temperature)
         self._top_k.fill_(min(sampling.top_k, size) if sampling.top_k > 0 else size)
         self._top_p.fill_(sampling.top_p)
         self._min_p.fill_(sampling.min_p)

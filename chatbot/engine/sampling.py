@@ -154,7 +154,7 @@ def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor | None, Tenso
 
     Args:
         scores: logits, float32 [vocab].
-        sampling: with a temperature above 0.
+        sampling: not greedy.
 
     Returns:
         Ids, int64 [n], or None where no rule is in use that leaves any out; and their logits
@@ -232,7 +232,7 @@ class Sampler:
         if not math.isfinite(best):  # NaN anywhere makes the maximum NaN
             raise overflow_error()
         self.drawn_from = None
-        if sampling.temperature > 0:
+        if not sampling.is_greedy:
             self._reseed(sampling.seed)
             ids, kept = candidates(scores, sampling)
             probabilities = kept.softmax(0)

@@ -1,5 +1,6 @@
 """Each sampling rule equals the logits processor of transformers."""
 
+import msgspec
 import pytest
 import torch
 from transformers import (
@@ -13,6 +14,8 @@ from transformers import (
 )
 
 from chatbot.engine import sampling as rules
+from chatbot.engine.device_sampling import DeviceSampler
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.sampling import Sampler, candidates
 from chatbot.errors import ModelError
@@ -179,6 +182,22 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     scores = logits(400)
     sampler = Sampler(TokenHistory([]), CPU)
     assert sampler.draw(scores, Sampling(temperature=0)) == int(scores.argmax())
+
+
+@pytest.mark.parametrize("temperature", [2e-6, 9e-7, 1e-30, 1e-38, 1e-40, 1e-50])
+@pytest.mark.parametrize(
+    "others", [{}, {"top_k": 0, "top_p": 1}, {"top_k": 0, "top_p": 0.9}, {"min_p": 0.1}]
+)
+def test_tiny_temperatures_take_the_likeliest(temperature: float, others: dict[str, float]) -> None:
+    scores = logits(5000)
+    sampling = msgspec.structs.replace(Sampling(temperature=temperature, seed=1), **others)
+    run = DrawingRun(5000, CPU, None)
+    for sampler in (
+        Sampler(TokenHistory([]), CPU),
+        DeviceSampler(TokenHistory([]), CPU, lambda _: run),
+    ):
+        assert sampler.draw(scores, sampling) == int(scores.argmax())
+        assert (sampler.drawn_from is None) == (temperature < 1e-6)
 
 
 def test_k_of_one_is_greedy() -> None:

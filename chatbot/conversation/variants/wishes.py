@@ -46,7 +46,7 @@ def wish_for_seeds(settings: Settings, number: int) -> Wish:
         SettingError: they are too many or too few.
     """
     _check_number(number)
-    if settings.sampling.temperature == 0:
+    if settings.sampling.is_greedy:
         raise CommandError("At temperature 0 all answers would be the same; set a higher one.")
     first = settings.sampling.seed
     if first is None:
