@@ -44,7 +44,9 @@ class AnswerReader:
         self._encode = partial(loaded.found.tokenizer.encode, add_special_tokens=False)
         self._is_at_line_start = is_thinking
         """Whether a thought has just begun a line; what opened it in the prompt did."""
-        self._detokenizer = Detokenizer(loaded.decode, loaded.special_tokens - marks)
+        self._detokenizer = Detokenizer(
+            loaded.decode, loaded.special_tokens - marks, loaded.decode_end
+        )
         self._stops = StopStrings(
             (*request.stop, *(() if request.is_completion else loaded.prompts.stops))
         )
@@ -138,7 +140,8 @@ class AnswerReader:
         Args:
             cut: why it ended before the model ended it; one sentence.
         """
-        pieces = self._stopped(self._parser.finish(cut))
+        held = self._parser.push(self._detokenizer.flush())
+        pieces = self._stopped([*held, *self._parser.finish(cut)])
         if text := self._stops.flush():
             pieces.append(Text(text))
         return pieces

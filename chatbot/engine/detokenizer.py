@@ -15,15 +15,20 @@ class Detokenizer:
     """Turns one answer's tokens into text."""
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], special_ids: Collection[int] = ()
+        self,
+        decode: Callable[[Sequence[int]], str],
+        special_ids: Collection[int] = (),
+        decode_end: Callable[[Sequence[int]], str] | None = None,
     ) -> None:
         """Start an answer.
 
         Args:
             decode: the text of token ids, without cleaning up of spaces.
             special_ids: tokens that have no text of their own.
+            decode_end: the same for tokens after which no more come; ``decode`` if it is None.
         """
         self._decode = decode
+        self._decode_end = decode_end or decode
         self._special_ids = special_ids
         self._window: list[int] = []
         """The last piece's tokens, then those whose text is not complete."""
@@ -52,4 +57,10 @@ class Detokenizer:
             del self._window[: self._num_context]
             self._num_context = len(self._window)
             self._num_sent = len(self._decode(self._window))
+        return piece
+
+    def flush(self) -> str:
+        """The answer is over; returns the text that was held back, without half a character."""
+        piece = self._decode_end(self._window).rstrip(REPLACEMENT)[self._num_sent :]
+        self._num_sent += len(piece)
         return piece

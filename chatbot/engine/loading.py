@@ -94,11 +94,24 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of ``tokens``, spaces as they are."""
+        text, mark = self._written(tokens), self._line_break
+        return _with_line_breaks(text, mark) if mark else text
+
+    def decode_end(self, tokens: Sequence[int]) -> str:
+        """As ``decode``, where no more tokens come: half a mark for a line break is text then."""
+        text, mark = self._written(tokens), self._line_break
+        return text.replace(mark, "\n") if mark else text
+
+    def _written(self, tokens: Sequence[int]) -> str:
         text: str = self.found.tokenizer.decode(
             tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        form = self.found.chat_format
-        return _with_line_breaks(text, form.newline) if form and form.newline else text
+        return text
+
+    @property
+    def _line_break(self) -> str:
+        """What the model writes for one, where it cannot write the character."""
+        return self.found.chat_format.newline if self.found.chat_format else ""
 
 
 def load(

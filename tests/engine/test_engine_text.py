@@ -47,6 +47,16 @@ def test_bytes_that_are_no_character_do_not_hold_up_the_rest(
     assert pieces == ["", "", "\ufffd\ufffda"]
 
 
+def test_half_a_character_is_not_shown_at_the_end_either(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    first, *_ = tokenizer("é", add_special_tokens=False)["input_ids"]
+    a = tokenizer("a", add_special_tokens=False)["input_ids"]
+    detokenizer = Detokenizer(tokenizer.decode)
+    assert feed(detokenizer, [*a, first]) == ["a", ""]
+    assert detokenizer.flush() == ""
+
+
 def test_special_tokens_have_no_text(tokenizer: PreTrainedTokenizerFast) -> None:
     tokens = tokenizer("a<|im_end|>b")["input_ids"]
     assert "".join(feed(Detokenizer(tokenizer.decode, {0, 1, 2}), tokens)) == "ab"
