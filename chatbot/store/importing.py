@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from chatbot.errors import FormatError, StoreError
-from chatbot.messages import Message, ToolCallPart
+from chatbot.messages import Message, Part, TextPart, ToolCallPart
 from chatbot.store.database import Database, content_of
 from chatbot.store.reading import load_numbered
 from chatbot.store.values import BrokenChat, ImportReport, StoredChat
@@ -146,20 +146,25 @@ def _holds(here: StoredChat, chat: StoredChat) -> bool:
         other = kept.get(message.id)
         if other is None or (message.role, message.parent_id) != (other.role, other.parent_id):
             return False
-        if content_of(message) != content_of(_as_imported(other)):
+        if content_of(_bare(message)) != content_of(_bare(other)):
             return False
     return True
 
 
-def _as_imported(message: Message) -> Message:
-    """What is left of a message by way of a file: what a model wrote to call a tool is not taken
-    from one.
+def _bare(message: Message) -> Message:
+    """A message without what changes by way of a file: what a model wrote to call a tool is not
+    taken from one, and all texts in it are marked as those of others.
     """
-    parts = tuple(
-        msgspec.structs.replace(part, raw="") if isinstance(part, ToolCallPart) else part
-        for part in message.parts
-    )
-    return msgspec.structs.replace(message, parts=parts)
+
+    def bare(part: Part) -> Part:
+        match part:
+            case ToolCallPart():
+                return msgspec.structs.replace(part, raw="")
+            case TextPart(text=text):
+                return TextPart(text)
+        return part
+
+    return msgspec.structs.replace(message, parts=tuple(map(bare, message.parts)))
 
 
 def _other_id(chat: StoredChat) -> str:
@@ -167,5 +172,5 @@ def _other_id(chat: StoredChat) -> str:
     content = hashlib.sha256(chat.info.id.encode())
     for message in chat.messages:
         content.update(msgspec.json.encode((message.id, message.role, message.parent_id)))
-        content.update(msgspec.json.encode(content_of(message)))
+        content.update(msgspec.json.encode(content_of(_bare(message))))
     return uuid.uuid5(_NAMESPACE, content.hexdigest()).hex

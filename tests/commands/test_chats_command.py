@@ -79,13 +79,16 @@ def test_export_and_import_elsewhere(
     assert main(["chats", "export", *ids]) == 0
     file = tmp_path / "chats.jsonl"
     file.write_bytes(capsysbinary.readouterr().out)
-    monkeypatch.setenv("CHATBOT_DATA_DIR", str(tmp_path / "elsewhere"))
-    for added, skipped in ((2, 0), (0, 2)):
+    # Where they come from they are known, elsewhere from the second time on.
+    for folder, added, skipped in (("", 0, 2), ("elsewhere", 2, 0), ("elsewhere", 0, 2)):
+        if folder:
+            monkeypatch.setenv("CHATBOT_DATA_DIR", str(tmp_path / folder))
         assert main(["chats", "import", str(file), "--json"]) == 0
         (report,) = json.loads(capsysbinary.readouterr().out)["files"]
         assert (report["num_added"], report["num_skipped"]) == (added, skipped)
     db = Database(tmp_path / "elsewhere")
     assert {chat.id for chat in reading.list_chats(db)} == set(ids)
+    assert all(one.is_foreign for key in ids for one in reading.load_chat(db, key).messages)
     db.close()
 
 
