@@ -20,6 +20,9 @@ from chatbot.models.library_errors import first_sentence
 T = TypeVar("T")
 
 RENDER_SECONDS: Final = 5.0
+NUM_RENDERED: Final = 3
+"""Conversations that are kept: a chat begins in another way with its tools, without them once a
+round of calls is over, and with an example of how to answer from sources."""
 SWITCH_SECONDS: Final = 1.0
 """For each trial of a template while the model loads; a template that hangs has no switch."""
 
@@ -51,10 +54,8 @@ class ChatTemplate:
         self.has_gap = own.has_gap if own else not template
         """Whether an answer starts with a space that belongs to the form, not to the answer."""
         self._folds_system: bool | None = None
-        self._rendered = PromptPrefixes()
-        """Of the last conversation."""
-        self._rendered_tools: tuple[ToolSchema, ...] = ()
-        """The tools that they were rendered with."""
+        self._rendered: list[tuple[tuple[ToolSchema, ...], PromptPrefixes]] = []
+        """The last conversations, each with the tools that it was rendered with; newest last."""
         self._options: dict[str, bool] = {}
         """What the template is told besides."""
         self._switch, self.thinking_switch = self._find_switch()
@@ -68,7 +69,7 @@ class ChatTemplate:
         if thinking is None or not self._switch:
             return self
         other = copy.copy(self)
-        other._rendered, other._rendered_tools = PromptPrefixes(), ()
+        other._rendered = []
         other._options = {self._switch: thinking}
         return other
 
@@ -119,10 +120,14 @@ class ChatTemplate:
         Raises:
             ModelError: the template takes too long.
         """
-        if tuple(tools) != self._rendered_tools:
-            self._rendered = PromptPrefixes()
-            self._rendered_tools = tuple(tools)
-        rendered = self._rendered.up_to_another(messages)
+        given = tuple(tools)
+        known = max(
+            (prefixes for with_tools, prefixes in self._rendered if with_tools == given),
+            key=lambda prefixes: prefixes.num_same(messages),
+            default=PromptPrefixes(),
+        )
+        rendered = known.up_to_another(messages)
+        is_gone_on_with = 2 * len(rendered) > len(known)
         # Many small renderings: the limit is for one that hangs, not for a long chat.
         seconds = RENDER_SECONDS + 0.1 * len(messages)
 
@@ -131,7 +136,8 @@ class ChatTemplate:
                 rendered.add(messages[end], self._try_render(messages[: end + 1], tools))
 
         self._limited(render_rest, seconds)
-        self._rendered = rendered
+        others = [pair for pair in self._rendered if not (is_gone_on_with and pair[1] is known)]
+        self._rendered = [*others[-NUM_RENDERED + 1 :], (given, rendered)]
         return rendered
 
     def _limited(self, function: Callable[[], T], seconds: float) -> T:

@@ -40,13 +40,18 @@ class PromptPrefixes:
         """How much text is kept besides the messages."""
         return len(self._last) + sum(len(prefix.tail or "") for prefix in self._prefixes)
 
-    def up_to_another(self, messages: Sequence[ChatMessage]) -> "PromptPrefixes":
-        """Those of the messages with which ``messages`` begins just so."""
+    def num_same(self, messages: Sequence[ChatMessage]) -> int:
+        """With how many of the messages ``messages`` begins just so."""
         num_same = 0
         for prefix, message in zip(self._prefixes, messages, strict=False):
             if prefix.message != message:
                 break
             num_same += 1
+        return num_same
+
+    def up_to_another(self, messages: Sequence[ChatMessage]) -> "PromptPrefixes":
+        """Those of the messages with which ``messages`` begins just so."""
+        num_same = self.num_same(messages)
         other = PromptPrefixes()
         other._prefixes = self._prefixes[:num_same]
         other._last = self._last if num_same == len(self) else _join(other._prefixes)

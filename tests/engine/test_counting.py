@@ -251,6 +251,13 @@ def test_only_what_is_new_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     for draft in ("d", "draft"):
         template.render_prefixes([*CHAT, ChatMessage("user", draft)])
     assert num_rendered == [len(CHAT) + 1] * 2
+    # Other tools and another beginning are rendered once, however often they come by turns.
+    others = [ChatMessage("user", "So it is done."), *CHAT]
+    for _ in range(3):
+        template.render_prefixes(CHAT)
+        template.render_prefixes(CHAT, (TOOL,))
+        template.render_prefixes(others)
+    assert len(num_rendered) == 2 + len(CHAT) + len(others)
 
 
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if name not in BEGIN_ANEW])
