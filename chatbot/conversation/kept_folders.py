@@ -79,6 +79,11 @@ class KeptFolders:
         return settings.num_sources > 0 and any(f.is_on for f in settings.folders)
 
     @property
+    def is_kept_up(self) -> bool:
+        """Whether the folders are indexed: for questions, or for whoever searches by hand."""
+        return self.is_on or self._is_searched
+
+    @property
     def is_strict(self) -> bool:
         """Whether the program declines when nothing is relevant; see ``Grounding``."""
         settings = self._settings()
@@ -136,7 +141,7 @@ class KeptFolders:
 
     async def _index_once(self) -> None:
         paths = self.paths
-        if not paths or not (self.is_on or self._is_searched):
+        if not paths or not self.is_kept_up:
             self.retrieval.cancel_index()
             return
         error = ""

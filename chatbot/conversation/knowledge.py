@@ -70,7 +70,7 @@ class Knowledge(KeptFolders):
         problems = [s.problem for s in self.folders if s.folder.is_on and s.problem]
         found = Found(request_id=0, hits=())
         if paths:
-            if not self.is_on and not self._is_searched:
+            if not self.is_kept_up:
                 self.keep_searchable()
             await self._until_read(paths)
             found = await self.retrieval.search(

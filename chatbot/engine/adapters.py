@@ -47,7 +47,7 @@ def use_adapters(loaded: LoadedModel, wanted: Sequence[AdapterUse]) -> tuple[Ada
     if len({item.folder for item in found}) < len(found):
         raise ModelError("An adapter is named twice; name each once, with one weight.")
     model = loaded.model
-    present = set(getattr(model, "peft_config", {}) or {})
+    present = _names_in(model)
     names = {_key(item.folder): item for item in found}
     active = model.active_adapters() if present else []
     try:
@@ -93,7 +93,7 @@ def _put_back(model: Any, active: list[str]) -> None:
     """
     if active:
         model.set_adapter(active)
-    for key in set(getattr(model, "peft_config", {}) or {}) - set(active):
+    for key in _names_in(model) - set(active):
         model.delete_adapter(key)
     _restore_bare(model)
 
@@ -110,12 +110,17 @@ def _restore_bare(model: Any) -> None:
     """Take peft's layers out again where no adapter is left, so that nothing is slower."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    kept = set(getattr(model, "peft_config", {}) or {})
+    kept = _names_in(model)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, BaseTunerLayer) and not kept & _adapters_of(child):
                 setattr(module, name, child.get_base_layer())
     model._hf_peft_config_loaded = bool(kept)
+
+
+def _names_in(model: Any) -> set[str]:
+    """The names of the adapters in a model."""
+    return set(getattr(model, "peft_config", {}) or {})
 
 
 def _adapters_of(layer: Any) -> set[str]:

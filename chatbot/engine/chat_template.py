@@ -121,13 +121,17 @@ class ChatTemplate:
             ModelError: the template takes too long.
         """
         given = tuple(tools)
-        known = max(
-            (prefixes for with_tools, prefixes in self._rendered if with_tools == given),
-            key=lambda prefixes: prefixes.num_same(messages),
-            default=PromptPrefixes(),
+        num_same, known = max(
+            (
+                (one.num_same(messages), one)
+                for tools_then, one in self._rendered
+                if tools_then == given
+            ),
+            key=lambda pair: pair[0],
+            default=(0, PromptPrefixes()),
         )
-        rendered = known.up_to_another(messages)
-        is_gone_on_with = 2 * len(rendered) > len(known)
+        rendered = known.first(num_same)
+        is_gone_on_with = 2 * num_same > len(known)
         # Many small renderings: the limit is for one that hangs, not for a long chat.
         seconds = RENDER_SECONDS + 0.1 * len(messages)
 

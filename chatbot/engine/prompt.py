@@ -194,11 +194,13 @@ class PromptBuilder:
             len(self.build(each, continue_last=continue_last, tools=tools).tokens)
             for each in (messages, without)
         )
-        sizes = {thought: self._thoughts.get(thought, -1) for thought in thoughts}
-        for thought, size in sizes.items():
-            if size < 0:
-                sizes[thought] = len(self._encode(self._guard.protect(thought, "assistant"))[0])
-        self._thoughts = sizes
+        known = self._thoughts
+        self._thoughts = sizes = {
+            thought: known[thought]
+            if thought in known
+            else len(self._encode(self._guard.protect(thought, "assistant"))[0])
+            for thought in thoughts
+        }
         return sum(sizes[thought] for thought in thoughts), max(0, given - rest)
 
     def count(

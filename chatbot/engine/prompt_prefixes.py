@@ -49,12 +49,11 @@ class PromptPrefixes:
             num_same += 1
         return num_same
 
-    def up_to_another(self, messages: Sequence[ChatMessage]) -> "PromptPrefixes":
-        """Those of the messages with which ``messages`` begins just so."""
-        num_same = self.num_same(messages)
+    def first(self, num_messages: int) -> "PromptPrefixes":
+        """Those of so many messages, to which others can be added."""
         other = PromptPrefixes()
-        other._prefixes = self._prefixes[:num_same]
-        other._last = self._last if num_same == len(self) else _join(other._prefixes)
+        other._prefixes = self._prefixes[:num_messages]
+        other._last = self._last if num_messages == len(self) else _join(other._prefixes)
         return other
 
     def add(self, message: ChatMessage, text: str | None) -> None:

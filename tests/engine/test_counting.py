@@ -278,7 +278,7 @@ def test_the_last_prompt_is_put_together_again() -> None:
     for message, text in zip(messages, texts, strict=True):
         prefixes.add(message, text)
     for length in range(6):
-        known = prefixes.up_to_another(messages[:length])
+        known = prefixes.first(prefixes.num_same(messages[:length]))
         last = next((text for text in reversed(texts[:length]) if text is not None), "")
         assert known._last == last
         assert len(known) == length
