@@ -1,5 +1,6 @@
 """Stand-ins for capturing a step as a graph, since the real capture needs a GPU."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -35,21 +36,66 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An operation as it was captured: with the very tensors, and the numbers of that moment."""
+
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    made: list[Tensor | None]
+    """What it gave back; None where that is memory of its arguments, or no tensor."""
+
+    def repeat(self) -> None:
+        """Do the same to the same memory."""
+        results = tree_leaves(self.func(*self.args, **self.kwargs))
+        for made, result in zip(self.made, results, strict=True):
+            if made is not None:
+                made.copy_(result)
+
+
+class _Recording(TorchDispatchMode):
+    """Writes down each operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[_Call] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = {_memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        made = [
+            leaf if isinstance(leaf, Tensor) and _memory(leaf) not in given else None
+            for leaf in tree_leaves(result)
+        ]
+        self.calls.append(_Call(func, args, kwargs, made))
+        return result
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
 class Replaying:
-    """Captures as a graph does: what is given back has its own memory, always the same one."""
+    """Captures as a graph does: what is repeated are the operations and not the code that called
+    them, so a number or a choice that Python made for the one step holds for all that follow; and
+    what is given back is always in the same memory."""
 
     def __init__(self) -> None:
         self.num_captured = 0
         self.num_replayed = 0
 
     def __call__(self, step: Step) -> Step:
-        with NoWaiting():
-            output = step().clone()
+        with NoWaiting(), _Recording() as recording:
+            output = step()
         self.num_captured += 1
 
         def replay() -> Tensor:
             self.num_replayed += 1
-            return output.copy_(step())
+            for call in recording.calls:
+                call.repeat()
+            return output
 
         return replay
 
