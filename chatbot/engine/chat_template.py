@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from chatbot.engine.chat_formats import ChatFormat
+from chatbot.engine.prefix_windows import added_by_windows
 from chatbot.engine.prompt_prefixes import PromptPrefixes
 from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
 from chatbot.engine.template_limits import limit_templates
@@ -130,16 +131,22 @@ class ChatTemplate:
             key=lambda pair: pair[0],
             default=(0, PromptPrefixes()),
         )
-        rendered = known.first(num_same)
         is_gone_on_with = 2 * num_same > len(known)
         # Many small renderings: the limit is for one that hangs, not for a long chat.
         seconds = RENDER_SECONDS + 0.1 * len(messages)
 
-        def render_rest() -> None:
-            for end in range(len(rendered), len(messages)):
-                rendered.add(messages[end], self._try_render(messages[: end + 1], tools))
+        def render(some: Sequence[ChatMessage]) -> str | None:
+            return self._try_render(some, tools)
 
-        self._limited(render_rest, seconds)
+        def render_rest() -> PromptPrefixes:
+            some = known.first(num_same)
+            if told := added_by_windows(some, messages, render):
+                return told
+            for end in range(num_same, len(messages)):
+                some.add(messages[end], render(messages[: end + 1]))
+            return some
+
+        rendered = self._limited(render_rest, seconds)
         others = [pair for pair in self._rendered if not (is_gone_on_with and pair[1] is known)]
         self._rendered = [*others[-NUM_RENDERED + 1 :], (given, rendered)]
         return rendered

@@ -36,6 +36,11 @@ class PromptPrefixes:
         return len(self._prefixes)
 
     @property
+    def last(self) -> str | None:
+        """The last prompt, whole; None where it is refused, or where there is none."""
+        return self._last if self._prefixes and self._prefixes[-1].tail is not None else None
+
+    @property
     def num_characters(self) -> int:
         """How much text is kept besides the messages."""
         return len(self._last) + sum(len(prefix.tail or "") for prefix in self._prefixes)

@@ -9,6 +9,8 @@ from tokenizers import AddedToken, decoders, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from chatbot.engine.chat_template import ChatTemplate
+from chatbot.engine.common_start import common_length
+from chatbot.engine.prefix_windows import FEWEST, NUM_CHECKS
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.prompt_prefixes import PromptPrefixes
 from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
@@ -231,6 +233,53 @@ def test_counts_are_those_of_the_plain_way(name: str) -> None:
                     assert found == expected
 
 
+def draw_long_chat(random: Random) -> list[ChatMessage]:
+    """Questions and answers, in which tools may be called again and again."""
+    has_calls = random.random() < 0.6
+    chat = [ChatMessage("system", "Be kind.")] * random.randint(0, 1)
+    while len(chat) < 2 * FEWEST:
+        chat.append(ChatMessage("user", random.choice(_TEXTS[1:])))
+        for _ in range(random.choice((0, 0, 1, 3)) if has_calls else 0):
+            call = ToolCall(id="1", name="look", arguments="{}")
+            thinking = random.choice(("", "Hm."))
+            chat.append(ChatMessage("assistant", "x", tool_calls=(call,), thinking=thinking))
+            chat.append(ChatMessage("tool", random.choice(_TEXTS)))
+        if random.random() < 0.9 or not has_calls:
+            answer = random.choice(_TEXTS)
+            chat.append(ChatMessage("assistant", answer, thinking=random.choice(("", "Hm, well."))))
+    return chat[: -random.randint(1, 2)]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_prompts_of_a_long_chat_are_those_of_the_plain_way(name: str) -> None:
+    random = Random(3)
+    for _ in range(3):
+        chat = draw_long_chat(random)
+        template = make_builder(TEMPLATES[name])._template
+        plain = rendered_plainly(template, chat)
+        text = plain[-1] or ""
+        lengths = [None if each is None else common_length(each, text) for each in plain]
+        assert template.render_prefixes(chat).lengths_in(text) == lengths
+
+
+@pytest.mark.parametrize("name", ["llama 2", "llama 3", "mistral", "gemma", "phi 3", "qwen 3"])
+def test_a_long_chat_is_rendered_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = make_builder(TEMPLATES[name])._template
+    num_rendered: list[int] = []
+    render = template._tokenizer.apply_chat_template
+
+    def counted(messages: list[object], **options: object) -> object:
+        num_rendered.append(len(messages))
+        return render(messages, **options)
+
+    monkeypatch.setattr(template._tokenizer, "apply_chat_template", counted)
+    chat = CHAT * 4
+    template.render_prefixes(chat)
+    num_long = sum(size > 5 for size in num_rendered)
+    assert num_long <= NUM_CHECKS + 4
+    assert len(num_rendered) <= 2 * len(chat) + num_long
+
+
 CHAT = [
     ChatMessage("user" if index % 2 == 0 else "assistant", f"{index} What is the capital? " * 4)
     for index in range(60)
@@ -253,11 +302,13 @@ def test_only_what_is_new_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert num_rendered == [len(CHAT) + 1] * 2
     # Other tools and another beginning are rendered once, however often they come by turns.
     others = [ChatMessage("user", "So it is done."), *CHAT]
+    nums = []
     for _ in range(3):
         template.render_prefixes(CHAT)
         template.render_prefixes(CHAT, (TOOL,))
         template.render_prefixes(others)
-    assert len(num_rendered) == 2 + len(CHAT) + len(others)
+        nums.append(len(num_rendered))
+    assert nums[0] == nums[-1] <= 2 + 2 * (len(CHAT) + len(others))
 
 
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if name not in BEGIN_ANEW])
