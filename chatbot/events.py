@@ -26,6 +26,8 @@ class SearchStarted(msgspec.Struct, frozen=True):
     """The knowledge folders are being searched."""
 
     folders: tuple[str, ...]
+    is_ready: bool = True
+    """False: the embedding model has to be loaded first, which takes seconds."""
 
 
 class SourcesFound(msgspec.Struct, frozen=True):

@@ -163,6 +163,11 @@ class KeptFolders:
         if self.is_on and (paths := self.paths):
             await self.retrieval.index(paths, self.options, watch=False)
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether the embedding model is loaded, or could not be: no search waits for it."""
+        return self._warming is not None and self._warming.done()
+
     def warm(self) -> None:
         """Have the embedding model loaded in the background, where questions need it."""
         if self.is_on and self.paths and (self._warming is None or self._warming.done()):

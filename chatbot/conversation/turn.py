@@ -43,7 +43,6 @@ from chatbot.events import (
     AnswerHeld,
     PromptBuilt,
     PromptReading,
-    SearchStarted,
     SourcesFound,
     SupportFound,
     TextDelta,
@@ -188,7 +187,7 @@ class Turn:
             begin = asyncio.ensure_future(self._begin())
             try:
                 if self._sources.has_to_search:
-                    yield SearchStarted(self._sources.folders)
+                    yield self._sources.search_started()
                     # Meanwhile the model is loaded: neither waits for the other.
                     await self._until_stopped(self._sources.search())
                 # Whoever switches tools on wants the model asked.

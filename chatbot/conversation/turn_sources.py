@@ -14,6 +14,7 @@ from chatbot.conversation.file_block import files_of
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.source_block import sources_of
 from chatbot.errors import ChatbotError
+from chatbot.events import SearchStarted
 from chatbot.messages import FinishReason, Message, SourcesPart
 from chatbot.retrieval.values import FolderStatus
 
@@ -38,10 +39,11 @@ class TurnSources:
         self._earlier = earlier
         self._is_begun = begun is not None
 
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """Absolute paths of the folders that ``search`` will go through."""
-        return self._knowledge.paths if self._knowledge else ()
+    def search_started(self) -> SearchStarted:
+        """What is told ahead of ``search``."""
+        if self._knowledge is None:
+            return SearchStarted(())
+        return SearchStarted(self._knowledge.paths, self._knowledge.is_warm)
 
     @property
     def has_to_search(self) -> bool:

@@ -22,6 +22,9 @@ def prepare_process() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # numpy multiplies small matrices only, and its threads would take the processor from torch's.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # sentence-transformers imports peft where it is installed, and with it bitsandbytes and torch's
+    # compiler: a quarter of its import, for adapters to embedding models, which hardly exist.
+    sys.modules["peft"] = None  # type: ignore[assignment]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How far a long prompt is read, in a bar and in words."""
+"""What an answer waits for, in words and in a bar: the search, and the reading of its prompt."""
 
 from typing import Final
 
@@ -25,3 +25,8 @@ def reading_words(progress: ReadingProgress, *, is_brief: bool = False) -> str:
     if progress.seconds_left is not None:
         words += f" · {duration(progress.seconds_left)} left"
     return words
+
+
+def search_words(*, is_ready: bool) -> str:
+    """What is said while the folders are searched, or while the search is loaded for that."""
+    return "searching your folders" if is_ready else "loading the search of your folders"

@@ -80,6 +80,9 @@ async def test_the_events_of_a_grounded_turn() -> None:
         SupportFound,
         TurnFinished,
     ]
+    started = event_of(events, SearchStarted)
+    assert isinstance(started, SearchStarted)
+    assert not started.is_ready  # nobody has loaded the embedding model
     answer = manager.conversation.last("assistant")
     assert answer is not None
     assert answer.text == "The tower is 330 metres high. It is pink."

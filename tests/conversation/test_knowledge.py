@@ -266,6 +266,14 @@ async def test_a_failure_is_told_and_the_next_question_tries_again(made: Made) -
     assert retrieval.indexed[-1] == ((SHIPPED,), True)
 
 
+async def test_it_is_known_whether_a_search_waits_for_the_embedding_model(made: Made) -> None:
+    assert not made.knowledge.is_warm
+    made.knowledge.warm()
+    assert not made.knowledge.is_warm
+    await until(lambda: made.knowledge.is_warm)
+    assert made.retrieval.num_warmed == 1
+
+
 async def test_nothing_is_indexed_where_nothing_is_searched(made: Made) -> None:
     made.settings = with_settings(num_sources=0)
     made.knowledge.start()

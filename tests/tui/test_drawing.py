@@ -56,6 +56,7 @@ def test_more_sentences_than_cells_do_not_overflow() -> None:
     [
         (SourcesPart((a_source("a"),)), "1 source, best 0.74"),
         (SourcesPart(()), "no sources found"),
+        (SourcesPart((), seconds=15.2), "no sources found after 15 s"),
         (SourcesPart((), is_declined=True), "nothing relevant in your folders"),
     ],
 )

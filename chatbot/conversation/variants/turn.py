@@ -27,7 +27,6 @@ from chatbot.engine.client import Engine
 from chatbot.engine.protocol import ModelInfo
 from chatbot.errors import ChatbotError, CommandError
 from chatbot.events import (
-    SearchStarted,
     SourcesFound,
     VariantPlan,
     VariantsEvent,
@@ -164,7 +163,7 @@ class VariantsTurn(ABC):
             if self._journal:
                 await self.until_stopped(self._journal.settled())
             if self._sources.has_to_search:
-                yield SearchStarted(self._sources.folders)
+                yield self._sources.search_started()
                 await self.until_stopped(self._sources.search())
             if declining := self._sources.decline():
                 for told in self._declined(declining):

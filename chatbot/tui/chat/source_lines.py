@@ -12,6 +12,7 @@ from textual.content import Content
 from chatbot.messages import SentenceSupport, Source, SourcesPart
 from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import draw_bar, fitted
+from chatbot.wording import counted, duration
 
 COLOURS: Final = ("$text-primary", "$text-accent", "$text-success", "$text-secondary")
 """Of the sources, in turn; the numbers beside them say the same."""
@@ -106,11 +107,11 @@ def support_words(found: SourcesPart) -> str:
 
 
 def found_words(found: SourcesPart) -> str:
-    """What a search came to: ``4 sources, best 0.71``."""
+    """What a search came to: ``4 sources, best 0.71``, and what it took where that was long."""
+    took = f" after {duration(found.seconds)}" if found.seconds >= 1 else ""
     if found.is_declined:
-        return "nothing relevant in your folders"
+        return f"nothing relevant in your folders{took}"
     if not found.sources:
-        return "no sources found"
-    count = len(found.sources)
+        return f"no sources found{took}"
     best = max(source.scores.relevance for source in found.sources)
-    return f"{count} source{'s' if count != 1 else ''}, best {best:.2f}"
+    return f"{counted(len(found.sources), 'source')}, best {best:.2f}{took}"

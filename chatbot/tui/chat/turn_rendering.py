@@ -30,7 +30,7 @@ from chatbot.events import (
 from chatbot.messages import Message
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView
-from chatbot.tui.reading_progress import reading_words
+from chatbot.tui.reading_progress import reading_words, search_words
 from chatbot.tui.status_line import StatusLine
 from chatbot.wording import counted
 
@@ -67,8 +67,8 @@ async def render_turn(
                 view.say("waiting for the model")
                 if text_so_far:
                     view.append(text_so_far, 0)
-            case SearchStarted() if view:
-                view.say("searching your folders")
+            case SearchStarted(is_ready=is_ready) if view:
+                view.say(search_words(is_ready=is_ready))
             case SourcesFound(found=found) if view:
                 from chatbot.tui.chat.source_lines import found_words
 

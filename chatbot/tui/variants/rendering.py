@@ -26,7 +26,7 @@ from chatbot.events import (
     VariantThoughtDelta,
 )
 from chatbot.tui.models.rows import disk_size
-from chatbot.tui.reading_progress import reading_words
+from chatbot.tui.reading_progress import reading_words, search_words
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.variants.column import VariantColumn
 from chatbot.tui.variants.screen import Hints, VariantsScreen
@@ -124,8 +124,8 @@ async def render_variants(
         match event:
             case VariantsStarted():
                 screen = await open_screen(event)
-            case SearchStarted() if screen:
-                screen.say_all("searching your folders")
+            case SearchStarted(is_ready=is_ready) if screen:
+                screen.say_all(search_words(is_ready=is_ready))
             case SourcesFound(found=found) if screen:
                 from chatbot.tui.chat.source_lines import found_words
 
