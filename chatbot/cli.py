@@ -262,7 +262,7 @@ def _prepare_model(session: "Session", options: argparse.Namespace, *, is_on_scr
     if getattr(options, "force", False):
         session.engine.force(model)
     if adapters := getattr(options, "adapters", None):
-        from chatbot.engine.protocol import parse_adapter
+        from chatbot.engine.protocol.model_info import parse_adapter
 
         uses = [parse_adapter(text) for text in adapters]
         # A chat goes on without them, and says so; where nobody types, it would be missed.

@@ -19,14 +19,9 @@ from chatbot.engine.answer import answer
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import (
-    ChatMessage,
-    Generate,
-    Generated,
-    SearchBeams,
-    TokensRecorded,
-    VariantsGenerated,
-)
+from chatbot.engine.protocol.answer import Generate, Generated, TokensRecorded
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import SearchBeams, VariantsGenerated
 from chatbot.engine.recording import Recorder
 from chatbot.engine.token_loop import write_tokens
 from chatbot.engine.variants.beams import search_beams

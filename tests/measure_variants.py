@@ -17,13 +17,9 @@ from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import (
-    ChatMessage,
-    Generate,
-    Generated,
-    GenerateVariants,
-    VariantsGenerated,
-)
+from chatbot.engine.protocol.answer import Generate, Generated
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import GenerateVariants, VariantsGenerated
 from chatbot.engine.variants.answers import answer_variants
 from chatbot.settings import Sampling
 

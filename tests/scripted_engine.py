@@ -26,38 +26,27 @@ from pathlib import Path
 
 import msgspec
 
-from chatbot.engine.protocol import (
-    Adapt,
-    Adapted,
-    AdapterInfo,
-    AnswerNow,
-    BeamsMoved,
-    Cancel,
-    Count,
-    Counted,
+from chatbot.engine.protocol import EngineRequest
+from chatbot.engine.protocol.answer import (
     Delta,
-    EngineRequest,
     Generate,
     Generated,
-    GenerateVariants,
     Held,
-    Hold,
-    Load,
-    Loaded,
-    LoadProgress,
-    ModelInfo,
-    PromptProgress,
-    Render,
-    Rendered,
     SamplingApplied,
-    SearchBeams,
-    SetSampling,
-    SetSamplings,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallReady,
     ToolCallStarted,
+)
+from chatbot.engine.protocol.loading import Adapt, Adapted, Load, Loaded, LoadProgress
+from chatbot.engine.protocol.model_info import AdapterInfo, ModelInfo
+from chatbot.engine.protocol.prompt import Count, Counted, PromptProgress, Render, Rendered
+from chatbot.engine.protocol.steering import AnswerNow, Cancel, Hold, SetSampling, SetSamplings
+from chatbot.engine.protocol.variants import (
+    BeamsMoved,
+    GenerateVariants,
+    SearchBeams,
     VariantDelta,
     VariantDone,
     VariantSamplingApplied,

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from chatbot.config import Config
 from chatbot.conversation.prompt_building import build_prompt
-from chatbot.engine.protocol import Render
+from chatbot.engine.protocol.prompt import Render
 from chatbot.messages import Message, TextPart
 from chatbot.session import Session
 from chatbot.settings import Settings

@@ -7,7 +7,7 @@ the cached prefix of the next prompt depends on it. Knows neither the engine nor
 from collections.abc import Sequence
 from typing import Final
 
-from chatbot.engine.protocol import ChatMessage, ToolCall
+from chatbot.engine.protocol.messages import ChatMessage, ToolCall
 from chatbot.messages import (
     FilePart,
     ImagePart,

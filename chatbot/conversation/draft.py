@@ -10,7 +10,7 @@ import msgspec
 
 from chatbot.conversation.answer_messages import PARAGRAPH
 from chatbot.conversation.turn_sources import TurnSources
-from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.events import SettingChanged
 from chatbot.messages import (
     FinishReason,

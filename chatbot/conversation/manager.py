@@ -30,7 +30,7 @@ from chatbot.conversation.variants.comparison_turn import ComparisonTurn
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import Render, Rendered
+from chatbot.engine.protocol.prompt import Render, Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoppedError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import FilePart, Message, TextPart, ToolResultPart

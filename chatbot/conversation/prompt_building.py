@@ -16,7 +16,9 @@ from chatbot.conversation.found_sources import limited
 from chatbot.conversation.source_block import sources_of, with_sources, worked_example
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import ChatMessage, Count, ModelInfo, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
+from chatbot.engine.protocol.model_info import ModelInfo
+from chatbot.engine.protocol.prompt import Count
 from chatbot.events import PromptBuilt
 from chatbot.messages import Message, Source, SourcesPart
 from chatbot.settings import Settings

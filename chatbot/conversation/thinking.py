@@ -1,6 +1,6 @@
 """Whether the model that is loaded can be told to think or not. Pure functions."""
 
-from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import CommandError
 from chatbot.settings import Settings
 from chatbot.terminal_text import clean_line

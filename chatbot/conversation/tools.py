@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chatbot.conversation.knowledge import Knowledge
-from chatbot.engine.protocol import ModelInfo, ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import ChatbotError, KnowledgeError
 from chatbot.messages import Message, Source
 from chatbot.terminal_text import clean_line

@@ -24,12 +24,11 @@ from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_sources import TurnSources, earlier_question
 from chatbot.conversation.turn_tools import TurnTools, tool_call_event
 from chatbot.engine.client import Engine, Generation
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.answer import (
     Delta,
     Generate,
     Generated,
     Held,
-    PromptProgress,
     SamplingApplied,
     ThinkingCut,
     ThinkingDelta,
@@ -38,6 +37,7 @@ from chatbot.engine.protocol import (
     ToolCallReady,
     ToolCallStarted,
 )
+from chatbot.engine.protocol.prompt import PromptProgress
 from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
     AnswerHeld,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from chatbot.conversation.context import MIN_ROOM
 from chatbot.conversation.tools import Tools
-from chatbot.engine.protocol import ModelInfo, ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.events import ToolCalled, ToolFinished, ToolRunning
 from chatbot.messages import Message, ToolCallPart, ToolResultPart
 from chatbot.terminal_text import clean, clean_line

@@ -6,7 +6,7 @@ Weighs the window against the memory that is free. Loads nothing.
 import asyncio
 
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import ModelError, ModelFitError
 from chatbot.models.facts import facts_of
 from chatbot.models.fitting import automatic, best_precision, check_fit

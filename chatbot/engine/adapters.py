@@ -14,7 +14,7 @@ from torch import nn
 
 from chatbot.engine.failures import as_chatbot_error
 from chatbot.engine.loading import LoadedModel
-from chatbot.engine.protocol import AdapterInfo, AdapterUse
+from chatbot.engine.protocol.model_info import AdapterInfo, AdapterUse
 from chatbot.errors import ModelError
 from chatbot.models.facts import read_small
 from chatbot.models.references import resolve

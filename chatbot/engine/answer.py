@@ -11,7 +11,7 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel
 from chatbot.engine.prompt_meter import PromptMeter, Tell, untold
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.answer import (
     AnswerEvent,
     Delta,
     Generate,
@@ -24,7 +24,7 @@ from chatbot.engine.protocol import (
     ToolCallReady,
     ToolCallStarted,
 )
-from chatbot.engine.protocol import Held as HeldEvent
+from chatbot.engine.protocol.answer import Held as HeldEvent
 from chatbot.engine.recording import Recorder
 from chatbot.engine.thought import Thought
 from chatbot.engine.token_loop import Cut, Held, write_tokens

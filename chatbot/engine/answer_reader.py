@@ -20,7 +20,8 @@ from chatbot.engine.dialects.parser import AnswerParser
 from chatbot.engine.dialects.schemas import json_rule
 from chatbot.engine.grammar import Grammars, Matcher
 from chatbot.engine.loading import LoadedModel
-from chatbot.engine.protocol import Generate, ToolSchema
+from chatbot.engine.protocol.answer import Generate
+from chatbot.engine.protocol.messages import ToolSchema
 from chatbot.engine.stop_strings import StopStrings
 from chatbot.errors import ModelError
 from chatbot.tokens import Region

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 from chatbot.engine.chat_formats import ChatFormat
 from chatbot.engine.prefix_windows import added_by_windows
 from chatbot.engine.prompt_prefixes import PromptPrefixes
-from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.protocol.model_info import ThinkingSwitch
 from chatbot.engine.template_limits import limit_templates
 from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError

@@ -12,27 +12,20 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol import EngineEvent
+from chatbot.engine.protocol.answer import AnswerEvent, Generate
+from chatbot.engine.protocol.loading import (
     Adapt,
     Adapted,
-    AdapterUse,
-    AnswerEvent,
-    Count,
-    Counted,
-    EngineEvent,
-    Generate,
-    GenerateVariants,
     Load,
     Loaded,
     LoadProgress,
-    ModelInfo,
     Prepare,
     Prepared,
-    Render,
-    Rendered,
-    SearchBeams,
-    VariantEvent,
 )
+from chatbot.engine.protocol.model_info import AdapterUse, ModelInfo
+from chatbot.engine.protocol.prompt import Count, Counted, Render, Rendered
+from chatbot.engine.protocol.variants import GenerateVariants, SearchBeams, VariantEvent
 from chatbot.engine.running import RunningGeneration, RunningVariants, error_of
 from chatbot.errors import ModelError, WorkerError
 from chatbot.models.references import resolve

@@ -15,19 +15,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from chatbot.engine.protocol import (
-    AnswerNow,
-    Cancel,
-    EngineRequest,
-    Generate,
-    GenerateVariants,
-    Hold,
-    Load,
-    LoadProgress,
-    SearchBeams,
-    SetSampling,
-    SetSamplings,
-)
+from chatbot.engine.protocol import EngineRequest
+from chatbot.engine.protocol.answer import Generate
+from chatbot.engine.protocol.loading import Load, LoadProgress
+from chatbot.engine.protocol.steering import AnswerNow, Cancel, Hold, SetSampling, SetSamplings
+from chatbot.engine.protocol.variants import GenerateVariants, SearchBeams
 from chatbot.errors import SettingError
 from chatbot.settings import MAX_SEED, SPECS, Sampling
 from chatbot.worker.server import Channel

@@ -21,7 +21,7 @@ from chatbot.engine.placement import Placement, shares
 from chatbot.engine.precisions import quantisation, work_dtype
 from chatbot.engine.progress import Report, progress_bars
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.engine.recording import TokenTexts
 from chatbot.errors import ModelError
 from chatbot.models.counting import OWN_STEP

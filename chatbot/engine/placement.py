@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from chatbot import paths
-from chatbot.engine.protocol import DeviceShare
+from chatbot.engine.protocol.model_info import DeviceShare
 from chatbot.errors import ModelError
 from chatbot.models.fitting import fit
 from chatbot.models.hardware import Hardware

@@ -11,7 +11,7 @@ from typing import Final
 
 from chatbot.engine.common_start import common_length
 from chatbot.engine.prompt_prefixes import PromptPrefixes
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol.messages import ChatMessage
 
 FEWEST: Final = 32
 """Messages from which on windows are worth their checks."""

@@ -18,7 +18,8 @@ from chatbot.engine.chat_template import ChatTemplate
 from chatbot.engine.dialects.compact import with_tools
 from chatbot.engine.dialects.recognition import recognise
 from chatbot.engine.dialects.schemas import parameters_of
-from chatbot.engine.protocol import ChatMessage, ThinkingSwitch, ToolCall, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.protocol.model_info import ThinkingSwitch
 from chatbot.engine.special_tokens import SpecialTokenGuard
 from chatbot.engine.token_memory import TokenMemory
 

@@ -7,16 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, TypeGuard, TypeVar
 
-from chatbot.engine.protocol import (
-    AnswerEvent,
-    AnswerNow,
-    Cancel,
-    EngineEvent,
-    Hold,
-    SetSampling,
-    SetSamplings,
-    VariantEvent,
-)
+from chatbot.engine.protocol import EngineEvent
+from chatbot.engine.protocol.answer import AnswerEvent
+from chatbot.engine.protocol.steering import AnswerNow, Cancel, Hold, SetSampling, SetSamplings
+from chatbot.engine.protocol.variants import VariantEvent
 from chatbot.errors import ContextError, ModelError, ModelFitError, WorkerError
 from chatbot.settings import Sampling
 from chatbot.terminal_text import clean_line

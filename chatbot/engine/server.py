@@ -19,26 +19,20 @@ from chatbot.engine.placement import place
 from chatbot.engine.precisions import pick_precision
 from chatbot.engine.progress import Report
 from chatbot.engine.prompt_meter import Tell
-from chatbot.engine.protocol import (
-    MAX_VARIANTS,
+from chatbot.engine.protocol import EngineRequest
+from chatbot.engine.protocol.answer import Generate
+from chatbot.engine.protocol.loading import (
     Adapt,
     Adapted,
-    AdapterUse,
-    Count,
-    Counted,
-    EngineRequest,
-    Generate,
-    GenerateVariants,
     Load,
     Loaded,
     LoadProgress,
     Prepare,
     Prepared,
-    PromptProgress,
-    Render,
-    Rendered,
-    SearchBeams,
 )
+from chatbot.engine.protocol.model_info import AdapterUse
+from chatbot.engine.protocol.prompt import Count, Counted, PromptProgress, Render, Rendered
+from chatbot.engine.protocol.variants import MAX_VARIANTS, GenerateVariants, SearchBeams
 from chatbot.engine.variants.answers import answer_variants
 from chatbot.engine.variants.beams import search_beams
 from chatbot.errors import ModelError, SettingError

@@ -13,7 +13,7 @@ import re
 import secrets
 from typing import Any, Final
 
-from chatbot.engine.protocol import ChatRole
+from chatbot.engine.protocol.messages import ChatRole
 
 MIN_MARKUP_LENGTH: Final = 3
 """Shorter added tokens, such as a line break of their own, are text and not markup."""

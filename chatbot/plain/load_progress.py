@@ -6,7 +6,7 @@ On a terminal one line that is drawn anew; else a line for each stage.
 from collections.abc import Callable
 
 from chatbot.engine.client import EngineStatus
-from chatbot.engine.protocol import LoadProgress
+from chatbot.engine.protocol.loading import LoadProgress
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.terminal_text import clean_line
 

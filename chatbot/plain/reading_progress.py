@@ -4,7 +4,7 @@ On a terminal one line that is drawn anew until something else happens; else one
 prompt.
 """
 
-from chatbot.engine.protocol import PromptProgress
+from chatbot.engine.protocol.prompt import PromptProgress
 from chatbot.events import PromptReading
 from chatbot.plain.progress_line import ProgressLine, draw_bar
 from chatbot.tokens import ReadingProgress

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chatbot.commands.ask import completion
-from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import WorkerError
 from chatbot.settings import Precision, Settings
 from tests.conversation.fake_engine import STATISTICS, info_of

@@ -6,29 +6,27 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 
 from chatbot.engine.client import EngineStatus
-from chatbot.engine.protocol import (
-    AdapterUse,
+from chatbot.engine.protocol.answer import (
     AnswerEvent,
-    BeamsMoved,
-    ChatMessage,
-    Count,
-    Counted,
     Delta,
     Generate,
     Generated,
-    GenerateVariants,
     Held,
-    ModelInfo,
-    Render,
-    Rendered,
     SamplingApplied,
-    SearchBeams,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
+)
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.model_info import AdapterUse, ModelInfo
+from chatbot.engine.protocol.prompt import Count, Counted, Render, Rendered
+from chatbot.engine.protocol.variants import (
+    BeamsMoved,
+    GenerateVariants,
+    SearchBeams,
     VariantDelta,
     VariantDone,
     VariantEvent,

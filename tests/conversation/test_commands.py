@@ -12,7 +12,8 @@ from chatbot.conversation.commands.lens import NUM_PLACES, lens_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.client import EngineStatus
-from chatbot.engine.protocol import AdapterInfo, AdapterUse, ModelInfo, TokensRecorded
+from chatbot.engine.protocol.answer import TokensRecorded
+from chatbot.engine.protocol.model_info import AdapterInfo, AdapterUse, ModelInfo
 from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart, TextPart

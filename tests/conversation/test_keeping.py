@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from chatbot.config import Config
 from chatbot.conversation.manager import ConversationManager
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.errors import CommandError, StoreError
 from chatbot.events import TextDelta, TurnEvent, TurnFinished, TurnStarted
 from chatbot.messages import Message, TextPart, ThinkingPart

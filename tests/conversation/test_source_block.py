@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chatbot.conversation.source_block import with_sources
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.messages import Source
 from tests.engine.tiny_models import make_tokenizer
 

@@ -8,7 +8,8 @@ from chatbot.conversation.branching import begun_tokens, branch_at
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.token_records import known_tokens
 from chatbot.conversation.token_spans import spans_of
-from chatbot.engine.protocol import ChatMessage, Held, TokensRecorded
+from chatbot.engine.protocol.answer import Held, TokensRecorded
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.errors import CommandError
 from chatbot.events import AnswerHeld, TextDelta
 from chatbot.messages import Message, TextPart, ThinkingPart, ToolCallPart, ToolResultPart

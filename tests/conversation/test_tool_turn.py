@@ -8,7 +8,7 @@ import pytest
 
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tools import Tools
-from chatbot.engine.protocol import Generate, ThinkingDelta, ToolCallBroken
+from chatbot.engine.protocol.answer import Generate, ThinkingDelta, ToolCallBroken
 from chatbot.events import (
     PromptBuilt,
     SourcesFound,

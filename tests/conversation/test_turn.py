@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from chatbot.engine.protocol import ThinkingCut, ThinkingDelta
+from chatbot.engine.protocol.answer import ThinkingCut, ThinkingDelta
 from chatbot.errors import CommandError, ContextError, WorkerError
 from chatbot.events import (
     PromptBuilt,

@@ -18,7 +18,7 @@ from chatbot.conversation.variants.wishes import (
     wish_for_seeds,
     wish_for_values,
 )
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.variants import (
     VariantDelta,
     VariantSamplingApplied,
     VariantsHeld,

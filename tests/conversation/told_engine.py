@@ -4,19 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from chatbot.engine.client import EngineStatus
-from chatbot.engine.protocol import (
-    AnswerEvent,
-    ChatMessage,
-    Count,
-    Counted,
-    Delta,
-    Generate,
-    Generated,
-    ModelInfo,
-    Render,
-    Rendered,
-    TokensRecorded,
-)
+from chatbot.engine.protocol.answer import AnswerEvent, Delta, Generate, Generated, TokensRecorded
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.model_info import ModelInfo
+from chatbot.engine.protocol.prompt import Count, Counted, Render, Rendered
 from chatbot.errors import WorkerError
 from chatbot.messages import FinishReason, Statistics
 from chatbot.settings import Precision, Sampling

@@ -19,7 +19,7 @@ from chatbot.engine.decode.gpu.static_step import ForwardStep
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import AdapterUse
+from chatbot.engine.protocol.model_info import AdapterUse
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.running_engine import RunningEngine

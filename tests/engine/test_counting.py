@@ -13,7 +13,7 @@ from chatbot.engine.common_start import common_length
 from chatbot.engine.prefix_windows import FEWEST, NUM_CHECKS
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.prompt_prefixes import PromptPrefixes
-from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolCall, ToolSchema
 from chatbot.errors import ModelError
 from tests.engine import families
 from tests.engine.test_thinking_switch import DEEPSEEK, GRANITE, SHOWS_THOUGHTS, SMOLLM3

@@ -11,14 +11,8 @@ from chatbot.engine.dialects.compact import COMPACT
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import (
-    ChatMessage,
-    Delta,
-    Generate,
-    Generated,
-    ToolCall,
-    ToolCallReady,
-)
+from chatbot.engine.protocol.answer import Delta, Generate, Generated, ToolCallReady
+from chatbot.engine.protocol.messages import ChatMessage, ToolCall
 from chatbot.settings import Sampling
 from tests.engine.tool_schemas import CALCULATE, WEATHER, tool
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from chatbot.engine import chat_template
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError
 

@@ -9,15 +9,9 @@ import pytest
 
 from chatbot.engine.chat_formats import FORMATS, format_of
 from chatbot.engine.client import EngineClient
-from chatbot.engine.protocol import (
-    ChatMessage,
-    Count,
-    Delta,
-    Generate,
-    Generated,
-    Render,
-    ThinkingDelta,
-)
+from chatbot.engine.protocol.answer import Delta, Generate, Generated, ThinkingDelta
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.prompt import Count, Render
 from chatbot.models.facts import facts_of_folder
 from chatbot.settings import Precision, Sampling
 from tests.engine.families import FAMILIES, Family, write_family

@@ -12,7 +12,7 @@ from chatbot.engine.detokenizer import Detokenizer
 from chatbot.engine.dialects.parser import Text
 from chatbot.engine.loading import _with_line_breaks, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import Generate
+from chatbot.engine.protocol.answer import Generate
 from chatbot.settings import Sampling
 
 TEXT = "one<NL>two <b> three<NL><NL>four"

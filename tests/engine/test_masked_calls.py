@@ -20,17 +20,16 @@ from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.answer import (
     AnswerEvent,
-    ChatMessage,
     Delta,
     Generate,
     Generated,
     ThinkingDelta,
     ToolCallBroken,
     ToolCallReady,
-    ToolSchema,
 )
+from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
 from chatbot.errors import ModelError
 from chatbot.settings import Sampling
 from tests.engine.tiny_models import CHATML, make_llama, make_tokenizer

@@ -13,7 +13,9 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt_meter import PromptMeter
-from chatbot.engine.protocol import ChatMessage, Generate, GenerateVariants, SearchBeams
+from chatbot.engine.protocol.answer import Generate
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import GenerateVariants, SearchBeams
 from chatbot.engine.variants.answers import answer_variants
 from chatbot.engine.variants.beams import search_beams
 from chatbot.settings import Sampling

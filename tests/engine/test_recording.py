@@ -20,15 +20,15 @@ from chatbot.engine.answer import answer
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.answer import (
     AnswerEvent,
-    ChatMessage,
     Delta,
     Generate,
     Generated,
     Held,
     TokensRecorded,
 )
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.settings import Sampling
 from chatbot.tokens import TokenRecord
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from chatbot.engine.inbox import Control
-from chatbot.engine.protocol import ChatMessage, Count, EngineRequest, Generate, Render
+from chatbot.engine.protocol import EngineRequest
+from chatbot.engine.protocol.answer import Generate
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.prompt import Count, Render
 from chatbot.engine.server import Engine
 from chatbot.settings import Sampling
 from chatbot.worker.protocol import Failed

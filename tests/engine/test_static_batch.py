@@ -17,13 +17,8 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import (
-    BeamsMoved,
-    ChatMessage,
-    GenerateVariants,
-    SearchBeams,
-    VariantDelta,
-)
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import BeamsMoved, GenerateVariants, SearchBeams, VariantDelta
 from chatbot.engine.variants.answers import answer_variants
 from chatbot.engine.variants.beams import search_beams
 from chatbot.settings import Sampling

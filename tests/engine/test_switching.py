@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from chatbot.config import Config
-from chatbot.engine.protocol import ChatMessage, Count
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.prompt import Count
 from chatbot.events import TurnFinished
 from chatbot.models.catalogue import catalogue
 from chatbot.models.hardware import look

@@ -17,16 +17,18 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.answer import (
     AnswerEvent,
-    ChatMessage,
     Delta,
     Generate,
     Generated,
-    GenerateVariants,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
+)
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import (
+    GenerateVariants,
     VariantDelta,
     VariantEvent,
     VariantThinkingCut,

@@ -13,14 +13,9 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.loading import load
 from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import (
-    ChatMessage,
-    Generate,
-    Generated,
-    ThinkingDelta,
-    ThinkingSwitch,
-    ToolSchema,
-)
+from chatbot.engine.protocol.answer import Generate, Generated, ThinkingDelta
+from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
+from chatbot.engine.protocol.model_info import ThinkingSwitch
 from chatbot.settings import Sampling
 from tests.engine.tiny_models import CHATML, make_llama, make_tokenizer
 

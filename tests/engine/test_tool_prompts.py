@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from chatbot.engine.dialects.compact import describe
 from chatbot.engine.dialects.examples import example_of
 from chatbot.engine.prompt import PromptBuilder
-from chatbot.engine.protocol import ChatMessage, ToolCall, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolCall, ToolSchema
 from tests.engine.tiny_models import CHATML, make_tokenizer
 from tests.engine.tool_schemas import CALCULATE, NOW, TOOLS, tool
 

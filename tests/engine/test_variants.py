@@ -19,13 +19,11 @@ from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.model_reference import find_model
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.answer import Delta, Generate, Generated
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import (
     MAX_VARIANTS,
     BeamsMoved,
-    ChatMessage,
-    Delta,
-    Generate,
-    Generated,
     GenerateVariants,
     SearchBeams,
     VariantDelta,

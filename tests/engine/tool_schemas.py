@@ -2,7 +2,7 @@
 
 import json
 
-from chatbot.engine.protocol import ToolExample, ToolSchema
+from chatbot.engine.protocol.messages import ToolExample, ToolSchema
 
 
 def tool(name: str, description: str = "", **properties: dict[str, object]) -> ToolSchema:

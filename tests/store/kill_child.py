@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from chatbot.conversation.manager import ConversationManager
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.events import TextDelta, TurnFinished, TurnStarted
 from chatbot.messages import Message
 from chatbot.settings import Settings

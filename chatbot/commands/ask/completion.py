@@ -16,9 +16,9 @@ import msgspec
 from chatbot.commands.ask.one_answer import show_progress
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.stopping import Stopped, until_stopped
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.variants import (
     MAX_VARIANTS,
-    ChatMessage,
     GenerateVariants,
     VariantDelta,
     VariantDone,

@@ -181,7 +181,7 @@ def _ask_several(
     from chatbot.commands.ask.completion import parse_count
     from chatbot.commands.ask.several_answers import run_ask_several
     from chatbot.conversation.variants.wishes import parse_number, wish_for_beams, wish_for_seeds
-    from chatbot.engine.protocol import MAX_VARIANTS
+    from chatbot.engine.protocol.variants import MAX_VARIANTS
 
     if getattr(options, "tools", None):
         raise SettingError("Several answers at once call no tools: leave --tools out.")

@@ -7,15 +7,14 @@ from typing import Final
 import msgspec
 
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import (
-    ChatMessage,
+from chatbot.engine.protocol.answer import (
     Delta,
     Generate,
     ToolCallBroken,
     ToolCallReady,
     ToolCallStarted,
-    ToolSchema,
 )
+from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
 from chatbot.settings import Sampling
 
 GREEDY: Final = Sampling(temperature=0, max_tokens=160, repetition_penalty=1)

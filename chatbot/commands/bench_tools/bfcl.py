@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chatbot.engine.protocol import ChatMessage, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
 from chatbot.errors import ChatbotError
 
 VERSION: Final = "2026.3.23"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 
 NONE: Final = "none"
 

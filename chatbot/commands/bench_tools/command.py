@@ -11,7 +11,7 @@ from chatbot.commands.bench_tools import bfcl
 from chatbot.commands.bench_tools.asking import Calls, ask
 from chatbot.commands.bench_tools.choice import NONE, TOOLS, questions
 from chatbot.engine.client import Engine, EngineClient
-from chatbot.engine.protocol import ChatMessage
+from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.paths import log_dir
 
 

@@ -11,7 +11,7 @@ from chatbot.conversation.prompt_library import load_library
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_note, window_of
-from chatbot.engine.protocol import ModelInfo, parse_adapter
+from chatbot.engine.protocol.model_info import ModelInfo, parse_adapter
 from chatbot.errors import CommandError, ConfigError
 from chatbot.models.catalogue import catalogue
 from chatbot.settings import SPECS, Settings, find_spec, get_value

@@ -9,11 +9,11 @@ from chatbot.conversation.token_records import cleaned
 from chatbot.conversation.turn import NUM_ALTERNATIVES
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.engine.client import VariantsGeneration
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.prompt import PromptProgress
+from chatbot.engine.protocol.variants import (
     BeamsMoved,
-    ChatMessage,
     GenerateVariants,
-    PromptProgress,
     SearchBeams,
     VariantDelta,
     VariantDone,

@@ -11,20 +11,19 @@ from chatbot.conversation.turn import NUM_ALTERNATIVES
 from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.engine.client import Generation
-from chatbot.engine.protocol import (
-    AdapterUse,
+from chatbot.engine.protocol.answer import (
     AnswerEvent,
     Delta,
     Generate,
     Generated,
     Held,
-    ModelInfo,
-    PromptProgress,
     SamplingApplied,
     ThinkingCut,
     ThinkingDelta,
     TokensRecorded,
 )
+from chatbot.engine.protocol.model_info import AdapterUse, ModelInfo
+from chatbot.engine.protocol.prompt import PromptProgress
 from chatbot.errors import ChatbotError
 from chatbot.events import (
     AnswersHeld,

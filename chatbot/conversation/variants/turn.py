@@ -24,7 +24,7 @@ from chatbot.conversation.variants.parting import partings_of
 from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol import ModelInfo
+from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import ChatbotError, CommandError
 from chatbot.events import (
     SourcesFound,

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from chatbot.engine.protocol import MAX_VARIANTS
+from chatbot.engine.protocol.variants import MAX_VARIANTS
 from chatbot.errors import CommandError, SettingError
 from chatbot.events import VariantsKind
 from chatbot.settings import MAX_SEED, Settings, find_spec, get_value, with_value

@@ -13,7 +13,7 @@ from chatbot.engine.dialects.dialect import Dialect
 from chatbot.engine.dialects.examples import example_of
 from chatbot.engine.dialects.json_calls import JsonCall
 from chatbot.engine.dialects.schemas import parameters_of
-from chatbot.engine.protocol import ChatMessage, ToolSchema
+from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
 
 COMPACT: Final = Dialect(
     name="compact",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chatbot.engine.dialects.json_calls import encode
 from chatbot.engine.dialects.schemas import parameters_of
-from chatbot.engine.protocol import ToolExample, ToolSchema
+from chatbot.engine.protocol.messages import ToolExample, ToolSchema
 
 _KNOWN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "calculate": ("What is 6 * 7?", {"expression": "6 * 7"}),

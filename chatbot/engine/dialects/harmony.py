@@ -12,7 +12,7 @@ from typing import Final
 from chatbot.engine.dialects.dialect import Dialect, Literal, Reading
 from chatbot.engine.dialects.json_calls import decode, encode
 from chatbot.engine.dialects.schemas import alternatives, argument_rules, quoted
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 
 CHANNEL: Final = "<|channel|>"
 MESSAGE: Final = "<|message|>"

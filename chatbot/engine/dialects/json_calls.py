@@ -12,7 +12,7 @@ from typing import Any
 
 from chatbot.engine.dialects.dialect import Literal, Reading
 from chatbot.engine.dialects.schemas import alternatives, argument_rules, quoted
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final
 from chatbot.engine.dialects.dialect import Dialect, Literal, Reading
 from chatbot.engine.dialects.json_calls import JsonCall, decode, encode
 from chatbot.engine.dialects.schemas import alternatives, argument_rules, quoted
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 
 TRIGGER: Final = "[TOOL_CALLS]"
 _LISTED: Final = JsonCall(trigger=TRIGGER, is_list=True)

@@ -19,7 +19,7 @@ from chatbot.engine.dialects.dialect import (
     Thinking,
 )
 from chatbot.engine.dialects.harmony import CHANNEL, ENDS, MESSAGE, START, THINKING_CHANNEL
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 
 Region = Literal["head", "text", "thinking", "call", "between"]
 """Where an answer stands: in the head of a channel, in what is shown, in what is thought, in a

@@ -11,7 +11,7 @@ from typing import Any, Final
 from chatbot.engine.dialects.dialect import Dialect, Literal, Reading
 from chatbot.engine.dialects.json_calls import decode, encode
 from chatbot.engine.dialects.schemas import alternatives, json_rule, parameters_of, quoted
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 
 _NAME: Final = re.compile(r"\s*<function=([^>\n]+)>")
 _CLOSE: Final = "\n</parameter>"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chatbot.engine.protocol import ToolSchema
+from chatbot.engine.protocol.messages import ToolSchema
 from chatbot.errors import ModelError
 
 SPACING: Final = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}

@@ -13,7 +13,7 @@ from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
 from chatbot.engine.prompt_meter import Tell, untold
-from chatbot.engine.protocol import (
+from chatbot.engine.protocol.variants import (
     BeamsMoved,
     SearchBeams,
     VariantDelta,

@@ -15,7 +15,8 @@ from chatbot.engine.dialects.dialect import Piece, Text, Thinking
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel
 from chatbot.engine.prompt_meter import PromptMeter, Tell
-from chatbot.engine.protocol import Generate, GenerateVariants, SearchBeams, VariantDelta
+from chatbot.engine.protocol.answer import Generate
+from chatbot.engine.protocol.variants import GenerateVariants, SearchBeams, VariantDelta
 from chatbot.engine.reading import read_prompt
 from chatbot.engine.thought import Thought
 from chatbot.messages import Statistics

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chatbot.engine.client import Engine, EngineStatus
-from chatbot.engine.protocol import AdapterUse, parse_adapter
+from chatbot.engine.protocol.model_info import AdapterUse, parse_adapter
 from chatbot.errors import ChatbotError
 from chatbot.tui.sidebar.adapter_list import AdapterRow
 
