@@ -17,7 +17,7 @@ from chatbot.engine.client import EngineClient
 from chatbot.errors import CommandError, PromptUsageError, SettingError
 from chatbot.events import TextDelta, TurnFinished
 from chatbot.messages import Making
-from chatbot.plain.chat import PlainFace
+from chatbot.plain.face import PlainFace
 from chatbot.settings import Settings
 from chatbot.terminal_text import is_safe
 
@@ -229,7 +229,7 @@ async def test_a_person_is_asked_for_what_is_missing(
         asked.append(prompt)
         return next(replies, None)
 
-    monkeypatch.setattr("chatbot.plain.chat.read_line", read_line)
+    monkeypatch.setattr("chatbot.plain.prompt_filling.read_line", read_line)
     face = PlainFace(manager, is_interactive=True)
     await run_command(face, "/prompt translation tone=casual")
     assert asked == [

@@ -38,15 +38,11 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from chatbot.plain.answer_notes import print_sources, tell_thinking, why_ended
 from chatbot.plain.asides import AsidePrinter, TerminalApprover, has_somebody, print_files
-from chatbot.plain.chat import (
-    prepare_first,
-    print_sources,
-    tell_thinking,
-    why_ended,
-)
 from chatbot.plain.line_input import read_line
 from chatbot.plain.load_progress import LoadPrinter
+from chatbot.plain.preparing import prepare_first
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.session import Session

@@ -21,7 +21,7 @@ from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message
-from chatbot.plain.chat import print_sources, tell_thinking
+from chatbot.plain.answer_notes import print_sources, tell_thinking
 from chatbot.plain.reading_progress import ReadingPrinter
 from chatbot.plain.variants import VariantsPrinter
 from chatbot.session import Session

@@ -1,0 +1,36 @@
+"""What is said beside an answer: its sources, why it ended, what the model does not heed.
+
+Sources go to standard output, below the answer that they belong to; all else to standard error.
+Knows nothing of how the answer itself is printed.
+"""
+
+import sys
+
+from chatbot.conversation.citations import source_lines, unsupported_sentences
+from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.source_block import sources_of
+from chatbot.conversation.thinking import thinking_problem
+from chatbot.messages import Message
+
+
+def print_sources(answer: Message) -> None:
+    """Print the list of sources under an answer, and beside it what none of them supports."""
+    found = sources_of(answer)
+    if found is None or not found.sources:
+        return
+    print("", *source_lines(found), sep="\n", flush=True)
+    for sentence in unsupported_sentences(answer.text, found):
+        print(f"[in no source: {sentence}]", file=sys.stderr, flush=True)
+
+
+def tell_thinking(manager: ConversationManager) -> None:
+    """Say on standard error where the model does not heed what is set about thinking."""
+    info = manager.engine.status.info
+    if info and (problem := thinking_problem(manager.settings, info)):
+        print(f"[{problem}]", file=sys.stderr, flush=True)
+
+
+def why_ended(reason: str) -> str:
+    """A reason other than that the model was done, in words."""
+    reasons = {"cancelled": "stopped", "length": "the longest answer or the window's end"}
+    return reasons.get(reason, reason)
