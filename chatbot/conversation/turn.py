@@ -1,7 +1,8 @@
 """One turn: from a question that is already kept to an answer that is kept.
 
-Whatever goes wrong on the way, what was written so far stays and the last event says how
-the turn ended. Knows nothing of who renders the events.
+Brings sources, tools, model and answer together in their order. Whatever goes wrong on the way,
+what was written so far stays and the last event says how the turn ended. Knows nothing of who
+renders the events.
 """
 
 import asyncio
@@ -12,57 +13,31 @@ from typing import Final, TypeVar
 import msgspec
 
 from chatbot.conversation.branching import begun_tokens
-from chatbot.conversation.draft import AnswerDraft, sum_of_rounds, with_found
-from chatbot.conversation.flushing import FlushTimer
+from chatbot.conversation.draft import sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.stopping import Stopped, ignore_outcome, until_stopped
-from chatbot.conversation.token_records import cleaned, known_tokens
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
+from chatbot.conversation.turn_answer import TurnAnswer
 from chatbot.conversation.turn_sources import TurnSources, earlier_question
-from chatbot.conversation.turn_tools import TurnTools, tool_call_event
+from chatbot.conversation.turn_tools import TurnTools
 from chatbot.engine.client import Engine, Generation
-from chatbot.engine.protocol.answer import (
-    Delta,
-    Generate,
-    Generated,
-    Held,
-    SamplingApplied,
-    ThinkingCut,
-    ThinkingDelta,
-    TokensRecorded,
-    ToolCallBroken,
-    ToolCallReady,
-    ToolCallStarted,
-)
-from chatbot.engine.protocol.prompt import PromptProgress
+from chatbot.engine.protocol.answer import Generate
 from chatbot.errors import ChatbotError, ContextError, ModelError
 from chatbot.events import (
-    AnswerHeld,
     PromptBuilt,
-    PromptReading,
     SourcesFound,
     SupportFound,
     TextDelta,
-    ThoughtCut,
-    ThoughtDelta,
-    ToolCallBegun,
     ToolFinished,
     TurnEvent,
     TurnFinished,
     TurnStarted,
 )
-from chatbot.messages import (
-    FinishReason,
-    Message,
-    SourcesPart,
-    Statistics,
-    ToolCallPart,
-)
+from chatbot.messages import FinishReason, Message, SourcesPart, Statistics
 from chatbot.settings import Precision, Sampling, Settings
-from chatbot.terminal_text import clean_line
 from chatbot.tokens import TokenRecord
 
 ResultT = TypeVar("ResultT")
@@ -110,15 +85,14 @@ class Turn:
         self._sources = TurnSources(knowledge, question, self._earlier_question(), begun)
         self._may_ask = asyncio.Event()
         """The sources are there, and the model is to be asked."""
-        self._draft = AnswerDraft(question, settings, self._sources, begun)
         self._tools = TurnTools(None if schema else tools, self._context)
+        self._answer = TurnAnswer(
+            question, settings, self._sources, self._tools, journal, begun, records
+        )
+        self._draft = self._answer.draft
         self._schema = schema
-        self._records = known_tokens(begun, records) if begun else []
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
-        self._end: tuple[FinishReason, Statistics] | None = None
-        """How the engine ended the last message of the answer."""
-        self._flush_timer = FlushTimer(self._flush)
         self.is_held = False
         """Whether the user holds it between two tokens, or is about to."""
         self._wants_answer = False
@@ -148,12 +122,12 @@ class Turn:
     @property
     def records(self) -> tuple[TokenRecord, ...]:
         """What the tokens of the answer so far were drawn from."""
-        return tuple(self._records)
+        return tuple(self._answer.records)
 
     @property
     def so_far(self) -> Message:
         """The answer as it stands."""
-        return self._draft.as_message("interrupted", "", None)
+        return self._answer.so_far
 
     def hold(self, num_steps: int | None) -> None:
         """Hold the answer after so many more tokens; None lets it go on."""
@@ -177,7 +151,7 @@ class Turn:
         reason: FinishReason = "cancelled"  # also when whoever listens goes away
         error = ""
         statistics: Statistics | None = None
-        self._flush()
+        self._answer.flush()
         try:
             text_so_far = self._begun.text if self._begun else ""
             yield TurnStarted(self._question, self._draft.id, text_so_far)
@@ -206,9 +180,9 @@ class Turn:
                     async with aclosing(self._generate(generation)) as events:
                         async for event in events:
                             yield event
-                    if self._end is None:
+                    if self._answer.end is None:
                         break
-                    reason, cost = self._end
+                    reason, cost = self._answer.end
                     statistics = sum_of_rounds(statistics, cost)
                     has_to_ask = self._tools.are_to_run and reason in ("tool_calls", "stop")
                     if has_to_ask:
@@ -224,24 +198,15 @@ class Turn:
         except ChatbotError as failure:
             reason, error = "error", str(failure)
         finally:
-            self._flush_timer.cancel()
-            if self._generation and self._end is None:
+            if self._generation and self._answer.end is None:
                 self._generation.cancel()
-            rest = self._draft.finish()
-            given_up = self._tools.give_up()
-            for result in given_up:
-                self._draft.put(result)
-            answer = self._draft.as_message(reason, error, statistics)
-            if self._journal and self._records:
-                self._journal.keep_tokens(answer.id, self._records)
+            answer, rest = self._answer.close(reason, error, statistics)
             if self._begun:
                 self._conversation.replace(answer)
             else:
                 self._conversation.add(answer)
-        if rest:
-            yield TextDelta(rest)
-        for result in given_up:
-            yield ToolFinished(result)
+        for event in rest:
+            yield event
         # The answer is shown and kept already; what follows can cost nothing of it.
         if found := await self._support(answer):
             answer = msgspec.structs.replace(answer, parts=with_found(answer.parts, found))
@@ -262,45 +227,8 @@ class Turn:
             generation.cancel()
         with self._sources.undisturbed(info.device if (info := self._draft.info) else ""):
             async for event in generation:
-                match event:
-                    case PromptProgress(progress=progress):
-                        yield PromptReading(progress)
-                    case Delta(text=raw, num_tokens=num_tokens):
-                        if text := self._draft.feed(raw):
-                            self._flush_timer.start()
-                            yield TextDelta(text, num_tokens)
-                    case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
-                        if text := self._draft.feed_thinking(event.text, size, seconds):
-                            self._flush_timer.start()
-                            yield ThoughtDelta(text, event.num_tokens, size, seconds)
-                    case ThinkingCut():
-                        self._draft.cut_thought()
-                        yield ThoughtCut()
-                    case ToolCallStarted(name=name):
-                        yield ToolCallBegun(clean_line(name, 64))
-                    case ToolCallReady(name=name, arguments=arguments, raw=raw):
-                        for noted in self._note(self._tools.called(name, arguments, raw)):
-                            yield noted
-                    case ToolCallBroken(name=name, raw=raw, reason=why):
-                        for noted in self._note(self._tools.broken(name, raw, why)):
-                            yield noted
-                    case TokensRecorded(tokens=records):
-                        self._records += map(cleaned, records)
-                    case Held():
-                        yield AnswerHeld(len(self._records))
-                    case SamplingApplied(sampling=sampling):
-                        for changed in self._draft.note_changes(sampling):
-                            yield changed
-                    case Generated(finish_reason=reason, statistics=statistics):
-                        self._end = (reason, statistics)
-
-    def _note(self, call: ToolCallPart) -> Iterator[TurnEvent]:
-        """Keep a call, behind the text that stands before it."""
-        if rest := self._draft.finish():
-            yield TextDelta(rest)
-        self._draft.put(call)
-        self._flush_timer.start()
-        yield tool_call_event(call)
+                for told in self._answer.take(event):
+                    yield told
 
     async def _run_tools(self, built: PromptBuilt, cost: Statistics) -> AsyncGenerator[TurnEvent]:
         """Carry out the calls that the model has just made.
@@ -319,8 +247,7 @@ class Turn:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, ToolFinished):
-                    self._draft.put(event.result)
-                    self._flush_timer.start()
+                    self._answer.put(event.result)
                 yield event
         if self._stop.is_set():
             raise Stopped
@@ -336,11 +263,6 @@ class Turn:
             return await self._until_stopped(self._sources.support(answer))
         except Stopped:
             return None
-
-    def _flush(self) -> None:
-        if self._journal:
-            # What is on the disk of an answer stands for the case that this program dies.
-            self._journal.flush_answer(self.so_far, self._records)
 
     async def _begin(self) -> tuple[Generation, PromptBuilt]:
         """Load the model that is set, build the prompt for it, and start the answer.
@@ -376,7 +298,8 @@ class Turn:
         self._sources.part = prompt.found
         if not self._draft.has_calls:
             self._draft.start(settings.sampling)
-        self._end = None
+        self._answer.end = None
+        drawn = begun_tokens(begun, self._answer.records) if prompt.continues and begun else ()
         # With nothing awaited since the look at the settings, no other load comes in between.
         request = Generate(
             messages=prompt.messages,
@@ -386,7 +309,7 @@ class Turn:
             tools=tuple(tools),
             schema=self._schema,
             num_alternatives=NUM_ALTERNATIVES,
-            begun_tokens=begun_tokens(begun, self._records) if prompt.continues and begun else (),
+            begun_tokens=drawn,
             thinking=settings.thinks,
         )
         self._generation = self._engine.generate(request)
