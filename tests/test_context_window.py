@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from chatbot.config import Config
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.prompt_preview import preview_prompt
 from chatbot.engine.protocol.prompt import Render
 from chatbot.messages import Message, TextPart
 from chatbot.session import Session
@@ -84,7 +85,7 @@ async def test_fifty_turns_in_a_small_window(models_cache: Path) -> None:
             conversation.add(answer)
             parent = answer.id
         assert built.left_out
-        preview = await session.manager.preview_prompt("And the next one?")
+        preview = await preview_prompt(session.manager, "And the next one?")
         assert preview is not None
         assert preview.num_question_tokens == size("user", "And the next one?")
         rendered = await session.engine.render(Render(messages=prompt.messages))

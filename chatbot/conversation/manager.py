@@ -17,8 +17,6 @@ from chatbot.conversation.attachments import Attachments, files_to_keep
 from chatbot.conversation.branching import branch_at
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.open_chat import OpenChat
-from chatbot.conversation.prompt_building import build_prompt
-from chatbot.conversation.source_block import sources_of
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.thinking import refuse_thinking
 from chatbot.conversation.titles import title_of
@@ -30,10 +28,9 @@ from chatbot.conversation.variants.comparison_turn import ComparisonTurn
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.engine.client import Engine
-from chatbot.engine.protocol.prompt import Render, Rendered
 from chatbot.errors import ChatbotError, CommandError, ConfigError, StoppedError
-from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
-from chatbot.messages import FilePart, Message, TextPart, ToolResultPart
+from chatbot.events import TurnEvent, VariantsEvent
+from chatbot.messages import FilePart, Message, SourcesPart, TextPart, ToolResultPart
 from chatbot.retrieval.client import Retrieval
 from chatbot.settings import (
     KnowledgeFolder,
@@ -91,7 +88,8 @@ class ConversationManager(OpenChat):
         self.keeps_folders = keeps_folders
         self.tools = tools
         self._save = save
-        self._attachments = Attachments(retrieval) if retrieval else None
+        self.attachments = Attachments(retrieval) if retrieval else None
+        """Reads files for questions; None where nothing can."""
         self._reading_files: asyncio.Event | None = None
         """While files are read for a question: set to have no more of it."""
         self._turn: Turn | None = None
@@ -141,7 +139,7 @@ class ConversationManager(OpenChat):
             SettingError: an override is unknown or not allowed; nothing is asked.
         """
         attached = await self._read_files(files)
-        question = _question(text, self.conversation.active_leaf, attached, is_foreign)
+        question = new_question(text, self.conversation.active_leaf, attached, is_foreign)
         answering = self._answer(question, is_new=True, overrides=overrides, schema=schema)
         async with aclosing(answering) as events:
             async for event in events:
@@ -178,7 +176,7 @@ class ConversationManager(OpenChat):
             raise CommandError("The question that you edited is not in this chat any more.")
         old = self.question_to_edit(question_id)
         attached = (*files_to_keep(old, text, files), *await self._read_files(files))
-        question = _question(text, old.parent_id, attached, old.is_foreign)
+        question = new_question(text, old.parent_id, attached, old.is_foreign)
         async with aclosing(self._answer(question, is_new=True)) as events:
             async for event in events:
                 yield event
@@ -210,7 +208,7 @@ class ConversationManager(OpenChat):
         question = conversation.last("user")
         if text:
             attached = await self._read_files(files)
-            question = _question(text, conversation.active_leaf, attached, is_foreign)
+            question = new_question(text, conversation.active_leaf, attached, is_foreign)
         if question is None:
             raise CommandError("There is no question to answer yet; ask one first.")
         turn_type = ComparisonTurn if wish.kind == "comparison" else BatchTurn
@@ -350,6 +348,11 @@ class ConversationManager(OpenChat):
         return self.conversation[answer_id]
 
     @property
+    def found(self) -> SourcesPart | None:
+        """The sources of the running answer, once they are found."""
+        return self._turn.found if self._turn else None
+
+    @property
     def has_begun(self) -> bool:
         """Whether something of a running answer is there."""
         running = self._turn or self._variants
@@ -389,13 +392,13 @@ class ConversationManager(OpenChat):
             CommandError: an answer is being written.
             StoppedError: the user would rather not wait.
         """
-        if not names or self._attachments is None:
+        if not names or self.attachments is None:
             return ()
         self.require_idle()
         self._reading_files = stop = asyncio.Event()
         self._is_idle.clear()
         try:
-            return await until_stopped(self._attachments.read(names), stop)
+            return await until_stopped(self.attachments.read(names), stop)
         except Stopped:
             raise StoppedError(NOT_READ) from None
         finally:
@@ -529,77 +532,14 @@ class ConversationManager(OpenChat):
             self._save(self.settings, ("model", "precision"))
         await self.engine.ensure_loaded(model, precision)
 
-    async def preview_prompt(
-        self, draft: str, files: Sequence[str] = (), edited: Message | None = None
-    ) -> PromptBuilt | None:
-        """What the next prompt would consist of, if ``draft`` were asked now.
-
-        Args:
-            draft: as far as it is written.
-            files: to be attached to it, by name.
-            edited: the question that it is in other words; None for a new one.
-
-        Returns:
-            None while no model is loaded.
-
-        Raises:
-            AttachmentError: a file cannot be attached.
-            ContextError: the draft does not fit the window.
-            ChatbotError: the engine cannot count.
-        """
-        info = self.engine.status.info
-        if info is None:
-            return None
-        attached = await self._attachments.read(files) if self._attachments else ()
-        above: Sequence[Message] = self.conversation.path()
-        if edited and edited.id in self.conversation:
-            attached = (*files_to_keep(edited, draft, files), *attached)
-            above = self.conversation.path(edited.id)[:-1]
-        path = (*above, _question(draft, above[-1].id if above else None, attached))
-        pinned = self.conversation.pinned
-        tools = self.tools.schemas(info) if self.tools else ()
-        prompt = await build_prompt(
-            self.engine, path, self.settings, info, pinned=pinned, tools=tools
-        )
-        return prompt.built
-
-    async def render_prompt(self) -> Rendered:
-        """The very text that the model was last given, or would be given now.
-
-        Raises:
-            CommandError: nothing was asked yet.
-            ChatbotError: the engine cannot render it.
-        """
-        info = await self.engine.ensure_loaded(self.settings.model, self.settings.precision)
-        question = self.conversation.last("user")
-        if question is None:
-            raise CommandError("There is no prompt yet; ask a question first.")
-        path = self.conversation.path()
-        after = path[path.index(question) + 1 :]
-        found = sources_of(after[0]) if after else None
-        if self._turn and not after:
-            found = self._turn.found
-        tools = self.tools.schemas(info) if self.tools else ()
-        prompt = await build_prompt(
-            self.engine,
-            self.conversation.path(question.id),
-            self.settings,
-            info,
-            pinned=self.conversation.pinned,
-            found=found,
-            tools=tools,
-        )
-        return await self.engine.render(
-            Render(messages=prompt.messages, tools=tuple(tools), thinking=self.settings.thinks)
-        )
-
 
 def _model_of(settings: Settings) -> tuple[str, Precision]:
     return settings.model, settings.precision
 
 
-def _question(
+def new_question(
     text: str, parent_id: str | None, files: Sequence[FilePart] = (), is_foreign: bool = False
 ) -> Message:
+    """A question below this message, with these files; see ``TextPart`` for ``is_foreign``."""
     part = TextPart(clean(text), is_foreign)
     return Message(role="user", parts=(*files, part), parent_id=parent_id)

@@ -7,6 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from chatbot.conversation.mentions import mentioned_files
+from chatbot.conversation.prompt_preview import preview_prompt
 from chatbot.conversation.stopping import ignore_outcome
 from chatbot.errors import AttachmentError, ChatbotError, ContextError
 from chatbot.events import PromptBuilt
@@ -53,7 +54,7 @@ class PromptAccount:
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
         try:
             self._counting = asyncio.ensure_future(
-                self._manager.preview_prompt(draft, mentioned_files(draft), self._prompt.edited)
+                preview_prompt(self._manager, draft, mentioned_files(draft), self._prompt.edited)
             )
             ignore_outcome(self._counting)
             built = await asyncio.shield(self._counting)

@@ -16,6 +16,7 @@ from chatbot.conversation.formats.openai_jsonl import to_openai
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.mentions import file_words, mentioned_files
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.prompt_preview import preview_prompt
 from chatbot.conversation.prompt_template import FilledPrompt, PromptTemplate
 from chatbot.conversation.variants.wishes import wish_for_seeds
 from chatbot.errors import AttachmentError, CommandError, ContextError, StoppedError, WorkerError
@@ -123,7 +124,7 @@ async def test_the_account_of_the_prompt_names_the_files() -> None:
     [built] = [event for event in events if isinstance(event, PromptBuilt)]
     assert built.num_question_tokens == plain.num_question_tokens
     assert built.num_file_tokens == built.num_prompt_tokens - plain.num_prompt_tokens > 0
-    preview = await manager.preview_prompt("Why is that so?", ["plan.md", "code.py"])
+    preview = await preview_prompt(manager, "Why is that so?", ["plan.md", "code.py"])
     assert preview is not None
     assert preview.num_file_tokens == built.num_file_tokens
 
@@ -134,7 +135,7 @@ async def test_a_question_in_other_words_is_counted_in_its_place() -> None:
     await all_of(manager.reply("Sure?"))
     question = manager.conversation.path()[0]
     [asked] = [event for event in first if isinstance(event, PromptBuilt)]
-    counted = await manager.preview_prompt("When was it?", (), question)
+    counted = await preview_prompt(manager, "When was it?", (), question)
     assert counted is not None
     assert (counted.num_history_tokens, counted.num_prompt_tokens) == (0, asked.num_prompt_tokens)
     assert counted.num_file_tokens == asked.num_file_tokens > 0
@@ -144,7 +145,7 @@ async def test_a_file_is_read_once_while_it_stays_as_it_is() -> None:
     manager = make()
     await manager.load_model()
     for draft in ("a", "ab", "abc"):
-        await manager.preview_prompt(draft, ["plan.md"])
+        await preview_prompt(manager, draft, ["plan.md"])
     await all_of(manager.reply("abc", files=["plan.md"]))
     assert len(retrieval_of(manager).read_files) == 1
     Path("plan.md").write_text("Put off until May.")
@@ -255,7 +256,7 @@ async def test_a_file_that_does_not_fit_the_window_is_said_to_be_the_cause() -> 
     Path("plan.md").write_text("word " * 100)
     await manager.load_model()
     with pytest.raises(ContextError, match=r"and its files it takes .* attach less"):
-        await manager.preview_prompt("Why?", ["plan.md"])
+        await preview_prompt(manager, "Why?", ["plan.md"])
 
 
 async def test_while_files_are_read_nothing_else_begins_and_esc_ends_it() -> None:

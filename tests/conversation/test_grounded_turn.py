@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.prompt_preview import render_prompt
 from chatbot.conversation.source_block import sources_of, with_sources
 from chatbot.errors import KnowledgeError, WorkerError
 from chatbot.events import (
@@ -341,7 +342,7 @@ async def test_a_fork_takes_its_sources_along_and_the_context_shows_them() -> No
     manager = make(FakeEngine("High.", context_length=400), TOWER)
     await all_of(manager.reply("How high?"))
     found = found_of(manager.conversation.last("assistant"))
-    rendered = await manager.render_prompt()
+    rendered = await render_prompt(manager)
     assert with_sources("How high?", found.sources) in rendered.text
     manager.fork()
     assert found_of(manager.conversation.last("assistant")) == found

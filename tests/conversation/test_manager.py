@@ -4,6 +4,7 @@ from collections.abc import Collection
 import pytest
 
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.prompt_preview import render_prompt
 from chatbot.conversation.tree import Conversation
 from chatbot.errors import ChatbotError, CommandError, ConfigError, ModelError, SettingError
 from chatbot.events import TurnStarted
@@ -202,8 +203,8 @@ async def test_the_prompt_can_be_seen_before_and_after_the_answer() -> None:
     engine = FakeEngine("yes")
     manager = make_manager(engine)
     with pytest.raises(CommandError, match="ask a question first"):
-        await manager.render_prompt()
+        await render_prompt(manager)
     await all_of(manager.reply("first"))
     await all_of(manager.reply("second"))
-    rendered = await manager.render_prompt()
+    rendered = await render_prompt(manager)
     assert rendered.text.splitlines()[1:] == ["<user>first", "<assistant>yes", "<user>second"]

@@ -6,6 +6,7 @@ import re
 
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.mentions import mentioned_files
+from chatbot.conversation.prompt_preview import render_prompt
 from chatbot.errors import CommandError
 from chatbot.terminal_text import clean
 
@@ -52,7 +53,7 @@ async def _tokens(face: Face, arguments: str) -> None:
 
 
 async def _context(face: Face, arguments: str) -> None:
-    rendered = await face.manager.render_prompt()
+    rendered = await render_prompt(face.manager)
     fence = "`" * 4
     text = clean_code(rendered.text)
     face.show_note(f"The prompt, {rendered.num_tokens:,} tokens:\n\n{fence}text\n{text}\n{fence}")
