@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from chatbot.conversation.file_block import files_of
-from chatbot.conversation.mentions import mentioned_files, names_file, path_of_name
+from chatbot.conversation.mentions import mentioned_files, missing_files, names_file, path_of_name
 from chatbot.errors import AttachmentError, KnowledgeError
 from chatbot.messages import FilePart, Message
 from chatbot.retrieval.client import Retrieval
@@ -165,6 +165,12 @@ def attached_names(text: str, edited: Message | None) -> list[str]:
     names = mentioned_files(text)
     kept = files_to_keep(edited, text, names) if edited else ()
     return [*(file.name for file in kept), *names]
+
+
+def missing_words(text: str) -> str:
+    """What is to be said of files that a text names and that are not there; empty for none."""
+    names = ", ".join(map(_shown, missing_files(text)))
+    return f"There is no file {names}, so the question goes without it." if names else ""
 
 
 def names_to_read(text: str, edited: Message | None, announced: Sequence[str]) -> list[str]:

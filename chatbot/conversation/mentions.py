@@ -4,6 +4,7 @@ Looks at names in the file system, and reads nothing. What stands behind an ``@`
 is text like any other.
 """
 
+import mimetypes
 import os
 import re
 import stat
@@ -53,6 +54,20 @@ def mentioned_files(text: str) -> tuple[str, ...]:
     names = dict.fromkeys((match[1], match[2]) for match in _MENTION.finditer(text))
     found = (_file_of(*pair) for pair in islice(names, MAX_NAMES))
     return tuple(dict.fromkeys(name for name in found if name))
+
+
+def missing_files(text: str) -> tuple[str, ...]:
+    """What a question names as only files are named, and is not there: ``@plan.md``, ``@src/plan``
+    where there is a folder ``src``."""
+    if "@" not in text:
+        return ()
+    names = dict.fromkeys((match[1], match[2]) for match in _MENTION.finditer(text))
+    missing = (
+        quoted or bare.rstrip(_AFTER_NAME)
+        for quoted, bare in islice(names, MAX_NAMES)
+        if not _file_of(quoted, bare)
+    )
+    return tuple(dict.fromkeys(name for name in missing if _is_missing(name)))
 
 
 def names_file(text: str, name: str) -> bool:
@@ -112,6 +127,15 @@ def _is_file(name: str) -> bool:
         return stat.S_ISREG(path_of_name(name).stat().st_mode)
     except (OSError, ValueError):  # too long, a null character
         return False
+
+
+def _is_missing(name: str) -> bool:
+    """Whether it is called like a file, unlike a person or a decorator, and is not there."""
+    with suppress(OSError, ValueError):
+        path = path_of_name(name)
+        is_like_one = mimetypes.guess_type(path.name)[0] or ("/" in name and path.parent.is_dir())
+        return bool(is_like_one) and not path.exists()
+    return False
 
 
 def _entries(folder: str, begun: str) -> Iterator[tuple[str, str]]:

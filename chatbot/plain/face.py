@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from chatbot.conversation.attachments import missing_words
 from chatbot.conversation.commands import complete_command, run_command
 from chatbot.conversation.commands.knowledge import sources_list
 from chatbot.conversation.commands.lens import lens_table
@@ -93,6 +94,8 @@ class PlainFace:
             self.leave()
             return
         edited, self._edited = self._edited, ""
+        if not text.startswith("/") and (words := missing_words(text)):
+            self.tell(words)
         try:
             if text.startswith("/"):
                 await run_command(self, text)

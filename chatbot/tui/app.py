@@ -25,7 +25,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from chatbot.conversation.attachments import attached_names, names_to_read
+from chatbot.conversation.attachments import attached_names, missing_words, names_to_read
 from chatbot.conversation.commands import complete_command, run_command
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
@@ -234,6 +234,8 @@ class ChatApp(App[int]):
             attached: names of the files that were said to go with it.
         """
         files = names_to_read(text, edited, attached)
+        if not text.startswith("/") and (words := missing_words(text)):
+            self.tell(words)
         try:
             if text.startswith("/"):
                 await run_command(self, text)

@@ -12,6 +12,7 @@ from chatbot.conversation.mentions import (
     begun_mention,
     file_words,
     mentioned_files,
+    missing_files,
     names_file,
     path_of_name,
 )
@@ -50,6 +51,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_what_names_a_file_that_is_there(text: str, found: list[str]) -> None:
     assert list(mentioned_files(text)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("What does @plan.md say, and @a.md?", ["plan.md"]),
+        ("(@sub/shallow), @sub/deep.py and @sub", ["sub/shallow"]),
+        ('@"your notes.txt"', ["your notes.txt"]),
+        ("@no/such, @types/node, @nobody, @app.route and me@plan.md", []),
+        ("@a\0b @" + "x" * 5000 + ".md", []),
+        ("plan.md", []),
+    ],
+)
+def test_what_names_a_file_that_is_not_there(text: str, missing: list[str]) -> None:
+    assert list(missing_files(text)) == missing
 
 
 def test_a_name_is_looked_for_from_here_and_from_home(

@@ -415,6 +415,13 @@ def test_a_file_that_a_line_names_is_attached_and_said(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"You said: File {tmp_path}/my plan.md:\n```\nMarch.\n```")
 
 
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    done = run_chatbot(stdin=f"See @{tmp_path}/plane.md\n".encode())
+    assert done.returncode == 0
+    words = f"There is no file {tmp_path}/plane.md, so the question goes without it."
+    assert words in done.stderr.splitlines()
+
+
 def test_a_file_that_cannot_be_attached_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "broken.md").write_text("x")
     done = run_chatbot(stdin=f"See @{tmp_path}/broken.md\n".encode())

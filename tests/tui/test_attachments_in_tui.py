@@ -69,6 +69,14 @@ async def test_a_file_is_counted_before_it_is_sent_and_shown_after(make_app: Mak
         await until(pilot, lambda: "│ Launch" not in screen_text(app))
 
 
+async def test_a_file_that_is_not_there_is_said_to_be_missing(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press(*"See @plane.md please", "enter")
+        await until(pilot, lambda: "There is no file plane.md, so" in notices(app))
+        await until(pilot, lambda: len(app.manager.conversation) == 2)
+
+
 async def test_a_file_that_is_gone_since_it_was_named_is_missed(
     make_app: MakeApp, here: Path
 ) -> None:

@@ -74,7 +74,7 @@ _NO_DOCUMENTS: Final = {
 _OFFICE: Final = "doc dot key numbers odp ods odt pages ppt pptx rtf xls xlsb xlsx"
 _REASONS: Final = {
     **{
-        ending: f"This is {what}, which holds no text to search."
+        ending: f"This is {what}, which holds no text."
         for what, endings in _NO_DOCUMENTS.items()
         for ending in endings.split()
     },

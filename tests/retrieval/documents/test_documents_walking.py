@@ -67,10 +67,10 @@ def test_lists_what_cannot_be_read_with_the_reason(
         "huge.txt": "The file is larger than 16 MiB, which is the limit for its kind; "
         "split it to have it read.",
         "old.doc": "Files of the kind .doc are not read; save it as .docx, .pdf or .txt.",
-        "photo.JPG": "This is a picture, which holds no text to search.",
+        "photo.JPG": "This is a picture, which holds no text.",
         "pipe.txt": "This is a pipe, which is never opened.",
         "socket.txt": "This is a socket, which is never opened.",
-        "tool.exe": "This is a program, which holds no text to search.",
+        "tool.exe": "This is a program, which holds no text.",
     }
     assert files(tmp_path) == ["large.pdf"]
 
