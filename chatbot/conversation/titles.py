@@ -15,6 +15,8 @@ _EMPHASIS: Final = re.compile(r"(?<![\w*`])(\*{1,3}|`+)(?=\S)(.+?)(?<=\S)\1(?![\
 """Not the signs of a sum: ``17 * 23``, ``2*3*4``."""
 _LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
+_FORK: Final = re.compile(r" \(fork(?: (\d{1,3}))?\)$")
+
 
 def title_of(question: str) -> str:
     """The first line that says something, without Markdown's marks, cut between two words."""
@@ -27,6 +29,14 @@ def title_of(question: str) -> str:
             if any(character.isalnum() for character in title):
                 return _shortened(title)
     return _shortened(" ".join(text.split()))
+
+
+def title_of_fork(title: str) -> str:
+    """Of a chat that begins like the one with ``title``, so that the two can be told apart."""
+    match = _FORK.search(title)
+    if match is None:
+        return f"{title} (fork)" if title else ""
+    return f"{title[: match.start()]} (fork {int(match[1] or 1) + 1})"
 
 
 def _shortened(title: str) -> str:

@@ -11,6 +11,7 @@ from typing import Self
 
 import msgspec
 
+from chatbot.conversation.titles import title_of_fork
 from chatbot.messages import Message
 from chatbot.store.values import ChatInfo, Deletion, Rating, StoredChat, new_id
 
@@ -335,7 +336,7 @@ class Conversation:
             if message.id in self.pinned:
                 other.pin_message(copy.id, True)
             other.rate(copy.id, self.rating(message.id))
-        other.rename(self.title, is_given=self.is_title_given)
+        other.rename(title_of_fork(self.title), is_given=self.is_title_given)
         return other
 
     def _shown_children(self, parent_id: str | None) -> tuple[str, ...]:

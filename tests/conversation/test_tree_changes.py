@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot.conversation.titles import MAX_TITLE_LENGTH, title_of
+from chatbot.conversation.titles import MAX_TITLE_LENGTH, title_of, title_of_fork
 from chatbot.conversation.tree import Conversation
 from chatbot.messages import Message, TextPart
 
@@ -98,3 +98,17 @@ def test_long_titles_are_cut_between_words() -> None:
 @pytest.mark.parametrize("line", ["*a ", "a *b", "`"])
 def test_a_long_line_full_of_marks_has_its_title_at_once(line: str) -> None:
     assert len(title_of(line * 20_000)) <= MAX_TITLE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("title", "fork"),
+    [
+        ("Rivers", "Rivers (fork)"),
+        ("Rivers (fork)", "Rivers (fork 2)"),
+        ("Rivers (fork 9)", "Rivers (fork 10)"),
+        ("(fork) it", "(fork) it (fork)"),
+        ("", ""),
+    ],
+)
+def test_a_fork_can_be_told_from_where_it_came(title: str, fork: str) -> None:
+    assert title_of_fork(title) == fork
