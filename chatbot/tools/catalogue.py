@@ -19,6 +19,7 @@ from chatbot.tools.mcp.client import McpServer
 from chatbot.tools.results import cut
 from chatbot.tools.runner import ToolRunner
 from chatbot.tools.settings import ServerSpec
+from chatbot.tools.validation import checked_arguments, is_short
 from chatbot.tools.values import MAX_RESULT_BYTES, TIME_LIMIT_SECONDS, ServerInfo, ToolDefinition
 
 
@@ -104,6 +105,18 @@ class Catalogue:
             await self._list_user_file()
             definition = self.tools.get(name)
         return definition
+
+    async def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool is run with them.
+
+        Cancelling this ends the check at once.
+
+        Raises:
+            ToolError: they do not fit its schema, or it takes too long to say.
+        """
+        if is_short(definition, arguments):
+            return checked_arguments(definition, arguments)
+        return await self._runner.check(definition, arguments)
 
     async def run(
         self,

@@ -20,6 +20,16 @@ class RunTool(Request, frozen=True, kw_only=True):
     """Longest result."""
 
 
+class CheckArguments(Request, frozen=True, kw_only=True):
+    """Check arguments that could keep a check busy for ever. Answered by ArgumentsChecked, or by
+    Failed with a sentence for the model.
+    """
+
+    definition: ToolDefinition
+    arguments: str
+    """A JSON object."""
+
+
 class ListTools(Request, frozen=True, kw_only=True):
     """The tools in the user's file, which is run for that. Answered by ToolsListed."""
 
@@ -34,6 +44,15 @@ class ToolRan(Event, frozen=True, kw_only=True):
     text: str
 
 
+class ArgumentsChecked(Event, frozen=True, kw_only=True):
+    """The arguments fit."""
+
+    is_last: ClassVar[bool] = True
+
+    arguments: str
+    """As the tool is run with them: a JSON object."""
+
+
 class ToolsListed(Event, frozen=True, kw_only=True):
     """What the user's file holds."""
 
@@ -44,5 +63,5 @@ class ToolsListed(Event, frozen=True, kw_only=True):
     """One sentence for each function, or for the file, that cannot be used."""
 
 
-ToolRequest = RunTool | ListTools
-ToolEvent = ToolRan | ToolsListed | Failed
+ToolRequest = RunTool | CheckArguments | ListTools
+ToolEvent = ToolRan | ArgumentsChecked | ToolsListed | Failed

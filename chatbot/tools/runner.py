@@ -1,9 +1,11 @@
 """Runs tools in processes of their own, one for each call, and kills those that run too long.
+So too a check of arguments that may run too long.
 
 Knows nothing of which calls are allowed.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -14,7 +16,16 @@ from typing import Any, Final
 from chatbot.errors import ToolError, WorkerError
 from chatbot.terminal_text import clean
 from chatbot.tools.json_text import canonical
-from chatbot.tools.protocol import ListTools, RunTool, ToolEvent, ToolRan, ToolsListed
+from chatbot.tools.protocol import (
+    ArgumentsChecked,
+    CheckArguments,
+    ListTools,
+    RunTool,
+    ToolEvent,
+    ToolRan,
+    ToolRequest,
+    ToolsListed,
+)
 from chatbot.tools.results import cut
 from chatbot.tools.values import MAX_RESULT_BYTES, TIME_LIMIT_SECONDS, ToolDefinition
 from chatbot.worker.client import WorkerProcess
@@ -75,6 +86,20 @@ class ToolRunner:
         # Once more on this side: the other one has run code that may have its own ideas.
         return cut(event.text, max_result_bytes)
 
+    async def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool is run with them; see ``validation.checked_arguments``.
+
+        Raises:
+            ToolError: they do not fit the schema, or it takes too long to say.
+        """
+        # Their order is the one that the user is shown.
+        request = CheckArguments(definition=definition, arguments=json.dumps(arguments))
+        event = await self._ask(request, f"The check of {definition.name}'s arguments")
+        if not isinstance(event, ArgumentsChecked):
+            raise ToolError(f"{definition.name} could not be checked; try once more.")
+        checked: dict[str, Any] = json.loads(event.arguments)
+        return checked
+
     async def list_user_tools(self) -> ToolsListed:
         """What the user's file holds, problems included.
 
@@ -86,7 +111,7 @@ class ToolRunner:
             raise ToolError(f"{self._user_file.name} could not be listed; look at what it does.")
         return event
 
-    async def _ask(self, request: RunTool | ListTools, name: str) -> ToolEvent:
+    async def _ask(self, request: ToolRequest, name: str) -> ToolEvent:
         """The answer of a process that is started for this request.
 
         Raises:

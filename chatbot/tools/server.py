@@ -1,4 +1,5 @@
-"""Serves one request in a tool process: lists the user's file, or calls one tool.
+"""Serves one request in a tool process: lists the user's file, calls one tool, or checks
+the arguments of a call.
 
 Whatever a tool does wrong becomes one sentence for the model. Knows nothing of approval: what
 arrives here is allowed.
@@ -10,7 +11,16 @@ from typing import Any
 
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean
-from chatbot.tools.protocol import ListTools, RunTool, ToolEvent, ToolRan, ToolRequest, ToolsListed
+from chatbot.tools.protocol import (
+    ArgumentsChecked,
+    CheckArguments,
+    ListTools,
+    RunTool,
+    ToolEvent,
+    ToolRan,
+    ToolRequest,
+    ToolsListed,
+)
 from chatbot.tools.results import as_text, cut
 from chatbot.worker.protocol import Failed
 
@@ -26,6 +36,11 @@ def serve(request: ToolRequest) -> ToolEvent:
 
                 tools, problems = list_tools(Path(request.user_file))
                 return ToolsListed(request_id=request.id, tools=tools, problems=problems)
+            case CheckArguments():
+                from chatbot.tools.validation import checked_arguments
+
+                checked = checked_arguments(request.definition, json.loads(request.arguments))
+                return ArgumentsChecked(request_id=request.id, arguments=json.dumps(checked))
             case RunTool():
                 text = as_text(_run(request))
                 return ToolRan(request_id=request.id, text=cut(text, request.max_bytes))

@@ -17,7 +17,6 @@ from chatbot.tools.json_text import read_object
 from chatbot.tools.knowledge import KnowledgeAccess
 from chatbot.tools.settings import ToolChoice, ToolSettings
 from chatbot.tools.turn import ToolTurn
-from chatbot.tools.validation import checked_arguments
 from chatbot.tools.values import (
     TIME_LIMIT_SECONDS,
     ApprovedBy,
@@ -195,7 +194,7 @@ class ToolBox:
             arguments = read_object(text.strip())
         else:
             arguments = {properties[0]: text.strip()}
-        arguments = checked_arguments(definition, arguments)
+        arguments = await self._catalogue.check(definition, arguments)
         result, message, start = "", "", time.monotonic()
         try:
             result = await self._catalogue.run(definition, arguments)
@@ -223,6 +222,14 @@ class ToolBox:
             usable = [info.definition.name for info in self.tools if _is_usable(info)]
             raise _unknown(name, usable)
         return definition
+
+    async def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool is run with them.
+
+        Raises:
+            ToolError: they do not fit its schema, or it takes too long to say.
+        """
+        return await self._catalogue.check(definition, arguments)
 
     async def approve(
         self,

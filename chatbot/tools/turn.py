@@ -16,7 +16,6 @@ from chatbot.messages import FilePart, Message, SourcesPart, ToolResultPart
 from chatbot.terminal_text import clean_line
 from chatbot.tools.approvals import Approver
 from chatbot.tools.json_text import canonical, read_object, visible
-from chatbot.tools.validation import checked_arguments
 from chatbot.tools.values import (
     MAX_ARGUMENT_BYTES,
     MAX_CALLS_PER_ROUND,
@@ -34,6 +33,10 @@ class Tools(Protocol):
 
     async def find_usable(self, name: str) -> ToolDefinition:
         """The tool, if it is on; ToolError if there is none."""
+        ...
+
+    async def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool is run with them; ToolError if they do not fit."""
         ...
 
     async def approve(
@@ -153,7 +156,7 @@ class ToolTurn:
         definition = await self._tools.find_usable(clean_line(call.name, 64))
         if len(call.arguments) > MAX_ARGUMENT_BYTES:
             raise ToolError(f"Write at most {MAX_ARGUMENT_BYTES >> 10} KiB of arguments.")
-        arguments = checked_arguments(definition, read_object(call.arguments))
+        arguments = await self._tools.check(definition, read_object(call.arguments))
         try:
             self._refuse_repeat(definition.name, arguments, index, seen)
             approved_by = await self._tools.approve(

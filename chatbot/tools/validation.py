@@ -5,9 +5,13 @@ costs a small model a chance to get lost: ``"3"`` or ``3.0`` where an integer is
 ``"true"`` for a boolean, a number for a text, another case of one of the listed values, and
 null for a parameter that can be left out. Everything else is an error. The user is shown, and
 the tool is run with, what comes out of here.
+
+A check may take for ever, since schemas and arguments may both be somebody else's: whoever
+cannot wait asks ``is_short`` first. Knows nothing of processes.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from chatbot.errors import ToolError
@@ -17,9 +21,42 @@ from chatbot.tools.values import ToolDefinition
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 
+_ENDLESS: Final = frozenset(
+    {
+        "$ref",
+        "$dynamicRef",
+        "$recursiveRef",
+        "pattern",
+        "patternProperties",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "uniqueItems",
+    }
+)
+"""Keywords that look at one value more than once, or match an expression against it."""
+
+_MAX_STEPS: Final = 10_000
+"""Of a check that is short; a step takes a few microseconds."""
+
+_LONG_TEXT: Final = 1000
+"""Characters; a text counts once more for each so many, since an error quotes it."""
+
+
+def is_short(definition: ToolDefinition, arguments: dict[str, Any]) -> bool:
+    """Whether ``checked_arguments`` surely takes less than a tenth of a second.
+
+    Without the keywords that are endless, no part of a schema meets a value more than once.
+    """
+    return (
+        _ENDLESS.isdisjoint(_keys(definition.parameters))
+        and _size(definition.parameters) * _size(arguments) <= _MAX_STEPS
+    )
+
 
 def checked_arguments(definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the tool is run with them.
+
+    May take for ever; see ``is_short``.
 
     Raises:
         ToolError: they do not fit the schema, in one sentence for the model.
@@ -50,6 +87,24 @@ def checked_arguments(definition: ToolDefinition, arguments: dict[str, Any]) -> 
     if error is not None:
         raise ToolError(clean_line(_sentence(definition, error), 400))
     return settled
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """The keys in ``value``, whatever they mean where they are: a reference may lead anywhere."""
+    if isinstance(value, dict):
+        yield from value
+    children = value.values() if isinstance(value, dict) else value
+    for child in children if isinstance(value, dict | list) else ():
+        yield from _keys(child)
+
+
+def _size(value: Any) -> int:
+    """How many values there are in ``value``, itself included."""
+    if isinstance(value, dict):
+        return 1 + sum(len(key) // _LONG_TEXT + _size(item) for key, item in value.items())
+    if isinstance(value, list):
+        return 1 + sum(map(_size, value))
+    return 1 + len(value) // _LONG_TEXT if isinstance(value, str) else 1
 
 
 def _takes(schema: Any, kind: str) -> bool:
