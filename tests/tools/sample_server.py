@@ -74,8 +74,25 @@ def change() -> str:
     return "changed"
 
 
+def add_long_schemas() -> None:
+    """Add tools whose schemas take a validator in Python seconds each."""
+
+    def long(x: int) -> int:
+        """Do nothing."""
+        return x
+
+    for number in range(20):
+        server.add_tool(long, name=f"long{number}")
+        tool = server._tool_manager.get_tool(f"long{number}")
+        assert tool is not None
+        tool.parameters = {"type": "object", "properties": {"x": {"allOf": [{}] * 9000}}}
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["long"]:
+        add_long_schemas()
+        server.run("stdio")
+    elif len(sys.argv) > 1:
         server.run("streamable-http", port=int(sys.argv[1]))
     else:
         server.run("stdio")

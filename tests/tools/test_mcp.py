@@ -15,6 +15,7 @@ from chatbot.errors import ToolChangedError, ToolError
 from chatbot.tools.mcp.client import McpServer
 from chatbot.tools.mcp.naming import definitions_of, tool_name
 from chatbot.tools.mcp.protocol import RemoteTool
+from chatbot.tools.mcp.schemas import with_safe_parameters
 from chatbot.tools.settings import ServerSpec
 from chatbot.tools.values import MAX_RESULT_BYTES, ToolDefinition
 from tests.tools.test_runner import wait_until_dead
@@ -187,7 +188,7 @@ def test_names_cannot_clash_or_mislead() -> None:
 
 def listed(*tools: RemoteTool, **changes: object) -> tuple[dict[str, ToolDefinition], str]:
     spec = msgspec.structs.replace(SPEC, **changes)
-    found, problems = definitions_of(spec, tools)
+    found, problems = definitions_of(spec, map(with_safe_parameters, tools))
     return {name: definition for name, (definition, _) in found.items()}, " ".join(problems)
 
 
@@ -229,6 +230,7 @@ def test_schemas_are_made_harmless_or_refused() -> None:
         "shapeless": {"type": "object", "properties": [1]},
         "flat": {"type": "object", "properties": {"a": 1}},
         "deep": {"type": "object", "x": _nested(100)},
+        "bottomless": {"type": "object", "x": _nested(700)},
     }
     found, problems = listed(
         good, good, *(RemoteTool(name=name, parameters=schema) for name, schema in bad.items())
@@ -245,26 +247,37 @@ def test_schemas_are_made_harmless_or_refused() -> None:
         assert f"{name} of the server sample is not used: " in problems
 
 
-@pytest.mark.parametrize("key", ["$ref", "$dynamicRef"])
-def test_a_schema_that_is_short_but_endless_is_refused(key: str) -> None:
-    """To check one argument against these 1.2 KB would take longer than anybody waits."""
+def test_definitions_that_refer_to_one_another_are_taken() -> None:
+    """Followed without end they would be many; whoever checks arguments against them is stopped."""
+    names = [f"a{number}" for number in range(6)]
+    all_of_them = {name: {"$ref": f"#/$defs/{name}"} for name in names}
+    mesh = {name: {"type": "object", "properties": all_of_them} for name in names}
     doubled: dict[str, object] = {"a0": {"type": "string"}}
     for level in range(1, 20):
-        below = {key: f"#/$defs/a{level - 1}"}
-        doubled[f"a{level}"] = {"allOf": [below, below]}
-    few = {name: doubled[name] for name in ("a0", "a1", "a2", "a3")}
-    tree = {"type": "object", "properties": {"left": {key: "#"}, "right": {key: "#/$defs/a0"}}}
-    leaf = {"anyOf": [{key: "#/$defs/a0"}, {key: "#/properties/x"}, {key: "#/$defs/nowhere"}]}
+        doubled[f"a{level}"] = {"allOf": [{"$ref": f"#/$defs/a{level - 1}"}] * 2}
     found, problems = listed(
-        RemoteTool(name="endless", parameters=_with(doubled, {key: "#/$defs/a19"})),
-        RemoteTool(name="few", parameters=_with(few, {key: "#/$defs/a3"})),
-        RemoteTool(name="tree", parameters=_with({"a0": tree}, leaf)),
+        RemoteTool(name="mesh", parameters=_with(mesh, {"$ref": "#/$defs/a0"})),
+        RemoteTool(name="doubled", parameters=_with(doubled, {"$ref": "#/$defs/a19"})),
     )
-    assert list(found) == ["sample__few", "sample__tree"]
-    assert problems == (
-        "endless of the server sample is not used: the schema of its parameters is too large "
-        "once its references are followed."
+    assert (list(found), problems) == (["sample__mesh", "sample__doubled"], "")
+
+
+async def test_a_server_whose_schemas_take_long_to_check_keeps_nothing_waiting(
+    tmp_path: Path,
+) -> None:
+    spec = msgspec.structs.replace(SPEC, args=(SCRIPT, "long"))
+    server = McpServer(spec, tmp_path, connect_seconds=4)
+    connecting = asyncio.create_task(server.connect())
+    num_ticks = 0
+    while not connecting.done():
+        await asyncio.sleep(0.01)
+        num_ticks += 1
+    assert server.info.error == (
+        "The server sample cannot be used: The server sample did not answer in 4 seconds and was "
+        "stopped."
     )
+    assert num_ticks > 40
+    assert server.pid is None
 
 
 def test_a_reference_to_another_place_is_refused_whatever_it_is_called() -> None:

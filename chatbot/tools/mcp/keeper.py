@@ -6,12 +6,14 @@ what the SDK does where nobody takes them.
 """
 
 import asyncio
+import hashlib
 import json
 import sys
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import httpx2
+import msgspec
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, Tool
@@ -19,7 +21,9 @@ from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, Tool
 from chatbot import __version__
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
+from chatbot.tools.json_text import canonical
 from chatbot.tools.mcp.protocol import CHANGED, LOST, CallTool, Connect, RemoteTool
+from chatbot.tools.mcp.schemas import with_safe_parameters
 from chatbot.tools.results import cut
 
 MAX_TOOLS: Final = 128
@@ -59,9 +63,10 @@ class Keeper:
                     client_info=Implementation(name="chatbot-glassbox", version=__version__),
                 )
                 self._client = await self._stack.enter_async_context(client)
-            return await self._list()
+            listed = await self._list()
         except (Exception, BaseExceptionGroup) as error:
             raise ToolError(f"it does not answer as an MCP server ({_reason(error)})") from error
+        return tuple(map(with_safe_parameters, listed))
 
     def _transport(self, request: Connect) -> Any:
         if request.url:
@@ -121,7 +126,7 @@ class Keeper:
 
 def _remote_tool(tool: Tool) -> RemoteTool:
     hints = tool.annotations
-    return RemoteTool(
+    said = RemoteTool(
         name=tool.name,
         description=tool.description or "",
         parameters=tool.input_schema,
@@ -129,6 +134,8 @@ def _remote_tool(tool: Tool) -> RemoteTool:
         # Left out, it means an open world.
         says_closed_world=bool(hints and hints.open_world_hint is False),
     )
+    content = canonical(msgspec.structs.asdict(said)).encode()
+    return msgspec.structs.replace(said, fingerprint=hashlib.sha256(content).hexdigest())
 
 
 def as_text(result: CallToolResult) -> str:

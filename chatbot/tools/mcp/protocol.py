@@ -1,6 +1,5 @@
 """What the process that keeps an MCP server can be asked, and what it answers."""
 
-import hashlib
 from typing import Any, ClassVar
 
 import msgspec
@@ -9,18 +8,19 @@ from chatbot.worker.protocol import Event, Failed, Request
 
 
 class RemoteTool(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool as its server describes it; nothing of it is cleaned or to be believed."""
+    """A tool as its server describes it; of it only the schema is cleaned, and nothing is to be
+    believed.
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     says_read_only: bool = False
     says_closed_world: bool = False
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with anything that the server says of the tool."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+    fingerprint: str = ""
+    """Changes with anything that the server says of the tool."""
+    problem: str = ""
+    """Why it cannot be used, as the end of a sentence; else empty."""
 
 
 class Connect(Request, frozen=True, kw_only=True):
