@@ -1,5 +1,6 @@
 """Each slash command, as a face of the program would run it."""
 
+import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 
@@ -99,6 +100,16 @@ async def chat() -> FakeFace:
 async def test_help_lists_every_command(face: FakeFace) -> None:
     await run_command(face, "/help")
     assert all(f"`{command.usage}`" in face.notes[0] for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize("name", ["knowledge", "tools"])
+async def test_help_says_each_verb_once_and_what_it_takes_not_again(
+    face: FakeFace, name: str
+) -> None:
+    command = COMMANDS[name]
+    words = re.findall(r"\w+", f"{command.usage} {command.help}")
+    assert all(words.count(verb) == 1 for verb in command.words(face, ()))
+    assert words.count("DIR") + words.count("NAME") == 1
 
 
 @pytest.mark.parametrize("line", ["/nonsense", "/", "/ help", "//", "/nonsense\x1b[2J" + "x" * 99])

@@ -54,7 +54,7 @@ async def test_tools_are_switched_and_ruled(face: FakeFace) -> None:
 
 async def test_what_tools_does_not_take(face: FakeFace) -> None:
     for line in ("/tools on", "/tools maybe calculate"):
-        with pytest.raises(CommandError, match="on NAME, off NAME"):
+        with pytest.raises(CommandError, match="deny with the name of a tool, or refresh"):
             await run_command(face, line)
     with pytest.raises(ToolError, match="There is no tool called nothing"):
         await run_command(face, "/tools on nothing")

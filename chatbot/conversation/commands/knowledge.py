@@ -1,6 +1,7 @@
 """Slash commands about the knowledge folders, and about the sources of an answer."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
@@ -12,7 +13,14 @@ from chatbot.errors import CommandError, KnowledgeError
 from chatbot.messages import Source, SourcesPart
 from chatbot.terminal_text import clean_line
 
-_VERBS = "add DIR, remove DIR, on DIR, off DIR, problems [DIR] or index"
+_VERBS: Final = {
+    "add": "searches another folder",
+    "remove": "takes a folder off the list; its files stay",
+    "on": "searches a folder of the list",
+    "off": "does not search it for now",
+    "problems": "lists the files that could not be read",
+    "index": "looks through all of them for changes",
+}
 
 NUM_PROBLEMS = 50
 """Most files that ``/knowledge problems`` names."""
@@ -44,7 +52,8 @@ async def _knowledge(face: Face, arguments: str) -> None:
             knowledge.keep_searchable()
             face.show_note("The folders are being gone through for changes.")
         case _:
-            raise CommandError(f"/knowledge takes {_VERBS}; alone it lists the folders.")
+            verbs = ", ".join(_VERBS)
+            raise CommandError(f"/knowledge takes one of {verbs}; alone it lists the folders.")
     if verb.lower() in ("add", "remove", "on", "off"):
         face.show_settings()
 
@@ -204,14 +213,7 @@ async def _search(face: Face, arguments: str) -> None:
 
 def _knowledge_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
     if not before:
-        return {
-            "add": "searches another folder",
-            "remove": "takes a folder off the list; its files stay",
-            "on": "searches a folder of the list",
-            "off": "does not search it for now",
-            "problems": "lists the files that could not be read",
-            "index": "looks through all of them for changes",
-        }
+        return _VERBS
     knowledge = face.manager.knowledge
     if knowledge is None or before[1:] or before[0] not in ("remove", "on", "off", "problems"):
         return {}
@@ -222,7 +224,7 @@ COMMANDS = (
     Command(
         "knowledge",
         "[VERB [DIR]]",
-        f"lists the knowledge folders, or {_VERBS}.",
+        f"lists the knowledge folders; verbs: {', '.join(_VERBS)}.",
         _knowledge,
         _knowledge_words,
     ),

@@ -13,7 +13,18 @@ from chatbot.terminal_text import clean_line
 if TYPE_CHECKING:
     from chatbot.tools.values import ServerInfo, ToolInfo, ToolOutcome
 
-_VERBS: Final = "on NAME, off NAME, ask NAME, allow NAME, deny NAME or refresh"
+_POLICIES: Final = {
+    "ask": "you are asked before it runs",
+    "allow": "it runs without a question, unless text of others is in the chat",
+    "deny": "it never runs",
+}
+_VERBS: Final = {
+    "on": "the model may call it",
+    "off": "the model does not know of it",
+    **_POLICIES,
+    "refresh": "asks the servers anew",
+}
+_WITH_NAME: Final = "on, off, ask, allow or deny with the name of a tool"
 
 
 async def _tools(face: Face, arguments: str) -> None:
@@ -33,7 +44,7 @@ async def _tools(face: Face, arguments: str) -> None:
         return
     policy: Policy | None = next((p for p in get_args(Policy) if p == verb), None)
     if not name or not (policy or verb in ("on", "off")):
-        raise CommandError(f"/tools takes {_VERBS}; alone it lists the tools.")
+        raise CommandError(f"/tools takes {_WITH_NAME}, or refresh; alone it lists the tools.")
     await tools.known(name)
     if policy:
         tools.box.set_policy(name, policy)
@@ -42,13 +53,6 @@ async def _tools(face: Face, arguments: str) -> None:
         tools.box.switch(name, is_on=verb == "on")
         face.show_note(f"`{name}` is {verb}.")
     face.show_settings()
-
-
-_POLICIES: Final = {
-    "ask": "you are asked before it runs",
-    "allow": "it runs without a question, unless text of others is in the chat",
-    "deny": "it never runs",
-}
 
 
 def _tools_of(face: Face) -> Tools:
@@ -64,7 +68,9 @@ def tool_list(tools: Tools) -> str:
         lines += ["", "**MCP servers**", "", *map(_server_line, tools.box.servers)]
     problems = [*tools.box.problems, *([tools.problem] if tools.problem else [])]
     lines += ["", *(f"- ✗ {clean_line(problem, 500)}" for problem in problems)] if problems else []
-    return "\n".join([*lines, "", f"`/tools` {_VERBS}; `/tool NAME ARGUMENTS` runs one."])
+    return "\n".join(
+        [*lines, "", f"`/tools` takes {_WITH_NAME}, or refresh; `/tool NAME ARGUMENTS` runs one."]
+    )
 
 
 def _line(info: "ToolInfo") -> str:
@@ -118,12 +124,7 @@ def _outcome(outcome: "ToolOutcome") -> str:
 
 def _tools_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
     if not before:
-        return {
-            "on": "the model may call it",
-            "off": "the model does not know of it",
-            **_POLICIES,
-            "refresh": "asks the servers anew",
-        }
+        return _VERBS
     return {} if before[0] == "refresh" or len(before) > 1 else _tool_words(face, ())
 
 
@@ -169,15 +170,15 @@ _EMPTY_VALUES: Final = {
 COMMANDS = (
     Command(
         "tools",
-        "[VERB NAME]",
-        f"lists the tools the model may call, or {_VERBS}.",
+        "[VERB [NAME]]",
+        f"lists the tools the model may call; verbs: {', '.join(_VERBS)}.",
         _tools,
         _tools_words,
     ),
     Command(
         "tool",
         "NAME [ARGUMENTS]",
-        "runs a tool: /tool calculate 2+2, or a JSON object",
+        "runs a tool: /tool calculate 2+2, or a JSON object.",
         _tool,
         _tool_words,
     ),
