@@ -13,12 +13,29 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def size(num_bytes: int) -> str:
-    """A size: ``177 B``, ``820 kB``, ``1.2 MB``."""
-    if num_bytes < 1000:
-        return f"{num_bytes} B"
-    if num_bytes < 1_000_000:
-        return f"{num_bytes / 1000:.0f} kB"
-    if num_bytes < 1_000_000_000:
-        return f"{num_bytes / 1e6:.1f} MB"
-    return f"{num_bytes / 1e9:.1f} GB"
+def size(num_bytes: float) -> str:
+    """Of files, and of what is sent: ``177 B``, ``820 kB``, ``1.2 MB``, ``370 MB``, ``15.2 GB``."""
+    for unit in ("B", "kB"):
+        if round(num_bytes) < 1000:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1000
+    if round(num_bytes) >= 1000:
+        return f"{num_bytes / 1000:.1f} GB"
+    return f"{num_bytes:.1f} MB" if num_bytes < 99.95 else f"{num_bytes:.0f} MB"
+
+
+def memory(num_bytes: float) -> str:
+    """Of memory, which is counted in powers of two, and of limits: ``32 KiB``, ``515 MiB``,
+    ``15.0 GiB``.
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if round(num_bytes) < 1024:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.1f} GiB"
+
+
+def parameters(number: int) -> str:
+    """How large a model is, as the names of models say it: ``135M``, ``1.24B``, ``7.6B``."""
+    scale, unit = (1e9, "B") if number >= 999_500_000 else (1e6, "M")
+    return f"{number / scale:.3g}{unit}"

@@ -1,6 +1,6 @@
 import pytest
 
-from chatbot.wording import counted, duration, size
+from chatbot.wording import counted, duration, memory, parameters, size
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,48 @@ def test_time_is_as_exact_as_an_estimate_deserves(seconds: float, words: str) ->
 
 @pytest.mark.parametrize(
     ("num_bytes", "words"),
-    [(177, "177 B"), (820_000, "820 kB"), (1_200_000, "1.2 MB"), (3_400_000_000, "3.4 GB")],
+    [
+        (0, "0 B"),
+        (177, "177 B"),
+        (820_000, "820 kB"),
+        (999_600, "1.0 MB"),
+        (1_200_000, "1.2 MB"),
+        (99_960_000, "100 MB"),
+        (370_400_000, "370 MB"),
+        (999_600_000, "1.0 GB"),
+        (15_230_000_000, "15.2 GB"),
+    ],
 )
 def test_sizes_have_the_unit_that_fits(num_bytes: int, words: str) -> None:
     assert size(num_bytes) == words
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "words"),
+    [
+        (512, "512 B"),
+        (32 * 2**10, "32 KiB"),
+        (2**20 - 1, "1 MiB"),
+        (515 * 2**20, "515 MiB"),
+        (2**30 - 1, "1.0 GiB"),
+        (80 * 2**30, "80.0 GiB"),
+    ],
+)
+def test_memory_is_counted_in_powers_of_two(num_bytes: int, words: str) -> None:
+    assert memory(num_bytes) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (4_884_480, "4.88M"),
+        (134_515_008, "135M"),
+        (999_499_999, "999M"),
+        (999_500_000, "1B"),
+        (1_235_814_400, "1.24B"),
+        (7_615_616_512, "7.62B"),
+        (70_553_706_496, "70.6B"),
+    ],
+)
+def test_models_are_as_large_as_their_names_say(number: int, words: str) -> None:
+    assert parameters(number) == words

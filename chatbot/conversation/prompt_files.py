@@ -41,6 +41,7 @@ from chatbot.conversation.prompt_template import (
 from chatbot.errors import ChatbotError, PromptError, SettingError
 from chatbot.settings import SPECS, Settings, with_value
 from chatbot.terminal_text import clean, clean_line
+from chatbot.wording import memory
 
 MAX_FILE_BYTES: Final = 64 * 1024
 MAX_VARIABLES: Final = 20
@@ -94,7 +95,7 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise PromptError(f"it cannot be read ({error.strerror}).") from error
     if len(content) > MAX_FILE_BYTES:
-        raise PromptError(f"it is larger than {MAX_FILE_BYTES // 1024} KiB.")
+        raise PromptError(f"it is larger than {memory(MAX_FILE_BYTES)}.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -18,6 +18,7 @@ from chatbot.engine.progress import Report
 from chatbot.errors import ModelError
 from chatbot.models.gguf_header import GgufHeader, content_key, read_header
 from chatbot.models.library_errors import is_disk_full
+from chatbot.wording import size
 
 FORMAT_VERSION: Final = 1
 """Part of each folder's name: a change in what is written makes folders afresh."""
@@ -103,9 +104,9 @@ def _check_space(header: GgufHeader, name: str, models_dir: Path) -> None:
 
 
 def _disk_full(name: str, models_dir: Path, needed: int = 0) -> ModelError:
-    size = f"{needed / 1e9:.1f} GB" if needed else "more room"
+    room = size(needed) if needed else "more room"
     return ModelError(
-        f"The disk is too full to convert {name}, which needs {size} in {models_dir}; free some "
+        f"The disk is too full to convert {name}, which needs {room} in {models_dir}; free some "
         "space, or set CHATBOT_CACHE_DIR to a folder on another disk."
     )
 

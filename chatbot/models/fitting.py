@@ -10,8 +10,9 @@ import msgspec
 
 from chatbot.errors import ModelFitError
 from chatbot.models.hardware import Hardware
-from chatbot.models.memory import BITS, GIB, MemoryNeed, memory_need, window_of
+from chatbot.models.memory import BITS, MemoryNeed, memory_need, window_of
 from chatbot.models.shape import ModelShape
+from chatbot.wording import memory
 
 Verdict = Literal["fits", "split", "no"]
 """``split``: not on the GPUs alone, but with a part of it in RAM, which is much slower."""
@@ -121,8 +122,8 @@ def check_fit(
         return
     window = window_of(shape, context_length)
     raise ModelFitError(
-        f"{name} takes {found.need.total / GIB:.1f} GiB in {precision} with a window of "
-        f"{window:,} tokens, and {found.free_bytes / GIB:.1f} GiB of {hardware.main.name} are "
+        f"{name} takes {memory(found.need.total)} in {precision} with a window of "
+        f"{window:,} tokens, and {memory(found.free_bytes)} of {hardware.main.name} are "
         f"free; {_advice(shape, hardware, window, given_back)}{hint}."
     )
 
@@ -133,7 +134,7 @@ def _advice(shape: ModelShape, hardware: Hardware, window: int, given_back: int)
             found = fit(shape, precision, hardware, context, given_back)
             if found.verdict != "no":
                 less = "" if context == window else f" with a window of {context:,} tokens"
-                return f"{precision}{less} fits ({found.need.total / GIB:.1f} GiB)"
+                return f"{precision}{less} fits ({memory(found.need.total)})"
     return "it fits in no precision: choose a smaller model"
 
 

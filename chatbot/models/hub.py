@@ -25,6 +25,7 @@ from chatbot.models.hub_download import (
     present_bytes,
 )
 from chatbot.models.hub_errors import explain
+from chatbot.wording import size
 
 _WANTED: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md")
 _UNWANTED: Final = ("consolidated*", "*.index.json.bak")
@@ -229,8 +230,8 @@ def _check_space(hub_id: str, needed: int) -> None:
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise ModelError(
-                f"{hub_id} takes {needed / 1e9:.1f} GB more and {existing} has {free / 1e9:.1f} "
-                "GB free; free some space, or set HF_HOME to a folder on another disk."
+                f"{hub_id} takes {size(needed)} more and {existing} has {size(free)} "
+                "free; free some space, or set HF_HOME to a folder on another disk."
             )
 
 

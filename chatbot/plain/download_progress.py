@@ -10,7 +10,7 @@ from typing import Final
 from chatbot.models.hub import PullProgress
 from chatbot.plain.progress_line import ProgressLine, draw_bar
 from chatbot.terminal_text import clean_line
-from chatbot.wording import duration
+from chatbot.wording import duration, size
 
 _MIN_SECONDS: Final = 0.1
 """Shortest time between two drawings."""
@@ -51,15 +51,15 @@ class DownloadPrinter:
         self._line.clear()
 
     def _words(self, progress: PullProgress, now: float) -> str:
-        """``model.safetensors ▕████····▏ 1.2 of 4.9 GB · 38.1 MB/s · 97 s left``."""
+        """``model.safetensors ▕████····▏ 1.2 GB of 4.9 GB · 38.1 MB/s · 97 s left``."""
         done, total = progress.done_bytes, progress.total_bytes
         bar = draw_bar(done, total)
-        parts = [f"{clean_line(progress.file)} {bar} {done / 1e9:.2f} of {total / 1e9:.2f} GB"]
+        parts = [f"{clean_line(progress.file)} {bar} {size(done)} of {size(total)}"]
         if progress.is_waiting:
             parts.append("another program is fetching it")
         seconds = now - self._begun_at
         if seconds >= _RATE_SECONDS and done > self._begun_bytes:
             rate = (done - self._begun_bytes) / seconds
-            parts.append(f"{rate / 1e6:.1f} MB/s")
+            parts.append(f"{size(rate)}/s")
             parts.append(f"{duration((total - done) / rate)} left")
         return " · ".join(parts)

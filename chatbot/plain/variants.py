@@ -30,6 +30,7 @@ from chatbot.events import (
 from chatbot.messages import Message
 from chatbot.plain.asides import print_files
 from chatbot.terminal_text import clean_line
+from chatbot.wording import memory
 
 
 class VariantsPrinter:
@@ -123,7 +124,7 @@ class VariantsPrinter:
 
 def loaded_words(event: VariantLoaded) -> str:
     """What was loaded for an answer, in a few words."""
-    size = f", {event.weight_bytes / 2**20:,.0f} MiB of weights" if event.weight_bytes else ""
+    size = f", {memory(event.weight_bytes)} of weights" if event.weight_bytes else ""
     return f"{event.model} in {event.precision} on {event.device}{size}"
 
 

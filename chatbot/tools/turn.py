@@ -26,6 +26,7 @@ from chatbot.tools.values import (
     ToolDefinition,
     ToolOutcome,
 )
+from chatbot.wording import memory
 
 
 class Tools(Protocol):
@@ -155,7 +156,7 @@ class ToolTurn:
             raise ToolError(f"{MAX_ROUNDS} rounds of calls are over: answer without tools now.")
         definition = await self._tools.find_usable(clean_line(call.name, 64))
         if len(call.arguments) > MAX_ARGUMENT_BYTES:
-            raise ToolError(f"Write at most {MAX_ARGUMENT_BYTES >> 10} KiB of arguments.")
+            raise ToolError(f"Write at most {memory(MAX_ARGUMENT_BYTES)} of arguments.")
         arguments = await self._tools.check(definition, read_object(call.arguments))
         try:
             self._refuse_repeat(definition.name, arguments, index, seen)

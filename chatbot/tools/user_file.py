@@ -17,6 +17,7 @@ from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
 from chatbot.tools.definitions import define
 from chatbot.tools.values import ToolDefinition
+from chatbot.wording import memory
 
 MAX_FILE_BYTES: Final = 2**20
 MODULE: Final = "chatbot_user_tools"
@@ -42,7 +43,7 @@ def load_functions(
     except OSError as error:
         raise ToolError(f"{file.name} cannot be read ({clean_line(str(error))}).") from error
     if len(source) > MAX_FILE_BYTES:
-        raise ToolError(f"{file.name} is larger than {MAX_FILE_BYTES >> 20} MiB; make it smaller.")
+        raise ToolError(f"{file.name} is larger than {memory(MAX_FILE_BYTES)}; make it smaller.")
     found_hash = hashlib.sha256(source).hexdigest()
     if source_hash and found_hash != source_hash:
         raise ToolError(f"{file.name} was changed since it was allowed; call the tool again.")

@@ -24,6 +24,7 @@ from textual.theme import Theme
 
 from chatbot.errors import ThemeError
 from chatbot.terminal_text import clean_line, is_safe
+from chatbot.wording import memory
 
 COLOURS: Final = (
     "primary",
@@ -96,7 +97,7 @@ def _read(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
-            raise ThemeError(f"it is larger than {MAX_FILE_BYTES // 1024} KiB.")
+            raise ThemeError(f"it is larger than {memory(MAX_FILE_BYTES)}.")
         return tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise ThemeError(f"it cannot be read ({error.strerror}).") from error

@@ -48,7 +48,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_card_that_works(monkeypatch: pytest.MonkeyPatch, driver: None) -> None:
     found = checks(monkeypatch)
-    assert found["accelerator"].found == ("NVIDIA H100, 70.0 of 80.0 GiB free, capability 9.0")
+    assert found["accelerator"].found == ("NVIDIA H100, 70.0 GiB of 80.0 GiB free, capability 9.0")
     assert found["GPU driver"].found == "NVIDIA 580.65.06; torch is built for CUDA 13.0"
     assert found["8-bit and 4-bit"].found == "both work on the GPU by bitsandbytes 0.50.2"
     assert all(check.state == "ok" for check in found.values())

@@ -39,7 +39,7 @@ def test_index_says_what_is_there_and_what_is_not(folder: Path) -> None:
     done = run_chatbot("index", str(folder), SCRIPT_INDEX_SECONDS="0.01")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        f"{folder}: ready, 2 files, 2 passages, all embedded, 0.0 MB",
+        f"{folder}: ready, 2 files, 2 passages, all embedded, 1 kB",
         "  not in the index (1):",
         "    broken.txt: It is broken.",
     ]

@@ -133,7 +133,7 @@ def test_a_model_comes_and_goes(hub: StandInHub, online: dict[str, str]) -> None
     done = models("pull", "tiny/model", **online)
     assert done.returncode == 0, done.stderr
     assert "Licence of tiny/model: mit" in done.stderr
-    assert "of 0.00 GB" in done.stderr
+    assert "of 3.0 MB" in done.stderr
     listed = json.loads(models("--json", **online).stdout)["models"]
     found = next(model for model in listed if model["name"] == "tiny/model")
     assert found["licence"] == "mit"

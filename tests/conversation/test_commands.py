@@ -133,7 +133,7 @@ async def test_new(chat: FakeFace) -> None:
 
 async def test_model_shows_what_is_loaded(chat: FakeFace) -> None:
     await run_command(chat, "/model")
-    assert "`smollm2-135m` · 1,000 million parameters · fp32 on cpu · window 100" in chat.notes[0]
+    assert "`smollm2-135m` · 1B parameters · fp32 on cpu · window 100" in chat.notes[0]
 
 
 async def test_model_before_there_is_one(face: FakeFace) -> None:
@@ -359,7 +359,7 @@ async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None
     assert "`transformers`: the model's own step, on a cache that grows, because its layers" in note
     assert "\x1b" not in note
     assert "12 tokens, 8 of them right" in note
-    assert "3.0 MiB" in note
+    assert "3 MiB" in note
     assert "- 2 answers; 6 tokens" in note
     assert "`▅█`, lowest 4.0, highest 8.0" in note
     await all_of(chat.manager.regenerate())

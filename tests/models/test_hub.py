@@ -206,7 +206,7 @@ def test_a_full_disk_is_seen_before_the_download(
 ) -> None:
     usage: Any = type("Usage", (), {"free": 1000})()
     monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: usage)
-    assert "GB free" in refusal()
+    assert "kB free" in refusal()
     assert server.num_sent("model.safetensors") == 0
 
 

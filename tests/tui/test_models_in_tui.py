@@ -210,7 +210,7 @@ async def test_a_model_is_fetched_stopped_gone_on_with_and_removed(
         await until(pilot, hub.is_sending.is_set)
         await until(pilot, lambda: "x stops" in screen_text(app))
         assert "model.safetensors" in screen_text(app)
-        assert "of 3 MB" in screen_text(app)
+        assert "of 3.0 MB" in screen_text(app)
         await pilot.press("p")
         await until(pilot, lambda: "is being downloaded; x stops it" in screen_text(app))
         await pilot.press("x")
@@ -229,7 +229,7 @@ async def test_a_model_is_fetched_stopped_gone_on_with_and_removed(
         assert ranges[1].startswith("bytes=")
         await go_to(screen, pilot, "tiny/model")
         await pilot.press("delete", "delete")
-        await until(pilot, lambda: "3 MB are free now" in screen_text(app))
+        await until(pilot, lambda: "3.0 MB are free now" in screen_text(app))
 
 
 async def test_a_download_that_fails_says_why(make_app: MakeApp, hub: StandInHub) -> None:

@@ -261,8 +261,8 @@ async def test_a_comparison_says_what_is_loaded(app: ChatApp) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         show(app, compared())
         await until(pilot, lambda: "▶ writing" in screen_text(app))
-        assert "1 fp32 · cpu · 540 MB" in screen_text(app)
-        assert "2 8-bit · cpu · 90 MB" in screen_text(app)
+        assert "1 fp32 · cpu · 515 MiB" in screen_text(app)
+        assert "2 8-bit · cpu · 86 MiB" in screen_text(app)
         gate.set()
         await until(pilot, lambda: "leaves 1 at token 4" in screen_text(app))
 

@@ -17,6 +17,7 @@ from chatbot.retrieval.client import RetrievalClient
 from chatbot.retrieval.values import FolderStatus, IndexOptions
 from chatbot.settings import Settings
 from chatbot.terminal_text import clean_line
+from chatbot.wording import size
 
 CANCEL_SECONDS: Final = 5.0
 """How long the retrieval process may take to end its work when it is told to."""
@@ -46,7 +47,7 @@ async def forget_indexes(paths: tuple[str, ...]) -> int:
     try:
         for path in paths:
             num_bytes = await client.forget(path)
-            print(f"{clean_line(path, 1000)}: {num_bytes / 1e6:,.1f} MB freed")
+            print(f"{clean_line(path, 1000)}: {size(num_bytes)} freed")
     finally:
         await client.close()
     return 0
@@ -120,7 +121,7 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     share = "all embedded" if embedded == passages else f"{embedded:,} of them embedded"
     yield (
         f"{name}: {report['stage']}, {report['files']:,} files, {passages:,} passages, {share}, "
-        f"{report['bytes'] / 1e6:,.1f} MB"
+        f"{size(report['bytes'])}"
     )
     if report["error"]:
         yield f"  {report['error']}"

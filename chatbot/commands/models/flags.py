@@ -97,12 +97,12 @@ def _print(report: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) ->
 
 
 def _remove(model: str, *, as_json: bool) -> None:
-    from chatbot.commands.models.listing import size_text
     from chatbot.models.removing import remove
+    from chatbot.wording import size
 
     removed = remove(model)
     report = {"name": model, "freed_bytes": removed.freed_bytes, "note": removed.note}
-    line = f"{model}: {size_text(removed.freed_bytes)} are free now. {removed.note}"
+    line = f"{model}: {size(removed.freed_bytes)} are free now. {removed.note}"
     _print(report, [line.strip()], as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from chatbot.models.facts import ModelFacts
 from chatbot.models.listing import list_models
 from chatbot.paths import config_file
 from chatbot.terminal_text import clean_line
+from chatbot.wording import parameters, size
 
 
 def list_report() -> dict[str, Any]:
@@ -51,25 +52,18 @@ def list_lines(report: Mapping[str, Any]) -> Iterator[str]:
         for model in chosen:
             can = [name for name in ("tools", "vision", "thinking") if model[name]]
             yield (
-                f"{clean_line(model['name'], 40):<{width}} {_count(model['parameters']):>7} "
+                f"{clean_line(model['name'], 40):<{width}} {_size(model['parameters']):>7} "
                 f"{_window(model['context_length']):>8} "
-                f"{size_text(model['bytes']) if model['bytes'] else '':>9}  {' '.join(can):<15} "
+                f"{size(model['bytes']) if model['bytes'] else '':>9}  {' '.join(can):<15} "
                 f"{model['licence']}{' (gated)' if model['gated'] else ''}"
             )
             if model["problem"]:
                 yield f"  {clean_line(model['problem'], 500)}"
 
 
-def _count(number: int | None) -> str:
-    if number is None:
-        return "?"
-    return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.0f}M"
+def _size(number: int | None) -> str:
+    return "?" if number is None else parameters(number)
 
 
 def _window(number: int | None) -> str:
     return f"{number:,}" if number else "?"
-
-
-def size_text(num_bytes: int) -> str:
-    """What a model takes on the disk."""
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"

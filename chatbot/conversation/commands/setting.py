@@ -16,6 +16,7 @@ from chatbot.errors import CommandError, ConfigError
 from chatbot.models.catalogue import catalogue
 from chatbot.settings import SPECS, Settings, find_spec, get_value
 from chatbot.terminal_text import clean_line
+from chatbot.wording import memory, parameters
 
 _FORCE: Final = " --force"
 
@@ -39,13 +40,13 @@ def model_note(manager: ConversationManager) -> str:
         return f"`{manager.settings.model}` is not loaded yet."
     parts = [
         f"`{info.name}`",
-        f"{info.num_parameters / 1e6:,.0f} million parameters",
+        f"{parameters(info.num_parameters)} parameters",
         f"{info.precision} on {info.device}",
         _window_words(info, manager.settings),
         f"loaded in {info.load_seconds:.1f} s",
     ]
     if info.weight_bytes:
-        parts.append(f"{info.weight_bytes / 2**30:.2f} GiB of weights")
+        parts.append(f"{memory(info.weight_bytes)} of weights")
     if info.split:
         parts.append(f"split: {info.split}")
     parts += [f"adapter {clean_line(adapter.label)}" for adapter in info.adapters]

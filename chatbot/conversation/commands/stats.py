@@ -8,7 +8,7 @@ from chatbot.conversation.commands.setting import model_note
 from chatbot.errors import CommandError
 from chatbot.messages import Message, Statistics
 from chatbot.terminal_text import clean_line
-from chatbot.wording import counted
+from chatbot.wording import counted, memory
 
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
 
@@ -60,7 +60,7 @@ def _lines_of(cost: Statistics) -> Iterator[str]:
             f"{cost.num_guessed_right:,} of them right"
         )
     if cost.cache_bytes:
-        yield f"- keys and values: {cost.cache_bytes / 2**20:,.1f} MiB"
+        yield f"- keys and values: {memory(cost.cache_bytes)}"
 
 
 def _lines_of_all(costs: Sequence[Statistics], shown: Sequence[Statistics]) -> Iterator[str]:

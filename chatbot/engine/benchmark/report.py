@@ -2,6 +2,8 @@
 
 import msgspec
 
+from chatbot.wording import memory, size
+
 
 class FirstToken(msgspec.Struct, frozen=True, kw_only=True):
     """Time to the first token after so much history and a short question."""
@@ -55,9 +57,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def format_report(report: Report) -> str:
     """All of it as text."""
     rows = [
-        ("Memory, speed of a copy", f"{report.copy_bytes_per_second / 1e9:.1f} GB/s"),
+        ("Memory, speed of a copy", f"{size(report.copy_bytes_per_second)}/s"),
         (
-            f"Ceiling that implies, {report.step_bytes / 1e6:,.0f} MB a token",
+            f"Ceiling that implies, {size(report.step_bytes)} a token",
             f"{report.ceiling_tokens_per_second:.1f} tokens/s",
         ),
         (
@@ -90,8 +92,7 @@ def format_report(report: Report) -> str:
         ("Load", f"{report.load_seconds:.2f} s"),
         (
             "Memory",
-            f"{report.memory_bytes / 1e6:,.0f} MB, of which weights "
-            f"{report.weight_bytes / 1e6:,.0f} MB",
+            f"{memory(report.memory_bytes)}, of which weights {memory(report.weight_bytes)}",
         ),
     ]
     width = max(len(name) for name, _ in rows)

@@ -6,6 +6,7 @@ import msgspec
 
 from chatbot.errors import SettingError
 from chatbot.settings import Precision
+from chatbot.wording import memory
 
 
 class DeviceShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +92,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def split(self) -> str:
-        """``3.10 GiB on cuda:0, 2.00 GiB on cpu``; empty where all is in one place."""
+        """``3.1 GiB on cuda:0, 2.0 GiB on cpu``; empty where all is in one place."""
         if len(self.placement) < 2:
             return ""
-        shares = (f"{s.num_bytes / 2**30:.2f} GiB on {s.device}" for s in self.placement)
+        shares = (f"{memory(s.num_bytes)} on {s.device}" for s in self.placement)
         return ", ".join(shares)

@@ -11,7 +11,7 @@ import zlib
 from typing import Final
 
 from chatbot.retrieval.documents.document import DocumentError
-from chatbot.retrieval.documents.limits import megabytes
+from chatbot.wording import memory
 
 MAX_ENTRIES: Final = 10_000
 MAX_UNPACKED_BYTES: Final = 512 * 2**20
@@ -54,7 +54,7 @@ class Archive:
         if total > MAX_UNPACKED_BYTES:
             raise DocumentError(
                 f"It is refused as an archive bomb: it unpacks to over "
-                f"{megabytes(MAX_UNPACKED_BYTES)}."
+                f"{memory(MAX_UNPACKED_BYTES)}."
             )
         # Against the whole file too: entries may overlap, each with a ratio that is fine.
         is_bomb = total > max(_RATIO_COUNTS_FROM, MAX_RATIO * num_bytes) or any(
@@ -82,7 +82,7 @@ class Archive:
             raise DocumentError("It is protected with a password; save it without one.")
         if entry.file_size > limit:
             raise DocumentError(
-                f"It is refused: a part of it unpacks to over {megabytes(limit)}; "
+                f"It is refused: a part of it unpacks to over {memory(limit)}; "
                 "split it to have it read."
             )
         if entry.compress_type not in _METHODS:

@@ -12,6 +12,8 @@ from typing import Final
 
 from pathspec.gitignore import GitIgnoreSpec
 
+from chatbot.wording import memory
+
 IGNORE_FILE: Final = ".chatbotignore"
 
 _MAX_BYTES: Final = 64 * 1024
@@ -66,7 +68,7 @@ def read_ignores(folder: str | Path) -> Ignores:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
-                return _unread(f"It is no file of at most {_MAX_BYTES // 1024} KiB")
+                return _unread(f"It is no file of at most {memory(_MAX_BYTES)}")
             data = os.read(descriptor, _MAX_BYTES)
         finally:
             os.close(descriptor)

@@ -17,8 +17,3 @@ MAX_TEXT_CHARACTERS: Final = 10_000_000
 
 MAX_HEADINGS: Final = 20_000
 """Headings of one document; further ones are left in the text as ordinary lines."""
-
-
-def megabytes(num_bytes: int) -> str:
-    """A size for the user: ``64 MiB``."""
-    return f"{num_bytes / 2**20:,.0f} MiB"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from chatbot.retrieval.documents.document import DocumentError
-from chatbot.retrieval.documents.limits import megabytes
+from chatbot.wording import memory
 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without blocking, because opening a pipe would wait for its other end.
@@ -65,7 +65,7 @@ def _read_up_to(stream: FileIO, size: int, limit: int) -> bytes:
         if len(content) <= limit:
             return content
     raise DocumentError(
-        f"The file is larger than {megabytes(limit)}, which is the limit for its kind."
+        f"The file is larger than {memory(limit)}, which is the limit for its kind."
     )
 
 

@@ -17,9 +17,9 @@ import msgspec
 
 from chatbot.errors import KnowledgeError
 from chatbot.retrieval.documents.ignoring import IGNORE_FILE, Ignores, read_ignores
-from chatbot.retrieval.documents.limits import megabytes
 from chatbot.retrieval.documents.names import format_of, is_left_out, max_bytes_of, problem_of
 from chatbot.terminal_text import clean_line, is_safe
+from chatbot.wording import memory
 
 _NAME_PROBLEM: Final = "Its name holds characters that cannot be shown; rename it to have it read."
 _LINK_OUT: Final = "This link leads out of the folder; add the folder that it leads to instead."
@@ -178,7 +178,7 @@ def _problem_of(file: str, path: str, status: os.stat_result) -> str:
     limit = max_bytes_of(format_of(name)[0])
     if status.st_size > limit:
         return (
-            f"The file is larger than {megabytes(limit)}, which is the limit for its kind; "
+            f"The file is larger than {memory(limit)}, which is the limit for its kind; "
             "split it to have it read."
         )
     return "" if os.access(path, os.R_OK) else _NO_RIGHT

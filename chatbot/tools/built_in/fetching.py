@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from chatbot.errors import ToolError
 from chatbot.terminal_text import clean_line
 from chatbot.tools.built_in.addresses import public_addresses
+from chatbot.wording import memory
 
 MAX_BYTES: Final = 2 * 2**20
 """Longest answer."""
@@ -128,7 +129,7 @@ def _read(
     while chunk := answer.read1(65536):
         body += chunk
         if len(body) > MAX_BYTES:
-            raise ToolError(f"{service} sent more than {MAX_BYTES >> 20} MiB, which is too much.")
+            raise ToolError(f"{service} sent more than {memory(MAX_BYTES)}, which is too much.")
         left = _left(deadline)
         if sock is not None and sock.fileno() >= 0:
             sock.settimeout(left)

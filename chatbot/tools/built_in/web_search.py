@@ -17,6 +17,7 @@ from chatbot.tools.built_in.addresses import public_addresses
 from chatbot.tools.built_in.fetching import MAX_BYTES, MAX_REDIRECTS, base_url, origin
 from chatbot.tools.built_in.parameters import Line
 from chatbot.tools.decorator import tool
+from chatbot.wording import memory
 
 SERVICE: Final = "The web search"
 MAX_RESULTS: Final = 10
@@ -121,7 +122,7 @@ def _client_class(trusted: str, failures: list[str]) -> type:
         for chunk in answer.iter_bytes():
             body += chunk
             if len(body) > MAX_BYTES:
-                raise ToolError(f"{SERVICE} sent more than {MAX_BYTES >> 20} MiB; try later.")
+                raise ToolError(f"{SERVICE} sent more than {memory(MAX_BYTES)}; try later.")
         response = Response.__new__(Response)
         response.status_code, response.content = answer.status_code, bytes(body)
         response.text = response.content.decode("utf-8", "replace")

@@ -9,6 +9,7 @@ import msgspec
 from chatbot.errors import ToolError
 from chatbot.tools.json_text import cleaned
 from chatbot.tools.mcp.protocol import RemoteTool
+from chatbot.wording import memory
 
 MAX_SCHEMA_BYTES: Final = 32 * 1024
 
@@ -48,7 +49,7 @@ def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError) as error:
         raise ToolError(_NO_SCHEMA) from error
     if size > MAX_SCHEMA_BYTES:
-        raise ToolError(f"the schema of its parameters exceeds {MAX_SCHEMA_BYTES >> 10} KiB.")
+        raise ToolError(f"the schema of its parameters exceeds {memory(MAX_SCHEMA_BYTES)}.")
     if schema.get("type", "object") != "object":
         raise ToolError("its parameters are no object.")
     if not all(isinstance(v, dict) for v in _properties(schema).values()):

@@ -14,6 +14,7 @@ from chatbot.models.hardware import Hardware
 from chatbot.models.memory import DEFAULT_CONTEXT, GIB
 from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import draw_bar, fitted
+from chatbot.wording import memory, parameters, size
 
 HERE, ELSEWHERE, LOADED = "●", "○", "▶"
 
@@ -65,7 +66,7 @@ def precision_of(facts: ModelFacts, room: Room, choice: Choice) -> str:
 def room_line(room: Room, choice: Choice, width: int) -> Content:
     """What is free, and what models are priced by.
 
-    ``RAM ▰▰▱▱▱ 20.1 of 23.0 GiB free · window 8,192 tokens · precision auto``
+    ``RAM ▰▰▱▱▱ 20.1 GiB of 23.0 GiB free · window 8,192 tokens · precision auto``
     """
     main = room.hardware.main
     total = sum(gpu.total_bytes for gpu in room.hardware.gpus) or main.total_bytes
@@ -74,8 +75,7 @@ def room_line(room: Room, choice: Choice, width: int) -> Content:
     name = f"{count} x {main.name}" if count > 1 else main.name
     window = f"{choice.context_length or DEFAULT_CONTEXT:,}"
     about = (
-        f" {room.free_bytes / GIB:.1f} of {total / GIB:.1f} GiB free · "
-        f"window {window} · {choice.precision}"
+        f" {memory(room.free_bytes)} of {memory(total)} free · window {window} · {choice.precision}"
     )
     bar = draw_bar(used, 8 if width < 100 else 16)
     name = fitted(clean_line(name), max(width - len(about) - len(bar) - 2, 4))
@@ -94,10 +94,10 @@ def model_row(
 def _head(facts: ModelFacts, width: int, *, is_loaded: bool) -> Content:
     mark = LOADED if is_loaded else HERE if facts.is_here else ELSEWHERE
     colour = "$text-success" if is_loaded else "$text-accent" if facts.is_here else "$text-muted"
-    size = disk_size(facts.num_bytes) if facts.num_bytes else "p gets it"
+    on_disk = size(facts.num_bytes) if facts.num_bytes else "p gets it"
     if facts.problem:
-        size = ""
-    facts_shown = [parameters(facts)]
+        on_disk = ""
+    facts_shown = [parameters(facts.shape.num_parameters)] if facts.shape else []
     if facts.shape and facts.shape.context_length:
         facts_shown.append(f"{facts.shape.context_length:,} tokens")
     facts_shown += [
@@ -112,12 +112,12 @@ def _head(facts: ModelFacts, width: int, *, is_loaded: bool) -> Content:
     licence = facts.licence + (" gated" if facts.is_gated and not facts.is_here else "")
     about = " · ".join(filter(None, (*facts_shown, licence)))
     name = clean_line(facts.reference, 200)
-    name = fitted(name, max(width - 2 - len(size) - 20, 12), keep_end="/" in name)
-    about = fitted(about, max(width - 6 - len(name) - len(size), 0))
-    gap = " " * max(width - 4 - len(name) - len(about) - len(size), 1)
+    name = fitted(name, max(width - 2 - len(on_disk) - 20, 12), keep_end="/" in name)
+    about = fitted(about, max(width - 6 - len(name) - len(on_disk), 0))
+    gap = " " * max(width - 4 - len(name) - len(about) - len(on_disk), 1)
     style = "bold" if facts.is_here else ""
     return Content.assemble(
-        (f"{mark} ", colour), (name, style), "  ", (about, "dim"), gap, (size, "dim")
+        (f"{mark} ", colour), (name, style), "  ", (about, "dim"), gap, (on_disk, "dim")
     )
 
 
@@ -174,16 +174,3 @@ def _about(facts: ModelFacts) -> str:
     if facts.shape and not facts.shape.is_exact:
         pieces.append("sizes are estimated")
     return " · ".join(filter(None, pieces)) or facts.reference
-
-
-def parameters(facts: ModelFacts) -> str:
-    """``135M``, ``7.6B``; empty where it is not known."""
-    if facts.shape is None:
-        return ""
-    count = facts.shape.num_parameters
-    return f"{count / 1e9:.1f}B" if count >= 999_500_000 else f"{count / 1e6:.0f}M"
-
-
-def disk_size(num_bytes: int) -> str:
-    """``370 MB``, ``15.2 GB``."""
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

@@ -36,11 +36,11 @@ from chatbot.tui.models.rows import (
     Choice,
     Room,
     detail_lines,
-    disk_size,
     model_row,
     precision_of,
     room_line,
 )
+from chatbot.wording import size
 
 HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add"
 
@@ -335,7 +335,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
             return
         share = progress.done_bytes / total
         self._foot.update(
-            f"{draw_bar(share)} {disk_size(progress.done_bytes)} of {disk_size(total)} · "
+            f"{draw_bar(share)} {size(progress.done_bytes)} of {size(total)} · "
             f"{clean_line(progress.file, 60)} · x stops"
         )
 
@@ -370,7 +370,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         except ChatbotError as error:
             self._say(f"✗ {clean_line(str(error), 300)}")
             return
-        note = f"{disk_size(removed.freed_bytes)} are free now. {removed.note}"
+        note = f"{size(removed.freed_bytes)} are free now. {removed.note}"
         self._say(clean_line(note, 300))
         if reference in self._others:
             self._others.remove(reference)

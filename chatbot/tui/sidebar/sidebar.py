@@ -10,6 +10,7 @@ from textual.widgets import Label
 from chatbot.engine.client import EngineStatus
 from chatbot.settings import SPECS, Settings, Spec, get_value
 from chatbot.tui.sidebar.setting_controls import ChoiceControl, TextControl, control_for
+from chatbot.wording import memory, parameters
 
 if TYPE_CHECKING:
     from chatbot.conversation.folders import FolderState
@@ -123,11 +124,11 @@ class Sidebar(VerticalScroll, can_focus=False):
         if status.state == "ready" and status.info:
             info = status.info
             lines = [
-                f"{_millions(info.num_parameters)} parameters",
+                f"{parameters(info.num_parameters)} parameters",
                 f"window {info.context_length:,} tokens",
             ]
             if info.weight_bytes:
-                lines.insert(1, f"{info.weight_bytes / 2**30:.2f} GiB of weights")
+                lines.insert(1, f"{memory(info.weight_bytes)} of weights")
             if info.split:
                 lines.append(f"split: {info.split}")
             control.say("\n".join(lines))
@@ -139,7 +140,3 @@ class Sidebar(VerticalScroll, can_focus=False):
     def focus_first(self) -> None:
         """Go to the setting that is changed most often."""
         self._controls["temperature"].query_one("NumberInput").focus()
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.0f} M"

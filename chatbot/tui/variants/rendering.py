@@ -25,11 +25,11 @@ from chatbot.events import (
     VariantThoughtCut,
     VariantThoughtDelta,
 )
-from chatbot.tui.models.rows import disk_size
 from chatbot.tui.reading_progress import reading_words, search_words
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.variants.column import VariantColumn
 from chatbot.tui.variants.screen import Hints, VariantsScreen
+from chatbot.wording import memory
 
 if TYPE_CHECKING:
     from chatbot.tui.app import ChatApp
@@ -173,8 +173,8 @@ def _render_one(
             column.say("loading the model")
         case VariantLoaded(precision=precision, device=device, weight_bytes=num_bytes):
             facts = [precision] if column.plan.label != precision else []
-            size = [disk_size(num_bytes)] if num_bytes else []
-            column.say_loaded(" · ".join([*facts, device, *size]))
+            weights = [memory(num_bytes)] if num_bytes else []
+            column.say_loaded(" · ".join([*facts, device, *weights]))
         case VariantTextDelta(text=text, num_tokens=num_tokens):
             column.append(text, num_tokens)
         case VariantThoughtDelta(num_tokens=num_tokens, num_thinking_tokens=size):

@@ -13,8 +13,8 @@ from chatbot.retrieval.documents.decoding import decode
 from chatbot.retrieval.documents.document import Document, DocumentError
 from chatbot.retrieval.documents.formats.html import add_page, parse_html
 from chatbot.retrieval.documents.formats.xml import attribute, parse_xml, spell_out_entities
-from chatbot.retrieval.documents.limits import megabytes
 from chatbot.retrieval.documents.text_builder import TextBuilder
+from chatbot.wording import memory
 
 _CONTAINER: Final = "META-INF/container.xml"
 _ENCRYPTION: Final = "META-INF/encryption.xml"
@@ -38,7 +38,7 @@ def read(name: str, kind: str, content: bytes) -> Document:
         num_bytes += len(markup)
         if num_bytes > MAX_ENTRY_BYTES:
             raise DocumentError(
-                f"It is refused: its chapters unpack to over {megabytes(MAX_ENTRY_BYTES)}; "
+                f"It is refused: its chapters unpack to over {memory(MAX_ENTRY_BYTES)}; "
                 "split it to have it read."
             )
         add_page(_parse(markup), builder)
