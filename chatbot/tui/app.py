@@ -192,7 +192,25 @@ class ChatApp(App[int]):
             self._chat.give_way()
             if isinstance(self.screen, SparingScreen):
                 self.screen.key_pause.begin()
+            if not event.is_forwarded and await self._was_for_message(event):
+                return
         await super().on_event(event)
+
+    async def _was_for_message(self, event: Key) -> bool:
+        """Have a key act on the message that has the focus, before the next one is looked at.
+
+        By way of the message's queue it would act once it has bubbled up to here, and several
+        that come in one piece would all be meant for the message that had the focus before.
+        What means nothing to a message is a text for the prompt, and goes there.
+        """
+        self.app_focus = True  # which gives the focus back to what had it
+        if not isinstance(self.focused, MessageView):
+            return False
+        if active := self.screen.active_bindings.get(event.key):
+            return await self.run_action(active.binding.action, active.node)
+        if event.character and event.is_printable:
+            self.screen.set_focus(self._prompt)
+        return False
 
     async def on_unmount(self) -> None:
         await self.session.close_workers()
@@ -352,13 +370,21 @@ class ChatApp(App[int]):
 
     @on(MessageView.Acted)
     async def _act(self, event: MessageView.Acted) -> None:
+        await self._act_on(event.view, event.action)
+
+    async def action_act_on_message(self, action: str) -> None:
+        """Do what a key of a message does to the one that has the focus."""
+        if isinstance(self.focused, MessageView):
+            await self._act_on(self.focused, action)
+
+    async def _act_on(self, view: MessageView, action: str) -> None:
         try:
-            if event.action == "next_message" and not self._chat.focus_message(event.view, 1):
-                self._prompt.focus()
-            elif event.action == "previous_message":
-                self._chat.focus_message(event.view, -1)
-            elif event.action != "next_message":
-                await act_on_message(self, self._chat, event.view, event.action)
+            if action == "next_message" and not self._chat.focus_message(view, 1):
+                self.screen.set_focus(self._prompt)
+            elif action == "previous_message":
+                self._chat.focus_message(view, -1)
+            elif action != "next_message":
+                await act_on_message(self, self._chat, view, action)
         except ChatbotError as error:
             self.refuse(str(error))
 

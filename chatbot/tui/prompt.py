@@ -146,7 +146,7 @@ class Prompt(MessageArea):
         """Put a text in the box, to be changed and sent."""
         self.text = text
         self.move_cursor(self.document.end)
-        self.focus()
+        self.screen.set_focus(self)  # now: the next key may be there already
 
     def show_choice(self, typed: str) -> None:
         """Put one of several completions in the box; the arrow keys go on to the others."""

@@ -11,6 +11,7 @@ from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.notes import LeftOutMark
 from chatbot.tui.chat.question_view import QuestionView
+from chatbot.tui.keys import KEYS
 from tests.tui.helpers import (
     MakeApp,
     answers,
@@ -174,9 +175,9 @@ async def test_a_key_on_an_answer_that_is_being_written_is_refused(
     async with app.run_test() as pilot:
         await ask(pilot, "go")
         await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[0].text)
-        answers(app)[0].action_act(action)
+        press(app, "ctrl+t", KEYS[action].keys)
         await until(pilot, lambda: "not written yet" in notices(app))
-        answers(app)[0].action_act("copy")
+        press(app, "c")
         await until(pilot, lambda: "Copied" in notices(app))
         press(app, "escape")
 
@@ -245,6 +246,52 @@ async def test_what_means_nothing_to_a_message_is_typed_into_the_prompt(make_app
         press(app, *"/regen me")
         await until(pilot, lambda: app._prompt.text == "/regen me")
         assert len(app.manager.conversation) == 2
+
+
+async def two_exchanges(pilot: Pilot[int], app: ChatApp) -> None:
+    """Ask twice, and go to the last answer."""
+    for question in ("first", "second"):
+        await ask_and_wait(pilot, app, question)
+    await pilot.press("ctrl+t")
+
+
+async def test_keys_that_come_at_once_act_one_after_the_other(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        press(app, "up", "k", "up")
+        await until(pilot, lambda: app.focused is app.query(QuestionView).first())
+        press(app, "j", "j", "delete")
+        await until(pilot, lambda: questions(app) == ["first"])
+        assert len(app.manager.conversation.path()) == 2
+
+
+async def test_variants_are_gone_through_by_keys_that_come_at_once(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        for number in (2, 3, 4):
+            await pilot.press("r")
+            await until(pilot, lambda: f"‹ {number}/{number} ›" in screen_text(app))  # noqa: B023
+            await until(pilot, lambda: not app._status.is_busy)
+        press(app, "left", "left", "right", "left", "left")
+        await until(pilot, lambda: "‹ 1/4 ›" in screen_text(app))
+        assert isinstance(app.focused, MessageView)
+        press(app, "right", "right", "k", "p")
+        await until(pilot, lambda: "‹ 3/4 ›" in screen_text(app))
+        await until(pilot, lambda: bool(app.query("QuestionView.-pinned")))
+
+
+async def test_what_follows_the_key_that_leaves_the_messages_is_typed(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        press(app, "j", *"regex")
+        await until(pilot, lambda: app._prompt.text == "regex")
+        await pilot.press(*["backspace"] * 5)
+        press(app, "ctrl+t", "k", "e", *" more")
+        await until(pilot, lambda: app._prompt.text == "second more")
+        assert len(app.manager.conversation) == 4
 
 
 async def test_the_focus_stays_among_the_messages(make_app: MakeApp) -> None:

@@ -294,18 +294,19 @@ class ChatView(VerticalScroll, can_focus=False):
         """Focus the message with this id, if it is shown."""
         for view in self.query(MessageView):
             if view.message_id == message_id:
-                view.focus()
+                self.screen.set_focus(view)
 
     def focus_message(self, view: MessageView | None, step: int) -> bool:
         """Focus the message ``step`` further down (up when negative) than ``view``.
 
-        With no ``view``, the last one. Returns False when there is none there.
+        At once: the next key, which may be there already, is for it. With no ``view``, the last
+        one. Returns False when there is none there.
         """
         views = list(self.query(MessageView))
         index = views.index(view) + step if view in views else len(views) - 1
         if not 0 <= index < len(views):
             return False
-        views[index].focus()
+        self.screen.set_focus(views[index])
         return True
 
     def view_below(self, view: MessageView) -> MessageView | None:

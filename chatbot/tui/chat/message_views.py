@@ -3,7 +3,6 @@
 import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -27,9 +26,7 @@ from chatbot.tui.chat.answer_body import AnswerBody
 from chatbot.tui.chat.facts import Facts
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
 from chatbot.tui.drawing.pacing import Pacing
-from chatbot.tui.key_order import passed_on
-from chatbot.tui.keys import NUM_SOURCE_KEYS, bind
-from chatbot.tui.prompt import Prompt
+from chatbot.tui.keys import KEYS, bind
 
 if TYPE_CHECKING:
     from chatbot.tui.chat.sources_view import SourcesView
@@ -46,30 +43,14 @@ class MessageView(Vertical, can_focus=True):
     virtual_size = content_size()
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("previous_message", "act('previous_message')"),
-        bind("next_message", "act('next_message')"),
-        bind("edit", "act('edit')"),
-        bind("regenerate", "act('regenerate')"),
-        bind("copy", "act('copy')"),
-        bind("copy_code", "act('copy_code')"),
-        bind("previous_variant", "act('previous_variant')"),
-        bind("next_variant", "act('next_variant')"),
-        bind("continue", "act('continue')"),
-        bind("fork", "act('fork')"),
-        bind("pin", "act('pin')"),
-        bind("delete", "act('delete')"),
-        bind("lens", "act('lens')"),
-        bind("rate_good", "act('rate_good')"),
-        bind("rate_bad", "act('rate_bad')"),
-        bind("sources", "act('sources')"),
-        *(
-            bind(f"source_{number}", f"act('source_{number}')")
-            for number in range(1, NUM_SOURCE_KEYS + 1)
-        ),
+        # Of the app, which runs them while it handles the key: the next one finds them done.
+        bind(name, f"app.act_on_message('{name}')")
+        for name, key in KEYS.items()
+        if key.place == "message" and name != "fold"
     ]
 
     class Acted(TextualMessage):
-        """The user pressed a key that means something on a message."""
+        """The user clicked on something that means what a key does."""
 
         def __init__(self, view: "MessageView", action: str) -> None:
             super().__init__()
@@ -79,19 +60,6 @@ class MessageView(Vertical, can_focus=True):
     def __init__(self, message_id: str) -> None:
         super().__init__()
         self.message_id = message_id
-
-    async def _on_key(self, event: events.Key) -> None:
-        if self.screen.focused in self.walk_children():
-            return  # it was for what is in here
-        if passed_on(self, event):
-            return
-        if event.character and event.is_printable and event.key not in self.screen.active_bindings:
-            # It means nothing here: a text for the prompt, whose next letters are on their way.
-            event.stop()
-            event.prevent_default()
-            prompt = self.screen.query_one(Prompt)
-            self.screen.set_focus(prompt)
-            prompt.insert(event.character)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return all_alike(super().render_lines, crop)
@@ -110,10 +78,6 @@ class MessageView(Vertical, can_focus=True):
         """The last fenced block of code, without its fence; None where there is none."""
         blocks = _CODE.findall(self.text)
         return blocks[-1][1] if blocks else None
-
-    def action_act(self, action: str) -> None:
-        """Tell whoever shows the message."""
-        self.post_message(self.Acted(self, action))
 
 
 class AnswerView(MessageView):
@@ -278,7 +242,7 @@ class AnswerView(MessageView):
     # By its name, because the class is not there where no answer has sources.
     def on_sources_view_chosen(self, event: "SourcesView.Chosen") -> None:
         event.stop()
-        self.action_act(f"source_{event.index + 1}")
+        self.post_message(self.Acted(self, f"source_{event.index + 1}"))
 
     def run_beside(self, device: str) -> None:
         """Take as much of the processor as a model on this device leaves."""
