@@ -31,7 +31,13 @@ class StatusLine(Widget):
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        self._first_token_at: float | None = None
+        self._last: tuple[int, float] | None = None
+        """Tokens of the running answer when the last ones came, and when that was; None where the
+        time until the next ones does not count."""
+        self._num_timed = 0
+        """Tokens of the running answer whose time is known."""
+        self._seconds = 0.0
+        """How long these took."""
         self._next: tuple[int, float] | None = None
 
     @property
@@ -44,13 +50,18 @@ class StatusLine(Widget):
 
     def show_progress(self, num_prompt_tokens: int, num_new_tokens: int) -> None:
         """Show how far the running answer is, and how fast it comes."""
-        now = monotonic()
-        if num_new_tokens <= 1 or self._first_token_at is None:
-            self._first_token_at = now
-        elif now > self._first_token_at:
-            speed = (num_new_tokens - 1) / (now - self._first_token_at)
+        before, self._last = self._last, (num_new_tokens, monotonic())
+        if before and num_new_tokens > before[0]:  # or it is the first of another round
+            self._num_timed += num_new_tokens - before[0]
+            self._seconds += self._last[1] - before[1]
+        if self._seconds:
             # Drawn when the spinner turns: tokens come more often than anyone can read.
+            speed = self._num_timed / self._seconds
             self._next = (num_prompt_tokens + num_new_tokens, speed)
+
+    def pause_progress(self) -> None:
+        """The running answer is held: the time until the next token is not the model's."""
+        self._last = None
 
     def show_result(self, statistics: Statistics) -> None:
         """Show what the finished answer took."""
@@ -59,7 +70,8 @@ class StatusLine(Widget):
         self.tokens_per_second = statistics.tokens_per_second
 
     def watch_is_busy(self) -> None:
-        self._first_token_at = self._next = None
+        self._last = self._next = None
+        self._num_timed, self._seconds = 0, 0.0
         self._spin_or_rest()
 
     def watch_status(self) -> None:

@@ -103,6 +103,7 @@ async def render_turn(
                 view.mark(change)
             case AnswerHeld(num_tokens=num_tokens) if view:
                 view.say_held(f"held after {counted(num_tokens, 'token')} · {keys_when_held}")
+                status.pause_progress()
             case SupportFound() if view:
                 view.say("its sentences were held against the sources")
             case TurnFinished(answer=answer) if view:
