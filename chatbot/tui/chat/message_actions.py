@@ -101,7 +101,7 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
             conversation = app.manager.conversation
             is_pinned = view.message_id not in conversation.pinned
             conversation.pin_message(view.message_id, is_pinned)
-            view.set_class(is_pinned, "-pinned")
+            view.show_pinned(is_pinned)
             app.count_context()
         case "delete":
             app.manager.delete_message(view.message_id)

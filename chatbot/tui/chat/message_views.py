@@ -37,6 +37,13 @@ UPDATES_PER_SECOND: Final = 25
 _CODE: Final = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 
 
+class PinnedMark(Static):
+    """Stands below a message that stays in the window, however long the chat gets."""
+
+    def __init__(self) -> None:
+        super().__init__("◆ pinned: stays in the window", markup=False, classes="message-foot")
+
+
 class MessageView(Vertical, can_focus=True):
     """What questions and answers have in common: they can be gone to and acted on."""
 
@@ -60,6 +67,17 @@ class MessageView(Vertical, can_focus=True):
     def __init__(self, message_id: str) -> None:
         super().__init__()
         self.message_id = message_id
+
+    def on_mount(self) -> None:
+        if self.has_class("-pinned"):
+            self.mount(PinnedMark())
+
+    def show_pinned(self, is_pinned: bool) -> None:
+        """Say that the message stays in the window, or no longer."""
+        self.set_class(is_pinned, "-pinned")
+        self.query(PinnedMark).remove()
+        if is_pinned:
+            self.mount(PinnedMark())
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return all_alike(super().render_lines, crop)
