@@ -46,7 +46,7 @@ from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
-from chatbot.tui.keys import bind, shown_keys
+from chatbot.tui.keys import bind, message_keys, shown_keys
 from chatbot.tui.palette import palette_commands
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.prompt_account import COUNT_DELAY, PromptAccount
@@ -168,6 +168,7 @@ class ChatApp(App[int]):
         self._prompt.focus()
         with contextlib.suppress(NotImplementedError):  # Windows has no such signal
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end_by_signal)
+        self.watch(self.screen, "focused", self._show_keys, init=False)
         self.session.engine.on_status(self._show_status)
         self.session.on_problem(self.refuse)
         if len(self.manager.conversation):
@@ -387,6 +388,11 @@ class ChatApp(App[int]):
                 await act_on_message(self, self._chat, view, action)
         except ChatbotError as error:
             self.refuse(str(error))
+
+    def _show_keys(self, focused: Widget | None) -> None:
+        """Say what the keys do while they are for a message."""
+        is_message = isinstance(focused, MessageView)
+        self._prompt.show_keys(partial(message_keys, self._keymap_wanted) if is_message else None)
 
     # Actions of the key table
 

@@ -251,6 +251,34 @@ def shown_keys(name: str, keymap: Mapping[str, str]) -> str:
     return ", ".join(map(_shown, keys.split(",")))
 
 
+def message_keys(keymap: Mapping[str, str], width: int) -> str:
+    """The main keys of a message, and what lists all of them, in so many cells.
+
+    Args:
+        keymap: keys that the user rebound, by action.
+        width: cells; what is needed least is left off where they are too few.
+    """
+
+    def first(name: str) -> str:
+        return shown_keys(name, keymap).split(", ")[0]
+
+    keys = [
+        f"{first('previous_message')}/{first('next_message')} move",
+        f"{first('regenerate')} again",
+        f"{first('edit')} edit",
+        f"{first('copy')} copy",
+        f"{first('lens')} tokens",
+        f"{first('pin')} pin",
+        f"{first('delete')} delete",
+        f"{first('previous_variant')}/{first('next_variant')} variants",
+    ]
+    for count in range(len(keys), -1, -1):
+        hint = " · ".join([*keys[:count], f"{first('help')} all keys"])
+        if len(hint) <= width:
+            return hint
+    return ""
+
+
 def _shown(key: str) -> str:
     """One key; a letter alone stays small, because that is what is pressed."""
     key = key.strip()

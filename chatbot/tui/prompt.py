@@ -103,6 +103,8 @@ class Prompt(MessageArea):
         """What stood here before."""
         self._attached: Sequence[str] = ()
         """Names of the files that go with the text."""
+        self._elsewhere: Callable[[int], str] | None = None
+        """Gives, for as many cells, what the keys do while something else has the focus."""
 
     def begin_edit(self, question: ChatMessage) -> None:
         """Have a question put in other words; what was being written comes back afterwards."""
@@ -136,9 +138,23 @@ class Prompt(MessageArea):
             self._attached = names
             self._show_subtitle()
 
+    def show_keys(self, hint: Callable[[int], str] | None) -> None:
+        """Say in the frame what the keys do where they go now; None: they go in here.
+
+        Args:
+            hint: gives what fits into so many cells.
+        """
+        self._elsewhere = hint
+        self._show_subtitle()
+
+    def on_resize(self) -> None:
+        self._show_subtitle()
+
     def _show_subtitle(self) -> None:
         facts = ["editing · Esc leaves it as it was"] if self.edited else []
-        if self._attached:
+        if self._elsewhere and not self.edited:
+            facts.append(self._elsewhere(self.size.width - 2))  # within corners and blanks
+        elif self._attached:
             facts.append(f"attached: {', '.join(self._attached)}")
         self.border_subtitle = Content(" · ".join(facts))  # never as markup
 
