@@ -7,7 +7,6 @@ from textual.widgets import Input
 
 from chatbot.paths import config_dir, config_file, shipped_dir
 from chatbot.settings import Settings
-from chatbot.tui.help_screen import HelpScreen
 from chatbot.tui.sidebar.setting_controls import NumberControl
 from chatbot.tui.sidebar.sidebar import Sidebar
 from tests.tui.helpers import MakeApp, ask, ask_and_wait, filled, notices, screen_text, until
@@ -194,18 +193,3 @@ async def test_the_sidebar_is_closed_where_there_is_no_room(make_app: MakeApp) -
         await pilot.press("ctrl+b")
         assert sidebar.display
         assert app.focused is app.query_one("#setting-temperature NumberInput")
-
-
-async def test_help_lists_keys_as_they_are_bound(make_app: MakeApp) -> None:
-    config_dir().mkdir(parents=True)
-    config_file().write_text('[keys]\ntoggle_sidebar = "f2"\n')
-    app = make_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await filled(pilot)
-        await pilot.press("f1")
-        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        text = " ".join(str(label.content) for label in app.screen.query("Label"))  # type: ignore[attr-defined]
-        assert "F2 show or hide the settings toggle_sidebar" in text
-        assert "/regen" in text
-        await pilot.press("escape")
-        assert not isinstance(app.screen, HelpScreen)

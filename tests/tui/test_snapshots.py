@@ -115,6 +115,7 @@ def test_hints(compare: Any) -> None:
 def test_help(compare: Any) -> None:
     async def steps(pilot: Pilot[int], app: ChatApp) -> None:
         await pilot.press("f1")
+        app.screen.query_one("#help-search").cursor_blink = False  # type: ignore[attr-defined]
         await pilot.pause()
 
     assert compare(steps)
