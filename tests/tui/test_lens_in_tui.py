@@ -45,6 +45,22 @@ async def open_lens(pilot: Pilot[int], app: ChatApp) -> LensScreen:
     return lens(app)
 
 
+async def test_a_low_screen_has_the_temperatures_as_a_table(make_app: MakeApp) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await ask_and_wait(pilot, app, "go")
+        await open_lens(pilot, app)
+        press(app, "t")
+        await until(pilot, lambda: "drawn " in screen_text(app))
+        text = screen_text(app)
+        for words in ("t 0.3", "t 1.5", "1 of 12  It␣", "by the model they hold", "%"):
+            assert words in text
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, lambda: "probability┤" in screen_text(app))
+        for words in ("drawn ", "t 0.3", "by the model they hold"):
+            assert words in screen_text(app)
+
+
 async def test_the_lens_shows_each_token_and_its_alternatives(make_app: MakeApp) -> None:
     app = make_app(answer=ANSWER)
     async with app.run_test(size=(80, 24)) as pilot:

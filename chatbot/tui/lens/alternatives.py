@@ -174,7 +174,8 @@ class LensAlternatives(Widget, can_focus=True):
         for t, _ in panels:
             mark = "● " if t is not None and f"{t:g}" == self.temperature else ""
             word = "temperature" if each > 18 else "t"
-            words.append(f"{mark}{word} {t:.1f}" if t is not None else "as drawn")
+            drawn = "as drawn" if each > 8 else "drawn"
+            words.append(f"{mark}{word} {t:.1f}" if t is not None else drawn)
         heading = self._heading(*(fitted(word, each - 1).ljust(each) for word in words))
         columns = [[percent(share) if share else "✂" for share in shares] for _, shares in panels]
         rows = [

@@ -55,6 +55,9 @@ HIGH_SCREEN: Final = 40
 LOW_SCREEN: Final = 24
 """Rows below which there is room for fewer alternatives and no curve."""
 
+PLOT_SCREEN: Final = 20
+"""Rows from which the table of temperatures has the room to stand below the plot of the same."""
+
 
 class LensScreen(ModalScreen[Choice | None]):
     """An answer as tokens, its entropy as a curve, and the alternatives at the cursor."""
@@ -126,6 +129,7 @@ class LensScreen(ModalScreen[Choice | None]):
     def on_resize(self) -> None:
         self.set_class(self.size.height >= HIGH_SCREEN, "-high")
         self.set_class(self.size.height < LOW_SCREEN, "-low")
+        self.set_class(self.size.height < PLOT_SCREEN, "-no-plot")
         self._legend.update(legend(is_brief=self.size.width < WIDE_SCREEN))
         self._say()
         self._go(self.cursor)
