@@ -4,6 +4,7 @@ Drawn in shades as well as colours, so that it can be read without them.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ from textual.widget import Widget
 from chatbot.events import PromptBuilt
 
 BAR_WIDTH: Final = 24
+
+ROW_WIDTH: Final = 26
+"""Cells of a row of the table where two of them share a line."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -61,6 +65,14 @@ def cells(parts: Sequence[Share], width: int) -> list[int]:
     return given
 
 
+def _row(part: Share, name: str, width: int, window: int) -> Content:
+    return Content.assemble(
+        (f"{part.shade} ", part.colour),
+        f"{name}{part.num_tokens:>{width},}",
+        (f"{part.num_tokens / window:>7.1%}", "dim"),
+    )
+
+
 class ContextRibbon(Widget):
     """The ribbon below the prompt; a click or its key opens and closes the table."""
 
@@ -99,17 +111,19 @@ class ContextRibbon(Widget):
 
     def _table(self, parts: Sequence[Share]) -> Content:
         window = self.built.context_length if self.built else 1
-        rows = [Content.assemble(self._bar(parts, max(self.size.width, BAR_WIDTH)))]
-        rows += [
-            Content.assemble(
-                (f"{p.shade} ", p.colour),
-                f"{p.name:<20}{p.num_tokens:>9,}",
-                (f"{p.num_tokens / window:>8.1%}", "dim"),
-            )
-            for p in parts
-        ]
-        rows += self._left_out()
-        return Content("\n").join(rows)
+        left_out = self._left_out()
+        head = [Content.assemble(self._bar(parts, max(self.size.width, BAR_WIDTH)))]
+        room = self.app.size.height // 2 - len(left_out) - 1  # as the style sheet has it
+        if room >= len(parts):
+            rows = [_row(p, p.name.ljust(20), 10, window) for p in parts]
+            return Content("\n").join([*head, *rows, *left_out])
+        # What is not given to the model first: the end of the table may be out of sight.
+        rows = [_row(p, p.name.split()[0].ljust(9), 8, window) for p in parts if p.num_tokens]
+        if self.size.width >= 2 * ROW_WIDTH + 2:
+            half = (len(rows) + 1) // 2
+            pairs = zip_longest(rows[:half], rows[half:], fillvalue=Content(""))
+            rows = [Content.assemble(left, "  ", right) for left, right in pairs]
+        return Content("\n").join([*head, *left_out, *rows])
 
     def _bar(self, parts: Sequence[Share], width: int) -> Content:
         drawn = zip(parts, cells(parts, width), strict=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from chatbot.conversation.tree import Conversation
@@ -197,3 +198,22 @@ async def test_an_answer_of_another_running_chatbot_is_followed_to_its_end(
             await until(pilot, lambda: "tok/s" in foot(answers(app)[0]))
             assert "another running" not in foot(answers(app)[0])
             assert app.manager.written_elsewhere == ()
+
+
+@pytest.mark.parametrize("size", [(60, 15), (40, 15), (80, 24), (160, 48)])
+async def test_the_open_ribbon_leaves_the_rest_in_sight(
+    make_app: MakeApp, size: tuple[int, int]
+) -> None:
+    app = make_app(window=90)
+    async with app.run_test(size=size) as pilot:
+        app._sidebar.display = False
+        for question in ("first", "second", "third"):
+            await ask_and_wait(pilot, app, question)
+        await until(pilot, lambda: bool(b := app._ribbon.built) and bool(b.left_out))
+        await pilot.press("f3")
+        await until(pilot, lambda: "messages left out" in screen_text(app))
+        for words in ("smollm2-135m", "Ask anything", "history", "%", "room"):
+            assert words in screen_text(app)
+        await pilot.resize_terminal(60, 15)
+        await until(pilot, lambda: "smollm2-135m" in screen_text(app).splitlines()[-1])
+        await until(pilot, lambda: "messages left out" in screen_text(app))
