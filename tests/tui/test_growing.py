@@ -104,7 +104,28 @@ async def test_pieces_that_do_not_wait_for_one_another_are_all_shown(text: str) 
         assert all(other.is_done for other in others)
 
 
+@pytest.mark.parametrize("pieces", [("```",), ("``", "`\n"), ("`", "``p", "y\n"), ("~~~\n~~~",)])
+async def test_a_fence_without_code_takes_one_line_and_is_seen(pieces: tuple[str, ...]) -> None:
+    text = "".join(pieces)
+    growing = Page("")
+    async with growing.run_test(size=(40, 12)) as pilot:
+        await pilot.pause()
+        for piece in ("It is 4000 EUR.\n\n", *pieces):
+            await growing.markdown.append(piece)
+            await pilot.pause()
+        growing.markdown.settle()
+        await pilot.pause()
+        [code] = growing.query(CodeLines)
+        assert code.outer_size.height == 1
+        assert [line.strip() for line in growing.text.splitlines() if line][1:] == [
+            text.splitlines()[0]
+        ]
+        assert growing.text == await drawn_whole(f"It is 4000 EUR.\n\n{text}", (40, 12))
+
+
 FENCES = {
+    "no code": ("Before.\n", "```\n", "```\n", "After."),
+    "nothing at first": ("```\n", "\n", "\n", "a\n", "b\n", "```\n", "After."),
     "an end in pieces": ("```py\n", "a = 1\n``", "`\n", "\nAfter *it*."),
     "marks in the code": ("```py\n", "a = `1`\n", " ``\n", "````x\nb\n", "```", "\n\nAfter."),
     "a longer mark": ("````\n", "```\ncode\n", "```\n", "more\n", "````\n\nAfter."),

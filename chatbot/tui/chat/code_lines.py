@@ -40,9 +40,17 @@ class CodeLines(Widget):
 
     virtual_size = content_size()
 
-    def __init__(self, code: str, language: str, pace: Pace) -> None:
-        """Show ``code``, clean; its colours are found when it is first in sight."""
-        super().__init__()
+    def __init__(self, code: str, language: str, pace: Pace, fence: str) -> None:
+        """Show code.
+
+        Args:
+            code: what it is, clean; its colours are found when it is first in sight.
+            language: what it is written in.
+            pace: how fast lines come.
+            fence: stands there while there is no code, which may never come.
+        """
+        super().__init__(classes="" if code else "-empty")
+        self._fence = fence
         self.auto_links = False
         self._language = language
         self._code = code
@@ -63,10 +71,11 @@ class CodeLines(Widget):
         self._num_settled = 0
         """Leading lines whose colours are not looked at again while the code grows."""
 
-    def grow(self, code: str, language: str) -> None:
+    def grow(self, code: str, language: str, fence: str) -> None:
         """Show ``code``, which begins with what was shown before but for its last line."""
+        self._fence = fence
         whole = self._code.rfind("\n") + 1
-        if self._split is not None and code.startswith(self._code[:whole]):
+        if self._code and self._split is not None and code.startswith(self._code[:whole]):
             num_kept = len(self._split) - len(self._code[whole:].splitlines())
             del self._split[num_kept:]
             self._split += _lines_of(code[whole:])
@@ -77,6 +86,7 @@ class CodeLines(Widget):
             self._folding.forget(0)
             self._strips.clear()
         self._code = code
+        self.set_class(not code, "-empty")
         if language != self._language:
             self._language, self._num_settled = language, 0
         self._is_growing, self._is_coloured = True, False
@@ -108,7 +118,8 @@ class CodeLines(Widget):
     @property
     def _lines(self) -> list[Content]:
         if self._split is None:
-            self._split = _lines_of(self._code)
+            code = _lines_of(self._code)
+            self._split = code or [Content.styled(self._fence, "dim")]
         return self._split
 
     @property
@@ -137,7 +148,7 @@ class CodeLines(Widget):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         num_rows = len(self._folding.rows(self._lines, width))
-        return max(num_rows, self._reserve.num_lines, 1)
+        return max(num_rows, self._reserve.num_lines) if self._code else 1
 
     def render(self) -> Content:
         return Content("\n").join(self._lines)
@@ -264,7 +275,8 @@ class CodeLines(Widget):
         return changed[0] if changed else num_lines
 
     def _colour(self, lines: list[Content]) -> list[Content]:
-        if not self._language:  # a guess takes long and is mostly wrong
+        # A guess takes long and is mostly wrong.
+        if not self._language or not self._code:
             return list(lines)
         theme = HighlightTheme
         if self.app.native_ansi_color:

@@ -29,7 +29,7 @@ from textual.widgets._markdown import (
     MarkdownParagraph,
 )
 
-from chatbot.terminal_text import is_safe
+from chatbot.terminal_text import clean, is_safe
 from chatbot.tui.chat.code_lines import CodeLines
 from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 from chatbot.tui.drawing.reserve import Pace, Reserve
@@ -81,10 +81,15 @@ class GrowingFence(MarkdownFence):
         self.code = code
         self.lexer = token.info
         self.auto_links = False
-        self._shown = CodeLines(code, token.info, _pace_of(markdown))
+        self._shown = CodeLines(code, token.info, _pace_of(markdown), self._fence)
 
     def compose(self) -> ComposeResult:
         yield self._shown
+
+    @property
+    def _fence(self) -> str:
+        """What the code begins with: ```` ```python ````."""
+        return clean(f"{self._token.markup}{self._token.info}")
 
     def expect_more(self) -> None:
         """It stands last and will grow."""
@@ -101,7 +106,7 @@ class GrowingFence(MarkdownFence):
     def grow(self, code: str) -> None:
         """Show ``code``, which begins with what was shown before but for its last line."""
         self.code = code
-        self._shown.grow(code, self.lexer)
+        self._shown.grow(code, self.lexer, self._fence)
 
     async def _update_from_block(self, block: MarkdownBlock) -> None:
         if isinstance(block, GrowingFence):
