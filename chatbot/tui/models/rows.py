@@ -149,7 +149,7 @@ def detail_lines(facts: ModelFacts, room: Room, choice: Choice, width: int) -> C
         need = found.need
         parts = (
             f"{need.weights / GIB:.1f} weights + {need.cache / GIB:.1f} cache + "
-            f"{need.overhead / GIB:.1f}"
+            f"{need.overhead / GIB:.1f} program"
         )
         pointer = "▸" if precision == chosen else " "
         lines.append(
