@@ -140,13 +140,16 @@ def page_lines(sections: Sequence[Section], words: Sequence[str], width: int) ->
 def _row_lines(row: Row, width: int) -> Iterator[Content]:
     keys, does, name = row
     room = width - KEYS_WIDTH - NAME_WIDTH - 2
+    cells: list[tuple[int, list[tuple[str, str]]]] = [(KEYS_WIDTH, [(keys, "$text-accent")])]
     if room >= LEAST_WIDTH:
-        cells = ((keys, "$text-accent"),), ((does, ""),), ((name, "$foreground-muted"),)
-        widths = KEYS_WIDTH, room, NAME_WIDTH
+        cells += [(room, [(does, "")]), (NAME_WIDTH, [(name, "$foreground-muted")])]
     else:
-        cells = ((keys, "$text-accent"),), ((does, ""), (f"  {name}", "$foreground-muted"))
-        widths = KEYS_WIDTH, width - KEYS_WIDTH - 1
-    columns = [Content.assemble(*cell).wrap(wide) for cell, wide in zip(cells, widths, strict=True)]
+        both = [(does, ""), (f"  {name}", "$foreground-muted")]
+        cells.append((width - KEYS_WIDTH - 1, both))
+    columns = [Content.assemble(*cell).wrap(wide) for wide, cell in cells]
     for pieces in zip_longest(*columns, fillvalue=Content("")):
-        padded = [p.pad_right(w - p.cell_length) for p, w in zip(pieces, widths, strict=True)]
+        padded = [
+            piece.pad_right(wide - piece.cell_length)
+            for piece, (wide, _) in zip(pieces, cells, strict=True)
+        ]
         yield Content(" ").join(padded)
