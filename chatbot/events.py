@@ -20,6 +20,10 @@ class TurnStarted(msgspec.Struct, frozen=True):
     answer_id: str
     text_so_far: str = ""
     """What is there already of an answer that is gone on with."""
+    num_tokens_so_far: int = 0
+    """Tokens that were generated for it."""
+    changes_so_far: tuple[SettingChange, ...] = ()
+    """Where its settings were changed."""
 
 
 class SearchStarted(msgspec.Struct, frozen=True):
@@ -56,6 +60,8 @@ class PromptBuilt(msgspec.Struct, frozen=True, kw_only=True):
     """What tells the model of its tools."""
     num_result_tokens: int = 0
     """The answer so far: its calls and what the tools said."""
+    num_generated_tokens: int = 0
+    """Tokens of the answer so far that were generated, and not put there."""
     num_left_out_thinking_tokens: int = 0
     """What was thought before and the model is not shown again, as its family wants it."""
     context_length: int
@@ -76,7 +82,7 @@ class TextDelta(msgspec.Struct, frozen=True):
 
     text: str
     num_tokens: int = 0
-    """Tokens generated so far."""
+    """Tokens generated so far, in all rounds of the answer."""
 
 
 class ThoughtDelta(msgspec.Struct, frozen=True):
@@ -84,7 +90,7 @@ class ThoughtDelta(msgspec.Struct, frozen=True):
 
     text: str
     num_tokens: int = 0
-    """Tokens generated so far."""
+    """Tokens generated so far, in all rounds of the answer."""
     num_thinking_tokens: int = 0
     """Tokens of this thought so far."""
     seconds: float = 0.0

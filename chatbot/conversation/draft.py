@@ -93,7 +93,7 @@ class AnswerDraft:
         """Whether a tool was called in it."""
         return any(isinstance(part, ToolCallPart) for part in self._parts)
 
-    def start(self, sampling: Sampling) -> None:
+    def start(self, sampling: Sampling) -> list[SettingChanged]:
         """Note the settings that the first token is drawn with.
 
         An answer that is gone on with may have been begun with others; that is a change then.
@@ -102,16 +102,19 @@ class AnswerDraft:
         self._thinking = self._settings().thinking
         before = self._begun.making if self._begun else None
         if before is None or before.is_by_program:
-            return
+            return []
+        noted = []
         latest = {change.name: change.new for change in before.changes}
         for spec in SPECS:
             if spec.is_sampling:
                 old = latest.get(spec.name, spec.format(getattr(before.sampling, spec.name)))
                 new = spec.format(getattr(sampling, spec.name))
                 if old != new:
-                    self._changes.append(
+                    noted.append(
                         SettingChange(offset=self._length, name=spec.name, old=old, new=new)
                     )
+        self._changes += noted
+        return [SettingChanged(change) for change in noted]
 
     def feed(self, raw: str) -> str:
         """Add what the model wrote; returns the part of it that can be shown now."""
@@ -230,7 +233,7 @@ class AnswerDraft:
             changes=(*(before.changes if before else ()), *self._changes),
             finish_reason=reason,
             error=error,
-            statistics=_sum(before.statistics if before else None, statistics),
+            statistics=sum_of_rounds(before.statistics if before else None, statistics),
             num_controls_removed=self._num_removed
             + self._cleaner.num_removed
             + (before.num_controls_removed if before else 0),
@@ -250,19 +253,24 @@ def with_found(parts: tuple[Part, ...], found: SourcesPart) -> tuple[Part, ...]:
 
 
 def sum_of_rounds(before: Statistics | None, now: Statistics | None) -> Statistics | None:
-    """What an answer cost whose turn went on after calls: its first token is the first's."""
-    both = _sum(before, now)
-    if before is None or both is None:
-        return both
-    return msgspec.structs.replace(both, first_token_seconds=before.first_token_seconds)
+    """What an answer cost that was gone on with, after calls or because the user wanted more.
 
-
-def _sum(before: Statistics | None, now: Statistics | None) -> Statistics | None:
-    """What an answer cost that was gone on with."""
+    The later prompt holds what was written before: that is counted once, as written, so that the
+    prompt and the new tokens together are what is in the window.
+    """
     if before is None or now is None:
         return now or before
+    num_new = before.num_new_tokens + now.num_new_tokens
+    num_in_window = now.num_prompt_tokens + now.num_new_tokens
+    begun = before if before.num_new_tokens else now
     return msgspec.structs.replace(
         now,
-        num_new_tokens=before.num_new_tokens + now.num_new_tokens,
+        # Where thoughts are taken out of the later prompt, more was written than is in it.
+        num_prompt_tokens=max(num_in_window - num_new, before.num_prompt_tokens),
+        num_cached_tokens=before.num_cached_tokens,
+        num_new_tokens=num_new,
+        first_token_seconds=begun.first_token_seconds,
         decode_seconds=before.decode_seconds + now.decode_seconds,
+        num_guessed=before.num_guessed + now.num_guessed,
+        num_guessed_right=before.num_guessed_right + now.num_guessed_right,
     )

@@ -34,7 +34,6 @@ from chatbot.events import (
     ToolFinished,
     TurnEvent,
     TurnFinished,
-    TurnStarted,
 )
 from chatbot.messages import FinishReason, Message, SourcesPart, Statistics
 from chatbot.settings import Precision, Sampling, Settings
@@ -153,8 +152,7 @@ class Turn:
         statistics: Statistics | None = None
         self._answer.flush()
         try:
-            text_so_far = self._begun.text if self._begun else ""
-            yield TurnStarted(self._question, self._draft.id, text_so_far)
+            yield self._answer.started()
             if self._journal:
                 # The question is on the disk before anything can go wrong.
                 await self._until_stopped(self._journal.settled())
@@ -177,6 +175,8 @@ class Turn:
                     if self._sources.part and not (self._begun or self._draft.has_calls):
                         yield SourcesFound(self._sources.part)
                     yield built
+                    for noted in self._answer.noted_at_start:
+                        yield noted
                     async with aclosing(self._generate(generation)) as events:
                         async for event in events:
                             yield event
@@ -296,9 +296,7 @@ class Turn:
             if self._is_set(model, precision):
                 break
         self._sources.part = prompt.found
-        if not self._draft.has_calls:
-            self._draft.start(settings.sampling)
-        self._answer.end = None
+        self._answer.begin_round(settings.sampling)
         drawn = begun_tokens(begun, self._answer.records) if prompt.continues and begun else ()
         # With nothing awaited since the look at the settings, no other load comes in between.
         request = Generate(
@@ -317,7 +315,10 @@ class Turn:
             self._generation.hold(0)
         if self._wants_answer:
             self._generation.answer_now()
-        return self._generation, prompt.built
+        num_generated = self._answer.num_generated
+        return self._generation, msgspec.structs.replace(
+            prompt.built, num_generated_tokens=num_generated
+        )
 
     def _is_set(self, model: str, precision: Precision) -> bool:
         settings = self._settings()

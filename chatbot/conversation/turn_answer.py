@@ -30,15 +30,17 @@ from chatbot.engine.protocol.prompt import PromptProgress
 from chatbot.events import (
     AnswerHeld,
     PromptReading,
+    SettingChanged,
     TextDelta,
     ThoughtCut,
     ThoughtDelta,
     ToolCallBegun,
     ToolFinished,
     TurnEvent,
+    TurnStarted,
 )
 from chatbot.messages import FinishReason, Message, Statistics, ToolCallPart, ToolResultPart
-from chatbot.settings import Settings
+from chatbot.settings import Sampling, Settings
 from chatbot.terminal_text import clean_line
 from chatbot.tokens import TokenRecord
 
@@ -72,6 +74,13 @@ class TurnAnswer:
         """What its tokens so far were drawn from."""
         self.end: tuple[FinishReason, Statistics] | None = None
         """How the engine ended the last message of it; None while that is written."""
+        before = begun.making.statistics if begun and begun.making else None
+        self.num_generated = before.num_new_tokens if before else 0
+        """Tokens of it, by the rounds that are over."""
+        self.noted_at_start: list[SettingChanged] = []
+        """Settings that the round goes on with and what there was of it was not made with."""
+        self._question = question
+        self._begun = begun
         self._tools = tools
         self._journal = journal
         self._flush_timer = FlushTimer(self.flush)
@@ -80,6 +89,21 @@ class TurnAnswer:
     def so_far(self) -> Message:
         """The answer as it stands."""
         return self.draft.as_message("interrupted", "", None)
+
+    def started(self) -> TurnStarted:
+        """What there is of it before anything comes."""
+        if self._begun is None:
+            return TurnStarted(self._question, self.draft.id)
+        changes = self._begun.making.changes if self._begun.making else ()
+        return TurnStarted(
+            self._question, self.draft.id, self._begun.text, self.num_generated, changes
+        )
+
+    def begin_round(self, sampling: Sampling) -> None:
+        """The model is asked for it, or for more of it after calls, with these settings."""
+        is_first = self.end is None
+        self.noted_at_start = self.draft.start(sampling) if is_first else []
+        self.end = None
 
     def flush(self) -> None:
         """Hand to the disk what there is of it."""
@@ -95,11 +119,12 @@ class TurnAnswer:
             case Delta(text=raw, num_tokens=num_tokens):
                 if text := self.draft.feed(raw):
                     self._flush_timer.start()
-                    yield TextDelta(text, num_tokens)
+                    yield TextDelta(text, self.num_generated + num_tokens)
             case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
                 if text := self.draft.feed_thinking(event.text, size, seconds):
                     self._flush_timer.start()
-                    yield ThoughtDelta(text, event.num_tokens, size, seconds)
+                    so_far = self.num_generated + event.num_tokens
+                    yield ThoughtDelta(text, so_far, size, seconds)
             case ThinkingCut():
                 self.draft.cut_thought()
                 yield ThoughtCut()
@@ -117,6 +142,7 @@ class TurnAnswer:
                 yield from self.draft.note_changes(sampling)
             case Generated(finish_reason=reason, statistics=statistics):
                 self.end = (reason, statistics)
+                self.num_generated += statistics.num_new_tokens
 
     def _note(self, call: ToolCallPart) -> Iterator[TurnEvent]:
         """Keep a call, behind the text that stands before it."""

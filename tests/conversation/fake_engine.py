@@ -110,6 +110,8 @@ class FakeEngine:
         """What it counts: all that was thought, and what of it the prompt shows."""
         self.reason: FinishReason = "stop"
         """Why its answers end, where nothing else ends them."""
+        self.statistics = STATISTICS
+        """What its answers cost."""
         self.tools: list[tuple[str, ...]] = []
         """Names of the tools that each answer was given."""
         self.schemas: list[str] = []
@@ -175,6 +177,7 @@ class FakeEngine:
         self.continued.append(request.continue_last)
         script = self.rounds.pop(0) if self.rounds else self.script
         generation = FakeGeneration(script, request.sampling, request.context_length, self.reason)
+        generation.statistics = self.statistics
         self.generations.append(generation)
         return generation
 
@@ -288,6 +291,7 @@ class FakeGeneration:
         reason: FinishReason = "stop",
     ) -> None:
         self.reason = reason
+        self.statistics = STATISTICS
         self.sampling = sampling
         self.context_length = context_length
         self.is_cancelled = False
@@ -332,7 +336,7 @@ class FakeGeneration:
                 | Held,
             ):
                 yield step
-        yield Generated(request_id=1, finish_reason=reason, statistics=STATISTICS)
+        yield Generated(request_id=1, finish_reason=reason, statistics=self.statistics)
 
     async def _pass(self, gate: asyncio.Event) -> None:
         """Wait at a gate, unless the answer is cancelled."""

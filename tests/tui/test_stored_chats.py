@@ -6,7 +6,7 @@ import pytest
 from textual.widgets import Input
 
 from chatbot.conversation.tree import Conversation
-from chatbot.messages import Message, TextPart
+from chatbot.messages import Message, Statistics, TextPart
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chats_screen import ChatsScreen, when
@@ -17,6 +17,7 @@ from tests.tui.helpers import (
     ask,
     ask_and_wait,
     foot,
+    last_answer,
     press,
     questions,
     screen_text,
@@ -128,6 +129,13 @@ async def test_delete_undo_fork_and_pin_on_a_message(make_app: MakeApp) -> None:
         await until(pilot, lambda: questions(app) == ["first"])
 
 
+def cost_of_last(app: ChatApp) -> Statistics:
+    making = last_answer(app).making
+    assert making is not None
+    assert making.statistics is not None
+    return making.statistics
+
+
 async def test_a_stopped_answer_is_gone_on_with(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 500, delay=0.02)
     async with app.run_test() as pilot:
@@ -136,9 +144,16 @@ async def test_a_stopped_answer_is_gone_on_with(make_app: MakeApp) -> None:
         press(app, "escape")
         await until(pilot, lambda: not app.manager.is_busy)
         await until(pilot, lambda: "g goes on" in foot(answers(app)[0]))
+        before = cost_of_last(app)
         await pilot.press("ctrl+t", "g")
         await until(pilot, lambda: " and on after word." in answers(app)[-1].text)
         assert len(answers(app)) == 1
+        await until(pilot, lambda: not app._status.is_busy)
+        after = cost_of_last(app)
+        # The script gives five words more, and its prompt has four tokens round what was begun.
+        assert after.num_new_tokens == before.num_new_tokens + 5
+        assert after.num_prompt_tokens == before.num_prompt_tokens + 4
+        assert f"· {after.num_new_tokens} tokens ·" in foot(answers(app)[0])
 
 
 async def test_the_ribbon_adds_up(make_app: MakeApp) -> None:

@@ -58,15 +58,18 @@ async def render_turn(
     """
     conversation = manager.conversation
     view: AnswerView | None = None
-    num_prompt_tokens = 0
+    num_prompt_tokens = num_generated = 0
     async for event in events:
         match event:
             case TurnStarted(question=question, answer_id=answer_id, text_so_far=text_so_far):
+                num_generated = event.num_tokens_so_far
                 await _show_up_to(chat, conversation, question)
                 view = await chat.add_answer(answer_id)
                 view.say("waiting for the model")
+                for change in event.changes_so_far:
+                    view.mark(change)
                 if text_so_far:
-                    view.append(text_so_far, 0)
+                    view.append(text_so_far, num_generated)
             case SearchStarted(is_ready=is_ready) if view:
                 view.say(search_words(is_ready=is_ready))
             case SourcesFound(found=found) if view:
@@ -76,6 +79,7 @@ async def render_turn(
                 view.say(f"{found_words(found)} · waiting for the model")
             case PromptBuilt() if view:
                 num_prompt_tokens = event.num_prompt_tokens
+                num_generated = event.num_generated_tokens
                 view.run_beside(status.device)
                 view.say_reading(f"reading {num_prompt_tokens:,} tokens")
                 status.context_length = event.context_length
@@ -85,10 +89,10 @@ async def render_turn(
                 view.say_reading(reading_words(progress))
             case TextDelta(text=text, num_tokens=num_tokens) if view:
                 view.append(text, num_tokens)
-                status.show_progress(num_prompt_tokens, num_tokens)
+                status.show_progress(num_prompt_tokens, num_tokens - num_generated)
             case ThoughtDelta(num_tokens=num_tokens) if view:
                 view.think(event, keys_when_thinking)
-                status.show_progress(num_prompt_tokens, num_tokens)
+                status.show_progress(num_prompt_tokens, num_tokens - num_generated)
             case ThoughtCut() if view:
                 view.cut_thought()
             case ToolCallBegun(name=name) if view:
