@@ -17,6 +17,7 @@ from chatbot.conversation.draft import sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
+from chatbot.conversation.seeds import AnswerSeed, seed_of
 from chatbot.conversation.stopping import Stopped, ignore_outcome, until_stopped
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
@@ -89,6 +90,7 @@ class Turn:
             question, settings, self._sources, self._tools, journal, begun, records
         )
         self._draft = self._answer.draft
+        self._seed = AnswerSeed(seed_of(begun, records))
         self._schema = schema
         self._stop = asyncio.Event()
         self._generation: Generation | None = None
@@ -143,7 +145,7 @@ class Turn:
     def set_sampling(self, sampling: Sampling) -> None:
         """Let the answer go on with these settings from the next token."""
         if self._generation:
-            self._generation.set_sampling(sampling)
+            self._generation.set_sampling(self._seed.given_to(sampling))
 
     async def run(self) -> AsyncGenerator[TurnEvent]:
         """Make the answer; the last event carries it, and it is in the tree by then."""
@@ -296,12 +298,13 @@ class Turn:
             if self._is_set(model, precision):
                 break
         self._sources.part = prompt.found
-        self._answer.begin_round(settings.sampling)
+        sampling = self._seed.given_to(settings.sampling)
+        self._answer.begin_round(sampling)
         drawn = begun_tokens(begun, self._answer.records) if prompt.continues and begun else ()
         # With nothing awaited since the look at the settings, no other load comes in between.
         request = Generate(
             messages=prompt.messages,
-            sampling=settings.sampling,
+            sampling=sampling,
             context_length=prompt.built.context_length,
             continue_last=prompt.continues,
             tools=tuple(tools),

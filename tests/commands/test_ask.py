@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chatbot.settings import Sampling
 from tests.running_chatbot import PipedChatbot, Terminal, run_chatbot
 
 pytestmark = pytest.mark.timeout(60)
@@ -51,6 +52,7 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
         "model": None,
         "precision": None,
         "device": None,
+        "settings": dict.fromkeys(Sampling.__struct_fields__),
         "usage": {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None},
         "timings": {"load_seconds": None, "first_token_seconds": None, "tokens_per_second": None},
         "sources": None,
@@ -62,6 +64,8 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
     assert report["text"] == f"You said: hello{END}"[:-1]
     assert (report["finish_reason"], report["model"]) == ("stop", "smollm2-135m")
     assert (report["precision"], report["device"]) == ("fp32", "cpu")
+    assert report["settings"]["temperature"] == 0.3
+    assert isinstance(report["settings"]["seed"], int)  # drawn, and named
     # The system prompt has five words, the question one; the script adds four each, and three.
     assert report["usage"] == {"prompt_tokens": 21, "cached_tokens": 0, "completion_tokens": 12}
     assert all(isinstance(value, float) for value in report["timings"].values())

@@ -8,7 +8,7 @@ import msgspec
 from chatbot.conversation.manager import ConversationManager
 from chatbot.events import TextDelta, TurnEvent
 from chatbot.messages import Making, Message
-from chatbot.settings import Settings
+from chatbot.settings import Sampling, Settings
 from tests.conversation.fake_engine import FakeEngine
 
 
@@ -48,6 +48,11 @@ def making_of(message: Message | None) -> Making:
     if message is None or message.making is None:
         raise AssertionError(f"no answer: {message!r}")
     return message.making
+
+
+def unseeded(sampling: Sampling) -> Sampling:
+    """The settings without their seed, which may be any number."""
+    return msgspec.structs.replace(sampling, seed=None)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from chatbot.messages import Message, TextPart, ThinkingPart, ToolCallPart, Tool
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 from chatbot.tokens import NO_TOKEN, Alternative, Region, TokenRecord
-from tests.conversation.building import all_of, make_manager, making_of, text_of, until
+from tests.conversation.building import all_of, make_manager, making_of, text_of, unseeded, until
 from tests.conversation.fake_engine import FakeEngine
 
 OTHERS = (
@@ -261,14 +261,17 @@ async def test_other_settings_for_the_rest_are_noted_where_it_begins() -> None:
     answer_id = manager.conversation.path()[-1].id
     await all_of(manager.branch_from_token(answer_id, 1, OTHERS[1]))
     made = making_of(manager.conversation.path()[-1])
-    assert made.sampling == Settings().sampling
-    (change,) = made.changes
+    assert unseeded(made.sampling) == Settings().sampling
+    change, seed = made.changes
     assert (change.offset, change.name, change.old, change.new) == (
         len("It is Lyon"),
         "temperature",
         "0.3",
         "1.5",
     )
+    # It is another answer, so that the same branch taken twice is not the same twice.
+    assert (seed.offset, seed.name, seed.old) == (10, "seed", str(made.sampling.seed))
+    assert seed.new.isdecimal()
 
 
 async def test_what_a_model_might_have_said_is_cleaned() -> None:

@@ -76,8 +76,9 @@ async def test_a_temperature_changed_in_mid_answer_acts_from_there(make_app: Mak
     answer = last_answer(app)
     making = answer.making
     assert making is not None
-    (change,) = making.changes
+    change, seed = making.changes
     assert (change.name, change.old, change.new) == ("temperature", "0", "2")
+    assert (seed.offset, seed.name, seed.old) == (change.offset, "seed", "random")
     assert answer.text[: change.offset] == "word " * (change.offset // 5)
     assert set(answer.text[change.offset :].split()) == {"WORD"}
 

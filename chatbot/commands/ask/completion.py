@@ -15,6 +15,7 @@ import msgspec
 
 from chatbot.commands.ask.one_answer import show_progress
 from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.conversation.seeds import AnswerSeed
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.protocol.variants import (
@@ -72,7 +73,8 @@ async def run_completion(
         settings = session.manager.settings
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
-        samplings = [_seeded(settings.sampling, index) for index in range(num_continuations)]
+        first = AnswerSeed().given_to(settings.sampling)
+        samplings = [_seeded(first, index) for index in range(num_continuations)]
         writer = _Writer(samplings, shows=stream and not as_json)
         loading = session.engine.ensure_loaded(settings.model, settings.precision)
         try:
@@ -114,7 +116,7 @@ async def run_completion(
 
 
 def _seeded(sampling: Sampling, index: int) -> Sampling:
-    """The settings of one continuation: a seed that was set counts on, or all were the same."""
+    """The settings of one continuation: the seed counts on, or all were the same."""
     if sampling.seed is None:
         return sampling
     return msgspec.structs.replace(sampling, seed=(sampling.seed + index) % (MAX_SEED + 1))

@@ -271,6 +271,7 @@ def as_report(answer: Message, load_seconds: float) -> dict[str, Any]:
         "model": made.model,
         "precision": made.precision,
         "device": made.device,
+        "settings": msgspec.structs.asdict(made.sampling),
         "usage": {
             "prompt_tokens": statistics.num_prompt_tokens if statistics else 0,
             "cached_tokens": statistics.num_cached_tokens if statistics else 0,

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from chatbot.commands.ask.one_answer import (
     Interrupt,
     as_report,
@@ -117,11 +115,7 @@ def several_report(
     variants = []
     for index, (answer, plan) in enumerate(zip(finished.answers, plans, strict=False)):
         made = answer.making
-        report = {
-            "label": plan.label,
-            "settings": msgspec.structs.asdict(plan.sampling),
-            **as_report(answer, load_seconds),
-        }
+        report = {"label": plan.label, **as_report(answer, load_seconds)}
         if made and made.score is not None:
             report["score"] = round(made.score, 6)
         if parting := partings.get(index):

@@ -17,6 +17,7 @@ from chatbot.conversation.flushing import FlushTimer
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import Prompt, build_prompt
+from chatbot.conversation.seeds import AnswerSeed, draw_seed
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_sources import TurnSources, earlier_question
@@ -78,7 +79,9 @@ class VariantsTurn(ABC):
         """Whether the user holds all of them between two tokens, or is about to."""
         self.wants_answers = False
         """Whatever is thought is to end."""
-        self.samplings = [choice.settings.sampling for choice in wish.choices]
+        self.samplings = [
+            AnswerSeed().given_to(choice.settings.sampling) for choice in wish.choices
+        ]
         """How each of them is drawn, as it stands."""
         self.num_prompt_tokens = self.num_read_tokens = 0
         self.seconds = 0.0
@@ -123,6 +126,8 @@ class VariantsTurn(ABC):
                 f"{spec.label} is what these answers differ in, so it stays; change it when they "
                 "are over."
             )
+        if spec.name == "seed" and value is None:
+            value = draw_seed()  # one for all: they are to differ in nothing else
         change = {spec.name: value}
         self.samplings = [msgspec.structs.replace(each, **change) for each in self.samplings]
 
@@ -206,7 +211,7 @@ class VariantsTurn(ABC):
                 answer_id=one.draft.id,
                 number=self._num_before + one.index + 1,
                 label=choice.label,
-                sampling=choice.settings.sampling,
+                sampling=self.samplings[one.index],
                 model=choice.settings.model if is_comparison else "",
                 precision=choice.settings.precision if is_comparison else "",
             )

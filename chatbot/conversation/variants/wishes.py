@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from chatbot.conversation.seeds import NUM_SEEDS, draw_seed
 from chatbot.engine.protocol.variants import MAX_VARIANTS
 from chatbot.errors import CommandError, SettingError
 from chatbot.events import VariantsKind
@@ -16,9 +17,6 @@ DEFAULT_NUMBER: Final = 4
 
 COMPARED: Final = ("precision", "model", "thinking")
 """Settings whose values are compared one after the other, not in one batch."""
-
-_RANDOM_SEEDS: Final = 1_000_000
-"""Seeds that are drawn are below it: short enough to be typed."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -50,7 +48,7 @@ def wish_for_seeds(settings: Settings, number: int) -> Wish:
         raise CommandError("At temperature 0 all answers would be the same; set a higher one.")
     first = settings.sampling.seed
     if first is None:
-        seeds = secrets.SystemRandom().sample(range(_RANDOM_SEEDS), number)
+        seeds = secrets.SystemRandom().sample(range(NUM_SEEDS), number)
     else:
         seeds = [(first + index) % (MAX_SEED + 1) for index in range(number)]
     choices = (Choice(f"seed {seed}", _seeded(settings, seed)) for seed in seeds)
@@ -156,7 +154,7 @@ def _check_number(number: int) -> None:
 
 def _common_seed(settings: Settings) -> int:
     seed = settings.sampling.seed
-    return secrets.randbelow(_RANDOM_SEEDS) if seed is None else seed
+    return draw_seed() if seed is None else seed
 
 
 def _seeded(settings: Settings, seed: int) -> Settings:
