@@ -88,6 +88,8 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """What a beam search ranked it by; see ``chatbot.tokens.Beam``."""
     weight_bytes: int = 0
     """Memory of the model's weights, where models or precisions were compared."""
+    varied: tuple[str, ...] = ()
+    """Names of the settings that set it apart from answers that were made beside it."""
 
 
 class TextPart(msgspec.Struct, frozen=True, tag="text", omit_defaults=True):

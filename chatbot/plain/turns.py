@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.repeating import repetition_note
 from chatbot.events import (
     AnswerHeld,
     PromptBuilt,
@@ -170,6 +171,8 @@ class TurnRunner:
                         self._show_error(made.error)
                     elif made and made.finish_reason != "stop":
                         ProgressLine.print(f"[{why_ended(made.finish_reason)}]")
+                    if sentence := repetition_note(self._manager.conversation, answer):
+                        ProgressLine.print(f"[{sentence}]")
                 case TurnStarted(question=question):
                     print_files(question)
                 case PromptBuilt() | SearchStarted() | SourcesFound():

@@ -29,6 +29,7 @@ from chatbot.conversation.attachments import attached_names, missing_words, name
 from chatbot.conversation.commands import complete_command, run_command
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
+from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
@@ -536,10 +537,16 @@ class ChatApp(App[int]):
                 answer_key = f"{self.key_of('answer_now')} answers now"
                 begun = self._ending_edit(events)
                 await render_turn(begun, self._chat, self._status, self.manager, keys, answer_key)
+            self._say_repetition()
         finally:
             self._status.is_busy = self.manager.is_busy
             self._show_title()
             self.count_context()
+
+    def _say_repetition(self) -> None:
+        answer = self.manager.conversation.last("assistant")
+        if answer and (sentence := repetition_note(self.manager.conversation, answer)):
+            self.notify(sentence, timeout=10, markup=False)
 
     async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
         """The same events, the first of which ends the editing of a question; what the prompt

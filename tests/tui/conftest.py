@@ -1,5 +1,6 @@
 """The whole TUI on a scripted engine: a real process that speaks the real protocol."""
 
+import itertools
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -28,6 +29,9 @@ def make_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeApp:
     those that are on. ``switch`` says whether the model can be told to think or not.
     """
     monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path / "cache"))
+    # The same in every run, so that pictures of the screen are.
+    seeds = itertools.count(481516)
+    monkeypatch.setattr("chatbot.conversation.seeds.draw_seed", lambda: next(seeds))
 
     def make(
         *,

@@ -1,6 +1,6 @@
 """The line below an answer."""
 
-from chatbot.tui.chat.facts import Facts, broken
+from chatbot.tui.chat.facts import Facts, Spare, broken, spared
 
 FACTS = ("a model", "bf16", "12 tokens", "45.8 tok/s", "first after 0.01 s")
 
@@ -16,3 +16,13 @@ def test_facts_stand_below_a_text() -> None:
     shown = Facts(FACTS, "✗ It broke.")
     assert shown.get_height({}, 58) == 3
     assert str(shown).startswith("✗ It broke.\na model · bf16")
+
+
+def test_what_can_be_spared_goes_where_it_has_no_room_in_the_line() -> None:
+    facts = ["model", Spare("seed 7"), Spare("temperature 1"), "12 tokens"]
+    assert spared(facts, 42) == facts
+    assert spared(facts, 41) == ["model", "seed 7", "12 tokens"]
+    assert spared(facts, 10) == ["model", "12 tokens"]
+    shown = Facts(facts)
+    assert shown.get_height({}, 20) == 1
+    assert "temperature 1" in str(shown)

@@ -250,7 +250,9 @@ def test_facts_fit_into_two_lines_of_a_small_screen() -> None:
     # The id is what is left out.
     assert first == "1 of 1,024  w0  thinking · 2 tokens kept (70.0%) · temperature 0.7 · top_k 5"
     many = dict.fromkeys(("temperature", "repetition_penalty"), "0.123456789")
-    assert max(map(len, facts_of(token, 0, 9, many, 60).plain.split("\n"))) == 60
+    lines = facts_of(token, 0, 9, many, 60).plain.split("\n")
+    assert max(map(len, lines)) == 60
+    assert lines[0].endswith("temperature 0.123456789")  # what has no room is left out whole
     assert "over 2 tokens kept" in facts_of(likeliest((0.5, 0.6), (0.2, 0.3)), 0, 1, {}, 76).plain
 
 

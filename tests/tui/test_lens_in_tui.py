@@ -131,7 +131,7 @@ async def test_a_token_is_copied_as_json(make_app: MakeApp) -> None:
         await until(pilot, lambda: "Copied token 2 as JSON" in notices(app))
         told = json.loads(app.clipboard)
         assert (told["number"], told["text"]) == (2, "was ")
-        assert told["settings"] == {"temperature": "0.3"}
+        assert told["settings"] == {"temperature": "0.3", "seed": "481516"}
         assert len(told["alternatives"]) == len(screen._records[1].alternatives)
 
 

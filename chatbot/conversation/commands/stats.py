@@ -5,6 +5,7 @@ from typing import Final
 
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.setting import model_note
+from chatbot.conversation.making_words import drawn_with
 from chatbot.errors import CommandError
 from chatbot.messages import Message, Statistics
 from chatbot.terminal_text import clean_line
@@ -30,6 +31,9 @@ async def _stats(face: Face, arguments: str) -> None:
     if not shown:
         raise CommandError("No answer has been counted yet; ask a question first.")
     lines = ["**Last answer**", "", *_lines_of(shown[-1])]
+    answer = manager.conversation.last("assistant")
+    if answer and answer.making and (settings := drawn_with(answer.making)):
+        lines.append("- made with " + ", ".join(f"`{n}` {value}" for n, value in settings.items()))
     lines += ["", "**This chat**", ""]
     lines += _lines_of_all(_costs_of(manager.conversation.messages()), shown)
     face.show_note("\n".join([*lines, "", f"**Model:** {model_note(manager)}"]))

@@ -32,6 +32,8 @@ class Sibling:
         self.num_beams = 0
         self.score: float | None = None
         self.weight_bytes = 0
+        self.varied: tuple[str, ...] = ()
+        """Names of the settings that set it apart."""
 
     @property
     def message(self) -> Message:
@@ -44,6 +46,7 @@ class Sibling:
             num_beams=self.num_beams,
             score=self.score,
             weight_bytes=self.weight_bytes,
+            varied=self.varied,
         )
         return msgspec.structs.replace(made, making=making)
 

@@ -96,6 +96,8 @@ class VariantsTurn(ABC):
             Sibling(index, AnswerDraft(question, _always(choice.settings), self._sources))
             for index, choice in enumerate(wish.choices)
         ]
+        for one in self.siblings:
+            one.varied = wish.varied
         self.flush_timer = FlushTimer(self._flush)
         """To be started whenever an answer has grown."""
 

@@ -12,6 +12,12 @@ from textual.visual import RenderOptions, Visual
 BETWEEN: Final = " · "
 
 
+class Spare(str):
+    """A fact that is left out where not all have room in one line, the last such fact first."""
+
+    __slots__ = ()
+
+
 class Facts(Visual):
     """What a ``Static`` shows as facts, below a text or alone."""
 
@@ -37,7 +43,16 @@ class Facts(Visual):
 
     def _in(self, width: int) -> Content:
         above = [self._above] if self._above else []
-        return Content("\n".join([*above, *broken(self._facts, width)]))
+        return Content("\n".join([*above, *broken(spared(self._facts, width), width)]))
+
+
+def spared(facts: Sequence[str], width: int) -> list[str]:
+    """The facts without those that can be spared, as far as they do not fit into one line."""
+    left = list(facts)
+    spare = [index for index, fact in enumerate(facts) if isinstance(fact, Spare)]
+    while spare and cell_len(BETWEEN.join(left)) > width:
+        del left[spare.pop()]
+    return left
 
 
 def broken(facts: Sequence[str], width: int) -> list[str]:

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Static
 
+from chatbot.conversation.making_words import drawn_with, search_words
 from chatbot.conversation.source_block import sources_of
 from chatbot.events import ThoughtDelta
 from chatbot.messages import (
@@ -23,7 +24,7 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.tui.chat.answer_body import AnswerBody
-from chatbot.tui.chat.facts import Facts
+from chatbot.tui.chat.facts import Facts, Spare
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
 from chatbot.tui.drawing.pacing import Pacing
 from chatbot.tui.keys import KEYS, bind
@@ -288,6 +289,8 @@ class AnswerView(MessageView):
             facts = ["the program's own words: no model was asked"]
         if made.thinking != "auto":
             facts.append(f"thinking {made.thinking}")
+        facts += filter(None, [search_words(made)])
+        facts += [Spare(f"{name} {value}") for name, value in drawn_with(made).items()]
         if made.statistics:
             facts.append(f"{made.statistics.num_new_tokens} tokens")
             if made.statistics.tokens_per_second:

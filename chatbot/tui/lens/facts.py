@@ -87,16 +87,18 @@ def facts_of(
         why = "typed by you" if record.is_users else "not recorded"
         return Content.assemble((head, "dim"), name, f"  {why}")
     about = [_REGIONS[record.region]] if record.region in _REGIONS else []
+    told: list[str] = []
     if record.is_users:
         about.append("put here by you")
     else:
         about += _drawn_from(record)
-        about += [f"{setting} {value}" for setting, value in settings.items()]
-    # The token's id goes first where there is too little room: it is copied with ``c``.
-    ids = [f"token {record.token}"]
+        told = [f"{setting} {value}" for setting, value in settings.items()]
+    # The token's id goes first where there is too little room: it is copied with ``c``. Then the
+    # settings go, but for the first.
+    rests = [about + told[:number] for number in range(len(told), 0, -1)] or [about]
     firsts = [
-        Content.assemble((head, "dim"), name, ("  " + " · ".join([*some, *about]), "dim"))
-        for some in (ids, [])
+        Content.assemble((head, "dim"), name, ("  " + " · ".join(rest), "dim"))
+        for rest in [[f"token {record.token}", *rests[0]], *rests]
     ]
     first = next((line for line in firsts if line.cell_length <= width), firsts[-1])
     lines = [

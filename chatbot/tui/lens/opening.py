@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from chatbot.conversation.making_words import drawn_with
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.token_spans import spans_of
 from chatbot.errors import ChatbotError, CommandError
@@ -62,14 +63,15 @@ async def make_lens(manager: ConversationManager, answer_id: str) -> LensScreen:
 def stretches_of(answer: Message, records: tuple[TokenRecord, ...]) -> list[Stretch]:
     """Which tokens were drawn with which settings, in their order; the first begins at 0.
 
-    Told are the temperature, or how many beams searched, and whatever was changed on the way.
+    Told are the temperature, or how many beams searched, whatever was changed on the way, and
+    whatever else is not as it is by default, the most telling first.
     """
     making = answer.making
     if making is None or making.is_by_program:
         return []
-    names = dict.fromkeys(change.name for change in making.changes)
+    names = [*(change.name for change in making.changes), *drawn_with(making)]
     if not making.num_beams:
-        names = dict.fromkeys(("temperature", *names))
+        names.insert(0, "temperature")
     values = {"beams": str(making.num_beams)} if making.num_beams else {}
     values |= {
         name: find_spec(name).format(getattr(making.sampling, name))
