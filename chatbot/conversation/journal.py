@@ -17,6 +17,7 @@ from chatbot.conversation.tree import (
     Conversation,
     Deleted,
     Described,
+    GivenUp,
     MessagePinned,
     MessageRated,
     Replaced,
@@ -28,7 +29,7 @@ from chatbot.messages import Message
 from chatbot.store import token_records, writing
 from chatbot.store.chat_store import ChatStore, Work
 from chatbot.store.database import Database
-from chatbot.store.values import StoredChat
+from chatbot.store.values import StoredChat, new_id
 from chatbot.tokens import TokenRecord
 
 
@@ -139,6 +140,16 @@ class Journal:
                 self._write(partial(writing.put_message, chat=chat, message=message))
             case Replaced(message=message):
                 self._write(partial(writing.put_message, chat=chat, message=message, shows=False))
+            case GivenUp(message_id=key):
+                self._flushed = tuple(pair for pair in self._flushed if pair[0].id != key)
+                self._write(
+                    partial(
+                        writing.delete_branch,
+                        chat_id=chat.id,
+                        message_id=key,
+                        deletion_id=new_id(),
+                    )
+                )
             case Shown(leaf_id=leaf_id):
                 self._write(partial(writing.show_branch, chat_id=chat.id, leaf_id=leaf_id))
             case Described():

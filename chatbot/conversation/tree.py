@@ -66,7 +66,23 @@ class Restored(msgspec.Struct, frozen=True):
     deletion: Deletion
 
 
-Change = Added | Replaced | Shown | Described | MessagePinned | MessageRated | Deleted | Restored
+class GivenUp(msgspec.Struct, frozen=True):
+    """An answer that was about to be written came to nothing: it does not come into the tree."""
+
+    message_id: str
+
+
+Change = (
+    Added
+    | Replaced
+    | Shown
+    | Described
+    | MessagePinned
+    | MessageRated
+    | Deleted
+    | Restored
+    | GivenUp
+)
 
 
 class Conversation:
@@ -76,6 +92,8 @@ class Conversation:
         self._info = ChatInfo(id=conversation_id or new_id())
         self.active_leaf: str | None = None
         """Id of the last message shown; None while there is none."""
+        self._leaf_before: str | None = None
+        """What it was before another branch was shown."""
         self._messages: dict[str, Message] = {}
         self._children: dict[str | None, list[str]] = {None: []}
         self._gone: set[str] = set()
@@ -232,8 +250,25 @@ class Conversation:
         """
         if leaf_id is not None and leaf_id not in self:
             raise KeyError(leaf_id)
+        if leaf_id != self.active_leaf:
+            self._leaf_before = self.active_leaf
         self.active_leaf = leaf_id
         self._tell(Shown(leaf_id))
+
+    def give_up(self, answer_id: str, question_id: str) -> None:
+        """Leave an answer out that nothing came of, and show what was shown before it.
+
+        Args:
+            answer_id: it may be on the disk, but is not here.
+            question_id: the question, which has other answers.
+        """
+        if self.active_leaf == question_id:
+            before = self._leaf_before
+            is_there = before is not None and before in self
+            is_below = is_there and question_id in {m.id for m in self.path(before)}
+            self.active_leaf = before if is_below else self.newest_leaf(question_id)
+        self._tell(GivenUp(answer_id))
+        self._tell(Shown(self.active_leaf))
 
     def rename(self, title: str, *, is_given: bool = True) -> None:
         """Give the chat a title, the user's own or one that was made."""
@@ -314,6 +349,10 @@ class Conversation:
     def variants(self, message_id: str) -> tuple[str, ...]:
         """Ids of the message and its siblings, oldest first."""
         return self._shown_children(self._messages[message_id].parent_id)
+
+    def has_answer(self, question_id: str) -> bool:
+        """Whether anything stands below a message."""
+        return bool(self._shown_children(question_id))
 
     def newest_leaf(self, message_id: str) -> str:
         """The end of the newest branch through this message."""

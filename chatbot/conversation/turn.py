@@ -15,6 +15,7 @@ import msgspec
 from chatbot.conversation.branching import begun_tokens
 from chatbot.conversation.draft import sum_of_rounds, with_found
 from chatbot.conversation.journal import Journal
+from chatbot.conversation.keeping import keep_answer
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import build_prompt
 from chatbot.conversation.seeds import AnswerSeed, seed_of
@@ -206,7 +207,7 @@ class Turn:
             if self._begun:
                 self._conversation.replace(answer)
             else:
-                self._conversation.add(answer)
+                keep_answer(self._conversation, answer)
         for event in rest:
             yield event
         # The answer is shown and kept already; what follows can cost nothing of it.

@@ -156,6 +156,32 @@ async def test_a_stopped_answer_is_gone_on_with(make_app: MakeApp) -> None:
         assert f"· {after.num_new_tokens} tokens ·" in foot(answers(app)[0])
 
 
+async def test_again_and_stopped_at_once_leaves_the_answer_that_was_there(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        first = await ask_and_wait(pilot, app, "go")
+        await pilot.press("ctrl+t")
+        app.take("/regen")
+        await until(pilot, lambda: app.manager.is_busy)
+        app.manager.stop()
+        await until(pilot, lambda: not app._status.is_busy)
+        await until(pilot, lambda: [view.message_id for view in answers(app)] == [first.id])
+        assert "stopped" not in foot(answers(app)[0])
+
+
+async def test_a_question_that_was_stopped_at_once_says_so(make_app: MakeApp) -> None:
+    app = make_app(load_seconds=30)
+    async with app.run_test() as pilot:
+        await ask(pilot, "go")
+        await until(pilot, lambda: app.manager.is_busy)
+        press(app, "escape")
+        await until(pilot, lambda: not app._status.is_busy)
+        said = "smollm2-135m · stopped before its first token; r answers"
+        await until(pilot, lambda: foot(answers(app)[0]) == said)
+
+
 async def test_the_ribbon_adds_up(make_app: MakeApp) -> None:
     app = make_app(answer="It is a city on a river.", window=80)
     async with app.run_test(size=(110, 30)) as pilot:

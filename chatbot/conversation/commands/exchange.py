@@ -8,6 +8,7 @@ from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_preview import render_prompt
 from chatbot.errors import CommandError
+from chatbot.messages import Statistics
 from chatbot.terminal_text import clean
 
 
@@ -45,10 +46,16 @@ async def _tokens(face: Face, arguments: str) -> None:
     face.show_note(
         f"Last answer: {statistics.num_prompt_tokens:,} prompt tokens "
         f"({statistics.num_cached_tokens:,} of them from the cache), "
-        f"{statistics.num_new_tokens:,} new tokens, first after "
-        f"{statistics.first_token_seconds:.2f} s, then "
-        f"{statistics.tokens_per_second:.1f} tokens per second"
+        f"{statistics.num_new_tokens:,} new tokens"
+        + (_speed_words(statistics) if statistics.num_new_tokens else "")
         + (f", by the {statistics.decoder} decoder." if statistics.decoder else ".")
+    )
+
+
+def _speed_words(statistics: Statistics) -> str:
+    return (
+        f", first after {statistics.first_token_seconds:.2f} s, then "
+        f"{statistics.tokens_per_second:.1f} tokens per second"
     )
 
 

@@ -45,10 +45,12 @@ def _costs_of(messages: Iterable[Message]) -> list[Statistics]:
 
 
 def _lines_of(cost: Statistics) -> Iterator[str]:
+    has_begun = cost.num_new_tokens > 0
+    first = f"; first token after {cost.first_token_seconds:.2f} s" if has_begun else ""
     num_read = cost.num_prompt_tokens - cost.num_cached_tokens
     yield (
         f"- prompt: {cost.num_prompt_tokens:,} tokens, {cost.num_cached_tokens:,} of them from the "
-        f"cache, {num_read:,} read; first token after {cost.first_token_seconds:.2f} s"
+        f"cache, {num_read:,} read{first}"
     )
     yield (
         f"- answer: {cost.num_new_tokens:,} tokens, {cost.tokens_per_second:.1f} a second after "

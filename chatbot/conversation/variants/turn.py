@@ -15,6 +15,7 @@ import msgspec
 from chatbot.conversation.draft import AnswerDraft, with_found
 from chatbot.conversation.flushing import FlushTimer
 from chatbot.conversation.journal import Journal
+from chatbot.conversation.keeping import keep_answer
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import Prompt, build_prompt
 from chatbot.conversation.seeds import AnswerSeed, draw_seed
@@ -275,7 +276,7 @@ class VariantsTurn(ABC):
         for one in kept:
             if self._journal and one.records:
                 self._journal.keep_tokens(one.draft.id, one.records)
-            self._conversation.add(one.message)
+            keep_answer(self._conversation, one.message)
         shown = next((one for one in kept if one.has_begun), kept[0])
         if len(kept) > 1:
             self._conversation.show(shown.draft.id)

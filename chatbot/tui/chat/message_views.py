@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Static
 
+from chatbot.conversation.keeping import is_empty
 from chatbot.conversation.making_words import drawn_with, search_words
 from chatbot.conversation.source_block import sources_of
 from chatbot.events import ThoughtDelta
@@ -284,19 +285,24 @@ class AnswerView(MessageView):
 
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")
-        facts = [" + ".join((made.model, *made.adapters)), made.precision]
+        is_blank = self._message is not None and is_empty(self._message)
+        facts = [" + ".join((made.model, *made.adapters))]
+        if made.device or not is_blank:  # else it was stopped before the model was there
+            facts.append(made.precision)
         if made.is_by_program:
             facts = ["the program's own words: no model was asked"]
         if made.thinking != "auto":
             facts.append(f"thinking {made.thinking}")
         facts += filter(None, [search_words(made)])
         facts += [Spare(f"{name} {value}") for name, value in drawn_with(made).items()]
-        if made.statistics:
+        if made.statistics and made.statistics.num_new_tokens:
             facts.append(f"{made.statistics.num_new_tokens} tokens")
             if made.statistics.tokens_per_second:
                 facts.append(f"{made.statistics.tokens_per_second:.1f} tok/s")
             facts.append(f"first after {made.statistics.first_token_seconds:.2f} s")
         match made.finish_reason:
+            case "cancelled" if is_blank:
+                facts.append("stopped before its first token; r answers")
             case "cancelled":
                 facts.append("stopped; g goes on")
             case "length":

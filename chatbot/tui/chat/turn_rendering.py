@@ -110,6 +110,9 @@ async def render_turn(
                 status.pause_progress()
             case SupportFound() if view:
                 view.say("its sentences were held against the sources")
+            case TurnFinished(answer=answer) if answer.id not in conversation:
+                # Nothing came of it: what was there before is shown again.
+                await show_path(chat, conversation, conversation.path())
             case TurnFinished(answer=answer) if view:
                 await view.finish(answer, variant_of(conversation, answer.id))
                 if answer.making and answer.making.statistics:

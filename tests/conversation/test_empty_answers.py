@@ -1,0 +1,105 @@
+"""An answer that was stopped before its first token is no variant of the others."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from chatbot.conversation.keeping import is_empty
+from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.variants.wishes import wish_for_seeds
+from chatbot.events import PromptBuilt
+from chatbot.settings import Settings
+from chatbot.store.chat_store import ChatStore
+from tests.conversation.building import SavedSettings, all_of, make_manager, until
+from tests.conversation.fake_engine import FakeEngine
+
+pytestmark = pytest.mark.timeout(10)
+
+
+async def stopped(manager: ConversationManager, engine: FakeEngine) -> None:
+    """Answer the last question once more, and stop before anything comes."""
+    engine.script = ["never"]
+    async for event in manager.regenerate():
+        if isinstance(event, PromptBuilt):
+            manager.stop()
+    engine.script = ["One."]
+
+
+async def test_the_answer_that_was_shown_is_shown_again_with_what_follows() -> None:
+    engine = FakeEngine("One.")
+    manager = make_manager(engine)
+    await all_of(manager.reply("first"))
+    await all_of(manager.reply("second"))
+    conversation, before = manager.conversation, manager.conversation.active_leaf
+    first = conversation.path()[1].id
+    await all_of(manager.edit("second, in other words"))
+    shown = conversation.active_leaf
+    conversation.show(conversation.path()[0].id)  # as r on the first answer does
+    await stopped(manager, engine)
+    assert conversation.active_leaf == shown != before
+    assert conversation.variants(first) == (first,)
+    assert not any(is_empty(message) for message in conversation.messages())
+
+
+async def test_without_another_branch_shown_all_stays_as_it_is() -> None:
+    engine = FakeEngine("One.")
+    manager = make_manager(engine)
+    await all_of(manager.reply("first"))
+    before = manager.conversation.path()
+    await stopped(manager, engine)
+    assert manager.conversation.path() == before
+
+
+async def test_of_a_first_answer_the_line_stays_until_there_is_another() -> None:
+    engine = FakeEngine(asyncio.Event(), "never")
+    manager = make_manager(engine)
+    turn = asyncio.create_task(all_of(manager.reply("first")))
+    await until(lambda: engine.generations and engine.generations[0].is_waiting)
+    manager.stop()
+    await turn
+    empty = manager.conversation.last("assistant")
+    assert empty is not None
+    assert is_empty(empty)
+    await stopped(manager, engine)
+    assert manager.conversation.path()[-1] == empty
+    await all_of(manager.continue_answer())
+    answer = manager.conversation.path()[-1]
+    assert answer.text == "One."
+    assert manager.conversation.variants(answer.id) == (answer.id,)
+
+
+async def test_several_that_are_stopped_before_a_word_leave_nothing() -> None:
+    engine = FakeEngine("One.")
+    manager = make_manager(engine)
+    await all_of(manager.reply("first"))
+    before = manager.conversation.path()
+    engine.script = [asyncio.Event(), "never"]
+
+    async def answer_variously() -> None:
+        async for _ in manager.answer_variously(wish_for_seeds(Settings(), 2)):
+            pass
+
+    turn = asyncio.create_task(answer_variously())
+    await until(lambda: engine.variants and engine.variants.is_waiting)
+    manager.stop()
+    await turn
+    assert manager.conversation.path() == before
+    assert len(manager.conversation) == 2
+
+
+async def test_nothing_of_it_is_there_after_a_restart(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "data")
+    engine = FakeEngine("One.")
+    manager = ConversationManager(engine, Settings(), SavedSettings(), store)
+    await all_of(manager.reply("first"))
+    before = manager.conversation.path()
+    await stopped(manager, engine)
+    await manager.settled()
+    chat = await store.load_chat(manager.conversation.id)
+    other = ConversationManager(engine, Settings(), SavedSettings(), store)
+    other.open_stored(chat)
+    assert [m.id for m in other.conversation.messages()] == [m.id for m in before]
+    assert other.conversation.active_leaf == before[-1].id
+    assert other.written_elsewhere == ()
+    store.close()
