@@ -409,6 +409,20 @@ async def test_escape_keeps_what_there_is_of_each(make_app: MakeApp) -> None:
         await until(pilot, lambda: "‹ 1/2 ›" in screen_text(app))
 
 
+async def test_escape_leaves_the_answer_shown_that_was_shown_before(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        first = await ask_and_wait(pilot, app, "hello")
+        app.take("/compare precision fp32 8-bit")
+        await until_over(pilot, app)
+        # The prompt is the same for both, and said once.
+        assert re.search(r"prompt \d\d tokens · all", screen_text(app)), screen_text(app)
+        press(app, "escape")
+        await until(pilot, lambda: "‹ 1/3 ›" in screen_text(app))
+        assert app.manager.conversation.active_leaf == first.id
+        assert len(app.manager.conversation.variants(first.id)) == 3
+
+
 async def test_thinking_is_cut_short_in_all_of_them(make_app: MakeApp) -> None:
     app = make_app(answer="Yes it is.", delay=0.002)
     async with app.run_test(size=(120, 30)) as pilot:

@@ -238,6 +238,7 @@ def _cleaned_making(making: Making) -> Making:
         device=clean_line(making.device),
         adapters=tuple(clean_line(adapter) for adapter in making.adapters),
         error=clean_line(making.error, 1000),
+        varied=tuple(clean_line(name) for name in making.varied),
         changes=tuple(
             SettingChange(
                 offset=change.offset,

@@ -1,6 +1,6 @@
 """Several answers at once: their screen, and one ``match`` over what happens on it."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ from chatbot.events import (
     VariantThoughtCut,
     VariantThoughtDelta,
 )
+from chatbot.messages import Message
 from chatbot.tui.reading_progress import reading_words, search_words
 from chatbot.tui.status_line import StatusLine
 from chatbot.tui.variants.column import VariantColumn
@@ -42,14 +43,19 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         ChatbotError: they could not be begun.
     """
     screen: VariantsScreen | None = None
+    conversation = app.manager.conversation
+    before, question_id = conversation.active_leaf, ""
 
     def keep(answer_id: str | None) -> None:
-        if answer_id is not None:
-            keep_answer(app.manager.conversation, answer_id)
-            app.show_conversation()
+        if answer_id is None:
+            go_back(conversation, before, question_id)
+        else:
+            keep_answer(conversation, answer_id)
+        app.show_conversation()
 
     async def open_screen(started: VariantsStarted) -> VariantsScreen:
-        nonlocal screen
+        nonlocal screen, question_id
+        question_id = started.question.id
         hints = Hints(
             f"{app.key_of('hold')} goes on · {app.key_of('step')} draws one more of each",
             f"thinking · {app.key_of('answer_now')} ends it in all of them",
@@ -102,6 +108,14 @@ def keep_answer(conversation: Conversation, answer_id: str) -> None:
     """Have the conversation go on from an answer, where it is one of its answers."""
     if answer_id in conversation:  # one that was stopped before its first word is not
         conversation.show(conversation.newest_leaf(answer_id))
+
+
+def go_back(conversation: Conversation, leaf_id: str | None, question_id: str) -> None:
+    """Have the conversation go on from where it was before, if the question had an answer there."""
+    if leaf_id is None or leaf_id not in conversation or leaf_id == question_id:
+        return
+    if any(message.id == question_id for message in conversation.path(leaf_id)):
+        conversation.show(leaf_id)
 
 
 async def render_variants(
@@ -195,9 +209,17 @@ def facts_of(finished: VariantsFinished, *, is_once: bool) -> str:
     facts = []
     if finished.num_prompt_tokens:
         read = f", read once ({finished.num_read_tokens:,} new)" if is_once else ""
-        facts.append(f"prompt {finished.num_prompt_tokens:,} tokens{read}")
+        size = f"{finished.num_prompt_tokens:,}" if is_once else _sizes(finished.answers)
+        facts.append(f"prompt {size} tokens{read}")
     together = f"all {finished.num_new_tokens:,} tokens"
     if finished.seconds:
         speed = finished.num_new_tokens / finished.seconds
         together += f", {finished.seconds:.1f} s, {speed:.1f} tok/s"
     return " · ".join([*facts, together])
+
+
+def _sizes(answers: Sequence[Message]) -> str:
+    """How long the prompt is for each of several models, said once where that is the same."""
+    made = [answer.making.statistics for answer in answers if answer.making]
+    sizes = sorted({cost.num_prompt_tokens for cost in made if cost})
+    return "–".join(f"{size:,}" for size in dict.fromkeys((*sizes[:1], *sizes[-1:])))
