@@ -1,10 +1,15 @@
 """A branch of a chat as a Markdown document, to be read by people."""
 
+from typing import Final
+
+from chatbot.conversation.making_words import drawn_with, search_words
 from chatbot.conversation.source_block import sources_of
 from chatbot.fencing import fenced
 from chatbot.messages import (
     FilePart,
+    FinishReason,
     ImagePart,
+    Making,
     Message,
     Part,
     SourcesPart,
@@ -13,6 +18,14 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+
+_ENDS: Final[dict[FinishReason, str]] = {
+    "cancelled": "stopped",
+    "length": "cut at the longest length",
+    "interrupted": "interrupted",
+    "error": "broke off with an error",
+}
+"""How an answer ended that did not come to its end."""
 
 _NAMES = {"user": "You", "assistant": "Assistant", "system": "System"}
 
@@ -24,9 +37,20 @@ def to_markdown(path: tuple[Message, ...], title: str = "") -> str:
         made = message.making
         by = ", ".join(filter(None, (made.model, made.precision))) if made else ""
         heading = f"## {_NAMES[message.role]}" + (f" ({by})" if by else "")
-        body = "\n\n".join(filter(None, map(_as_markdown, _in_order(message))))
+        about = f"*{' · '.join(words)}*" if made and (words := _how_made(made)) else ""
+        body = "\n\n".join(filter(None, [about, *map(_as_markdown, _in_order(message))]))
         sections.append(f"{heading}\n\n{body}\n")
     return "\n".join(sections)
+
+
+def _how_made(made: Making) -> list[str]:
+    """What else there is to say of how an answer came about, beside model and precision."""
+    words = [search_words(made)] if made.num_beams else []
+    words += [f"{name} {value}" for name, value in drawn_with(made).items()]
+    words += [f"{c.name} {c.old} → {c.new} after {c.offset:,} characters" for c in made.changes]
+    if end := _ENDS.get(made.finish_reason):
+        words.append(end)
+    return words
 
 
 def _in_order(message: Message) -> list[Part]:

@@ -13,7 +13,8 @@ from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.openai_jsonl import chat_of_turns, to_openai
 from chatbot.conversation.formats.own_json import to_json
 from chatbot.conversation.formats.reading import read_chats
-from chatbot.messages import Message, Part, TextPart
+from chatbot.messages import Making, Message, Part, SettingChange, TextPart
+from chatbot.settings import Sampling
 from chatbot.store import reading
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
@@ -144,3 +145,23 @@ def test_markdown_is_for_people() -> None:
     assert to_markdown((question, answer), "Greeting") == (
         "# Greeting\n\n## You\n\nHello\n\n## Assistant\n\nHi\n\n```\nx\n```\n"
     )
+
+
+def test_markdown_says_how_an_answer_was_made() -> None:
+    change = SettingChange(offset=4, name="top_p", old="0.9", new="0.5")
+    making = Making(
+        model="smollm2-135m",
+        precision="bf16",
+        device="cpu",
+        sampling=Sampling(temperature=1.5, seed=42),
+        changes=(change,),
+        finish_reason="cancelled",
+    )
+    answer = Message(role="assistant", parts=(TextPart("Hi there"),), making=making)
+    assert to_markdown((answer,)) == (
+        "## Assistant (smollm2-135m, bf16)\n\n"
+        "*seed 42 · temperature 1.5 · top_p 0.9 → 0.5 after 4 characters · stopped*\n\nHi there\n"
+    )
+    plain = msgspec.structs.replace(making, sampling=Sampling(), changes=(), finish_reason="stop")
+    answer = msgspec.structs.replace(answer, making=plain)
+    assert to_markdown((answer,)) == "## Assistant (smollm2-135m, bf16)\n\nHi there\n"
