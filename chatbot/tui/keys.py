@@ -269,7 +269,7 @@ def message_keys(keymap: Mapping[str, str], width: int) -> str:
         f"{first('copy')} copy",
         f"{first('lens')} tokens",
         f"{first('pin')} pin",
-        f"{first('delete')} delete",
+        f"{first('delete')} removes",
         f"{first('previous_variant')}/{first('next_variant')} variants",
     ]
     for count in range(len(keys), -1, -1):
