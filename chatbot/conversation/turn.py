@@ -306,6 +306,7 @@ class Turn:
         request = Generate(
             messages=prompt.messages,
             sampling=sampling,
+            is_seed_drawn=settings.sampling.seed is None,
             context_length=prompt.built.context_length,
             continue_last=prompt.continues,
             tools=tuple(tools),

@@ -73,7 +73,8 @@ def answer(
     recorder: Recorder | None = None
     if request.num_alternatives > 0:
         recorder = Recorder(request.num_alternatives, loaded.token_texts)
-    num_cached = loaded.cached.rewind(prompt, reproducible=control.sampling.seed is not None)
+    is_seeded = control.sampling.seed is not None and not request.is_seed_drawn
+    num_cached = loaded.cached.rewind(prompt, reproducible=is_seeded)
     guesses = Guesses()
     tokens = write_tokens(
         loaded.cached,

@@ -128,6 +128,7 @@ class FakeEngine:
         self.reserved: list[int] = []
         """Windows that loads were to reckon with."""
         self.prompts: list[tuple[ChatMessage, ...]] = []
+        self.drawn_seeds: list[bool] = []
         self.generations: list[FakeGeneration] = []
         self.adapters: tuple[AdapterUse, ...] = ()
         self.samplings: list[tuple[Sampling, ...]] = []
@@ -175,6 +176,7 @@ class FakeEngine:
         self.tools.append(tuple(tool.name for tool in request.tools))
         self.schemas.append(request.schema)
         self.continued.append(request.continue_last)
+        self.drawn_seeds.append(request.is_seed_drawn)
         script = self.rounds.pop(0) if self.rounds else self.script
         generation = FakeGeneration(script, request.sampling, request.context_length, self.reason)
         generation.statistics = self.statistics

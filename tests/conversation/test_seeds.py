@@ -34,6 +34,7 @@ async def test_each_answer_has_a_seed_of_its_own_and_the_setting_stays_random() 
     await all_of(manager.regenerate())
     assert last_made(manager).sampling.seed == engine.generations[1].sampling.seed == 102
     assert manager.settings.sampling.seed is None
+    assert engine.drawn_seeds == [True, True]
 
 
 async def test_a_seed_that_is_set_is_used_and_where_nothing_is_drawn_there_is_none() -> None:
@@ -41,6 +42,7 @@ async def test_a_seed_that_is_set_is_used_and_where_nothing_is_drawn_there_is_no
     manager = make_manager(engine, with_settings(sampling=Sampling(seed=7)))
     await all_of(manager.reply("hi"))
     assert last_made(manager).sampling.seed == 7
+    assert engine.drawn_seeds == [False]
     manager.change_setting("seed", "random")
     manager.change_setting("temperature", "0")
     await all_of(manager.regenerate())

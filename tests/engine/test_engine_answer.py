@@ -49,6 +49,22 @@ def test_events_of_an_answer(loaded: LoadedModel) -> None:
     assert statistics.cache_bytes > 0
 
 
+def test_only_a_seed_that_was_set_has_the_answer_before_read_again(loaded: LoadedModel) -> None:
+    sampling = Sampling(max_tokens=20, seed=5)
+    *deltas, _ = run(loaded, sampling)
+    text = "".join(event.text for event in deltas if isinstance(event, Delta))
+    messages = (*QUESTION, ChatMessage("assistant", text), ChatMessage("user", "And of Italy?"))
+    num_cached = []
+    for is_drawn in (True, False):
+        run(loaded, sampling)
+        request = Generate(messages=messages, sampling=sampling, is_seed_drawn=is_drawn)
+        *_, last = answer(loaded, request, Control(sampling))
+        assert isinstance(last, Generated)
+        num_cached.append(last.statistics.num_cached_tokens)
+    size = len(loaded.prompts.build(QUESTION).tokens)
+    assert num_cached[0] > size >= num_cached[1]
+
+
 def test_an_answer_says_why_our_own_step_did_not_compute_it(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_missing_model_is_said_once() -> None:
 def test_a_missing_model_chosen_later_brings_the_former_back() -> None:
     done = run_chatbot(stdin=b"one\n/model missing/one\ntwo\n/model\n")
     assert done.returncode == 1
-    assert done.stdout.startswith(said("one") + said("two") + "`smollm2-135m` · 135 million")
+    assert done.stdout.startswith(said("one") + said("two") + "`smollm2-135m` · 135M")
     assert done.stderr.count("There is no model 'missing/one'; name another.") == 1
 
 

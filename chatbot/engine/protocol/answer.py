@@ -19,6 +19,9 @@ class Generate(Request, frozen=True, kw_only=True):
 
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
+    is_seed_drawn: bool = False
+    """The seed is any number and not one that the user set: all that was read before is reused, and
+    the answer is not made to depend on its prompt and its settings alone."""
     context_length: int = 0
     """Window in tokens; 0, or more than the model's own, means the model's own."""
     is_completion: bool = False
