@@ -4,6 +4,8 @@ One that was stopped before its first token is no variant of others: it would hi
 it the question would be left out of the next prompt. Knows neither the engine nor the disk.
 """
 
+from collections.abc import Sequence
+
 from chatbot.conversation.tree import Conversation
 from chatbot.messages import Message, SourcesPart, TextPart
 
@@ -25,6 +27,16 @@ def keep_answer(conversation: Conversation, answer: Message) -> None:
         conversation.give_up(answer.id, question_id)
         return
     conversation.add(answer)
-    for other in conversation.variants(answer.id):
-        if other != answer.id and is_empty(conversation[other]):
-            conversation.delete(other)
+    give_place(conversation, (answer.id,))
+
+
+def give_place(conversation: Conversation, new_ids: Sequence[str]) -> None:
+    """Take away the empty answers beside new ones."""
+    for key in conversation.variants(new_ids[0]):
+        if key not in new_ids and _gives_place(conversation, key):
+            conversation.delete(key)
+
+
+def _gives_place(conversation: Conversation, answer_id: str) -> bool:
+    """Whether nothing is lost with an answer: what was asked below it is not to go with it."""
+    return is_empty(conversation[answer_id]) and not conversation.has_answer(answer_id)

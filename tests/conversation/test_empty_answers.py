@@ -69,6 +69,28 @@ async def test_of_a_first_answer_the_line_stays_until_there_is_another() -> None
     assert manager.conversation.variants(answer.id) == (answer.id,)
 
 
+async def first_stopped(manager: ConversationManager, engine: FakeEngine) -> None:
+    """Ask the first question, and stop before anything comes."""
+    engine.script = ["never"]
+    async for event in manager.reply("first"):
+        if isinstance(event, PromptBuilt):
+            manager.stop()
+    engine.script = ["One."]
+
+
+async def test_what_was_asked_below_an_empty_answer_stays() -> None:
+    engine = FakeEngine()
+    manager = make_manager(engine)
+    await first_stopped(manager, engine)
+    await all_of(manager.reply("second"))
+    conversation, before = manager.conversation, manager.conversation.path()
+    conversation.show(before[0].id)  # as r on the empty answer does
+    await all_of(manager.regenerate())
+    assert len(conversation.path()) == 2
+    assert conversation.path(before[-1].id) == before
+    assert {message.id for message in before} <= {m.id for m in conversation.messages()}
+
+
 async def test_several_that_are_stopped_before_a_word_leave_nothing() -> None:
     engine = FakeEngine("One.")
     manager = make_manager(engine)
