@@ -37,6 +37,12 @@ def give_place(conversation: Conversation, new_ids: Sequence[str]) -> None:
             conversation.delete(key)
 
 
+def num_that_stay(conversation: Conversation, question_id: str) -> int:
+    """How many answers a question has, but for those that give place to the next one."""
+    answers = [m.id for m in conversation.messages() if m.parent_id == question_id]
+    return sum(not _gives_place(conversation, key) for key in answers)
+
+
 def _gives_place(conversation: Conversation, answer_id: str) -> bool:
     """Whether nothing is lost with an answer: what was asked below it is not to go with it."""
     return is_empty(conversation[answer_id]) and not conversation.has_answer(answer_id)

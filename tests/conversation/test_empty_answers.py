@@ -8,7 +8,8 @@ import pytest
 from chatbot.conversation.keeping import is_empty
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.variants.wishes import wish_for_seeds
-from chatbot.events import PromptBuilt
+from chatbot.engine.protocol.variants import VariantDelta
+from chatbot.events import PromptBuilt, VariantsStarted
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 from tests.conversation.building import SavedSettings, all_of, make_manager, until
@@ -89,6 +90,33 @@ async def test_what_was_asked_below_an_empty_answer_stays() -> None:
     assert len(conversation.path()) == 2
     assert conversation.path(before[-1].id) == before
     assert {message.id for message in before} <= {m.id for m in conversation.messages()}
+
+
+async def test_several_answers_in_the_place_of_an_empty_one_have_its_number() -> None:
+    engine = FakeEngine()
+    manager = make_manager(engine)
+    await first_stopped(manager, engine)
+    events = [e async for e in manager.answer_variously(wish_for_seeds(Settings(), 2))]
+    assert isinstance(events[0], VariantsStarted)
+    plans = events[0].plans
+    assert [plan.number for plan in plans] == [1, 2]
+    answers = manager.conversation.variants(manager.conversation.path()[-1].id)
+    assert answers == tuple(plan.answer_id for plan in plans)
+
+
+async def test_an_empty_one_among_several_keeps_the_numbers_of_the_others() -> None:
+    def stop() -> None:
+        manager.stop()
+
+    engine = FakeEngine(VariantDelta(request_id=1, variant=1, text="b", num_tokens=1), stop)
+    manager = make_manager(engine)
+    wish = wish_for_seeds(Settings(), 2)
+    events = [event async for event in manager.answer_variously(wish, "first")]
+    assert isinstance(events[0], VariantsStarted)
+    shown = manager.conversation.path()[-1]
+    assert shown.text == "b"
+    ids = tuple(plan.answer_id for plan in events[0].plans)
+    assert manager.conversation.variants(shown.id) == ids
 
 
 async def test_several_that_are_stopped_before_a_word_leave_nothing() -> None:

@@ -15,7 +15,7 @@ import msgspec
 from chatbot.conversation.draft import AnswerDraft, with_found
 from chatbot.conversation.flushing import FlushTimer
 from chatbot.conversation.journal import Journal
-from chatbot.conversation.keeping import keep_answer
+from chatbot.conversation.keeping import give_place, keep_answer, num_that_stay
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.prompt_building import Prompt, build_prompt
 from chatbot.conversation.seeds import AnswerSeed, draw_seed
@@ -90,9 +90,7 @@ class VariantsTurn(ABC):
         self._journal = journal
         above = conversation.path(question.parent_id) if question.parent_id else ()
         self._sources = TurnSources(knowledge, question, earlier_question(above), None)
-        self._num_before = sum(
-            1 for message in conversation.messages() if message.parent_id == question.id
-        )
+        self._num_before = num_that_stay(conversation, question.id)
         self.siblings = [
             Sibling(index, AnswerDraft(question, _always(choice.settings), self._sources))
             for index, choice in enumerate(wish.choices)
@@ -276,9 +274,13 @@ class VariantsTurn(ABC):
         for one in kept:
             if self._journal and one.records:
                 self._journal.keep_tokens(one.draft.id, one.records)
-            keep_answer(self._conversation, one.message)
+            if len(kept) > 1:  # an empty one among them stays, so that none changes its number
+                self._conversation.add(one.message)
+            else:
+                keep_answer(self._conversation, one.message)
         shown = next((one for one in kept if one.has_begun), kept[0])
         if len(kept) > 1:
+            give_place(self._conversation, [one.draft.id for one in kept])
             self._conversation.show(shown.draft.id)
         return shown.draft.id
 
