@@ -64,6 +64,9 @@ class Journal:
         """Records of finished answers that are not on the disk yet."""
         self._uncopied: dict[str, Sequence[tuple[str, str]]] = {}
         """Answers whose records are to be copied and are not yet, by the chat they are in."""
+        self._given_up: dict[str, str] = {}
+        """Answers that came to nothing and may be on the disk, with what marks each as deleted:
+        the tree does not know of them."""
         self._flush: Future[None] | None = None
         self._catch_up: Future[None] | None = None
         conversation.watch(self._note)
@@ -142,12 +145,13 @@ class Journal:
                 self._write(partial(writing.put_message, chat=chat, message=message, shows=False))
             case GivenUp(message_id=key):
                 self._flushed = tuple(pair for pair in self._flushed if pair[0].id != key)
+                self._given_up[key] = deletion_id = new_id()
                 self._write(
                     partial(
                         writing.delete_branch,
                         chat_id=chat.id,
                         message_id=key,
-                        deletion_id=new_id(),
+                        deletion_id=deletion_id,
                     )
                 )
             case Shown(leaf_id=leaf_id):
@@ -192,11 +196,14 @@ class Journal:
         """``work``, after all that there is in ``missed``, and with the records that are due."""
         chat_id = self._conversation.id
         unkept, uncopied = tuple(self._unkept.items()), tuple(self._uncopied.items())
+        given_up = tuple(self._given_up.items())
 
         def write(db: Database) -> None:
             with db.writing():
                 if missed is not None and missed.messages:
                     writing.save_chat(db, missed)
+                    for key, deletion_id in given_up:  # else they would be back
+                        writing.delete_branch(db, chat_id, key, deletion_id)
                     self._write_flushed(db)  # else what is being written would have an old state
                 work(db)
                 for answer_id, records in unkept:

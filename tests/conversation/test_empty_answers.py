@@ -7,10 +7,13 @@ import pytest
 
 from chatbot.conversation.keeping import is_empty
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.tree import Conversation
 from chatbot.conversation.variants.wishes import wish_for_seeds
 from chatbot.engine.protocol.variants import VariantDelta
+from chatbot.errors import StoreError
 from chatbot.events import PromptBuilt, VariantsStarted
 from chatbot.settings import Settings
+from chatbot.store import writing
 from chatbot.store.chat_store import ChatStore
 from tests.conversation.building import SavedSettings, all_of, make_manager, until
 from tests.conversation.fake_engine import FakeEngine
@@ -152,4 +155,33 @@ async def test_nothing_of_it_is_there_after_a_restart(tmp_path: Path) -> None:
     assert [m.id for m in other.conversation.messages()] == [m.id for m in before]
     assert other.conversation.active_leaf == before[-1].id
     assert other.written_elsewhere == ()
+    store.close()
+
+
+@pytest.mark.parametrize("fails_at_once", [True, False])
+async def test_nothing_of_it_comes_back_once_the_disk_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails_at_once: bool
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("The disk is full.")
+
+    store = ChatStore(tmp_path / "data")
+    engine = FakeEngine("One.")
+    manager = ConversationManager(engine, Settings(), SavedSettings(), store)
+    await all_of(manager.reply("first"))
+    for broken in ("delete_branch", "describe_chat")[: 1 if fails_at_once else 2]:
+        with monkeypatch.context() as patch:
+            if fails_at_once == (broken == "delete_branch"):
+                patch.setattr(writing, broken, fail)
+            if broken == "delete_branch":
+                await stopped(manager, engine)
+            else:
+                manager.rename("lost")
+            await manager.settled()
+    manager.rename("kept")
+    await manager.settled()
+    assert manager.is_kept
+    chat = await store.load_chat(manager.conversation.id)
+    assert chat.info.title == "kept"
+    assert len(Conversation.from_stored(chat)) == 2
     store.close()
