@@ -102,7 +102,7 @@ def load_numbered(db: Database, number: int) -> StoredChat:
             pinned.append(message.id)
         if deletion is not None:
             deletions.setdefault(deletion, []).append(message.id)
-        if owner is not None and owner != db.owner:
+        if owner is not None and owner != db.owner and deletion is None:
             written_elsewhere.append(message.id)
     gone = {message_id for group in deletions.values() for message_id in group}
     return StoredChat(

@@ -185,3 +185,17 @@ async def test_nothing_of_it_comes_back_once_the_disk_works_again(
     assert chat.info.title == "kept"
     assert len(Conversation.from_stored(chat)) == 2
     store.close()
+
+
+async def test_nobody_waits_for_one_that_another_program_gave_up(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "data")
+    engine = FakeEngine("One.")
+    manager = ConversationManager(engine, Settings(), SavedSettings(), store)
+    await all_of(manager.reply("first"))
+    await stopped(manager, engine)
+    await manager.settled()
+    other = ChatStore(tmp_path / "data")
+    chat = await other.load_chat(manager.conversation.id)
+    assert chat.written_elsewhere == ()
+    other.close()
+    store.close()
