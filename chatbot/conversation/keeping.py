@@ -4,7 +4,7 @@ One that was stopped before its first token is no variant of others: it would hi
 it the question would be left out of the next prompt. Knows neither the engine nor the disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from chatbot.conversation.tree import Conversation
 from chatbot.messages import Message, SourcesPart, TextPart
@@ -13,10 +13,7 @@ from chatbot.messages import Message, SourcesPart, TextPart
 def is_empty(answer: Message) -> bool:
     """Whether an answer was stopped before there was anything of it."""
     is_stopped = answer.making is not None and answer.making.finish_reason == "cancelled"
-    return is_stopped and not any(
-        part.text if isinstance(part, TextPart) else not isinstance(part, SourcesPart)
-        for part in answer.parts
-    )
+    return is_stopped and not _says_something(answer)
 
 
 def keep_answer(conversation: Conversation, answer: Message) -> None:
@@ -37,6 +34,22 @@ def give_place(conversation: Conversation, new_ids: Sequence[str]) -> None:
             conversation.delete(key)
 
 
+def leave_out_unbegun(conversation: Conversation, being_written: Collection[str]) -> None:
+    """Show the answers that there were where the program died before the next one had begun.
+
+    Args:
+        conversation: as it was on the disk.
+        being_written: ids of answers that other programs go on with.
+    """
+    for message in conversation.messages():
+        is_left = message.making is not None and message.making.finish_reason == "interrupted"
+        if not is_left or _says_something(message) or message.id in being_written:
+            continue
+        has_others = len(conversation.variants(message.id)) > 1
+        if has_others and not conversation.has_answer(message.id):
+            conversation.delete(message.id)
+
+
 def num_that_stay(conversation: Conversation, question_id: str) -> int:
     """How many answers a question has, but for those that give place to the next one."""
     answers = [m.id for m in conversation.messages() if m.parent_id == question_id]
@@ -46,3 +59,10 @@ def num_that_stay(conversation: Conversation, question_id: str) -> int:
 def _gives_place(conversation: Conversation, answer_id: str) -> bool:
     """Whether nothing is lost with an answer: what was asked below it is not to go with it."""
     return is_empty(conversation[answer_id]) and not conversation.has_answer(answer_id)
+
+
+def _says_something(answer: Message) -> bool:
+    return any(
+        part.text if isinstance(part, TextPart) else not isinstance(part, SourcesPart)
+        for part in answer.parts
+    )

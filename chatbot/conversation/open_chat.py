@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from chatbot.conversation.journal import Journal
+from chatbot.conversation.keeping import leave_out_unbegun
 from chatbot.conversation.tree import Conversation
 from chatbot.errors import CommandError, StoreError
 from chatbot.messages import Message
@@ -110,6 +111,7 @@ class OpenChat(ABC):
         self.require_idle()
         self._use(Conversation.from_stored(chat), is_stored=True)
         self.written_elsewhere = chat.written_elsewhere
+        leave_out_unbegun(self.conversation, chat.written_elsewhere)
 
     async def import_and_open(self, chat: StoredChat) -> None:
         """Take a chat from elsewhere into the store, and go on with it.

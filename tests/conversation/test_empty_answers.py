@@ -1,6 +1,7 @@
 """An answer that was stopped before its first token is no variant of the others."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,33 @@ async def test_nobody_waits_for_one_that_another_program_gave_up(tmp_path: Path)
     assert chat.written_elsewhere == ()
     other.close()
     store.close()
+
+
+async def test_what_was_not_begun_when_the_program_died_hides_nothing(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "data")
+    engine = FakeEngine("One.")
+    manager = ConversationManager(engine, Settings(), SavedSettings(), store)
+    await all_of(manager.reply("first"))
+    before = manager.conversation.path()
+    begun, gate = asyncio.Event(), asyncio.Event()
+    engine.script = [begun.set, gate, "never"]
+    turn = asyncio.create_task(all_of(manager.regenerate()))
+    await begun.wait()
+    await manager.settled()
+    running = ChatStore(tmp_path / "data")
+    watching = ConversationManager(engine, Settings(), SavedSettings(), running)
+    await watching.open_chat(manager.conversation.id)
+    assert len(watching.conversation) == 3  # it may come yet
+    running.close()
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")  # as a kill leaves it
+    gate.set()
+    await turn
+    store.close()
+    kept = ChatStore(tmp_path / "copy")
+    other = ConversationManager(engine, Settings(), SavedSettings(), kept)
+    await other.open_chat(manager.conversation.id)
+    assert [m.id for m in other.conversation.path()] == [m.id for m in before]
+    engine.script = ["Two."]
+    await all_of(other.reply("second"))
+    assert [m.content for m in engine.prompts[-1][1:]] == ["first", "One.", "second"]
+    kept.close()
