@@ -102,7 +102,8 @@ class TurnAnswer:
     def begin_round(self, sampling: Sampling) -> None:
         """The model is asked for it, or for more of it after calls, with these settings."""
         is_first = self.end is None
-        self.noted_at_start = self.draft.start(sampling) if is_first else []
+        begin = self.draft.start if is_first else self.draft.note_changes
+        self.noted_at_start = begin(sampling)
         self.end = None
 
     def flush(self) -> None:

@@ -12,6 +12,7 @@ from chatbot.events import (
     SettingChanged,
     TextDelta,
     ToolCalled,
+    ToolFinished,
     TurnEvent,
     TurnStarted,
 )
@@ -119,3 +120,25 @@ async def test_after_calls_the_whole_answer_is_told_of(tmp_path: Path) -> None:
     counts = [event.num_tokens for event in events if isinstance(event, TextDelta)]
     assert counts == [1, 4, 5]
     assert [e.num_generated_tokens for e in events if isinstance(e, PromptBuilt)] == [0, 3]
+
+
+async def test_what_is_changed_while_a_tool_runs_is_marked(tmp_path: Path) -> None:
+    engine = FakeEngine("It ", "is.")
+    engine.rounds = [["Well. ", call("calculate", '{"expression": "17 * 23"}')]]
+    box = RecordingBox(tmp_path, ToolSettings())
+    manager = ConversationManager(
+        engine, with_settings(), SavedSettings(), tools=Tools(lambda: box)
+    )
+    events: list[TurnEvent] = []
+    async for event in manager.reply("17 * 23?"):
+        events.append(event)
+        if isinstance(event, ToolFinished):
+            manager.change_setting("temperature", "0.9")
+            manager.change_setting("seed", "7")
+    assert engine.generations[1].sampling.seed == 7
+    changed = [event.change for event in events if isinstance(event, SettingChanged)]
+    assert [(c.name, c.new, c.offset) for c in changed] == [
+        ("temperature", "0.9", len("Well. ")),
+        ("seed", "7", len("Well. ")),
+    ]
+    assert making_of(manager.conversation.last("assistant")).changes == tuple(changed)
