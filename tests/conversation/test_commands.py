@@ -15,7 +15,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol.answer import TokensRecorded
 from chatbot.engine.protocol.model_info import AdapterInfo, AdapterUse, ModelInfo
-from chatbot.errors import CommandError, ConfigError, FormatError, SettingError
+from chatbot.errors import CommandError, ConfigError, FormatError, ModelError, SettingError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart, TextPart
 from chatbot.models.hardware import Device, Hardware
@@ -23,7 +23,7 @@ from chatbot.models.memory import GIB
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
 from chatbot.tokens import Alternative, TokenRecord
-from tests.conversation.building import all_of, make_manager, with_settings
+from tests.conversation.building import all_of, make_manager, making_of, with_settings
 from tests.conversation.fake_engine import STATISTICS, FakeEngine
 
 
@@ -366,6 +366,18 @@ async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None
     await run_command(chat, "/stats")
     assert "- 3 answers, 2 of them on other branches; 9 tokens" in chat.notes[-1]
     assert "computed by" not in chat.notes[-1]
+
+
+async def test_stats_say_which_settings_made_the_answer_that_they_count(chat: FakeFace) -> None:
+    manager = chat.manager
+    made = making_of(manager.conversation.last("assistant"))
+    manager.change_setting("temperature", "0.9")
+    engine = manager.engine
+    assert isinstance(engine, FakeEngine)
+    engine.script = [ModelError("It broke.")]
+    await all_of(manager.reply("And now?"))  # an answer that nothing was counted of
+    await run_command(chat, "/stats")
+    assert f"- made with `seed` {made.sampling.seed}\n" in chat.notes[-1]
 
 
 async def test_context_shows_the_prompt_in_a_fence_it_cannot_leave(chat: FakeFace) -> None:

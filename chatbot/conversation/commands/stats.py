@@ -7,7 +7,7 @@ from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.making_words import drawn_with
 from chatbot.errors import CommandError
-from chatbot.messages import Message, Statistics
+from chatbot.messages import Making, Message, Statistics
 from chatbot.terminal_text import clean_line
 from chatbot.wording import counted, memory
 
@@ -27,21 +27,23 @@ _STEPS: Final = {
 
 async def _stats(face: Face, arguments: str) -> None:
     manager = face.manager
-    shown = _costs_of(manager.conversation.path())
+    counted_makings = _counted(manager.conversation.path())
+    shown = [cost for _, cost in counted_makings]
     if not shown:
         raise CommandError("No answer has been counted yet; ask a question first.")
     lines = ["**Last answer**", "", *_lines_of(shown[-1])]
-    answer = manager.conversation.last("assistant")
-    if answer and answer.making and (settings := drawn_with(answer.making)):
+    if settings := drawn_with(counted_makings[-1][0]):
         lines.append("- made with " + ", ".join(f"`{n}` {value}" for n, value in settings.items()))
     lines += ["", "**This chat**", ""]
-    lines += _lines_of_all(_costs_of(manager.conversation.messages()), shown)
+    costs = [cost for _, cost in _counted(manager.conversation.messages())]
+    lines += _lines_of_all(costs, shown)
     face.show_note("\n".join([*lines, "", f"**Model:** {model_note(manager)}"]))
 
 
-def _costs_of(messages: Iterable[Message]) -> list[Statistics]:
+def _counted(messages: Iterable[Message]) -> list[tuple[Making, Statistics]]:
+    """How those answers were made that were counted, and what each cost."""
     makings = (message.making for message in messages)
-    return [making.statistics for making in makings if making and making.statistics]
+    return [(made, made.statistics) for made in makings if made and made.statistics]
 
 
 def _lines_of(cost: Statistics) -> Iterator[str]:
