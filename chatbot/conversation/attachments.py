@@ -167,9 +167,16 @@ def attached_names(text: str, edited: Message | None) -> list[str]:
     return [*(file.name for file in kept), *names]
 
 
-def missing_words(text: str) -> str:
-    """What is to be said of files that a text names and that are not there; empty for none."""
-    names = ", ".join(map(_shown, missing_files(text)))
+def missing_words(text: str, edited: Message | None, to_read: Sequence[str]) -> str:
+    """What is to be said of files that a text names and that are not there; empty for none.
+
+    Args:
+        text: what is asked.
+        edited: as in ``attached_names``; the question keeps the files that it has.
+        to_read: names of the files that are to be read for it, and missed where they are gone.
+    """
+    known = {*to_read, *(file.name for file in files_of(edited))} if edited else {*to_read}
+    names = ", ".join(name for name in map(_shown, missing_files(text)) if name not in known)
     return f"There is no file {names}, so the question goes without it." if names else ""
 
 

@@ -94,15 +94,17 @@ class PlainFace:
             self.leave()
             return
         edited, self._edited = self._edited, ""
-        if not text.startswith("/") and (words := missing_words(text)):
+        files = mentioned_files(text)
+        old = next((m for m in self.manager.conversation.messages() if m.id == edited), None)
+        if not text.startswith("/") and (words := missing_words(text, old, files)):
             self.tell(words)
         try:
             if text.startswith("/"):
                 await run_command(self, text)
             elif edited:
-                await self.run_turn(self.manager.edit(text, edited, files=mentioned_files(text)))
+                await self.run_turn(self.manager.edit(text, edited, files=files))
             else:
-                await self.run_turn(self.manager.reply(text, files=mentioned_files(text)))
+                await self.run_turn(self.manager.reply(text, files=files))
         except ChatbotError as error:
             self._show_error(str(error))
 

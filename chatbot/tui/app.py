@@ -254,7 +254,7 @@ class ChatApp(App[int]):
             attached: names of the files that were said to go with it.
         """
         files = names_to_read(text, edited, attached)
-        if not text.startswith("/") and (words := missing_words(text)):
+        if not text.startswith("/") and (words := missing_words(text, edited, files)):
             self.tell(words)
         try:
             if text.startswith("/"):

@@ -422,6 +422,23 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     assert words in done.stderr.splitlines()
 
 
+def test_a_file_that_a_question_keeps_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.md"
+    plan.write_text("March.\n")
+    with Terminal("--plain") as terminal:
+        terminal.until("> $")
+        terminal.type(f"See @{plan}\n")
+        terminal.until(r"You said: File .*> $")
+        plan.unlink()
+        terminal.type("/edit\n")
+        terminal.until(r"an empty line leaves it as it was\..*> $")
+        terminal.type(f"Look at @{plan}\n")
+        terminal.until(r"You said: File .*Look at .*> $")
+        terminal.type("quit\n")
+        assert terminal.end() == 0
+        assert "goes without it" not in terminal.text
+
+
 def test_a_file_that_cannot_be_attached_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "broken.md").write_text("x")
     done = run_chatbot(stdin=f"See @{tmp_path}/broken.md\n".encode())

@@ -89,6 +89,7 @@ async def test_a_file_that_is_gone_since_it_was_named_is_missed(
         await until(pilot, lambda: "plan.md cannot be attached: no such file" in notices(app))
         assert app._prompt.text == "See @plan.md please"
         assert not len(app.manager.conversation)
+        assert "goes without it" not in notices(app)
 
 
 async def test_a_file_that_is_gone_stays_with_its_question_in_other_words(
@@ -104,6 +105,7 @@ async def test_a_file_that_is_gone_stays_with_its_question_in_other_words(
         question = app.manager.conversation.last("user")
         assert question is not None
         assert [file.text for file in files_of(question)] == ["# Plan\n\nLaunch in March."]
+        assert "goes without it" not in notices(app)
 
 
 async def test_down_in_the_middle_of_a_text_goes_down(make_app: MakeApp, here: Path) -> None:
