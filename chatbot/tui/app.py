@@ -34,7 +34,7 @@ from chatbot.conversation.thinking import thinking_problem
 from chatbot.conversation.window import window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
-from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
+from chatbot.events import PromptBuilt, TurnEvent, TurnFinished, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
 from chatbot.tui.chat import markdown
@@ -537,20 +537,19 @@ class ChatApp(App[int]):
                 answer_key = f"{self.key_of('answer_now')} answers now"
                 begun = self._ending_edit(events)
                 await render_turn(begun, self._chat, self._status, self.manager, keys, answer_key)
-            self._say_repetition()
         finally:
             self._status.is_busy = self.manager.is_busy
             self._show_title()
             self.count_context()
 
-    def _say_repetition(self) -> None:
-        answer = self.manager.conversation.last("assistant")
-        if answer and (sentence := repetition_note(self.manager.conversation, answer)):
+    def _say_repetition(self, answer: Message) -> None:
+        if sentence := repetition_note(self.manager.conversation, answer):
             self.notify(sentence, timeout=10, markup=False)
 
     async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
         """The same events, the first of which ends the editing of a question; what the prompt
-        consists of is shown while its answer is written."""
+        consists of is shown while its answer is written, and what is to be said of that answer
+        when it is over."""
         async with aclosing(events):
             async for event in events:
                 if self._prompt.edited:
@@ -558,6 +557,8 @@ class ChatApp(App[int]):
                 if isinstance(event, PromptBuilt):
                     self._account.show(event)
                 yield event
+                if isinstance(event, TurnFinished):
+                    self._say_repetition(event.answer)
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Show several answers to one question as they come."""

@@ -18,10 +18,12 @@ from tests.tui.helpers import (
     ask_and_wait,
     foot,
     last_answer,
+    notices,
     press,
     questions,
     screen_text,
     until,
+    with_sampling,
 )
 
 
@@ -169,6 +171,23 @@ async def test_again_and_stopped_at_once_leaves_the_answer_that_was_there(
         await until(pilot, lambda: not app._status.is_busy)
         await until(pilot, lambda: [view.message_id for view in answers(app)] == [first.id])
         assert "stopped" not in foot(answers(app)[0])
+
+
+async def test_an_answer_that_was_stopped_at_once_repeats_no_other(make_app: MakeApp) -> None:
+    app = make_app(settings=with_sampling(seed=7))
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "go")
+        app.take("/regen")
+        await until(pilot, lambda: "The very same answer" in notices(app))
+        await until(pilot, lambda: not app._status.is_busy)
+        app.clear_notifications()
+        assert notices(app) == ""
+        app.take("/regen")
+        await until(pilot, lambda: app.manager.is_busy)
+        app.manager.stop()
+        await until(pilot, lambda: not app._status.is_busy)
+        assert len(app.manager.conversation) == 3
+        assert notices(app) == ""
 
 
 async def test_a_question_that_was_stopped_at_once_says_so(make_app: MakeApp) -> None:
