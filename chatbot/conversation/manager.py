@@ -292,15 +292,21 @@ class ConversationManager(OpenChat):
             choice: one of its alternatives, or a text.
 
         Raises:
-            CommandError: there is no such token, or nothing can go on from it.
+            CommandError: there is no such answer or token, or nothing can go on from it.
             StoreError: what was recorded of the answer cannot be read.
         """
+        answer: Message | None = None
         if self._turn and self._turn.answer_id == answer_id:
+            answer = self._turn.so_far
             await self._end_turn()
         self.require_idle()
         if answer_id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
-        conversation, answer = self.conversation, self.conversation[answer_id]
+        conversation = self.conversation
+        if answer_id in conversation:  # with no whole character it does not come into the tree
+            answer = conversation[answer_id]
+        if answer is None:
+            raise CommandError("This answer is not in this chat any more.")
         branch = branch_at(answer, await self.tokens_of(answer_id), index, choice)
         self._require_same(conversation)
         self.require_idle()

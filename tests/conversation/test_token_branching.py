@@ -1,5 +1,6 @@
 """Records of tokens in the conversation: their places, branches from them, holding, ratings."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -219,9 +220,27 @@ async def test_a_branch_stands_beside_its_answer_and_goes_on() -> None:
     assert [r.text for r in records] == ["It is", " Lyon", ", on the Rhône"]
 
 
-async def test_a_running_answer_is_stopped_and_branched_from() -> None:
-    import asyncio
+async def test_an_answer_without_a_whole_character_is_branched_from() -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine("It is.")
+    manager = make_manager(engine)
+    await all_of(manager.reply("hi"))
+    engine.script = [told(""), Held(request_id=1), gate, "never"]  # half of a character
+    turn = asyncio.create_task(all_of(manager.regenerate()))
+    await until(lambda: len(engine.generations) > 1 and engine.generations[1].is_waiting)
+    assert manager._turn is not None
+    engine.script = [" is large."]
+    await all_of(manager.branch_from_token(manager._turn.answer_id, 0, OTHERS[1]))
+    await turn
+    branch = manager.conversation.path()[-1]
+    assert branch.text == " Lyon is large."
+    assert len(manager.conversation.variants(branch.id)) == 2
+    manager.delete_message(branch.id)
+    with pytest.raises(CommandError, match="not in this chat"):
+        await all_of(manager.branch_from_token(branch.id, 0, OTHERS[0]))
 
+
+async def test_a_running_answer_is_stopped_and_branched_from() -> None:
     gate = asyncio.Event()
     engine = FakeEngine("It is", " Paris", told("It is", " Paris"), Held(request_id=1), gate)
     manager = make_manager(engine)
