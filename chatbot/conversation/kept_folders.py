@@ -83,12 +83,16 @@ class KeptFolders:
         """Whether the folders are indexed: for questions, or for whoever searches by hand."""
         return self.is_on or self._is_searched
 
-    @property
-    def is_strict(self) -> bool:
-        """Whether the program declines when nothing is relevant; see ``Grounding``."""
+    def is_strict(self, *, has_tools: bool = False) -> bool:
+        """Whether the program declines when nothing is relevant; see ``Grounding``.
+
+        Args:
+            has_tools: the user switched tools on, so that the model may find an answer by them.
+        """
         settings = self._settings()
         if settings.grounding == "auto":
-            return any(f.is_on and f.path != MANUAL for f in settings.folders)
+            has_own = any(f.is_on and f.path != MANUAL for f in settings.folders)
+            return has_own and not has_tools
         return settings.grounding == "strict"
 
     @property

@@ -165,8 +165,7 @@ class Turn:
                     yield self._sources.search_started()
                     # Meanwhile the model is loaded: neither waits for the other.
                     await self._until_stopped(self._sources.search())
-                # Whoever switches tools on wants the model asked.
-                declining = "" if self._tools.are_chosen else self._sources.decline()
+                declining = self._sources.decline(has_tools=self._tools.are_chosen)
                 if declining:
                     self._draft.is_by_program, reason = True, "stop"
                     for event in self._declined(declining):

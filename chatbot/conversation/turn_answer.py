@@ -77,6 +77,8 @@ class TurnAnswer:
         before = begun.making.statistics if begun and begun.making else None
         self.num_generated = before.num_new_tokens if before else 0
         """Tokens of it, by the rounds that are over."""
+        self._num_tokens = self.num_generated
+        """Tokens of it up to the last piece of text."""
         self.noted_at_start: list[SettingChanged] = []
         """Settings that the round goes on with and what there was of it was not made with."""
         self._question = question
@@ -118,9 +120,10 @@ class TurnAnswer:
             case PromptProgress(progress=progress):
                 yield PromptReading(progress)
             case Delta(text=raw, num_tokens=num_tokens):
+                self._num_tokens = self.num_generated + num_tokens
                 if text := self.draft.feed(raw):
                     self._flush_timer.start()
-                    yield TextDelta(text, self.num_generated + num_tokens)
+                    yield TextDelta(text, self._num_tokens)
             case ThinkingDelta(num_thinking_tokens=size, thinking_seconds=seconds):
                 if text := self.draft.feed_thinking(event.text, size, seconds):
                     self._flush_timer.start()
@@ -148,7 +151,7 @@ class TurnAnswer:
     def _note(self, call: ToolCallPart) -> Iterator[TurnEvent]:
         """Keep a call, behind the text that stands before it."""
         if rest := self.draft.finish():
-            yield TextDelta(rest)
+            yield TextDelta(rest, self._num_tokens)
         self.draft.put(call)
         self._flush_timer.start()
         yield tool_call_event(call)
@@ -170,6 +173,6 @@ class TurnAnswer:
         answer = self.draft.as_message(reason, error, statistics)
         if self._journal and self.records:
             self._journal.keep_tokens(answer.id, self.records)
-        told: list[TurnEvent] = [TextDelta(rest)] if rest else []
+        told: list[TurnEvent] = [TextDelta(rest, self._num_tokens)] if rest else []
         told += map(ToolFinished, given_up)
         return answer, told

@@ -62,8 +62,11 @@ class TurnSources:
         if self._knowledge:
             self.part = await self._knowledge.find(self._question.text, self._earlier)
 
-    def decline(self) -> str:
+    def decline(self, *, has_tools: bool = False) -> str:
         """The program's own answer, where nothing is relevant and it must not be the model's.
+
+        Args:
+            has_tools: the user switched tools on.
 
         Returns:
             The sentences; empty when the model is to answer.
@@ -71,7 +74,7 @@ class TurnSources:
         knowledge, part = self._knowledge, self.part
         if knowledge is None or part is None or self._is_begun:
             return ""
-        if part.sources or not knowledge.is_strict:
+        if part.sources or not knowledge.is_strict(has_tools=has_tools):
             return ""
         self.part = msgspec.structs.replace(part, is_declined=True)
         statuses = [state.status for state in knowledge.folders if state.status]

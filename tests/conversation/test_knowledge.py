@@ -59,7 +59,7 @@ def test_the_manual_alone_is_on_and_open(made: Made) -> None:
     assert knowledge.paths == (SHIPPED,)
     assert [(s.name, s.problem) for s in knowledge.folders] == [(MANUAL, "")]
     assert knowledge.is_on
-    assert not knowledge.is_strict
+    assert not knowledge.is_strict()
 
 
 def test_a_folder_of_the_users_own_is_strict(made: Made, home: Path) -> None:
@@ -67,9 +67,9 @@ def test_a_folder_of_the_users_own_is_strict(made: Made, home: Path) -> None:
     assert state.path == str((home / "notes").resolve())
     assert made.saved == [(KnowledgeFolder(MANUAL), KnowledgeFolder("~/notes"))]
     assert made.knowledge.paths == (SHIPPED, state.path)
-    assert made.knowledge.is_strict
+    assert made.knowledge.is_strict()
     made.settings = msgspec.structs.replace(made.settings, grounding="open")
-    assert not made.knowledge.is_strict
+    assert not made.knowledge.is_strict()
 
 
 def test_a_place_is_kept_in_full(made: Made, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_switching_and_removing(made: Made, home: Path) -> None:
     knowledge.add_folder("~/notes")
     knowledge.switch_folder("notes", is_on=False)
     assert knowledge.paths == (SHIPPED,)
-    assert not knowledge.is_strict
+    assert not knowledge.is_strict()
     assert knowledge.add_folder("~/notes/").folder.is_on  # switches it on again
     assert len(made.settings.folders) == 2
     knowledge.remove_folder(str(home / "notes"))

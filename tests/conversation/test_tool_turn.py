@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.conversation import kept_folders
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tools import Tools
 from chatbot.engine.protocol.answer import Generate, ThinkingDelta, ToolCallBroken
@@ -371,13 +372,22 @@ async def test_models_that_were_not_trained_for_tools_are_told_of_none(tmp_path:
     assert engine.tools[-1] == ("calculate",)
 
 
-async def test_the_program_does_not_decline_where_tools_were_wanted(tmp_path: Path) -> None:
+async def test_the_program_does_not_decline_where_tools_were_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = FakeEngine("It is 391.")
     manager = make(engine, recording_box(tmp_path), None, hit("Far.", 0.05))
     manager.change_setting("grounding", "strict")
     await all_of(manager.reply("What is 17 * 23?"))
-    assert engine.prompts == []  # tools that are on by themselves are no wish
     assert manager.tools is not None
+    manager.tools.box.switch("calculate", is_on=True)
+    await all_of(manager.reply("What is 17 * 23?"))
+    assert engine.prompts == []  # who is strict wants no answer but from the folders
+    monkeypatch.setattr(kept_folders, "MANUAL", "another")  # so the folder is the user's own
+    manager.change_setting("grounding", "auto")
+    manager.tools.box.switch("calculate", is_on=False)
+    await all_of(manager.reply("What is 17 * 23?"))
+    assert engine.prompts == []  # tools that are on by themselves are no wish
     manager.tools.box.switch("calculate", is_on=True)
     events = await all_of(manager.reply("What is 17 * 23?"))
     assert text_of(events) == "It is 391."

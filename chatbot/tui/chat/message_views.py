@@ -195,11 +195,10 @@ class AnswerView(MessageView):
         self.say(words)
 
     def append(self, text: str, num_tokens: int) -> None:
-        """Add a piece of the answer, which has ``num_tokens`` tokens with it; 0 where what was
-        held back comes after the last of them."""
+        """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
         self._held_words = ""
         self._body.append(text)
-        self._num_tokens = num_tokens or self._num_tokens
+        self._num_tokens = num_tokens
 
     def think(self, thought: ThoughtDelta, keys: str = "") -> None:
         """Add a piece of what the model thinks; ``keys`` says what can be done about it."""
