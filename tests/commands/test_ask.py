@@ -385,6 +385,7 @@ def test_output_that_cannot_be_written_is_one_sentence(arguments: tuple[str, ...
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "The output cannot be written: No space left on device."
     assert "Traceback" not in done.stderr
+    assert "not being saved" not in done.stderr
 
 
 def test_a_chat_that_is_not_kept_has_no_id_in_the_json(tmp_path: Path) -> None:

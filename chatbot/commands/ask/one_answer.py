@@ -8,6 +8,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -133,26 +134,28 @@ async def run_ask_one(
         answering = manager.reply(
             question, overrides, schema=schema, files=files, is_foreign=is_foreign
         )
-        async for event in answering:
-            reading.show(event)
-            match event:
-                case TurnStarted(question=asked):
-                    print_files(asked)
-                    if interrupt.has_come:
-                        manager.stop()  # so that the question is kept, and reported
-                case PromptBuilt() if not has_begun:
-                    has_begun = True
-                    tell_thinking(manager)
-                case TextDelta(text=text) if stream and not as_json:
-                    asides.show(event)
-                    sys.stdout.write(text)
-                    sys.stdout.flush()
-                case ThoughtDelta() | ToolCalled() | ToolFinished() if not as_json:
-                    asides.show(event)
-                case SourcesFound(found=found) if found.notice:
-                    print(found.notice, file=sys.stderr)
-                case TurnFinished(answer=answer):
-                    pass
+        # What goes wrong here, as a pipe that is closed, is to end it while the chats are open.
+        async with aclosing(answering):
+            async for event in answering:
+                reading.show(event)
+                match event:
+                    case TurnStarted(question=asked):
+                        print_files(asked)
+                        if interrupt.has_come:
+                            manager.stop()  # so that the question is kept, and reported
+                    case PromptBuilt() if not has_begun:
+                        has_begun = True
+                        tell_thinking(manager)
+                    case TextDelta(text=text) if stream and not as_json:
+                        asides.show(event)
+                        sys.stdout.write(text)
+                        sys.stdout.flush()
+                    case ThoughtDelta() | ToolCalled() | ToolFinished() if not as_json:
+                        asides.show(event)
+                    case SourcesFound(found=found) if found.notice:
+                        print(found.notice, file=sys.stderr)
+                    case TurnFinished(answer=answer):
+                        pass
         if answer is None or answer.making is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED

@@ -5,6 +5,7 @@ The JSON form is documented in the manual; its keys are a promise.
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from chatbot.commands.ask.one_answer import (
@@ -74,19 +75,21 @@ async def run_ask_several(
         answering = manager.answer_variously(
             wish, question, schema=schema, files=files, is_foreign=is_foreign
         )
-        async for event in answering:
-            reading.show(event)
-            match event:
-                case VariantsStarted():
-                    plans = event.plans
-                    if interrupt.has_come:
-                        manager.stop()
-                case PromptBuilt():
-                    tell_thinking(manager)
-                case VariantsFinished():
-                    finished = event
-            if not as_json:
-                printer.show(event)
+        # As in ``one_answer``.
+        async with aclosing(answering):
+            async for event in answering:
+                reading.show(event)
+                match event:
+                    case VariantsStarted():
+                        plans = event.plans
+                        if interrupt.has_come:
+                            manager.stop()
+                    case PromptBuilt():
+                        tell_thinking(manager)
+                    case VariantsFinished():
+                        finished = event
+                if not as_json:
+                    printer.show(event)
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED

@@ -26,6 +26,9 @@ _QUOTE: Final = ord('"')
 def split_objects(file: IO[bytes]) -> Iterator[bytes]:
     """The objects of a top-level array, or the objects that follow one another.
 
+    Where they follow one another, a line that begins no object is given as it is: it is one that is
+    broken, and the others are not.
+
     Raises:
         FormatError: it holds something else, breaks off, or an object is longer than
             ``MAX_OBJECT_BYTES``.
@@ -41,6 +44,9 @@ def split_objects(file: IO[bytes]) -> Iterator[bytes]:
         if first == b"]" and is_array and not num_commas:
             window.require_end()
             return
+        if first not in b"{" and not (is_array or is_first or num_commas):
+            yield window.take_line()
+            continue
         if first != b"{" or num_commas != (is_array and not is_first):
             raise FormatError(
                 "The file breaks off in the middle."
@@ -96,6 +102,21 @@ class _Window:
         self._at += 1
         if self.pass_between() or self.peek():
             raise FormatError("Something follows after the end of the list of chats.")
+
+    def take_line(self) -> bytes:
+        """Pass the rest of the line, and return it.
+
+        Raises:
+            FormatError: it is longer than ``MAX_OBJECT_BYTES``.
+        """
+        while (end := self._data.find(b"\n", self._at)) < 0:
+            if len(self._data) - self._at > MAX_OBJECT_BYTES:
+                raise FormatError("A line in the file is too long to be read.")
+            if not self._fill(len(self._data) - self._at):
+                end = len(self._data)
+                break
+        taken, self._at = self._data[self._at : end], end
+        return taken
 
     def take_object(self) -> bytes:
         """Pass the object that begins here, and return it."""

@@ -203,6 +203,17 @@ def test_broken_files_are_refused_with_a_reason(tmp_path: Path, content: bytes, 
     assert word in reason(tmp_path, content)
 
 
+def test_a_line_that_is_no_object_is_one_broken_chat_among_others(tmp_path: Path) -> None:
+    good = b'{"messages": [{"role": "user", "content": "x"}]}\n'
+    line = b"oops " * 300_000
+    first, broken, last, end = read(tmp_path, good + line + b"\n" + good + b"oops")
+    assert isinstance(first, StoredChat)
+    assert isinstance(last, StoredChat)
+    assert isinstance(broken, BrokenChat)
+    assert broken.reason.startswith("Chat 2 is broken: ")
+    assert isinstance(end, BrokenChat)
+
+
 def own_json(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"format": "chatbot-conversation", "active_leaf": None, "messages": messages, **more}
 
