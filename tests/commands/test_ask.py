@@ -341,6 +341,14 @@ def test_a_person_is_asked_on_the_terminal(answer: str, approved_by: str | None)
         assert call["approved_by"] == approved_by
 
 
+def test_json_that_is_cut_is_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "object"}')
+    arguments = ("ask", "--schema", str(file), "hello")
+    assert run_chatbot(*arguments).returncode == 0
+    assert run_chatbot(*arguments, "--max-tokens", "1").returncode == 1
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

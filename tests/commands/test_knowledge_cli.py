@@ -144,7 +144,7 @@ def test_several_folders_and_those_of_the_settings(folder: Path, tmp_path: Path)
     ("arguments", "status", "reason"),
     [
         (("search",), 2, "search needs a query"),
-        (("search", "x", "--queries", "y"), 2, "search needs a query"),
+        (("search", "x", "--queries", "y"), 2, "and not both"),
         (("search", "x", "--top-k", "0"), 2, "--top-k must be"),
         (("search", "x", "-k", "/no/such"), 1, "There is no folder /no/such"),
         (("search", "x", "-k", "none"), 1, "There is no folder to go through"),

@@ -175,6 +175,8 @@ async def run_ask_one(
             return FAILED
         if reason == "length":
             print(f"[{why_ended(reason)}]", file=sys.stderr)
+            if schema:  # a script would take half an object for the whole
+                return FAILED
         return INTERRUPTED if reason == "cancelled" else 0
 
 

@@ -93,7 +93,9 @@ async def run_ask_several(
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED
-        status = _status(finished.answers, was_stopped=interrupt.has_come)
+        status = _status(
+            finished.answers, was_stopped=interrupt.has_come, must_be_whole=bool(schema)
+        )
         if status == FAILED and resume is None:
             await forget_unanswered(session)
         if as_json:
@@ -103,9 +105,9 @@ async def run_ask_several(
         return status
 
 
-def _status(answers: Sequence[Message], *, was_stopped: bool) -> int:
+def _status(answers: Sequence[Message], *, was_stopped: bool, must_be_whole: bool) -> int:
     reasons = [answer.making.finish_reason for answer in answers if answer.making]
-    if "error" in reasons:
+    if "error" in reasons or (must_be_whole and "length" in reasons):
         return FAILED
     return INTERRUPTED if was_stopped or "cancelled" in reasons else 0
 

@@ -117,7 +117,9 @@ def _num_results(text: str) -> int:
 
 
 def _queries(query: str, file: str | None) -> list[str]:
-    if bool(query.strip()) is (file is not None):
+    if query.strip() and file is not None:
+        raise SettingError("search takes a query or --queries FILE, and not both.")
+    if not query.strip() and file is None:
         raise SettingError('search needs a query, or --queries FILE: chatbot search "top-p"')
     if file is None:
         return [query]
