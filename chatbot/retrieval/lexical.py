@@ -1,5 +1,9 @@
 """Search by words: a tantivy index on the disk, ranked by BM25.
 
+A passage that was taken out stays in tantivy's files until it merges them, which for a small folder
+may be never, and tantivy counts it all the while as if it could be found. How rare a term is would
+so depend on how often a file was edited; here the terms are weighed by what can be found.
+
 One process writes, any number may read at the same time. Knows nothing of documents and of
 embeddings.
 """
@@ -15,9 +19,10 @@ import msgspec
 import tantivy
 
 from chatbot.errors import KnowledgeError
+from chatbot.retrieval.query_weights import inverse_frequency
 from chatbot.retrieval.words import analyser, find_terms, prepare
 
-LEXICAL_VERSION: Final = 1
+LEXICAL_VERSION: Final = 2
 """Goes up whenever the same passages would be indexed otherwise: the index is then made anew."""
 
 CONTEXT_WEIGHT: Final = 0.3
@@ -29,6 +34,8 @@ _TERMS_AT_ONCE: Final = 20
 """The sum of so many powers of two is exact in a score, which is float32."""
 _HEAP_BYTES: Final = 64_000_000
 _ANALYSER: Final = "words"
+_IN_ALL: Final = "x"
+"""A term that each passage has: how often it occurs is how many tantivy believes there are."""
 
 _HINDRANCES: Final = (
     "writer was killed",
@@ -93,6 +100,7 @@ class LexicalIndex:
                 document.add_unsigned("id", entry.id)
                 document.add_text("text", prepare(entry.text))
                 document.add_text("context", prepare(entry.context))
+                document.add_text("all", _IN_ALL)
                 writer.add_document(document)
 
     def delete(self, ids: Iterable[int]) -> None:
@@ -119,6 +127,8 @@ class LexicalIndex:
         with _explained(self._folder):
             self._index.reload()
             self._searcher = self._index.searcher()
+            self._num_kept = self._searcher.doc_freq("all", _IN_ALL)
+            self._counts: dict[tuple[str, str], int] = {}
 
     def search(
         self, query: str, num: int, *, weights: Mapping[str, float] | None = None
@@ -160,8 +170,8 @@ class LexicalIndex:
         return self._searcher.num_docs
 
     def count_passages_with(self, terms: Sequence[str]) -> dict[str, int]:
-        """In how many passages each term occurs."""
-        return {term: self._searcher.doc_freq("text", term) for term in terms}
+        """In how many of the passages that can be found each term occurs."""
+        return {term: self._count("text", term) for term in terms}
 
     def close(self) -> None:
         """Let go of the files; what was not committed is lost."""
@@ -182,11 +192,31 @@ class LexicalIndex:
         for term, count in counts:
             weight = count * (weights.get(term, 1.0) if weights else 1.0)
             for field, share in (("text", 1.0), ("context", CONTEXT_WEIGHT)):
-                if not self._searcher.doc_freq(field, term):
+                if not self._count(field, term):
                     continue  # it would only make every search slower
-                boosted = tantivy.Query.boost_query(self._term(field, term), weight * share)
+                boost = weight * share * self._correction(field, term)
+                boosted = tantivy.Query.boost_query(self._term(field, term), boost)
                 parts.append((tantivy.Occur.Should, boosted))
         return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.empty_query()
+
+    def _count(self, field: str, term: str) -> int:
+        """In how many of the passages that can be found the term is."""
+        if self._num_kept == self._searcher.num_docs:
+            return self._searcher.doc_freq(field, term)
+        found = self._counts.get((field, term))
+        if found is None:
+            with _explained(self._folder):
+                result = self._searcher.search(self._term(field, term), limit=1, count=True)
+            # Its stubs leave the count out.
+            found = self._counts[field, term] = int(result.count)  # type: ignore[attr-defined]
+        return found
+
+    def _correction(self, field: str, term: str) -> float:
+        """What makes of tantivy's weight of a term the one among what can be found."""
+        if self._num_kept == self._searcher.num_docs:
+            return 1.0
+        weight = inverse_frequency(self._count(field, term), self._searcher.num_docs)
+        return weight / inverse_frequency(self._searcher.doc_freq(field, term), self._num_kept)
 
     def _term(self, field: str, term: str) -> tantivy.Query:
         return tantivy.Query.term_query(self._schema, field, term, index_option="freq")
@@ -227,6 +257,7 @@ def _make_schema() -> tantivy.Schema:
     builder.add_unsigned_field("id", indexed=True, fast=True)
     for field in ("text", "context"):
         builder.add_text_field(field, tokenizer_name=_ANALYSER, index_option="freq")
+    builder.add_text_field("all", tokenizer_name="raw", index_option="basic")
     return builder.build()
 
 

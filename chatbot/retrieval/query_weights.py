@@ -36,8 +36,10 @@ def function_terms() -> frozenset[str]:
 
 
 def inverse_frequency(num_with: int, num_passages: int) -> float:
-    """BM25's weight of a term that is in ``num_with`` of ``num_passages``."""
-    return math.log(1 + (num_passages - num_with + 0.5) / (num_with + 0.5))
+    """BM25's weight of a term that is in ``num_with`` of ``num_passages``; above 0 whatever they
+    are: one below it would turn a ranking round, and be no number as a power."""
+    num_without = max(0, num_passages - num_with)
+    return math.log1p((num_without + 0.5) / (num_with + 0.5))
 
 
 def weigh_terms(

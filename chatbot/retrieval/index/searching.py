@@ -18,7 +18,7 @@ from chatbot.paths import index_dir
 from chatbot.retrieval.index import reading, schema
 from chatbot.retrieval.index.failures import explained
 from chatbot.retrieval.index.opening import FILE_NAME, open_to_read
-from chatbot.retrieval.lexical import LexicalIndex
+from chatbot.retrieval.lexical import LEXICAL_VERSION, LexicalIndex
 from chatbot.retrieval.values import Passage
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class SearchedIndex:
         self._vectors, self._are_vectors_current = None, False
 
     def _open_words(self) -> None:
-        name = self._state.get(schema.LEXICAL, "").partition(" ")[0]
+        name, _, version = self._state.get(schema.LEXICAL, "").partition(" ")
         if name == self._lexical_name and self._lexical is not None:
             self._lexical.reload()
             return
@@ -194,7 +194,8 @@ class SearchedIndex:
             self._lexical.close()
         place = index_dir(self.folder) / name
         # Its writer makes it; a reader that did would get in the way.
-        is_there = bool(name) and (place / "meta.json").exists()
+        is_ours = bool(name) and version == str(LEXICAL_VERSION)
+        is_there = is_ours and (place / "meta.json").exists()
         self._lexical = LexicalIndex(place) if is_there else None
         self._lexical_name = name if is_there else ""
 

@@ -117,6 +117,18 @@ def test_words_are_told_twice_without_harm(tmp_path: Path, writer: IndexWriter) 
     index.close()
 
 
+def test_words_of_another_version_are_not_searched(tmp_path: Path, writer: IndexWriter) -> None:
+    writer.put_document(found("a"), document("anchor"), is_recent=False)
+    words = Words(tmp_path, writer)
+    now = writer.get(schema.LEXICAL)
+    for lexical, num in ((now, 1), (now.partition(" ")[0] + " 0", 0)):
+        writer.set(schema.LEXICAL, lexical)
+        index = SearchedIndex(tmp_path, "name")
+        assert (index.num_passages, len(index.search_words("anchor", 9, {}))) == (num, num)
+        index.close()
+    words.close()
+
+
 def test_what_a_transaction_broke_off_leaves_nothing(tmp_path: Path, writer: IndexWriter) -> None:
     with contextlib.suppress(ZeroDivisionError), writer.transaction():
         writer.put_document(found("a"), document("zero"), is_recent=False)

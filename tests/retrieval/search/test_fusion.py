@@ -81,6 +81,7 @@ def test_terms_weigh_as_in_all_folders_together() -> None:
     alone = weigh_terms(["rare", "what"], [{"rare": 9, "what": 3}], [10])
     assert alone == [{"rare": 1.0, "what": FUNCTION_WORD_WEIGHT}]
     assert inverse_frequency(1, 4) == pytest.approx(math.log(1 + 3.5 / 1.5))
+    assert 0 < inverse_frequency(9, 2) < inverse_frequency(2, 2)  # counts that cannot be
 
 
 def test_duplicates_share_meaning_and_words() -> None:

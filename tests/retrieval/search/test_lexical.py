@@ -143,6 +143,27 @@ def test_passages_go_and_come(tmp_path: Path) -> None:
     assert index.search("word", 10) == []
 
 
+def test_what_was_taken_out_is_not_counted_and_does_not_weigh(tmp_path: Path) -> None:
+    texts = ("red fox", "red owl", "red hen", "blue cow", "red cat")
+    never = make(tmp_path / "never", texts[0], *texts[3:])
+    index = make(tmp_path / "index", *texts)
+    index.delete([1, 2, 3, 4])
+    index.add(LexicalEntry(id=number + 10, text=texts[number]) for number in (3, 4))
+    index.commit()
+    reader = LexicalIndex(tmp_path / "index")
+    for same in (index, reader):
+        assert same.num_passages == 3
+        counts = {"red": 2, "owl": 0, "cow": 1}
+        assert same.count_passages_with(["red", "owl", "cow"]) == counts
+        for query in ("red", "blue red", "owl red cow"):
+            scores = sorted(score for _, score in never.search(query, 5))
+            assert sorted(score for _, score in same.search(query, 5)) == pytest.approx(scores)
+    index.clear()
+    index.add([LexicalEntry(id=1, text="red")])
+    index.commit()
+    assert index.count_passages_with(["red", "blue"]) == {"red": 1, "blue": 0}
+
+
 def test_what_was_not_committed_is_lost(tmp_path: Path) -> None:
     index = make(tmp_path, "word")
     index.add([LexicalEntry(id=5, text="word")])

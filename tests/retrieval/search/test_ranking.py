@@ -79,6 +79,27 @@ def test_scores_say_why(tmp_path: Path, embedder: Embedder) -> None:
     assert others[0].relevance < 0.1
 
 
+@pytest.mark.parametrize("num_folders", [1, 2])
+def test_deleted_files_change_no_score(
+    tmp_path: Path, embedder: Embedder, num_folders: int
+) -> None:
+    notes = {f"{number}.md": f"The ferry budget is {number} euros." for number in range(5)}
+    before = make(tmp_path / "before", embedder, notes)
+    before.lexical.delete([1, 2, 3, 4])
+    before.lexical.commit()
+    never = make(tmp_path / "never", embedder, {"0.md": notes["0.md"]})
+    other = make(tmp_path / "other", embedder, TEXTS)
+    query = "What is the ferry budget?"
+    vector = embedder.encode_query(query)
+    scores = [
+        ranking.search(query, vector, [folder, other][:num_folders], num_hits=9)[0].scores
+        for folder in (before, never)
+    ]
+    assert scores[0].relevance > 0.5
+    for name in ("lexical", "relevance"):
+        assert getattr(scores[0], name) == pytest.approx(getattr(scores[1], name), rel=1e-5)
+
+
 def test_duplicates_are_marked_and_do_not_count(tmp_path: Path, embedder: Embedder) -> None:
     folder = make(tmp_path, embedder, TEXTS)
     query = "Through how many countries does the Danube flow?"
