@@ -60,6 +60,16 @@ def walk(folder: Path) -> Iterator[FoundFile]:
     Raises:
         KnowledgeError: there is no such folder, or it cannot be read.
     """
+    root = find_root(folder)
+    return _Walk(root, read_ignores(root)).run()
+
+
+def find_root(folder: Path) -> str:
+    """The folder's real path, which can be read now.
+
+    Raises:
+        KnowledgeError: there is no such folder, or it cannot be read.
+    """
     try:
         root = os.path.realpath(folder, strict=True)
         with os.scandir(root):
@@ -70,7 +80,7 @@ def walk(folder: Path) -> Iterator[FoundFile]:
             f"The folder {clean_line(str(folder), 300)} cannot be read ({reason}); "
             "check its name and its permissions."
         ) from error
-    return _Walk(root, read_ignores(root)).run()
+    return root
 
 
 class _Walk:

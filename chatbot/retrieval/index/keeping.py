@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import chatbot
 from chatbot.errors import KnowledgeError
+from chatbot.retrieval.documents.walking import find_root
 from chatbot.retrieval.index import schema
 from chatbot.retrieval.index.opening import WriteLock
 from chatbot.retrieval.index.preparing import Cutter, embedding_identity, load_cutter
@@ -235,13 +236,18 @@ class FolderKeeper:
         self._settle(writer)
 
     def _settle(self, writer: IndexWriter) -> None:
-        """Go over to embedding, or be ready."""
+        """Go over to embedding, or be ready.
+
+        Raises:
+            KnowledgeError: the folder has gone meanwhile.
+        """
         if self.tally.num_embedded < self.tally.num_passages:
             self._set_stage(writer, "embedding")
             self.tally.enter("embedding", Pace(writer.num_characters_to_embed()))
             if self._no_vectors:
                 self.tally.enter("failed", error=self._no_vectors)
         else:
+            find_root(self.folder)  # embedding takes long, and needs no file
             self._set_stage(writer, "ready")
             self.tally.enter("ready")
 
@@ -285,7 +291,7 @@ class FolderKeeper:
         """Store vectors; see ``IndexWriter``.
 
         Raises:
-            KnowledgeError: they cannot be stored.
+            KnowledgeError: they cannot be stored, or the folder has gone meanwhile.
         """
         if self._writer is None:
             return

@@ -13,7 +13,7 @@ from typing import Final
 
 from chatbot.paths import data_dir
 from chatbot.retrieval.documents.document import Document, DocumentError
-from chatbot.retrieval.documents.walking import FoundFile, walk
+from chatbot.retrieval.documents.walking import FoundFile, find_root, walk
 from chatbot.retrieval.index.comparing import RECENT_NS, Changes, compare
 from chatbot.retrieval.index.preparing import Cutter
 from chatbot.retrieval.index.reading_ahead import DocumentReader, ReadAhead
@@ -68,6 +68,8 @@ class FolderUpdate:
         self._is_cancelled = is_cancelled
         self._ahead: ReadAhead | None = None
         self._reading: dict[str, FoundFile] = {}
+        self._vanished: list[str] = []
+        """Were to be read, and had gone."""
         self._scanned_ns = 0
         self._next_words = 0.0
         self._step_seconds = _STEP_SECONDS
@@ -103,6 +105,7 @@ class FolderUpdate:
         self._scanned_ns = time.time_ns()
         self._tally.num_ignored = 0
         changes = compare(self._walk(), self._writer.stored_files())
+        find_root(self._folder)  # else what seems to be deleted went with it, and is kept
         self._tally.num_files = changes.num_files
         self._tally.num_files_done = changes.num_files - len(changes.to_read)
         if changes.gone or changes.problems:
@@ -156,8 +159,18 @@ class FolderUpdate:
         return not ahead.is_empty
 
     def finish(self) -> None:
-        """All is stored: have the words found, and vectors go that no text has any more."""
+        """All is stored: have the words found, and vectors go that no text has any more.
+
+        Raises:
+            KnowledgeError: the folder has gone meanwhile, or the index cannot be written.
+        """
         self._tell_words()
+        find_root(self._folder)
+        if self._vanished:
+            with self._writer.transaction():
+                self._writer.remove_files(self._vanished)
+            self._vanished.clear()
+            self._tell_words()
         self._writer.drop_released_vectors()
         self._tally.take(self._writer.count())
 
@@ -190,8 +203,9 @@ class FolderUpdate:
         if os.path.lexists(self._folder / file):
             self._put_problem(found, problem)
             self._tally.num_problems += 1
-        else:  # it has gone since the folder was looked through
-            self._writer.remove_files([file])
+        else:
+            # Perhaps with the whole folder, of which all that is known is kept: seen at the end.
+            self._vanished.append(file)
 
     def _store_document(self, found: FoundFile, document: Document) -> str:
         """Store a document; what keeps it out of the index, or nothing."""

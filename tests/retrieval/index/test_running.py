@@ -98,6 +98,33 @@ async def test_a_folder_that_goes_and_comes_back(folder: Path, retrieval: Retrie
     check_whole(folder)
 
 
+@pytest.mark.parametrize("stage", ["reading", "embedding"])
+async def test_a_folder_that_goes_while_it_is_indexed_is_not_ready(
+    tmp_path: Path, stage: str, slow_embedding: None
+) -> None:
+    folder = make_folder(tmp_path / "large", 100)
+    by_words = client(tmp_path)
+    task = asyncio.create_task(by_words.index([str(folder)], OPTIONS, watch=False))
+    await until(lambda: stages(by_words) == ["embedding"], 60)
+    await by_words.close()
+    with contextlib.suppress(WorkerError):
+        await task
+    if stage == "reading":
+        make_folder(folder, 100, seed=2)  # all of it is read again
+    retrieval = client(tmp_path)
+    try:
+        task = asyncio.create_task(retrieval.index([str(folder)], OPTIONS, watch=False))
+        await until(lambda: stages(retrieval) == [stage])
+        folder.rename(tmp_path / "away")
+        (status,) = await asyncio.wait_for(task, 60)
+    finally:
+        await retrieval.close()
+    assert status.stage == "failed"
+    assert str(folder) in status.error
+    # What is known of it is kept, as of one that is not there in the first place.
+    assert read_rows(folder, "SELECT count(*) FROM documents") == [(100,)]
+
+
 async def test_changes_while_it_is_embedding_are_seen_too(
     folder: Path, retrieval: RetrievalClient, slow_embedding: None
 ) -> None:
