@@ -38,7 +38,7 @@ async def run_plain(session: Session, resume: str | None = None) -> int:
         session.engine.on_status(printer.show)
         for problem in session.problems:
             print(problem, file=sys.stderr)
-        # A pipe does not ask again: its first question has to find everything.
+        # A pipe does not ask again: its first question, or search, has to find everything.
         prepare = None if is_interactive else partial(prepare_first, session)
         face = PlainFace(session.manager, is_interactive=is_interactive, prepare=prepare)
         session.on_problem(face.tell)

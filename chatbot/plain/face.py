@@ -39,6 +39,24 @@ HISTORY_SHOWN: Final = 4
 """Messages of an earlier chat that are printed when it is gone on with."""
 
 
+def looks_into_folders(line: str) -> bool:
+    """Whether a command finds nothing, or what was there once, while the folders are not read.
+
+    Not one that changes which they are: a folder that is switched off need not be read before.
+    """
+    name, _, arguments = line.removeprefix("/").partition(" ")
+    first = arguments.split(maxsplit=1)[0].lower() if arguments.strip() else ""
+    match name.lower():
+        case "search":
+            return bool(first)
+        case "knowledge":
+            return first in ("", "problems")
+        case "tool":
+            return first == "search_knowledge"
+        case _:
+            return False
+
+
 class PlainFace:
     """Takes the user's lines, and shows what becomes of them."""
 
@@ -54,7 +72,8 @@ class PlainFace:
         Args:
             manager: the conversation.
             is_interactive: a person types.
-            prepare: what has to be done before the first question.
+            prepare: what has to be done before the first question, or the first command that
+                looks into the folders.
         """
         self.manager = manager
         self.has_failed = False
@@ -100,7 +119,8 @@ class PlainFace:
             self.tell(words)
         try:
             if text.startswith("/"):
-                await run_command(self, text)
+                if not looks_into_folders(text) or await self._turns.prepared():
+                    await run_command(self, text)
             elif edited:
                 await self.run_turn(self.manager.edit(text, edited, files=files))
             else:

@@ -1,12 +1,12 @@
-"""What has to be there before a question that is asked only once: in a pipe, or by ``ask``."""
+"""What has to be there before what is asked only once: in a pipe, or by ``ask``."""
 
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.session import Session
 
 
 async def prepare_first(session: Session) -> None:
-    """Bring the folders up to date, and show how that goes, before the first question; have the
-    tools listed.
+    """Bring the folders up to date, and show how that goes, before the first question or search;
+    have the tools listed.
 
     Raises:
         ChatbotError: it cannot be done, or the user broke it off.

@@ -60,7 +60,8 @@ class TurnRunner:
             manager: the conversation.
             show_error: takes, in a sentence, why a turn failed.
             is_interactive: a person types.
-            prepare: what has to be done before the first turn.
+            prepare: what has to be done before the first turn, or the first command that looks
+                into the folders.
         """
         self.printed = ""
         """The last answer that was printed whole."""
@@ -84,13 +85,13 @@ class TurnRunner:
     async def run(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Print an answer as it comes."""
         async with aclosing(events):
-            is_stopped = not await self._prepared()
+            is_stopped = not await self.prepared()
             await self._show_turn(events, is_stopped=is_stopped)
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Print several answers to one question, one after the other."""
         async with aclosing(events):
-            is_stopped = not await self._prepared()
+            is_stopped = not await self.prepared()
             printer, reading = VariantsPrinter(), ReadingPrinter()
             thinking: set[int] = set()
             self._has_cut = False
@@ -100,6 +101,23 @@ class TurnRunner:
                 self._note_thinking(event, thinking)
                 reading.show(event)
                 printer.show(event)
+
+    async def prepared(self) -> bool:
+        """Do what comes before the first look into the folders, a question's or a command's; False
+        when the user broke it off.
+        """
+        if self._prepare is None:
+            return True
+        self._preparing = asyncio.ensure_future(self._prepare())
+        self._prepare = None
+        try:
+            await self._preparing
+        except asyncio.CancelledError:
+            if not self._preparing.cancelled():
+                raise
+        finally:
+            self._preparing = None
+        return not self._has_broken_off
 
     def interrupt(self) -> bool:
         """Have a thought end, or stop the answer or what comes before it; False where there is
@@ -117,21 +135,6 @@ class TurnRunner:
         else:
             return False
         return True
-
-    async def _prepared(self) -> bool:
-        """Do what comes before the first question; False when the user broke it off."""
-        if self._prepare is None:
-            return True
-        self._preparing = asyncio.ensure_future(self._prepare())
-        self._prepare = None
-        try:
-            await self._preparing
-        except asyncio.CancelledError:
-            if not self._preparing.cancelled():
-                raise
-        finally:
-            self._preparing = None
-        return not self._has_broken_off
 
     async def _show_turn(self, events: AsyncGenerator[TurnEvent], *, is_stopped: bool) -> None:
         self._has_cut = False

@@ -455,3 +455,44 @@ def test_tab_at_a_terminal_completes_names_of_files(tmp_path: Path) -> None:
         terminal.until(r"plan\.md · Text.*You said: File .*> $")
         terminal.type("quit\n")
         assert terminal.end() == 0
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "boats.md").write_text("The yellow submarine leaves at nine.\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/search yellow submarine", "boats.md:1"),
+        ("/knowledge", "ready · 1 files"),
+        ("/tool search_knowledge yellow submarine", "boats.md"),
+    ],
+)
+def test_a_piped_look_into_the_folders_has_them_read_first(
+    notes: Path, line: str, words: str
+) -> None:
+    done = run_chatbot("-k", str(notes), stdin=line.encode(), SCRIPT_INDEX_SECONDS="0.01")
+    assert "Reading notes…" in done.stderr.splitlines()
+    assert (done.returncode, words in done.stdout) == (0, True)
+
+
+def test_a_folder_that_is_switched_off_is_not_read_before(notes: Path) -> None:
+    lines = f"/knowledge off {notes}\n/knowledge\n"
+    done = run_chatbot("-k", str(notes), stdin=lines.encode(), SCRIPT_INDEX_SECONDS="0.01")
+    assert "Reading" not in done.stderr
+    assert done.stdout.splitlines()[-1].endswith(" off")
+
+
+def test_ctrl_c_while_the_folders_are_read_leaves_the_search_out(notes: Path) -> None:
+    with PipedChatbot("-k", str(notes), SCRIPT_INDEX_SECONDS="20") as chatbot:
+        chatbot.send("/search yellow submarine")
+        chatbot.until(lambda: "Reading notes…" in chatbot.err)
+        chatbot.process.send_signal(signal.SIGINT)
+        chatbot.send("/set seed")
+        chatbot.until(lambda: "`seed`" in chatbot.out)
+        assert "submarine" not in chatbot.out
