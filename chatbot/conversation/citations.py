@@ -14,6 +14,9 @@ from chatbot.messages import SourcesPart
 UNSUPPORTED: Final = "[?]"
 """Stands after a sentence that no source supports."""
 
+NO_SOURCE: Final = "nothing in your folders fits: no source was used"
+"""Stands below an answer that was searched for, and that the model gave by itself."""
+
 _MARK: Final = re.compile(r"(?P<space>[ \t]?)\[(?P<number>\d{1,3})\](?![(\[:])")
 """What a model writes for a source; not the text of a link or the name of one."""
 
@@ -62,6 +65,11 @@ def _own_marks(
 def _escaped(mark: str, is_markdown: bool) -> str:
     # Or a line "[1]: address" in the answer would make a link of every mark.
     return f"\\{mark}" if is_markdown else mark
+
+
+def is_without_source(part: SourcesPart) -> bool:
+    """Whether the model answered by itself, after a search that found nothing for it."""
+    return not part.sources and not part.is_declined
 
 
 def source_lines(part: SourcesPart) -> list[str]:

@@ -6,7 +6,12 @@ Knows nothing of how the answer itself is printed.
 
 import sys
 
-from chatbot.conversation.citations import source_lines, unsupported_sentences
+from chatbot.conversation.citations import (
+    NO_SOURCE,
+    is_without_source,
+    source_lines,
+    unsupported_sentences,
+)
 from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.source_block import sources_of
 from chatbot.conversation.thinking import thinking_problem
@@ -14,9 +19,14 @@ from chatbot.messages import Message
 
 
 def print_sources(answer: Message) -> None:
-    """Print the list of sources under an answer, and beside it what none of them supports."""
+    """Print the list of sources under an answer, and beside it what none of them supports, or that
+    none was used."""
     found = sources_of(answer)
-    if found is None or not found.sources:
+    if found is None:
+        return
+    if is_without_source(found):
+        print(f"[{NO_SOURCE}]", file=sys.stderr, flush=True)
+    if not found.sources:
         return
     print("", *source_lines(found), sep="\n", flush=True)
     for sentence in unsupported_sentences(answer.text, found):

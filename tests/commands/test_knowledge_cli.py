@@ -207,6 +207,27 @@ def test_nothing_relevant_is_declined_unless_it_is_open(folder: Path) -> None:
         assert done.stdout.startswith("You said: What is love?")
 
 
+NO_SOURCE = "[nothing in your folders fits: no source was used]"
+
+
+def test_an_answer_without_a_source_is_said_to_be_one(folder: Path) -> None:
+    flags = ("-k", str(folder), "--grounding", "open")
+    for done in (
+        run_chatbot("ask", "What is love?", *flags),
+        run_chatbot("ask", "What is love?", *flags, "-n", "2"),
+        run_chatbot(*flags, stdin=b"What is love?\n"),
+    ):
+        assert done.stderr.splitlines().count(NO_SOURCE) == 1
+        assert "no source" not in done.stdout
+    for question, others in (
+        ("What is love?", ("-k", str(folder))),  # the program says so itself
+        ("What is love?", (*flags, "--num-sources", "0")),
+        ("What is love?", ("-k", "none")),
+        (QUESTION, flags),
+    ):
+        assert NO_SOURCE not in run_chatbot("ask", question, *others).stderr
+
+
 def test_an_unindexed_folder_is_indexed_before_the_first_question(folder: Path) -> None:
     done = run_chatbot("ask", QUESTION, "-k", str(folder), SCRIPT_INDEX_SECONDS="0.05")
     assert "Reading notes…" in done.stderr

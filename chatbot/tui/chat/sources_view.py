@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from chatbot.conversation.citations import NO_SOURCE, is_without_source
 from chatbot.messages import SourcesPart
 from chatbot.terminal_text import clean_line
 from chatbot.tui.chat.source_lines import source_line, support_cells, support_strip, support_words
@@ -58,9 +59,8 @@ class SourcesView(Widget):
                 "the model was not asked"
             )
             lines += Content.styled(text, "$text-warning").wrap(width)
-        elif not found.sources:
-            text = "○ nothing in your folders fits: no source was used"
-            lines += Content.styled(text, "dim").wrap(width)
+        elif is_without_source(found):
+            lines += Content.styled(f"○ {NO_SOURCE}", "dim").wrap(width)
         if found.notice:
             lines += Content.styled(f"▲ {clean_line(found.notice)}", "$text-warning").wrap(width)
         return lines
