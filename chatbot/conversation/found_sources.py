@@ -3,7 +3,7 @@
 Pure: the same hits always make the same sources.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -31,7 +31,7 @@ def as_sources(
     query: str,
     threshold: float,
     num_sources: int,
-    names_folders: bool,
+    folders: Sequence[str],
     problems: Sequence[str] = (),
     manual: str = "",
 ) -> SourcesPart:
@@ -42,16 +42,17 @@ def as_sources(
         query: what was searched for.
         threshold: least relevance of what is used.
         num_sources: most passages that are used.
-        names_folders: a location says which folder it is in.
+        folders: those that were searched; of several, a location says which one it is in.
         problems: sentences about folders that could not be searched.
         manual: the folder of which only what is near in meaning is used; empty for none.
     """
+    names = name_folders(folders)
     sources: list[Source] = []
     candidates: list[Source] = []
     for hit in found.hits:
         verdict = _verdict(hit, threshold, manual, is_full=len(sources) >= num_sources)
         source = msgspec.structs.replace(
-            as_source(hit.passage, names_folder=names_folders), scores=hit.scores, verdict=verdict
+            as_source(hit.passage, names), scores=hit.scores, verdict=verdict
         )
         if verdict == "used":
             sources.append(source)
@@ -96,16 +97,16 @@ def _verdict(hit: Hit, threshold: float, manual: str, *, is_full: bool) -> Verdi
     return "beyond" if is_full else "used"
 
 
-def as_source(passage: Passage, *, names_folder: bool = False) -> Source:
+def as_source(passage: Passage, names: Mapping[str, str] | None = None) -> Source:
     """A passage as a source, whole and without scores.
 
     Args:
         passage: of an indexed document.
-        names_folder: the location says which folder it is in.
+        names: see ``location_of``.
     """
     return Source(
         title=passage.heading_path or clean_line(passage.file, 1000).rsplit("/", 1)[-1],
-        location=location_of(passage, names_folder=names_folder),
+        location=location_of(passage, names),
         text=clean(passage.text),
         folder=passage.folder,
         file=passage.file,
@@ -117,11 +118,36 @@ def as_source(passage: Passage, *, names_folder: bool = False) -> Source:
     )
 
 
-def location_of(passage: Passage, *, names_folder: bool = False) -> str:
-    """Where a passage stands: ``settings.md:12-30``, ``paper.pdf, page 3``; cleaned."""
+def name_folders(folders: Sequence[str]) -> dict[str, str]:
+    """What to call each of several folders: its name, and as much of what is above it as tells it
+    from others of that name. None where there is one, which needs no name.
+
+    Args:
+        folders: absolute paths, each once.
+    """
+    if len(folders) < 2:
+        return {}
+    names: dict[str, str] = {}
+    for folder in folders:
+        parts = folder.split("/")
+        others = [other.split("/") for other in folders if other != folder]
+        length = 1
+        while length < len(parts) and parts[-length:] in (other[-length:] for other in others):
+            length += 1
+        names[folder] = "/".join(parts[-length:])
+    return names
+
+
+def location_of(passage: Passage, names: Mapping[str, str] | None = None) -> str:
+    """Where a passage stands: ``settings.md:12-30``, ``paper.pdf, page 3``; cleaned.
+
+    Args:
+        passage: of an indexed document.
+        names: what to call its folder, from ``name_folders``; where it has no name, none is shown.
+    """
     name = clean_line(passage.file, 1000)
-    if names_folder:
-        name = f"{clean_line(passage.folder.rsplit('/', 1)[-1])}/{name}"
+    if names and passage.folder in names:
+        name = f"{clean_line(names[passage.folder])}/{name}"
     if passage.page is not None:
         return f"{name}, page {passage.page}"
     if passage.start_line == passage.end_line:

@@ -85,7 +85,7 @@ class Knowledge(KeptFolders):
             query=query,
             threshold=settings.relevance_threshold,
             num_sources=settings.num_sources if num_sources is None else num_sources,
-            names_folders=len(paths) > 1,
+            folders=paths,
             problems=problems,
             manual=manual,
         )

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from chatbot.conversation.folders import folders_of_run
+from chatbot.conversation.found_sources import name_folders
 from chatbot.conversation.knowledge import FIRST_WORDS_SECONDS, Knowledge
 from chatbot.errors import ConfigError, KnowledgeError, WorkerError
 from chatbot.messages import Source
@@ -164,6 +165,24 @@ async def test_every_hit_gets_its_verdict(made: Made) -> None:
         ("b.pdf", "a/b.pdf, page 3"),
     ]
     assert (found.query, found.threshold, found.seconds) == ("a question", 0.5, 0.25)
+
+
+async def test_folders_of_one_name_are_told_apart(made: Made, home: Path) -> None:
+    folders = [home / name for name in ("f1/notes", "f2/notes", "songs")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    made.settings = with_settings(folders=tuple(KnowledgeFolder(str(f)) for f in folders))
+    made.retrieval.hits = tuple(hit(str(f), 0.9, folder=str(f), file="a/plan.md") for f in folders)
+    found = await made.knowledge.find("a question")
+    places = ["f1/notes/a/plan.md", "f2/notes/a/plan.md", "songs/a/plan.md"]
+    assert [source.location for source in found.sources] == [f"{place}:1" for place in places]
+
+
+def test_a_folder_is_called_by_as_little_as_tells_it_apart() -> None:
+    assert name_folders(["/a/notes"]) == {}
+    paths = ("/notes", "/a/notes", "/b/x/notes", "/c/x/notes", "/b")
+    names = ("/notes", "a/notes", "b/x/notes", "c/x/notes", "b")
+    assert name_folders(paths) == dict(zip(paths, names, strict=True))
 
 
 async def test_names_and_texts_of_documents_are_cleaned(made: Made) -> None:

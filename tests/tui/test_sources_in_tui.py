@@ -8,10 +8,11 @@ import pytest
 from textual.widgets import Markdown
 
 from chatbot.errors import KnowledgeError
-from chatbot.messages import SettingChange
+from chatbot.messages import SettingChange, Source
 from chatbot.retrieval.values import DocumentText
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.tui.app import ChatApp
+from chatbot.tui.chat.source_lines import place_in_words
 from chatbot.tui.chat.sources_view import SourcesView
 from chatbot.tui.knowledge.document_view import DocumentView
 from chatbot.tui.knowledge.passage_screen import CHANGED, GONE, PassageScreen
@@ -136,6 +137,18 @@ async def test_digits_open_sources_and_arrows_go_through_them(make_told: MakeApp
         assert app.clipboard.startswith("Top-p keeps the fewest")
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.screen_stack[0])
+
+
+def test_the_place_of_a_passage_names_the_folder_where_its_source_does() -> None:
+    for file, location, place in [
+        ("a/b.md", "f1/notes/a/b.md:3", "f1/notes/a/b.md · line 3"),
+        ("a/b.md", "a/b.md:3", "a/b.md · line 3"),
+        ("b.md", "web page", "b.md · line 3"),
+    ]:
+        source = Source(title="", location=location, text="", file=file, start_line=3, end_line=3)
+        assert place_in_words(source) == place
+        page = msgspec.structs.replace(source, page=2, location=location.replace(":3", ", page 2"))
+        assert place_in_words(page) == place.replace("line 3", "page 2")
 
 
 async def test_a_source_that_is_not_there_is_refused(make_told: MakeApp) -> None:

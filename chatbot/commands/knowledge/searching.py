@@ -4,7 +4,7 @@ No language model is loaded. The JSON form is documented in the manual; its keys
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from chatbot.commands.knowledge.indexing import (
     options_of,
 )
 from chatbot.commands.status import FAILED, INTERRUPTED
-from chatbot.conversation.found_sources import location_of
+from chatbot.conversation.found_sources import location_of, name_folders
 from chatbot.retrieval.values import Hit
 from chatbot.settings import Settings
 from chatbot.terminal_text import clean, clean_line
@@ -65,7 +65,7 @@ async def search_folders(
             else:
                 if len(queries) > 1:
                     print(f"## {clean_line(query)}\n")
-                print("\n".join(_as_text(query, hits, names_folders=len(paths) > 1)))
+                print("\n".join(_as_text(query, hits, name_folders(paths))))
             if found.notice and found.notice not in notices:
                 notices.add(found.notice)
                 print(clean_line(found.notice, 500), file=sys.stderr)
@@ -96,12 +96,12 @@ def _as_json(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _as_text(query: str, hits: list[Hit], *, names_folders: bool) -> Iterator[str]:
+def _as_text(query: str, hits: list[Hit], names: Mapping[str, str]) -> Iterator[str]:
     if not hits:
         yield f"Nothing was found for “{clean_line(query)}”."
     for number, hit in enumerate(hits, 1):
         title = hit.passage.heading_path
-        place = location_of(hit.passage, names_folder=names_folders)
+        place = location_of(hit.passage, names)
         scores = f"score {_score(hit):.4f}, relevance {hit.scores.relevance:.2f}"
         yield " · ".join(filter(None, (f"{number}. {place}", title, scores)))
         yield from (f"   {line}".rstrip() for line in clean(hit.passage.text).splitlines())

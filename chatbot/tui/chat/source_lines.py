@@ -34,10 +34,14 @@ def place_of(source: Source) -> str:
 
 
 def place_in_words(source: Source) -> str:
-    """Where a source stands: ``settings.md · lines 12 to 30``."""
+    """Where a source stands: ``settings.md · lines 12 to 30``, with its folder where the location
+    has it."""
     file = clean_line(source.file)
     if not file:
         return place_of(source)
+    place = source.location.rpartition(":" if source.page is None else ", page ")[0]
+    if place.endswith(f"/{file}"):
+        file = clean_line(place)
     if source.page is not None:
         return f"{file} · page {source.page}"
     if source.start_line == source.end_line:
