@@ -19,8 +19,11 @@ import msgspec
 
 from chatbot.config import load_config
 from chatbot.conversation.folders import path_of, problem_of
-from chatbot.errors import ChatbotError
+from chatbot.errors import ChatbotError, ModelError
+from chatbot.models.facts import facts_of
 from chatbot.models.hardware import look
+from chatbot.models.hub import is_offline
+from chatbot.models.references import resolve
 from chatbot.paths import cache_dir, config_dir, config_file, data_dir, log_dir, shipped_dir
 from chatbot.retrieval.client import RetrievalClient
 from chatbot.retrieval.values import IndexOptions
@@ -85,6 +88,7 @@ def examine(problems: Sequence[str]) -> list[Check]:
         Check("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *_packages(),
         *_weights(),
+        _model(),
         *_devices(),
         *_folders(),
         *_knowledge(),
@@ -118,6 +122,29 @@ def _weights() -> list[Check]:
         else:
             checks.append(Check(name, "ok", f"{size(file.stat().st_size)}, hash is right"))
     return checks
+
+
+def _model() -> Check:
+    """Whether the model that is set is one, and here; it is not loaded, and nobody is asked."""
+    name = load_config(config_file()).settings.model
+    choose = f"chatbot models list names others; set model in {config_file()}, or use --model"
+    try:
+        facts = facts_of(resolve(name))
+    except ModelError as error:
+        return Check("model", "problem", clean_line(str(error), 500), choose)
+    name = clean_line(name, 200)
+    if facts.is_here:
+        return Check("model", "ok", f"{name}, {size(facts.num_bytes)}")
+    if facts.kind == "package":
+        return Check("model", "problem", f"{name} is not installed", f"see its weights; {choose}")
+    if facts.kind != "hub":
+        words = clean_line(facts.problem, 500)
+        return Check("model", "problem", f"{name} cannot be used: {words}", choose)
+    if is_offline():
+        words = f"{name} is not on this machine, and downloading is switched off (HF_HUB_OFFLINE)"
+        return Check("model", "problem", words, choose)
+    remedy = f"it is downloaded when it is first used, or by: chatbot models pull {name}"
+    return Check("model", "note", f"{name} is not on this machine yet", remedy)
 
 
 def _devices() -> list[Check]:
@@ -309,7 +336,7 @@ async def _embedding(client: RetrievalClient, model: str) -> Check:
 
 
 def _config(problems: Sequence[str]) -> list[Check]:
-    remedy = "chatbot runs with the default instead"
+    remedy = "chatbot runs without it; mend it or take it out"
     checks = [Check("settings", "note", problem, remedy) for problem in problems]
     return checks or [Check("settings", "ok", str(config_file()))]
 

@@ -1,8 +1,9 @@
-"""What the doctor says of accelerators and of bitsandbytes, by what torch found."""
+"""What the doctor says of the model, and of accelerators and bitsandbytes by what torch found."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from chatbot.commands import doctor
 from chatbot.models.hardware import Device, Hardware
+from chatbot.weights import EMBEDDED
 
 CARD = {
     "name": "NVIDIA H100",
@@ -138,3 +140,51 @@ def test_a_driver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, driver: 
 
     monkeypatch.setattr(doctor.subprocess, "run", hang)
     assert "does not answer" in checks(monkeypatch)["GPU driver"].found
+
+
+@pytest.fixture
+def set_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], doctor.Check]:
+    monkeypatch.setenv("CHATBOT_CONFIG_DIR", str(tmp_path))
+
+    def set_it(name: str) -> doctor.Check:
+        (tmp_path / "config.toml").write_text(f'model = "{name}"\n')
+        return doctor._model()
+
+    return set_it
+
+
+def test_a_model_that_does_not_exist_keeps_the_program_from_working(
+    set_model: Callable[[str], doctor.Check],
+) -> None:
+    check = set_model("smollm2-135")
+    assert check.state == "problem"
+    assert check.found.startswith("There is no model 'smollm2-135'; give one of smollm2-135m")
+    assert "chatbot models list" in check.remedy
+    assert "config.toml" in check.remedy
+
+
+def test_a_model_that_is_not_whole_or_not_here(
+    set_model: Callable[[str], doctor.Check], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    check = set_model(str(tmp_path / "empty"))
+    assert (check.state, "cannot be used" in check.found) == ("problem", True)
+    check = set_model("nobody/nothing")
+    assert (check.state, "HF_HUB_OFFLINE" in check.found) == ("problem", True)
+    monkeypatch.setattr(doctor, "is_offline", lambda: False)
+    check = set_model("nobody/nothing")
+    assert (check.state, "models pull nobody/nothing" in check.remedy) == ("note", True)
+
+
+@pytest.mark.skipif(
+    any(weights.find() is None for weights in EMBEDDED),
+    reason="the built-in weights are not installed",
+)
+def test_a_model_that_is_here(set_model: Callable[[str], doctor.Check]) -> None:
+    check = set_model("smollm2-135m")
+    assert (check.state, check.found[:14]) == ("ok", "smollm2-135m, ")
+
+
+def test_nothing_is_said_of_a_default_where_there_is_none() -> None:
+    (check,) = doctor._config(["[keys] foo: there is no such action; F1 lists them by name."])
+    assert check.remedy == "chatbot runs without it; mend it or take it out"
