@@ -170,6 +170,14 @@ async def test_sources_are_listed_and_each_can_be_read(face: KnowingFace) -> Non
             await face.run(f"/sources {number}")
 
 
+async def test_where_nothing_was_found_no_number_is_asked_for(face: KnowingFace) -> None:
+    face.retrieval.hits = ()
+    await all_of(face.manager.reply("How high?"))
+    assert await face.run("/sources") == "Nothing was found."
+    with pytest.raises(CommandError, match=r"^The last answer has no sources\.$"):
+        await face.run("/sources 1")
+
+
 async def test_search_shows_passages_without_the_model(face: KnowingFace) -> None:
     note = await face.run("/search tower height")
     assert "The tower is high." in note

@@ -1,5 +1,6 @@
 """The knowledge folders in the TUI: the sidebar, the status line and the knowledge screen."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -190,6 +191,21 @@ async def test_a_query_shows_its_ranking_as_it_is_typed(app: ChatApp, told: Told
         await pilot.press("enter", "down", "enter")
         await until(pilot, lambda: isinstance(app.screen, PassageScreen))
         await until(pilot, lambda: "┃ Nucleus sampling" in screen_text(app))
+
+
+async def test_a_search_that_waits_is_said_and_then_how_to_get_to_the_hits(
+    app: ChatApp, told: ToldFolders
+) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await knowledge_screen(pilot, app, "f6", "f6")
+        told.gate = asyncio.Event()
+        await pilot.press(*"tokens")
+        await until(pilot, lambda: "searching …" in screen_text(app))
+        told.gate.set()
+        await until(pilot, lambda: "Enter: to the hits" in screen_text(app))
+        assert "searching" not in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "Enter: opens it" in screen_text(app))
 
 
 async def test_a_query_that_fails_says_why(app: ChatApp, told: ToldFolders) -> None:

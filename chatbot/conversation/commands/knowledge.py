@@ -143,6 +143,8 @@ async def _sources(face: Face, arguments: str) -> None:
     if not arguments:
         face.show_sources(part)
         return
+    if not listed:
+        raise CommandError(" ".join(filter(None, ("The last answer has no sources.", part.notice))))
     if not arguments.isdecimal() or not 1 <= int(arguments) <= len(listed):
         raise CommandError(f"Name a source by its number, 1 to {len(listed)}: /sources 1")
     number = int(arguments)

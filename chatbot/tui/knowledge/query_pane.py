@@ -6,7 +6,7 @@ Searches through the conversation's ``Knowledge``, as a question would.
 import asyncio
 from typing import Final
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -22,6 +22,8 @@ from chatbot.tui.knowledge.ranking_list import RankingList, heading_row
 
 TYPING_SECONDS: Final = 0.15
 """After so long without a key, what is typed is searched for."""
+
+_EMPTY: Final = "What is typed is searched for as a question would be."
 
 
 class QueryPane(Vertical):
@@ -40,6 +42,8 @@ class QueryPane(Vertical):
         super().__init__(id="query-pane")
         self._knowledge = knowledge
         self._words: frozenset[str] = frozenset()
+        self._facts: Content | None = None
+        """What the search came to; None while there is something else to say."""
         self._input = Input(
             placeholder="Ask, or name what you look for", compact=True, id="query-text"
         )
@@ -56,7 +60,7 @@ class QueryPane(Vertical):
         yield self._foot
 
     def on_mount(self) -> None:
-        self._foot.update("What is typed is searched for as a question would be.")
+        self._foot.update(_EMPTY)
 
     def take_focus(self) -> None:
         """Let the user's keys come here."""
@@ -78,6 +82,9 @@ class QueryPane(Vertical):
         await asyncio.sleep(TYPING_SECONDS)
         found = SourcesPart(())
         if query.strip():
+            # The first search of a run waits for a process, and for folders that are being read.
+            self._facts = None
+            self._foot.update("searching …")
             try:
                 found = await self._knowledge.search(query)
             except ChatbotError as error:
@@ -87,7 +94,15 @@ class QueryPane(Vertical):
         self._list.show(found)
         self._show_heading()
         self._preview()
-        self._foot.update(_facts(found, query))
+        self._facts = _facts(found, query)
+        self._show_facts()
+
+    @on(events.DescendantFocus)
+    def _show_facts(self) -> None:
+        if self._facts is None:
+            return
+        hint = " · Enter: opens it" if self._list.has_focus else " · Enter: to the hits"
+        self._foot.update(Content.assemble(self._facts, hint if self._list.sources else ""))
 
     def on_resize(self) -> None:
         self._show_heading()
@@ -121,7 +136,7 @@ class QueryPane(Vertical):
 def _facts(found: SourcesPart, query: str) -> Content:
     """What the search came to, in a line."""
     if not query.strip():
-        return Content("What is typed is searched for as a question would be.")
+        return Content(_EMPTY)
     notice = (f"▲ {clean_line(found.notice)} · ", "$text-warning") if found.notice else ""
     count = len(found.sources) + len(found.candidates)
     facts = (
