@@ -47,7 +47,7 @@ from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
-from chatbot.tui.keys import bind, message_keys, shown_keys
+from chatbot.tui.keys import bind, is_message_key, message_keys, shown_keys
 from chatbot.tui.palette import palette_commands
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.prompt_account import COUNT_DELAY, PromptAccount
@@ -206,13 +206,27 @@ class ChatApp(App[int]):
         What means nothing to a message is a text for the prompt, and goes there.
         """
         self.app_focus = True  # which gives the focus back to what had it
-        if not isinstance(self.focused, MessageView):
+        is_text = bool(event.character) and event.is_printable
+        if self.focused is self._prompt:
+            if is_text:
+                self._chat.focus_next_answer(is_wanted=False)
+            return False
+        is_taken_away = self.focused is None and self.screen is self._prompt.screen
+        if not (is_taken_away or isinstance(self.focused, MessageView)):
             return False
         if active := self.screen.active_bindings.get(event.key):
             return await self.run_action(active.binding.action, active.node)
-        if event.character and event.is_printable:
-            self.screen.set_focus(self._prompt)
+        # A key that was for the message which is about to come in its place is no text.
+        is_meant = is_taken_away and self._chat.focuses_next
+        if is_text and not (is_meant and is_message_key(event.key, self._keymap_wanted)):
+            self._go_to_prompt()
         return False
+
+    def _go_to_prompt(self) -> None:
+        """Give the prompt the focus at once: the next key, which may be there already, is for it.
+        An answer that is about to come does not take it away."""
+        self._chat.focus_next_answer(is_wanted=False)
+        self._prompt.screen.set_focus(self._prompt)
 
     async def on_unmount(self) -> None:
         await self.session.close_workers()
@@ -382,7 +396,7 @@ class ChatApp(App[int]):
     async def _act_on(self, view: MessageView, action: str) -> None:
         try:
             if action == "next_message" and not self._chat.focus_message(view, 1):
-                self.screen.set_focus(self._prompt)
+                self._go_to_prompt()
             elif action == "previous_message":
                 self._chat.focus_message(view, -1)
             elif action != "next_message":
@@ -402,12 +416,13 @@ class ChatApp(App[int]):
         question; with none of them, go back to the prompt, and take away what was said in passing.
         """
         if self.manager.is_busy:
+            self._chat.focus_next_answer(is_wanted=False)
             self.manager.stop()
         elif self._hints.display:
             self._hints.put_away()
         elif not self._end_edit():
             self.clear_notifications()
-            self._prompt.focus()
+            self._go_to_prompt()
 
     def action_interrupt(self) -> None:
         """Reached only when nothing is selected that could be copied."""
@@ -458,7 +473,7 @@ class ChatApp(App[int]):
         if self._sidebar.display:
             self._sidebar.focus_first()
         else:
-            self._prompt.focus()
+            self._go_to_prompt()
 
     def action_new_chat(self) -> None:
         """Begin a new chat."""

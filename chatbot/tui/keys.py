@@ -279,6 +279,15 @@ def message_keys(keymap: Mapping[str, str], width: int) -> str:
     return ""
 
 
+def is_message_key(key: str, keymap: Mapping[str, str]) -> bool:
+    """Whether a key, as Textual names it, means something on a message."""
+    return any(
+        key in _keys_of(keymap.get(name) or entry.keys)
+        for name, entry in KEYS.items()
+        if entry.place == "message"
+    )
+
+
 def _shown(key: str) -> str:
     """One key; a letter alone stays small, because that is what is pressed."""
     key = key.strip()

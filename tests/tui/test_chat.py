@@ -295,6 +295,59 @@ async def test_what_follows_the_key_that_leaves_the_messages_is_typed(make_app: 
         assert len(app.manager.conversation) == 4
 
 
+@pytest.mark.parametrize("key", ["escape", "ctrl+b"])
+async def test_letters_behind_the_key_that_leaves_the_messages_do_nothing_to_one(
+    make_app: MakeApp, key: str
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        press(app, key, *"every regex")
+        await until(pilot, lambda: app._prompt.text == "every regex")
+        assert app._prompt.edited is None
+        assert len(app.manager.conversation) == 4
+
+
+@pytest.mark.parametrize("keys", [["f"], ["delete"] * 4])
+async def test_letters_behind_the_key_that_takes_the_message_away_are_typed(
+    make_app: MakeApp, keys: list[str]
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        press(app, *keys, *"hello")
+        await until(pilot, lambda: app._prompt.text == "hello")
+
+
+async def test_the_keys_behind_the_one_that_answers_anew_find_it_begun(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        press(app, "r", "escape", *"every")
+        await until(pilot, lambda: app._prompt.text == "every")
+        await until(pilot, lambda: not app._status.is_busy)
+        assert len(app.manager.conversation) == 4
+        assert app.focused is app._prompt
+        await pilot.press(*["backspace"] * 5, "ctrl+t", "k")
+        press(app, "r", "delete", "r")
+        await until(pilot, lambda: "‹ 2/2 ›" in screen_text(app))
+        await until(pilot, lambda: not app._status.is_busy)
+        assert questions(app) == ["first", "second"]
+        assert app._prompt.text == ""
+        assert app.focused is answers(app)[-1]
+
+
+async def test_an_answer_takes_no_focus_from_what_is_typed(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        press(app, "r", *"hi there")
+        await until(pilot, lambda: "‹ 2/2 ›" in screen_text(app))
+        await until(pilot, lambda: not app._status.is_busy)
+        assert app._prompt.text == "hi there"
+        assert app.focused is app._prompt
+
+
 async def test_the_focus_stays_among_the_messages(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(140, 40)) as pilot:

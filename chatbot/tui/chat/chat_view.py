@@ -80,7 +80,8 @@ class ChatView(VerticalScroll, can_focus=False):
         """Ids of answers that another running chatbot writes."""
         self._is_adding = False
         self._newest: AnswerView | None = None
-        self._focuses_next = False
+        self.focuses_next = False
+        """Whether the next answer gets the focus."""
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return backdrop(self, crop)
@@ -225,14 +226,15 @@ class ChatView(VerticalScroll, can_focus=False):
         view = self._newest = AnswerView(message_id)
         await self.mount(view)
         self.anchor()
-        if self._focuses_next:
-            self._focuses_next = False
+        if self.focuses_next:
+            self.focuses_next = False
             view.focus(scroll_visible=False)
         return view
 
-    def focus_next_answer(self) -> None:
-        """Have the next answer that is added get the focus: the user is among the messages."""
-        self._focuses_next = True
+    def focus_next_answer(self, *, is_wanted: bool = True) -> None:
+        """Have the next answer that is added get the focus, as long as the user is among the
+        messages."""
+        self.focuses_next = is_wanted
 
     def dim_from(self, message_id: str | None) -> None:
         """Dim the message with this id and all below it; None: none of them."""

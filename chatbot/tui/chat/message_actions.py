@@ -3,6 +3,7 @@
 Works through the manager and the face; knows no other widget than the chat pane.
 """
 
+import asyncio
 from typing import Final, Protocol
 
 from chatbot.conversation.manager import ConversationManager
@@ -91,8 +92,10 @@ async def act_on_message(app: Actor, chat: ChatView, view: MessageView, action: 
             _show_up_to_question(app, view)
             chat.focus_next_answer()
             app.take("/regen")
+            await asyncio.sleep(0)  # it has begun when the next key is looked at, which may stop it
         case "continue":
             app.take("/continue")
+            await asyncio.sleep(0)
         case "fork":
             app.manager.fork(view.message_id)
             await app.draw_conversation()

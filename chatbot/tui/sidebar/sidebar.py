@@ -139,4 +139,4 @@ class Sidebar(VerticalScroll, can_focus=False):
 
     def focus_first(self) -> None:
         """Go to the setting that is changed most often."""
-        self._controls["temperature"].query_one("NumberInput").focus()
+        self.screen.set_focus(self._controls["temperature"].query_one("NumberInput"))
