@@ -1,6 +1,7 @@
 """MCP servers: real ones, made with the SDK, over stdio and HTTP."""
 
 import asyncio
+import math
 import os
 import socket
 import sys
@@ -229,6 +230,7 @@ def test_schemas_are_made_harmless_or_refused() -> None:
         "broken": {"type": "object", "properties": {"a": {"type": "nonsense"}}},
         "shapeless": {"type": "object", "properties": [1]},
         "flat": {"type": "object", "properties": {"a": 1}},
+        "infinite": {"type": "object", "properties": {"a": {"maximum": math.inf}}},
         "deep": {"type": "object", "x": _nested(100)},
         "bottomless": {"type": "object", "x": _nested(700)},
     }

@@ -45,10 +45,12 @@ def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
     from jsonschema.validators import Draft202012Validator
 
     try:
-        size = len(msgspec.json.encode(schema))
+        written = msgspec.json.encode(schema)
+        # As it is handed on: an infinite number becomes null, which may be valid nowhere.
+        schema = msgspec.json.decode(written)
     except (TypeError, ValueError, OverflowError) as error:
         raise ToolError(_NO_SCHEMA) from error
-    if size > MAX_SCHEMA_BYTES:
+    if len(written) > MAX_SCHEMA_BYTES:
         raise ToolError(f"the schema of its parameters exceeds {memory(MAX_SCHEMA_BYTES)}.")
     if schema.get("type", "object") != "object":
         raise ToolError("its parameters are no object.")
