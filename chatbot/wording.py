@@ -36,6 +36,8 @@ def memory(num_bytes: float) -> str:
 
 
 def parameters(number: int) -> str:
-    """How large a model is, as the names of models say it: ``135M``, ``1.24B``, ``7.6B``."""
-    scale, unit = (1e9, "B") if number >= 999_500_000 else (1e6, "M")
-    return f"{number / scale:.3g}{unit}"
+    """How large a model is, as the names of models say it: ``135M``, ``7.62B``, ``1.03T``."""
+    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if number >= 0.9995 * scale:
+            return f"{number / scale:.3g}{unit}"
+    return f"{number / 1e3:.3g}K"

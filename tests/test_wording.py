@@ -54,6 +54,9 @@ def test_memory_is_counted_in_powers_of_two(num_bytes: int, words: str) -> None:
 @pytest.mark.parametrize(
     ("number", "words"),
     [
+        (820, "0.82K"),
+        (102_714, "103K"),
+        (999_600, "1M"),
         (4_884_480, "4.88M"),
         (134_515_008, "135M"),
         (999_499_999, "999M"),
@@ -61,6 +64,8 @@ def test_memory_is_counted_in_powers_of_two(num_bytes: int, words: str) -> None:
         (1_235_814_400, "1.24B"),
         (7_615_616_512, "7.62B"),
         (70_553_706_496, "70.6B"),
+        (999_499_999_999, "999B"),
+        (1_026_470_731_056, "1.03T"),
     ],
 )
 def test_models_are_as_large_as_their_names_say(number: int, words: str) -> None:
