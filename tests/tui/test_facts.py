@@ -23,6 +23,8 @@ def test_what_can_be_spared_goes_where_it_has_no_room_in_the_line() -> None:
     assert spared(facts, 42) == facts
     assert spared(facts, 41) == ["model", "seed 7", "12 tokens"]
     assert spared(facts, 10) == ["model", "12 tokens"]
+    # The others take two lines anyway, which have room for more.
+    assert spared(["a model", *facts], 24) == ["a model", "model", "seed 7", "12 tokens"]
     shown = Facts(facts)
     assert shown.get_height({}, 20) == 1
     assert "temperature 1" in str(shown)

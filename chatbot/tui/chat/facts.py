@@ -13,7 +13,7 @@ BETWEEN: Final = " · "
 
 
 class Spare(str):
-    """A fact that is left out where not all have room in one line, the last such fact first."""
+    """A fact that is left out where it would take a line more, the last such fact first."""
 
     __slots__ = ()
 
@@ -47,10 +47,11 @@ class Facts(Visual):
 
 
 def spared(facts: Sequence[str], width: int) -> list[str]:
-    """The facts without those that can be spared, as far as they do not fit into one line."""
+    """The facts without those that can be spared, as far as the others take fewer lines."""
     left = list(facts)
     spare = [index for index, fact in enumerate(facts) if isinstance(fact, Spare)]
-    while spare and cell_len(BETWEEN.join(left)) > width:
+    num_lines = len(broken([fact for fact in facts if not isinstance(fact, Spare)], width))
+    while spare and len(broken(left, width)) > num_lines:
         del left[spare.pop()]
     return left
 
