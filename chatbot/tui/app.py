@@ -19,7 +19,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.driver import Driver
-from textual.events import Event, InputEvent, Key
+from textual.events import Event, InputEvent, Key, Paste
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -196,6 +196,8 @@ class ChatApp(App[int]):
                 self.screen.key_pause.begin()
             if not event.is_forwarded and await self._was_for_message(event):
                 return
+        elif isinstance(event, Paste) and not event.is_forwarded and self._is_among_messages:
+            self._go_to_prompt()
         await super().on_event(event)
 
     async def _was_for_message(self, event: Key) -> bool:
@@ -211,16 +213,22 @@ class ChatApp(App[int]):
             if is_text:
                 self._chat.focus_next_answer(is_wanted=False)
             return False
-        is_taken_away = self.focused is None and self.screen is self._prompt.screen
-        if not (is_taken_away or isinstance(self.focused, MessageView)):
+        if not self._is_among_messages:
             return False
         if active := self.screen.active_bindings.get(event.key):
             return await self.run_action(active.binding.action, active.node)
         # A key that was for the message which is about to come in its place is no text.
-        is_meant = is_taken_away and self._chat.focuses_next
+        is_meant = self.focused is None and self._chat.focuses_next
         if is_text and not (is_meant and is_message_key(event.key, self._keymap_wanted)):
             self._go_to_prompt()
         return False
+
+    @property
+    def _is_among_messages(self) -> bool:
+        """Whether a message has the focus, or had it until it was taken away just now."""
+        if self.focused is None:
+            return self.screen is self._prompt.screen
+        return isinstance(self.focused, MessageView)
 
     def _go_to_prompt(self) -> None:
         """Give the prompt the focus at once: the next key, which may be there already, is for it.

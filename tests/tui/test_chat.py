@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
@@ -346,6 +347,32 @@ async def test_an_answer_takes_no_focus_from_what_is_typed(make_app: MakeApp) ->
         await until(pilot, lambda: not app._status.is_busy)
         assert app._prompt.text == "hi there"
         assert app.focused is app._prompt
+
+
+async def test_an_answer_that_did_not_come_is_not_called_the_same(make_app: MakeApp) -> None:
+    app = make_app(settings=with_sampling(temperature=0.0))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await ask_and_wait(pilot, app, "first")
+        await pilot.press("ctrl+t", "r")
+        await until(pilot, lambda: "The very same answer" in notices(app))
+        await until(pilot, lambda: not app._status.is_busy)
+        app.clear_notifications()
+        await pilot.press("ctrl+t")
+        press(app, "r", "escape")
+        await until(pilot, lambda: app.focused is app._prompt)
+        await until(pilot, lambda: not app._status.is_busy)
+        assert "‹ 2/2 ›" in screen_text(app)
+        assert notices(app) == ""
+
+
+async def test_what_is_pasted_over_a_message_goes_to_the_prompt(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await two_exchanges(pilot, app)
+        app.post_message(Paste("delete"))
+        press(app, *" qed")
+        await until(pilot, lambda: app._prompt.text == "delete qed")
+        assert len(app.manager.conversation) == 4
 
 
 async def test_the_focus_stays_among_the_messages(make_app: MakeApp) -> None:
