@@ -176,8 +176,11 @@ def missing_words(text: str, edited: Message | None, to_read: Sequence[str]) -> 
         to_read: names of the files that are to be read for it, and missed where they are gone.
     """
     known = {*to_read, *(file.name for file in files_of(edited))} if edited else {*to_read}
-    names = ", ".join(name for name in map(_shown, missing_files(text)) if name not in known)
-    return f"There is no file {names}, so the question goes without it." if names else ""
+    names = [name for name in map(_shown, missing_files(text)) if name not in known]
+    if not names:
+        return ""
+    it = "it" if len(names) == 1 else "them"
+    return f"There is no file {' or '.join(names)}, so the question goes without {it}."
 
 
 def names_to_read(text: str, edited: Message | None, announced: Sequence[str]) -> list[str]:

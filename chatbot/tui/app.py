@@ -19,7 +19,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.driver import Driver
-from textual.events import Event, InputEvent, Key, Paste
+from textual.events import Event, InputEvent, Key
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -47,7 +47,8 @@ from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
-from chatbot.tui.keys import bind, is_message_key, message_keys, shown_keys
+from chatbot.tui.keys import bind, shown_keys
+from chatbot.tui.message_keys import MessageKeys
 from chatbot.tui.palette import palette_commands
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.prompt_account import COUNT_DELAY, PromptAccount
@@ -134,6 +135,7 @@ class ChatApp(App[int]):
         """The last notice, and when it was given."""
         self._chat = ChatView(self.key_of, id="chat")
         self._prompt = Prompt(self._accepts, self.key_of("help"))
+        self._message_keys = MessageKeys(self, self._chat, self._prompt, screen.keymap)
         self._hints = CommandHints(partial(complete_command, self))
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
@@ -169,7 +171,7 @@ class ChatApp(App[int]):
         self._prompt.focus()
         with contextlib.suppress(NotImplementedError):  # Windows has no such signal
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end_by_signal)
-        self.watch(self.screen, "focused", self._show_keys, init=False)
+        self.watch(self.screen, "focused", self._message_keys.show, init=False)
         self.session.engine.on_status(self._show_status)
         self.session.on_problem(self.refuse)
         if len(self.manager.conversation):
@@ -194,47 +196,9 @@ class ChatApp(App[int]):
             self._chat.give_way()
             if isinstance(self.screen, SparingScreen):
                 self.screen.key_pause.begin()
-            if not event.is_forwarded and await self._was_for_message(event):
-                return
-        elif isinstance(event, Paste) and not event.is_forwarded and self._is_among_messages:
-            self._go_to_prompt()
+        if await self._message_keys.took(event):
+            return
         await super().on_event(event)
-
-    async def _was_for_message(self, event: Key) -> bool:
-        """Have a key act on the message that has the focus, before the next one is looked at.
-
-        By way of the message's queue it would act once it has bubbled up to here, and several
-        that come in one piece would all be meant for the message that had the focus before.
-        What means nothing to a message is a text for the prompt, and goes there.
-        """
-        self.app_focus = True  # which gives the focus back to what had it
-        is_text = bool(event.character) and event.is_printable
-        if self.focused is self._prompt:
-            if is_text:
-                self._chat.focus_next_answer(is_wanted=False)
-            return False
-        if not self._is_among_messages:
-            return False
-        if active := self.screen.active_bindings.get(event.key):
-            return await self.run_action(active.binding.action, active.node)
-        # A key that was for the message which is about to come in its place is no text.
-        is_meant = self.focused is None and self._chat.focuses_next
-        if is_text and not (is_meant and is_message_key(event.key, self._keymap_wanted)):
-            self._go_to_prompt()
-        return False
-
-    @property
-    def _is_among_messages(self) -> bool:
-        """Whether a message has the focus, or had it until it was taken away just now."""
-        if self.focused is None:
-            return self.screen is self._prompt.screen
-        return isinstance(self.focused, MessageView)
-
-    def _go_to_prompt(self) -> None:
-        """Give the prompt the focus at once: the next key, which may be there already, is for it.
-        An answer that is about to come does not take it away."""
-        self._chat.focus_next_answer(is_wanted=False)
-        self._prompt.screen.set_focus(self._prompt)
 
     async def on_unmount(self) -> None:
         await self.session.close_workers()
@@ -404,18 +368,13 @@ class ChatApp(App[int]):
     async def _act_on(self, view: MessageView, action: str) -> None:
         try:
             if action == "next_message" and not self._chat.focus_message(view, 1):
-                self._go_to_prompt()
+                self._message_keys.go_to_prompt()
             elif action == "previous_message":
                 self._chat.focus_message(view, -1)
             elif action != "next_message":
                 await act_on_message(self, self._chat, view, action)
         except ChatbotError as error:
             self.refuse(str(error))
-
-    def _show_keys(self, focused: Widget | None) -> None:
-        """Say what the keys do while they are for a message."""
-        is_message = isinstance(focused, MessageView)
-        self._prompt.show_keys(partial(message_keys, self._keymap_wanted) if is_message else None)
 
     # Actions of the key table
 
@@ -430,7 +389,7 @@ class ChatApp(App[int]):
             self._hints.put_away()
         elif not self._end_edit():
             self.clear_notifications()
-            self._go_to_prompt()
+            self._message_keys.go_to_prompt()
 
     def action_interrupt(self) -> None:
         """Reached only when nothing is selected that could be copied."""
@@ -481,7 +440,7 @@ class ChatApp(App[int]):
         if self._sidebar.display:
             self._sidebar.focus_first()
         else:
-            self._go_to_prompt()
+            self._message_keys.go_to_prompt()
 
     def action_new_chat(self) -> None:
         """Begin a new chat."""

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chatbot.conversation import attachments
-from chatbot.conversation.attachments import MAX_FILES, Attachments
+from chatbot.conversation.attachments import MAX_FILES, Attachments, missing_words
 from chatbot.conversation.commands import run_command, use_prompt
 from chatbot.conversation.file_block import as_one_text, files_of, with_files
 from chatbot.conversation.formats.markdown import to_markdown
@@ -393,3 +393,8 @@ def test_nothing_is_attached_from_a_folder_that_is_gone(
         attachments.check_files(["plan.md"])
     assert mentioned_files("@plan.md") == ()
     assert file_words("") == {}
+
+
+def test_all_files_that_are_missing_are_named() -> None:
+    words = "There is no file one.md or two.md, so the question goes without them."
+    assert missing_words("See @one.md and @two.md", None, ()) == words

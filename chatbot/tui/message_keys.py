@@ -1,0 +1,84 @@
+"""Keys and pastes while a message has the focus: for it, or for the prompt.
+
+By way of the message's queue a key would act once it has bubbled up to the app, and several that
+come in one piece would all be meant for the message that had the focus before. So each acts here,
+before the next one is looked at. Knows not what the keys of a message do.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from textual.app import App
+from textual.events import Event, Key, Paste
+from textual.widget import Widget
+
+from chatbot.tui.chat.chat_view import ChatView
+from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.keys import is_message_key, message_keys
+from chatbot.tui.prompt import Prompt
+
+
+class MessageKeys:
+    """Deals with what is pressed among the messages, and says in the prompt's frame what can be."""
+
+    def __init__(
+        self, app: App[int], chat: ChatView, prompt: Prompt, keymap: Mapping[str, str]
+    ) -> None:
+        """Begin to deal with it.
+
+        Args:
+            app: whose bindings are run.
+            chat: where the messages are.
+            prompt: gets what means nothing to a message.
+            keymap: keys that the user rebound, by action.
+        """
+        self._app = app
+        self._chat = chat
+        self._prompt = prompt
+        self._keymap = keymap
+
+    async def took(self, event: Event) -> bool:
+        """Deal with something that was typed; False: it goes on to what has the focus then."""
+        if event.is_forwarded:
+            return False
+        if isinstance(event, Key):
+            return await self._took_key(event)
+        if isinstance(event, Paste) and self._is_among_messages:
+            self.go_to_prompt()
+        return False
+
+    async def _took_key(self, event: Key) -> bool:
+        app = self._app
+        app.app_focus = True  # which gives the focus back to what had it
+        is_text = bool(event.character) and event.is_printable
+        if app.focused is self._prompt:
+            if is_text:
+                self._chat.focus_next_answer(is_wanted=False)
+            return False
+        if not self._is_among_messages:
+            return False
+        if active := app.screen.active_bindings.get(event.key):
+            return await app.run_action(active.binding.action, active.node)
+        # A key that was for the message which is about to come in its place is no text.
+        is_meant = app.focused is None and self._chat.focuses_next
+        if is_text and not (is_meant and is_message_key(event.key, self._keymap)):
+            self.go_to_prompt()
+        return False
+
+    @property
+    def _is_among_messages(self) -> bool:
+        """Whether a message has the focus, or had it until it was taken away just now."""
+        if self._app.focused is None:
+            return self._app.screen is self._prompt.screen
+        return isinstance(self._app.focused, MessageView)
+
+    def go_to_prompt(self) -> None:
+        """Give the prompt the focus at once: the next key, which may be there already, is for it.
+        An answer that is about to come does not take it away."""
+        self._chat.focus_next_answer(is_wanted=False)
+        self._prompt.screen.set_focus(self._prompt)
+
+    def show(self, focused: Widget | None) -> None:
+        """Say what the keys do while they are for a message."""
+        is_message = isinstance(focused, MessageView)
+        self._prompt.show_keys(partial(message_keys, self._keymap) if is_message else None)
