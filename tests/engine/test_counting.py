@@ -253,7 +253,7 @@ def draw_long_chat(random: Random) -> list[ChatMessage]:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_prompts_of_a_long_chat_are_those_of_the_plain_way(name: str) -> None:
     random = Random(3)
-    for _ in range(3):
+    for _ in range(2):
         chat = draw_long_chat(random)
         template = make_builder(TEMPLATES[name])._template
         plain = rendered_plainly(template, chat)
