@@ -13,7 +13,7 @@ from chatbot.messages import Message, SourcesPart, TextPart
 def is_empty(answer: Message) -> bool:
     """Whether an answer was stopped before there was anything of it."""
     is_stopped = answer.making is not None and answer.making.finish_reason == "cancelled"
-    return is_stopped and not _says_something(answer)
+    return is_stopped and not says_something(answer)
 
 
 def keep_answer(conversation: Conversation, answer: Message) -> None:
@@ -43,7 +43,7 @@ def leave_out_unbegun(conversation: Conversation, being_written: Collection[str]
     """
     for message in conversation.messages():
         is_left = message.making is not None and message.making.finish_reason == "interrupted"
-        if not is_left or _says_something(message) or message.id in being_written:
+        if not is_left or says_something(message) or message.id in being_written:
             continue
         has_others = len(conversation.variants(message.id)) > 1
         if has_others and not conversation.has_answer(message.id):
@@ -61,7 +61,8 @@ def _gives_place(conversation: Conversation, answer_id: str) -> bool:
     return is_empty(conversation[answer_id]) and not conversation.has_answer(answer_id)
 
 
-def _says_something(answer: Message) -> bool:
+def says_something(answer: Message) -> bool:
+    """Whether there is anything of an answer besides what it could rest on."""
     return any(
         part.text if isinstance(part, TextPart) else not isinstance(part, SourcesPart)
         for part in answer.parts

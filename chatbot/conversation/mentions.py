@@ -48,23 +48,16 @@ class BegunMention(msgspec.Struct, frozen=True):
 
 def mentioned_files(text: str) -> tuple[str, ...]:
     """The files that a question names, each once, as they are typed there."""
-    if "@" not in text:
-        return ()
-    # Each name once: a program that somebody pastes has the same few again and again.
-    names = dict.fromkeys((match[1], match[2]) for match in _MENTION.finditer(text))
-    found = (_file_of(*pair) for pair in islice(names, MAX_NAMES))
+    found = (_file_of(*pair) for pair in _names_in(text))
     return tuple(dict.fromkeys(name for name in found if name))
 
 
 def missing_files(text: str) -> tuple[str, ...]:
     """What a question names as only files are named, and is not there: ``@plan.md``, ``@src/plan``
     where there is a folder ``src``."""
-    if "@" not in text:
-        return ()
-    names = dict.fromkeys((match[1], match[2]) for match in _MENTION.finditer(text))
     missing = (
-        quoted or bare.rstrip(_AFTER_NAME)
-        for quoted, bare in islice(names, MAX_NAMES)
+        quoted or (bare or "").rstrip(_AFTER_NAME)
+        for quoted, bare in _names_in(text)
         if not _file_of(quoted, bare)
     )
     return tuple(dict.fromkeys(name for name in missing if _is_missing(name)))
@@ -114,6 +107,15 @@ def file_words(begun: str) -> dict[str, str]:
         else:  # the quotes of a folder end behind a file in it
             words[f'@"{path}/' if " " in path else f"@{path}/"] = "folder"
     return words
+
+
+def _names_in(text: str) -> Iterator[tuple[str | None, str | None]]:
+    """What stands behind each ``@``, in quotes or without."""
+    if "@" not in text:
+        return iter(())
+    # Each name once: a program that somebody pastes has the same few again and again.
+    names = dict.fromkeys((match[1], match[2]) for match in _MENTION.finditer(text))
+    return islice(names, MAX_NAMES)
 
 
 def _file_of(quoted: str | None, bare: str | None) -> str:

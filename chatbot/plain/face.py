@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequen
 from typing import Any, Final
 
 from chatbot.conversation.attachments import missing_words
-from chatbot.conversation.commands import complete_command, run_command
+from chatbot.conversation.commands import complete_command, needs_folders, run_command
 from chatbot.conversation.commands.knowledge import sources_list
 from chatbot.conversation.commands.lens import lens_table
 from chatbot.conversation.commands.setting import model_note
@@ -37,24 +37,6 @@ PROMPT: Final = "> "
 
 HISTORY_SHOWN: Final = 4
 """Messages of an earlier chat that are printed when it is gone on with."""
-
-
-def looks_into_folders(line: str) -> bool:
-    """Whether a command finds nothing, or what was there once, while the folders are not read.
-
-    Not one that changes which they are: a folder that is switched off need not be read before.
-    """
-    name, _, arguments = line.removeprefix("/").partition(" ")
-    first = arguments.split(maxsplit=1)[0].lower() if arguments.strip() else ""
-    match name.lower():
-        case "search":
-            return bool(first)
-        case "knowledge":
-            return first in ("", "problems")
-        case "tool":
-            return first == "search_knowledge"
-        case _:
-            return False
 
 
 class PlainFace:
@@ -119,7 +101,7 @@ class PlainFace:
             self.tell(words)
         try:
             if text.startswith("/"):
-                if not looks_into_folders(text) or await self._turns.prepared():
+                if not needs_folders(text) or await self._turns.prepared():
                     await run_command(self, text)
             elif edited:
                 await self.run_turn(self.manager.edit(text, edited, files=files))

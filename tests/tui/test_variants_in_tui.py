@@ -40,7 +40,7 @@ def app(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> ChatApp:
     app.stops = []  # type: ignore[attr-defined]
     monkeypatch.setattr(
         variants_rendering,
-        "keep_answer",
+        "go_on_from",
         lambda conversation, answer_id: app.kept.append(answer_id),  # type: ignore[attr-defined]
     )
     monkeypatch.setattr(app.manager, "stop", lambda: app.stops.append(True))  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ import msgspec
 
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.citations import with_citations
+from chatbot.conversation.keeping import says_something
 from chatbot.conversation.manager import NOT_READ
 from chatbot.conversation.prompt_arguments import add_input, parse_pairs
 from chatbot.conversation.prompt_library import load_library
@@ -34,7 +35,6 @@ from chatbot.messages import (
     Message,
     Source,
     SourcesPart,
-    TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
@@ -183,9 +183,7 @@ async def run_ask_one(
 async def forget_unanswered(session: Session) -> None:
     """Leave no new chat behind in which nothing was answered, as by a model that is not there."""
     messages = session.manager.conversation.messages()
-    answers = [message for message in messages if message.role == "assistant"]
-    parts = [part for answer in answers for part in answer.parts]
-    has_answer = any(part != TextPart("") and not isinstance(part, SourcesPart) for part in parts)
+    has_answer = any(m.role == "assistant" and says_something(m) for m in messages)
     if session.store and not has_answer:
         await session.manager.settled()
         await session.manager.delete_chat()

@@ -47,11 +47,24 @@ async def run_command(face: Face, line: str) -> None:
     Raises:
         ChatbotError: the command is unknown, its arguments are wrong, or it failed.
     """
-    name, _, arguments = line.strip().removeprefix("/").partition(" ")
+    name, arguments = _split(line)
     command = COMMANDS.get(name.lower())
     if command is None:
         raise CommandError(f"There is no command /{clean_line(name, 40)}; /help lists them.")
-    await command.run(face, arguments.strip())
+    await command.run(face, arguments)
+
+
+def needs_folders(line: str) -> bool:
+    """Whether a line that begins with a slash is to wait until the folders are read."""
+    name, arguments = _split(line)
+    command = COMMANDS.get(name.lower())
+    return command is not None and command.needs_folders(arguments.split())
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The name of a command, and what stands behind it."""
+    name, _, arguments = line.strip().removeprefix("/").partition(" ")
+    return name, arguments.strip()
 
 
 def complete_command(face: Face, line: str) -> list[Completion]:

@@ -104,6 +104,11 @@ def anything(face: Face, before: Sequence[str]) -> Mapping[str, str]:
     return {}
 
 
+def never(words: Sequence[str]) -> bool:
+    """Of a command that has no need of the folders."""
+    return False
+
+
 class Command(msgspec.Struct, frozen=True):
     """One slash command."""
 
@@ -117,6 +122,9 @@ class Command(msgspec.Struct, frozen=True):
     Raises:
         ChatbotError: nothing can.
     """
+    needs_folders: Callable[[Sequence[str]], bool] = never
+    """By the words behind it: whether it finds nothing, or what was there once, while the folders
+    are not read. Not where it changes which they are: one that is switched off need not be read."""
 
     @property
     def usage(self) -> str:

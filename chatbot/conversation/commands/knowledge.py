@@ -229,7 +229,14 @@ COMMANDS = (
         f"lists the knowledge folders; verbs: {', '.join(_VERBS)}.",
         _knowledge,
         _knowledge_words,
+        lambda words: not words or words[0].lower() == "problems",
     ),
     Command("sources", "[N]", "shows where the last answer was looked up, or passage N.", _sources),
-    Command("search", "WORDS", "shows the passages that fit best, without an answer.", _search),
+    Command(
+        "search",
+        "WORDS",
+        "shows the passages that fit best, without an answer.",
+        _search,
+        needs_folders=bool,
+    ),
 )

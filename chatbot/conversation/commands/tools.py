@@ -181,5 +181,6 @@ COMMANDS = (
         "runs a tool: /tool calculate 2+2, or a JSON object.",
         _tool,
         _tool_words,
+        lambda words: bool(words) and words[0].lower() == "search_knowledge",
     ),
 )

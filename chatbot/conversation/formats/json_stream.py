@@ -44,7 +44,7 @@ def split_objects(file: IO[bytes]) -> Iterator[bytes]:
         if first == b"]" and is_array and not num_commas:
             window.require_end()
             return
-        if first not in b"{" and not (is_array or is_first or num_commas):
+        if first not in (b"", b"{") and not (is_array or is_first or num_commas):
             yield window.take_line()
             continue
         if first != b"{" or num_commas != (is_array and not is_first):

@@ -50,7 +50,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         if answer_id is None:
             go_back(conversation, before, question_id)
         else:
-            keep_answer(conversation, answer_id)
+            go_on_from(conversation, answer_id)
         app.show_conversation()
 
     async def open_screen(started: VariantsStarted) -> VariantsScreen:
@@ -104,7 +104,7 @@ def change_setting(app: "ChatApp", text: str) -> bool:
     return True
 
 
-def keep_answer(conversation: Conversation, answer_id: str) -> None:
+def go_on_from(conversation: Conversation, answer_id: str) -> None:
     """Have the conversation go on from an answer, where it is one of its answers."""
     if answer_id in conversation:  # one that was stopped before its first word is not
         conversation.show(conversation.newest_leaf(answer_id))
