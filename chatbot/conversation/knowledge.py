@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from chatbot.conversation.folders import path_of
+from chatbot.conversation.following_up import is_following_up, take_turns
 from chatbot.conversation.found_sources import NUM_CANDIDATES, as_sources
 from chatbot.conversation.kept_folders import KeptFolders
 from chatbot.errors import ChatbotError, KnowledgeError
@@ -35,8 +36,8 @@ class Knowledge(KeptFolders):
 
         Args:
             question: what is asked.
-            earlier: the question before it, for one that only makes sense after it. It is
-                used when the question alone finds nothing.
+            earlier: the question before it, which helps to find what this one is about, where it
+                goes on with it; empty for none.
 
         Raises:
             KnowledgeError: the search failed.
@@ -44,49 +45,63 @@ class Knowledge(KeptFolders):
         """
         if self.error:
             self._wake.set()  # what failed may work now
-        manual = str(path_of(KnowledgeFolder(MANUAL)))
-        found = await self.search(question, manual=manual)
-        if not found.sources and earlier.strip():
-            both = await self.search(f"{earlier.strip()}\n{question}", manual=manual)
-            seconds = found.seconds + both.seconds
-            found = msgspec.structs.replace(both if both.sources else found, seconds=seconds)
-        return found
+        query, found = question, await self._look_for(question)
+        if earlier.strip() and self.paths:
+            both = f"{earlier.strip()}\n{question}"
+            together = await self._look_for(both)
+            before = await self._look_for(earlier, is_reranked=False)
+            hits = found.hits
+            if is_following_up(together.hits, before.hits):
+                query, hits = both, take_turns(hits, together.hits)
+            found = msgspec.structs.replace(
+                found,
+                hits=hits,
+                embedding_seconds=sum(f.embedding_seconds for f in (found, together, before)),
+                search_seconds=sum(f.search_seconds for f in (found, together, before)),
+            )
+        return self._as_sources(found, query, manual=str(path_of(KnowledgeFolder(MANUAL))))
 
-    async def search(
-        self, query: str, num_sources: int | None = None, *, manual: str = ""
-    ) -> SourcesPart:
+    async def search(self, query: str, num_sources: int | None = None) -> SourcesPart:
         """What the folders have for a query, with a verdict on each passage.
 
         Args:
-            query: words, or a question.
+            query: words, or a question. Who searches the manual by hand means its words, and gets
+                also what only shares them.
             num_sources: most passages that count as used; None for that of the settings.
-            manual: see ``as_sources``; whoever searches for words means the words.
 
         Raises:
             KnowledgeError: the search failed.
             WorkerError: the retrieval process died.
         """
-        settings, paths = self._settings(), self.paths
-        problems = [s.problem for s in self.folders if s.folder.is_on and s.problem]
-        found = Found(request_id=0, hits=())
-        if paths:
-            if not self.is_kept_up:
-                self.keep_searchable()
-            await self._until_read(paths)
-            found = await self.retrieval.search(
-                query,
-                paths,
-                self.options,
-                num_hits=max(NUM_CANDIDATES, settings.num_sources),
-                reranker=settings.reranker,
-            )
+        return self._as_sources(await self._look_for(query), query, num_sources)
+
+    async def _look_for(self, query: str, *, is_reranked: bool = True) -> Found:
+        paths = self.paths
+        if not paths:
+            return Found(request_id=0, hits=())
+        if not self.is_kept_up:
+            self.keep_searchable()
+        await self._until_read(paths)
+        settings = self._settings()
+        return await self.retrieval.search(
+            query,
+            paths,
+            self.options,
+            num_hits=max(NUM_CANDIDATES, settings.num_sources),
+            reranker=settings.reranker if is_reranked else "",
+        )
+
+    def _as_sources(
+        self, found: Found, query: str, num_sources: int | None = None, *, manual: str = ""
+    ) -> SourcesPart:
+        settings = self._settings()
         return as_sources(
             found,
             query=query,
             threshold=settings.relevance_threshold,
             num_sources=settings.num_sources if num_sources is None else num_sources,
-            folders=paths,
-            problems=problems,
+            folders=self.paths,
+            problems=[s.problem for s in self.folders if s.folder.is_on and s.problem],
             manual=manual,
         )
 

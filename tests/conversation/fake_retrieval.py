@@ -78,6 +78,8 @@ class FakeRetrieval:
         self.file_gate: asyncio.Event | None = None
         """What the reading of a file waits for."""
         self.queries: list[str] = []
+        self.rerankers: list[str] = []
+        """That of each search; empty for none."""
         self.searched: list[tuple[str, ...]] = []
         """The folders of each search."""
         self.scored: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
@@ -123,6 +125,7 @@ class FakeRetrieval:
         reranker: str = "",
     ) -> Found:
         self.queries.append(query)
+        self.rerankers.append(reranker)
         self.searched.append(tuple(folders))
         if self.gate:
             await self.gate.wait()

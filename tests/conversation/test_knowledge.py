@@ -193,21 +193,32 @@ async def test_names_and_texts_of_documents_are_cleaned(made: Made) -> None:
     assert (source.text, source.location, source.title) == ("ab", "x.md:1", "h")
 
 
-async def test_the_question_before_helps_only_where_one_alone_finds_nothing(made: Made) -> None:
+async def test_a_question_is_searched_together_with_the_one_it_goes_on_with(made: Made) -> None:
     knowledge, retrieval = made.knowledge, made.retrieval
-    tower = hit("The tower was built in 1889.")
-    retrieval.hits = (hit("other", 0.1),)
-    retrieval.hits_by_query = {"What is the tower?\nAnd when was it built?": (tower,)}
+    tower, other = hit("The tower was built in 1889.", 0.8), hit("The other was built later.", 0.6)
+    retrieval.hits_by_query = {
+        "What is the tower?": (tower,),
+        "And when was it built?": (other,),
+        "What is the tower?\nAnd when was it built?": (tower, other),
+    }
+    made.settings = msgspec.structs.replace(made.settings, reranker="org/reranker")
     found = await knowledge.find("And when was it built?", "What is the tower?")
-    assert [s.text for s in found.sources] == ["The tower was built in 1889."]
+    assert [s.text for s in found.sources] == [other.passage.text, tower.passage.text]
     assert found.query == "What is the tower?\nAnd when was it built?"
-    assert found.seconds == 0.5
-    retrieval.queries.clear()
-    found = await knowledge.find("And?", "Nothing either")
-    assert (found.sources, found.query) == ((), "And?")
-    retrieval.hits, retrieval.queries = (tower,), []
-    await knowledge.find("And when?", "What is the tower?")
-    assert retrieval.queries == ["And when?"]
+    assert found.seconds == 3 * 0.25
+    assert retrieval.rerankers == ["org/reranker", "org/reranker", ""]
+
+
+async def test_a_question_about_something_else_gets_nothing_of_the_one_before(made: Made) -> None:
+    tower = "The tower was built in 1889."
+    made.retrieval.hits_by_query = {
+        "What is the tower?": (hit(tower, 0.8),),
+        "What is the tower?\nThanks! A joke, please.": (hit(tower, 0.6),),
+    }
+    made.retrieval.hits = (hit("no joke", 0.1),)
+    found = await made.knowledge.find("Thanks! A joke, please.", "What is the tower?")
+    assert (found.sources, found.query) == ((), "Thanks! A joke, please.")
+    assert found.seconds == 3 * 0.25
 
 
 async def test_of_the_manual_a_question_gets_what_is_about_it_and_no_mere_words(
