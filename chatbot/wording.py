@@ -13,6 +13,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def elapsed(seconds: float) -> str:
+    """What was measured: ``28 ms``, ``1.25 s``, ``19.2 s``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+
+
 def size(num_bytes: float) -> str:
     """Of files, and of what is sent: ``177 B``, ``820 kB``, ``1.2 MB``, ``370 MB``, ``15.2 GB``."""
     for unit in ("B", "kB"):

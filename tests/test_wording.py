@@ -1,6 +1,6 @@
 import pytest
 
-from chatbot.wording import counted, duration, memory, parameters, size
+from chatbot.wording import counted, duration, elapsed, memory, parameters, size
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,20 @@ def test_so_many_of_something(number: int, words: str) -> None:
 )
 def test_time_is_as_exact_as_an_estimate_deserves(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0281, "28 ms"),
+        (0.9996, "1.00 s"),
+        (1.25, "1.25 s"),
+        (9.996, "10.0 s"),
+        (19.186, "19.2 s"),
+    ],
+)
+def test_what_was_measured_is_said_in_three_digits(seconds: float, words: str) -> None:
+    assert elapsed(seconds) == words
 
 
 @pytest.mark.parametrize(

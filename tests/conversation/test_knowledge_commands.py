@@ -154,7 +154,7 @@ async def test_before_the_first_answer_there_are_no_sources(face: KnowingFace) -
 async def test_sources_are_listed_and_each_can_be_read(face: KnowingFace) -> None:
     await all_of(face.manager.reply("How high?"))
     lines = (await face.run("/sources")).splitlines()
-    assert lines[0].startswith("Searched for “How high?” in 0.25 s; used from a relevance of 0.30")
+    assert lines[0].startswith("Searched for “How high?” in 250 ms; used from a relevance of 0.30")
     assert lines[2:] == [
         "1. `notes.md:1-2 · A|B 'c'`  ",
         "   used · relevance 0.90 · words 9.00 · meaning 0.900 · fused 0.4500",

@@ -12,6 +12,7 @@ from chatbot.conversation.source_block import sources_of
 from chatbot.errors import CommandError, KnowledgeError
 from chatbot.messages import Source, SourcesPart
 from chatbot.terminal_text import clean_line
+from chatbot.wording import elapsed
 
 _VERBS: Final = {
     "add": "searches another folder",
@@ -158,7 +159,7 @@ def sources_list(part: SourcesPart) -> str:
     if not listed:
         return " ".join(filter(None, ("Nothing was found.", part.notice)))
     about = (
-        f"Searched for “{clean_line(part.query)}” in {part.seconds:.2f} s; "
+        f"Searched for “{clean_line(part.query)}” in {elapsed(part.seconds)}; "
         f"used from a relevance of {part.threshold:.2f} on."
     )
     lines = [_list_item(number, source) for number, source in enumerate(listed, 1)]

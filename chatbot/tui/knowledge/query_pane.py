@@ -19,6 +19,7 @@ from chatbot.messages import Source, SourcesPart
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.chat.emphasis import emphasised, words_of
 from chatbot.tui.knowledge.ranking_list import RankingList, heading_row
+from chatbot.wording import elapsed
 
 TYPING_SECONDS: Final = 0.15
 """After so long without a key, what is typed is searched for."""
@@ -141,6 +142,6 @@ def _facts(found: SourcesPart, query: str) -> Content:
     count = len(found.sources) + len(found.candidates)
     facts = (
         f"{count} passages, {len(found.sources)} would be used · threshold {found.threshold:.2f} · "
-        f"{found.seconds * 1000:.0f} ms"
+        f"{elapsed(found.seconds)}"
     )
     return Content.assemble(notice, facts)

@@ -19,6 +19,7 @@ from chatbot.tui.chat.emphasis import emphasised, words_of
 from chatbot.tui.keys import bind
 from chatbot.tui.knowledge.passage_screen import OpenSource, PassageScreen
 from chatbot.tui.knowledge.ranking_list import VERDICTS, RankingList, heading_row
+from chatbot.wording import elapsed
 
 
 class SourcesScreen(ModalScreen[None]):
@@ -92,7 +93,7 @@ def _summary(found: SourcesPart) -> Content:
     num_seen = len(found.sources) + sum(c not in found.sources for c in found.candidates)
     facts = f"{num_seen} passages · {len(found.sources)} used · threshold {found.threshold:.2f}"
     if found.seconds:
-        facts += f" · {found.seconds * 1000:.0f} ms"
+        facts += f" · {elapsed(found.seconds)}"
     notice = f"\n▲ {clean_line(found.notice)}" if found.notice else ""
     if not num_seen:
         notice += "\n○ Nothing was found."
