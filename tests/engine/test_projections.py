@@ -328,13 +328,18 @@ print(len(ordered))
 """
 
 
-OLDER = pytest.param(
-    "f16c,fma,avx2,avx512f",
-    marks=pytest.mark.skipif(platform.machine() != "x86_64", reason="of other processors"),
-)
+IS_X86 = platform.machine() == "x86_64"
+PROCESSORS = {
+    "older": pytest.param(
+        "f16c,fma,avx2,avx512f",
+        marks=pytest.mark.skipif(not IS_X86, reason="of other processors"),
+    ),
+    # Another 20 seconds, and what is computed on this processor is compared by the other tests.
+    "this": pytest.param("", marks=[pytest.mark.slow] if IS_X86 else []),
+}
 
 
-@pytest.mark.parametrize("missing", ["", OLDER])
+@pytest.mark.parametrize("missing", PROCESSORS.values(), ids=PROCESSORS)
 def test_older_processors_and_the_order_of_sums(missing: str, tmp_path: Path) -> None:
     """Compiled anew, so that its code can be looked at: no sum may be put in another order."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -29,7 +29,6 @@ async def test_what_is_too_large_is_split_over_memory_and_disk(
     # Half of the layers, the embeddings, and room for accelerate to bring one layer from the
     # disk; besides what a window and the reading of a prompt are reckoned with.
     monkeypatch.setenv("ROOM_BYTES", str(6 * LAYER_BYTES))
-    monkeypatch.setenv("CHATBOT_CACHE_DIR", str(tmp_path / "cache"))
     settings = Settings(model=folder, precision="fp32", sampling=Sampling(max_tokens=4, seed=1))
     settings = msgspec.structs.replace(settings, folders=())
     session = Session(Config(settings=settings), settings, keeps_chats=False)

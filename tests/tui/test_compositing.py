@@ -73,9 +73,14 @@ async def test_what_is_covered_or_elsewhere_is_not_drawn(
             return render_lines(self, crop)
 
         monkeypatch.setattr(Widget, "render_lines", note)
-        app._status.refresh()
-        await until(pilot, lambda: "StatusLine" in drawn)
-        assert not {"Sidebar", "ChatView", "SparingScreen", "Horizontal"} & set(drawn)
+        around = {"Sidebar", "ChatView", "SparingScreen", "Horizontal"}
+        for _ in range(10):  # what the start has left to draw may come in between
+            drawn.clear()
+            app._status.refresh()
+            await until(pilot, lambda: "StatusLine" in drawn)
+            if around.isdisjoint(drawn):
+                break
+        assert around.isdisjoint(drawn)
 
 
 async def test_a_key_is_seen_before_what_is_to_be_laid_out(make_app: MakeApp) -> None:
