@@ -300,7 +300,7 @@ json_values = st.recursive(
 objects = st.dictionaries(st.text('"\\{}[]ab', max_size=4), json_values, max_size=4)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(objects, max_size=5), st.integers(1, 40), st.booleans(), st.sampled_from([None, 1]))
 def test_objects_are_cut_where_they_end(
     wanted: list[dict[str, Any]], chunk: int, is_array: bool, indent: int | None
@@ -326,7 +326,7 @@ class _Slow(io.BytesIO):
         return super().read(self._chunk)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.binary(max_size=60) | st.text('{}[]",:\\ a1', max_size=40).map(str.encode))
 def test_any_bytes_end_well_or_with_a_reason(content: bytes) -> None:
     with contextlib.suppress(FormatError):
