@@ -30,6 +30,8 @@ class DeviceSampler(Sampler):
         self._run_for = run_for
         self._run: DrawingRun | None = None
         self._is_filled = False
+        self._filled_by: int | None = None
+        """The seed that the random numbers of all places are of."""
         self._num_noted = 0
         self._drawn_at = -1
         """How many tokens there were at the last draw: another one there is drawn anew."""
@@ -84,14 +86,19 @@ class DeviceSampler(Sampler):
     def _prepare(self, run: DrawingRun, sampling: Sampling) -> None:
         run.use(sampling)
         if not sampling.is_greedy:
-            self._reseed(sampling.seed)
+            self._fill(run, sampling.seed)
 
-    def _reseed(self, seed: int | None) -> None:
-        self._is_filled = self._is_filled and seed == self._seed
-        super()._reseed(seed)
-        if self._run and not self._is_filled:
-            self._run.random.uniform_(generator=self._generator).clamp_max_(MOST_RANDOM)
-            self._is_filled = True
+    def _fill(self, run: DrawingRun, seed: int | None) -> None:
+        """Have the random numbers of all places, where they are not there yet."""
+        if self._is_filled and seed == self._filled_by:
+            return
+        generator = torch.Generator(run.random.device)
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        run.random.uniform_(generator=generator).clamp_max_(MOST_RANDOM)
+        self._is_filled, self._filled_by = True, seed
 
     def _note_seen(self, run: DrawingRun) -> None:
         """Mark what came since the last draw; one token is no copy from the CPU."""

@@ -28,6 +28,13 @@ with less than e to the power of minus that of its probability."""
 MOST_INSERTED: Final = 128
 """So many of the likeliest tokens are found in one pass; more are found by torch."""
 
+_SEEDS: Final = 2**32
+"""A generator on a CPU heeds no more of a seed than this many tell apart."""
+
+_STRIDE: Final = 0x9E3779B1
+"""From the random numbers of one place to those of the next, in seeds. Any odd number parts all
+places of a text; by this one they are far from the next seeds, which other answers are drawn by."""
+
 
 def penalise_repetition(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
     """Make tokens that occurred before less likely (Keskar et al. 2019, CTRL).
@@ -199,20 +206,24 @@ class Drawn(NamedTuple):
 
 
 class Sampler:
-    """Draws the tokens of one answer. Settings may differ from token to token."""
+    """Draws the tokens of one answer. Settings may differ from token to token.
+
+    The random numbers of a token are those of the seed at its place in the text. Were they those
+    that come next since the answer was begun, an answer that is gone on with would be drawn by the
+    very numbers of its beginning, and where much is left to chance it would say it again.
+    """
 
     def __init__(self, history: TokenHistory, device: torch.device) -> None:
         self._history = history
         self._generator = torch.Generator(device)
-        self._seed: int | None = None
+        self._start: tuple[int, int] | None = None
+        """Seed and place that the random numbers started from; None: from anywhere."""
         self._generator.seed()
         self.drawn_from: Drawn | None = None
         """Of the last token; None where nothing was drawn and the likeliest was taken."""
 
     def draw(self, logits: Tensor, sampling: Sampling, allowed: Tensor | None = None) -> int:
-        """The next token's id.
-
-        A changed seed starts the random numbers anew.
+        """The next token's id; asked for again at the same place, another draw.
 
         Args:
             logits: float [vocab], as the model gave them.
@@ -233,7 +244,7 @@ class Sampler:
             raise overflow_error()
         self.drawn_from = None
         if not sampling.is_greedy:
-            self._reseed(sampling.seed)
+            self._start_at(sampling.seed)
             ids, kept = candidates(scores, sampling)
             probabilities = kept.softmax(0)
             drawn = torch.multinomial(probabilities, 1, generator=self._generator)[0]
@@ -253,10 +264,13 @@ class Sampler:
             scores = forbid(scores, [token for token in banned if token < scores.shape[0]])
         return scores
 
-    def _reseed(self, seed: int | None) -> None:
-        if seed != self._seed:
-            self._seed = seed
-            if seed is None:
-                self._generator.seed()
-            else:
-                self._generator.manual_seed(seed)
+    def _start_at(self, seed: int | None) -> None:
+        """Have the random numbers of the next token, or go on with them where they were begun."""
+        start = None if seed is None else (seed, len(self._history))
+        if start == self._start:
+            return
+        self._start = start
+        if start is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed((start[0] + _STRIDE * start[1]) % _SEEDS)

@@ -1,5 +1,7 @@
 """Each sampling rule equals the logits processor of transformers."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 import torch
@@ -227,6 +229,41 @@ def test_a_changed_seed_acts_at_once() -> None:
     first = [sampler.draw(scores, Sampling(**flat, seed=1)) for _ in range(4)]
     sampler.draw(scores, Sampling(**flat, seed=2))
     assert [sampler.draw(scores, Sampling(**flat, seed=1)) for _ in range(4)] == first
+
+
+def test_an_answer_goes_on_by_the_draws_that_it_would_have_had() -> None:
+    scores = torch.zeros(400)
+    settings = Sampling(temperature=1, top_k=0, top_p=1, seed=5)
+
+    def drawn_after(tokens: list[int], num: int) -> list[int]:
+        history = TokenHistory(tokens)
+        sampler = Sampler(history, CPU)
+        drawn = []
+        for _ in range(num):
+            drawn.append(sampler.draw(scores, settings))
+            history.append(drawn[-1])
+        return drawn
+
+    whole = drawn_after([1, 2], 8)
+    assert len(set(whole)) > 4
+    assert drawn_after([1, 2, *whole[:4]], 4) == whole[4:]
+
+
+@pytest.mark.parametrize("seeds", [[3] * 4000, range(4000)])
+def test_draws_of_other_places_or_seeds_have_nothing_in_common(seeds: Sequence[int]) -> None:
+    scores = torch.tensor([0.0, 1.0, 2.0, -20.0])
+    history = TokenHistory([])
+    sampler = Sampler(history, CPU)
+    draws = []
+    for seed in seeds:
+        settings = Sampling(temperature=1, top_k=0, top_p=1, seed=seed)
+        draws.append(sampler.draw(scores, settings))
+        if isinstance(seeds, list):  # one seed, and so other places
+            history.append(0)
+    pairs = torch.tensor(draws).reshape(-1, 2)
+    shares = torch.zeros(4, 4).index_put_((*pairs.T,), torch.tensor(1 / 2000), accumulate=True)
+    chances = scores.softmax(0)
+    torch.testing.assert_close(shares, chances.outer(chances), rtol=0, atol=0.03)
 
 
 def test_frequencies_follow_the_probabilities() -> None:
