@@ -10,9 +10,6 @@ from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 TEMPERATURES: Final = (0.3, 0.7, 1.0, 1.5)
 """Those that are compared at one token."""
 
-ALL_OF_IT: Final = 0.999
-"""Probabilities that add up to this are taken for all there are: each was rounded."""
-
 
 def surprise(record: TokenRecord) -> float:
     """How unexpected a token was to the model, in bits; 0 where that is not known."""
@@ -70,10 +67,10 @@ def kept_by_settings(record: TokenRecord) -> tuple[int, float] | None:
     """How many tokens the settings left a chance, and what the model gives these together.
 
     Returns:
-        None where not all of them were recorded.
+        None where there may be more than were recorded, however little these would have.
     """
     kept = [other for other in record.alternatives if other.after > 0]
-    if sum(other.after for other in kept) < ALL_OF_IT:
+    if len(kept) >= NUM_ALTERNATIVES:
         return None
     return len(kept), min(sum(other.before for other in kept), 1.0)
 

@@ -212,7 +212,11 @@ def test_what_likelier_tokens_hold_together_is_said_as_far_as_it_is_known() -> N
 
 def test_how_many_tokens_the_settings_kept() -> None:
     assert kept_by_settings(likeliest((0.5, 0.75), (0.2, 0.25), (0.1, 0.0))) == (2, 0.7)
-    assert kept_by_settings(likeliest((0.5, 0.6), (0.2, 0.3))) is None  # a tenth is elsewhere
+    seven, rest = ((0.5, 0.999),) + ((0.01, 0.0001),) * 6, (0.01, 0.0001)
+    assert kept_by_settings(likeliest(*seven)) == (7, pytest.approx(0.56))
+    # As many as are recorded: there may be any number of others, with next to nothing each.
+    assert kept_by_settings(likeliest(*seven, rest)) is None
+    assert "8 or more tokens kept" in facts_of(likeliest(*seven, rest), 0, 1, {}, 76).plain
 
 
 def test_distributions_are_of_the_alternatives_alone() -> None:
@@ -253,7 +257,6 @@ def test_facts_fit_into_two_lines_of_a_small_screen() -> None:
     lines = facts_of(token, 0, 9, many, 60).plain.split("\n")
     assert max(map(len, lines)) == 60
     assert lines[0].endswith("temperature 0.123456789")  # what has no room is left out whole
-    assert "over 2 tokens kept" in facts_of(likeliest((0.5, 0.6), (0.2, 0.3)), 0, 1, {}, 76).plain
 
 
 def test_the_frame_says_what_there_is_room_for() -> None:

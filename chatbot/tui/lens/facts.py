@@ -121,7 +121,7 @@ def _drawn_from(record: TokenRecord) -> list[str]:
         number, share = kept
         return [f"{number} token{'s' * (number != 1)} kept ({percent(share)})"]
     num_known = sum(other.after > 0 for other in record.alternatives)
-    return [f"over {num_known} tokens kept"]
+    return [f"{num_known} or more tokens kept"]
 
 
 def _name_of(record: TokenRecord) -> str:
