@@ -92,6 +92,8 @@ def _chosen(old: TokenRecord, choice: Alternative | str, text: str) -> TokenReco
     """The record of what the user put in the place of a token."""
     if isinstance(choice, str):
         token, before, after, ranks = NO_TOKEN, 0.0, 0.0, (0, 0)
+    elif choice.token == old.token:  # it may be far below the likeliest, which alone are recorded
+        return msgspec.structs.replace(old, text=text, is_users=True)
     else:
         token, before, after = choice.token, choice.before, choice.after
         ranks = (

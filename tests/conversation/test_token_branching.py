@@ -107,6 +107,15 @@ def test_a_branch_begins_with_all_up_to_its_token() -> None:
     assert begun_tokens(branch.begun, branch.records) == (9, 2)
 
 
+def test_the_token_that_came_keeps_its_rank_where_it_is_chosen_again() -> None:
+    others = (*OTHERS[:2], Alternative(9, " Rome", 0.001, 0.02))
+    rome = TokenRecord(9, " Rome", "text", 0.001, 0.02, 70, 31, 1.25, 0.5, others)
+    records = [token("It is", 4), rome]
+    chosen = branch_at(answer(TextPart("It is Rome")), records, 1, others[2]).records[1]
+    assert (chosen.token, chosen.rank_before, chosen.rank_after) == (9, 70, 31)
+    assert chosen.is_users
+
+
 def test_a_typed_text_has_no_token() -> None:
     records = [token("It is", 9), token(" Paris", 1)]
     branch = branch_at(answer(TextPart("It is Paris")), records, 1, " not\x1b[31m far")
