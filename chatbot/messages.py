@@ -29,7 +29,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     first_token_seconds: float
     """From the engine taking up the request to its first token."""
     decode_seconds: float
-    """From the first token to the last."""
+    """From the first token to the last; of several rounds, of each."""
     decoder: str = ""
     """Which step computed it: ``fused`` is our own, ``transformers`` the model's, ``static`` the
     model's on a cache that does not move, ``graph`` that captured; empty where it was not noted."""
@@ -41,13 +41,16 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that the model wrote; each saved a step."""
     cache_bytes: int = 0
     """Memory of keys and values when it ended; 0 where it was not noted."""
+    num_rounds: int = 1
+    """How often it was begun or gone on with; the first token of each round is in no decoding."""
 
     @property
     def tokens_per_second(self) -> float:
-        """Decoding speed after the first token; 0 when there was no second one."""
-        if self.num_new_tokens < 2 or self.decode_seconds <= 0:
+        """Decoding speed after the first token of each round; 0 when there was no second one."""
+        num_decoded = self.num_new_tokens - self.num_rounds
+        if num_decoded < 1 or self.decode_seconds <= 0:
             return 0.0
-        return (self.num_new_tokens - 1) / self.decode_seconds
+        return num_decoded / self.decode_seconds
 
 
 class SettingChange(msgspec.Struct, frozen=True, kw_only=True):

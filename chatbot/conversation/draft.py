@@ -273,4 +273,5 @@ def sum_of_rounds(before: Statistics | None, now: Statistics | None) -> Statisti
         decode_seconds=before.decode_seconds + now.decode_seconds,
         num_guessed=before.num_guessed + now.num_guessed,
         num_guessed_right=before.num_guessed_right + now.num_guessed_right,
+        num_rounds=sum(each.num_rounds for each in (before, now) if each.num_new_tokens),
     )

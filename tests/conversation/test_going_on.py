@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chatbot.conversation.draft import sum_of_rounds
@@ -62,6 +63,17 @@ def test_what_was_written_before_is_in_the_next_prompt_and_counted_once() -> Non
     assert (both.num_cached_tokens, both.first_token_seconds) == (60, 0.19)
     assert both.decode_seconds == pytest.approx(15.1)
     assert (both.num_guessed, both.num_guessed_right) == (4, 2)
+
+
+def test_the_first_token_of_a_round_is_none_of_its_speed() -> None:
+    def made(num_new: int) -> Statistics:  # ten a second
+        return msgspec.structs.replace(cost(9, num_new), decode_seconds=max(num_new - 1, 0) / 10)
+
+    so_far: Statistics | None = None
+    for num_new in (3, 2, 0, 6):
+        so_far = sum_of_rounds(so_far, made(num_new))
+        assert so_far is not None
+        assert so_far.tokens_per_second == pytest.approx(10.0)
 
 
 def test_what_tools_said_is_part_of_the_prompt() -> None:
