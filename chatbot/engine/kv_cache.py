@@ -64,14 +64,26 @@ class CachedModel:
 
     def sampler(self, history: TokenHistory) -> Sampler:
         """What draws the tokens of one answer where the logits are."""
+        return self._sampler(history, self._drawing_run)
+
+    def sampler_beside_others(self, history: TokenHistory) -> Sampler:
+        """The same for one of several answers that are drawn by turns: it draws as it would alone,
+        but by memory of its own. There nothing is captured: one answer is too short to pay for it.
+        """
+        return self._sampler(history, self._own_drawing_run)
+
+    def _sampler(self, history: TokenHistory, run_for: Callable[[int], DrawingRun]) -> Sampler:
         if self._device.type != "cuda":
             return Sampler(history, self._device)
-        return DeviceSampler(history, self._device, self._drawing_run)
+        return DeviceSampler(history, self._device, run_for)
 
     def _drawing_run(self, vocab_size: int) -> DrawingRun:
         if self._drawing is None or self._drawing.logits.shape[0] != vocab_size:
             self._drawing = DrawingRun(vocab_size, self._device, CudaCapture())
         return self._drawing
+
+    def _own_drawing_run(self, vocab_size: int) -> DrawingRun:
+        return DrawingRun(vocab_size, self._device, None)
 
     def pipeline(self, sampler: Sampler, num_facts: int) -> Pipeline | None:
         """What launches the steps of one answer ahead; None where its decoder cannot."""

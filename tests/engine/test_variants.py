@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
+from chatbot.engine.device_sampling import DeviceSampler
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
@@ -103,6 +105,20 @@ def test_each_answer_of_a_batch_is_the_one_it_would_be_alone(loaded: LoadedModel
     assert len({text for text, _ in expected}) == 5
     assert all(event.request_id == 5 for event in events)
     assert isinstance(events[-1], VariantsGenerated)
+
+
+def test_a_seed_is_the_same_answer_alone_and_beside_others_on_a_device(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_device(_: CachedModel, history: TokenHistory) -> DeviceSampler:
+        return DeviceSampler(history, CPU, lambda size: DrawingRun(size, CPU, None))
+
+    monkeypatch.setattr(CachedModel, "sampler", on_device)
+    monkeypatch.setattr(CachedModel, "sampler_beside_others", on_device)
+    samplings = tuple(msgspec.structs.replace(one, max_tokens=6) for one in seeds(1, 2))
+    expected = [alone(loaded, sampling)[0] for sampling in samplings]
+    request = GenerateVariants(messages=QUESTION, samplings=samplings)
+    assert texts_of(list(answer_variants(loaded, request, Control(HOT))), 2) == expected
 
 
 def test_the_prompt_is_read_once(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,6 @@ from chatbot.engine.protocol.variants import (
     VariantTokens,
 )
 from chatbot.engine.recording import Recorder
-from chatbot.engine.sampling import Sampler
 from chatbot.engine.thought import Thought
 from chatbot.engine.token_loop import draw_token
 from chatbot.engine.variants.prompts import (
@@ -66,7 +65,7 @@ class _Row:
         self._forced: deque[int] = deque()
         """Tokens that are not drawn, but put there: they end what is thought."""
         self._history = TokenHistory(prompt.tokens)
-        self._sampler = Sampler(self._history, loaded.cached.device)
+        self._sampler = loaded.cached.sampler_beside_others(self._history)
         self._recorder: Recorder | None = None
         if request.num_alternatives > 0:
             self._recorder = Recorder(request.num_alternatives, loaded.token_texts)
