@@ -28,9 +28,11 @@ def mean_entropy(records: Sequence[TokenRecord]) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def log_probability(records: Sequence[TokenRecord]) -> float:
-    """Natural logarithm of the probability that the model gives all of it; what is not known
-    counts as certain."""
+def log_probability(records: Sequence[TokenRecord]) -> float | None:
+    """Natural logarithm of the probability that the model gives all of it; None where that of a
+    part is not known."""
+    if any(record.token == NO_TOKEN for record in records):
+        return None
     return -math.log(2) * sum(surprise(record) for record in records)
 
 

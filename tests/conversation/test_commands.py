@@ -1,5 +1,6 @@
 """Each slash command, as a face of the program would run it."""
 
+import json
 import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 
 from chatbot.conversation.commands import COMMANDS, clean_code, run_command
 from chatbot.conversation.commands.knowledge import sources_list
-from chatbot.conversation.commands.lens import NUM_PLACES, lens_table
+from chatbot.conversation.commands.lens import NUM_PLACES, lens_table, token_table
 from chatbot.conversation.commands.setting import model_note
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.token_json import token_json
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol.answer import TokensRecorded
 from chatbot.engine.protocol.model_info import AdapterInfo, AdapterUse, ModelInfo
@@ -22,7 +24,7 @@ from chatbot.models.hardware import Device, Hardware
 from chatbot.models.memory import GIB
 from chatbot.settings import SPECS, Settings
 from chatbot.terminal_text import is_safe
-from chatbot.tokens import Alternative, TokenRecord
+from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 from tests.conversation.building import all_of, make_manager, making_of, with_settings
 from tests.conversation.fake_engine import STATISTICS, FakeEngine
 
@@ -476,6 +478,20 @@ async def test_lens_shows_tokens_and_goes_another_way() -> None:
     assert answer is not None
     assert answer.text == "It was long ago"
     assert engine.begun_tokens[-1] == (9, 2)
+
+
+def test_what_was_typed_has_no_figures_of_its_own() -> None:
+    others = (Alternative(1, " Paris", 0.5, 0.75), Alternative(2, " Lyon", 0.25, 0.25))
+    typed = TokenRecord(
+        NO_TOKEN, " not far", "text", 0.0, 0.0, 0, 0, 1.5, 0.5, others, is_users=True
+    )
+    assert "| 1 | `␣not␣far` | typed | 1.50 bit |" in lens_table([typed])
+    assert token_table([typed], 0).startswith(
+        "Token 1 of 1, `␣not␣far`: typed by you, entropy 1.50 bit, after the settings 0.50 bit."
+    )
+    told = json.loads(token_json(typed, 0, {}))
+    assert [told[name] for name in ("token", "before", "rank_after", "surprise")] == [None] * 4
+    assert told["entropy_before"] == 1.5
 
 
 def test_the_table_of_a_lens_begins_with_the_most_uncertain_place() -> None:

@@ -148,7 +148,9 @@ def test_figures_by_hand() -> None:
     records = [record(0.5, 1.0), record(0.125, 3.0), record(0.0, 0.0, NO_TOKEN)]
     assert perplexity(records) == pytest.approx(4.0)  # 1 and 3 bits, 2 on average
     assert mean_entropy(records) == pytest.approx(2.0)
-    assert log_probability(records) == pytest.approx(math.log(0.5 * 0.125))
+    assert log_probability(records[:2]) == pytest.approx(math.log(0.5 * 0.125))
+    assert log_probability(records) is None  # what was typed had some probability too
+    assert "log probability" not in heading_of(records, is_running=False, width=160)
     assert most_uncertain(records) == [1, 0]
     assert most_surprising(records) == [1, 0]
     assert (perplexity([]), mean_entropy([])) == (1.0, 0.0)

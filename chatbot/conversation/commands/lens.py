@@ -57,8 +57,9 @@ def lens_table(records: Sequence[TokenRecord]) -> str:
         record = records[index]
         others = [a for a in record.alternatives if a.token != record.token][:3]
         instead = ", ".join(f"{_cell(called(a))} {percent(a.before)}" for a in others)
+        chance = "typed" if record.token == NO_TOKEN else percent(record.before)
         lines.append(
-            f"| {index + 1} | {_cell(visible(record.text))} | {percent(record.before)} | "
+            f"| {index + 1} | {_cell(visible(record.text))} | {chance} | "
             f"{record.entropy_before:.2f} bit | {instead} |"
         )
     return "\n".join(lines)
@@ -69,10 +70,11 @@ def token_table(records: Sequence[TokenRecord], index: int) -> str:
     record = records[index]
     if record.token == NO_TOKEN and not record.alternatives:
         return f"Token {index + 1:,}, {_cell(visible(record.text))}, was not recorded."
+    is_typed = record.token == NO_TOKEN
+    came = "typed by you" if is_typed else f"surprise {surprise(record):.2f} bit"
     lines = [
-        f"Token {index + 1:,} of {len(records):,}, {_cell(visible(record.text))}: surprise "
-        f"{surprise(record):.2f} bit, entropy {record.entropy_before:.2f} bit, after the settings "
-        f"{record.entropy_after:.2f} bit.",
+        f"Token {index + 1:,} of {len(records):,}, {_cell(visible(record.text))}: {came}, entropy "
+        f"{record.entropy_before:.2f} bit, after the settings {record.entropy_after:.2f} bit.",
         "",
         "| token | by the model | after the settings | |",
         "|---|---:|---:|---|",

@@ -64,8 +64,8 @@ def heading_of(records: Sequence[TokenRecord], *, is_running: bool, width: int) 
         f"perplexity {perplexity(records):.2f}",
         f"mean entropy {mean_entropy(records):.2f} bit",
     ]
-    if width >= WIDE_SCREEN:
-        parts.append(f"log probability {log_probability(records):.2f} nat")
+    if width >= WIDE_SCREEN and (logarithm := log_probability(records)) is not None:
+        parts.append(f"log probability {logarithm:.2f} nat")
     return " · ".join(parts)
 
 
