@@ -1,4 +1,5 @@
-"""OpenAI messages, one chat a line: ``{"messages": [{"role": ..., "content": ...}, ...]}``.
+"""OpenAI messages, one chat a line: ``{"messages": [{"role": ..., "content": ...}, ...]}``; also
+the messages of one chat by themselves.
 
 Holds one branch, its texts, tool calls and tool results; a tool's call and result are
 messages of their own there, and parts of one answer here.
@@ -6,12 +7,14 @@ messages of their own there, and parts of one answer here.
 
 import base64
 import binascii
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from chatbot.conversation.file_block import as_one_text
 from chatbot.conversation.formats.cleaning import checked_chat, content_id, part_of_image
+from chatbot.conversation.formats.json_stream import MAX_OBJECT_BYTES
 from chatbot.conversation.titles import title_of
 from chatbot.errors import FormatError
 from chatbot.messages import (
@@ -118,6 +121,25 @@ def looks_like(value: dict[str, Any]) -> bool:
     """Whether an object is such a chat."""
     messages = value.get("messages")
     return isinstance(messages, list) and "format" not in value
+
+
+def looks_like_message(value: dict[str, Any]) -> bool:
+    """Whether an object is a message by itself: then the file is one chat, and they are its own."""
+    return isinstance(value.get("role"), str) and "content" in value
+
+
+def as_chat(messages: Iterable[bytes]) -> bytes:
+    """One such chat out of messages that stand by themselves.
+
+    Raises:
+        FormatError: together they are too long for a chat.
+    """
+    joined = bytearray()
+    for message in messages:
+        joined += b"," + message if joined else message
+        if len(joined) > MAX_OBJECT_BYTES:
+            raise FormatError("The file is too long for one chat.")
+    return b'{"messages":[' + joined + b"]}"
 
 
 def chat_of(raw: bytes) -> StoredChat:

@@ -1,19 +1,20 @@
 """Reads files of chats of any known format, which it finds out by itself.
 
-The formats: our own JSON, OpenAI messages (JSONL), ShareGPT, ChatGPT's export (the zip file
-as well as the ``conversations.json`` in it).
+The formats: our own JSON, OpenAI messages (JSONL), ShareGPT, the exports of ChatGPT and Claude (the
+zip file as well as the ``conversations.json`` in it).
 """
 
 import contextlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import msgspec
 
-from chatbot.conversation.formats import chatgpt, openai_jsonl, own_json, sharegpt
+from chatbot.conversation.formats import chatgpt, claude, openai_jsonl, own_json, sharegpt
 from chatbot.conversation.formats.cleaning import EmptyChatError
 from chatbot.conversation.formats.files import open_regular
 from chatbot.conversation.formats.json_stream import split_objects
@@ -42,6 +43,7 @@ _ReadChat = Callable[[bytes], StoredChat]
 _FORMATS: Final[tuple[tuple[Callable[[dict[str, Any]], bool], _ReadChat], ...]] = (
     (own_json.looks_like, own_json.chat_of),
     (chatgpt.looks_like, chatgpt.chat_of),
+    (claude.looks_like, claude.chat_of),
     (sharegpt.looks_like, sharegpt.chat_of),
     (openai_jsonl.looks_like, openai_jsonl.chat_of),
 )
@@ -92,10 +94,17 @@ def read_chat(file: Path) -> StoredChat:
 
 
 def _read(source: IO[bytes]) -> Iterator[StoredChat | BrokenChat]:
-    read: _ReadChat | None = None
-    for number, raw in enumerate(split_objects(source), 1):
-        if read is None:
-            read = _format_of(raw)
+    chats = split_objects(source)
+    first = next(chats, None)
+    if first is None:
+        return
+    value = _decoded(first)
+    read: _ReadChat = openai_jsonl.chat_of
+    if openai_jsonl.looks_like_message(value):
+        first = openai_jsonl.as_chat(chain([first], chats))
+    else:
+        read = _format_of(value)
+    for number, raw in enumerate(chain([first], chats), 1):
         try:
             yield read(raw)
         except EmptyChatError:
@@ -105,17 +114,20 @@ def _read(source: IO[bytes]) -> Iterator[StoredChat | BrokenChat]:
             yield BrokenChat(f"Chat {number} is broken: {reason}.")
 
 
-def _format_of(raw: bytes) -> _ReadChat:
+def _decoded(raw: bytes) -> dict[str, Any]:
     try:
-        value = msgspec.json.decode(raw, type=dict[str, Any])
+        return msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FormatError(f"This is not JSON: {clean_line(str(error))}.") from error
+
+
+def _format_of(value: dict[str, Any]) -> _ReadChat:
     for looks_like, read in _FORMATS:
         if looks_like(value):
             return read
     raise FormatError(
-        "The format is not known; it can be the chatbot's own JSON, OpenAI messages as JSONL, "
-        "ShareGPT, or ChatGPT's export."
+        "The format is not known; it can be the chatbot's own JSON, OpenAI messages, ShareGPT, or "
+        "the export of ChatGPT or Claude."
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatbot.conversation.formats import json_stream, reading
+from chatbot.conversation.formats import json_stream, openai_jsonl, reading
 from chatbot.conversation.formats.json_stream import split_objects
 from chatbot.conversation.formats.reading import read_chat, read_chats
 from chatbot.errors import FormatError
@@ -77,6 +77,94 @@ def test_a_chatgpt_export(tmp_path: Path) -> None:
     assert chat.active_leaf == answer.id
     assert chat.info.title == "A chat"
     assert chat.info.created_at == 1.4e9
+
+
+ROOT = "00000000-0000-4000-8000-000000000000"
+
+
+def claude(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    begun = "2026-03-29T07:06:34.084721Z"
+    return {"uuid": "u", "name": "A chat", "created_at": begun, "chat_messages": messages, **more}
+
+
+def said(uuid: str, sender: str, parent: str = "", **more: Any) -> dict[str, Any]:
+    message = {"uuid": uuid, "sender": sender, "text": "", "created_at": "2026-03-29T07:06:35Z"}
+    return message | ({"parent_message_uuid": parent} if parent else {}) | more
+
+
+def test_an_export_of_claude_keeps_the_tree_and_what_was_attached(tmp_path: Path) -> None:
+    pasted = {"file_name": "", "file_type": "txt", "extracted_content": "a long\ntext"}
+    steps = [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "tool_use", "id": "t1", "name": "clock", "input": {"zone": "UTC"}},
+        {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "noon"}]},
+        {"type": "text", "text": "It is noon."},
+        {"type": "token_budget"},
+    ]
+    question = said("q", "human", ROOT, attachments=[pasted], files=[{"file_name": "a.png"}])
+    question["content"] = [{"type": "text", "text": "What time is it?"}]
+    answers = [
+        said("a", "assistant", "q", content=steps),
+        said("b", "assistant", "q", text="Late."),
+    ]
+    export = claude(question, *answers, current_leaf_message_uuid="a", model="claude-x")
+    (chat,) = read(tmp_path, [export, claude(uuid="empty")])
+    assert isinstance(chat, StoredChat)
+    assert (chat.info.title, chat.active_leaf) == ("A chat", "a")
+    asked, answer, other = chat.messages
+    file, picture, text = asked.parts
+    assert (file.name, file.text) == ("pasted.txt", "a long\ntext")  # type: ignore[union-attr]
+    assert picture.text + text.text == "[a.png]\nWhat time is it?"  # type: ignore[union-attr]
+    assert [type(part).__name__ for part in answer.parts] == [
+        "ThinkingPart",
+        "ToolCallPart",
+        "ToolResultPart",
+        "TextPart",
+    ]
+    assert answer.parts[1].arguments == '{"zone":"UTC"}'  # type: ignore[union-attr]
+    assert answer.parts[2].text == "noon"  # type: ignore[union-attr]
+    assert answer.making is not None
+    assert answer.making.model == "claude-x"
+    assert [m.parent_id for m in (asked, answer, other)] == [None, "q", "q"]
+    assert asked.created_at == 1774767995.0
+
+
+def test_an_older_export_of_claude_is_one_branch(tmp_path: Path) -> None:
+    export = claude(said("q", "human", text="hello"), said("a", "assistant", text="Hi."))
+    (chat,) = read(tmp_path, [export])
+    assert isinstance(chat, StoredChat)
+    assert [(m.text, m.parent_id) for m in chat.messages] == [("hello", None), ("Hi.", "q")]
+    assert "no sender 'robot'" in reason(tmp_path, [claude(said("x", "robot"))])
+    lost = claude(said("q", "human", "nowhere", text="hello"))
+    assert "parent is missing" in reason(tmp_path, [lost])
+
+
+@pytest.mark.parametrize("separator", [",", "\n"])
+def test_messages_by_themselves_are_one_chat(tmp_path: Path, separator: str) -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "Hi."},
+    ]
+    content = separator.join(json.dumps(message) for message in messages)
+    (chat,) = read(tmp_path, (f"[{content}]" if separator == "," else content).encode())
+    assert isinstance(chat, StoredChat)
+    assert [(m.role, m.text) for m in chat.messages] == [
+        ("system", "Be kind."),
+        ("user", "hello"),
+        ("assistant", "Hi."),
+    ]
+    assert chat.info.title == "hello"
+    if separator == "\n":
+        assert "is broken" in reason(tmp_path, content.encode() + b"\nno message\n")
+
+
+def test_messages_by_themselves_are_no_more_than_a_chat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_jsonl, "MAX_OBJECT_BYTES", 100)
+    messages = [{"role": "user", "content": "hello"}] * 4
+    assert "too long for one chat" in reason(tmp_path, messages)
 
 
 @pytest.mark.parametrize(
