@@ -73,7 +73,7 @@ def load_config(file: Path) -> Config:
     start. It is then never written over (see ``save_settings``).
     """
     try:
-        document = tomllib.loads(file.read_text("utf-8"))
+        document = tomllib.loads(read_document(file))
     except FileNotFoundError:
         return Config()
     except (OSError, ValueError, RecursionError) as error:
@@ -115,6 +115,19 @@ def load_config(file: Path) -> Config:
         model_folders=model_folders,
         problems=tuple(problems),
     )
+
+
+def read_document(file: Path) -> str:
+    """The text of the settings file, without the mark that some editors put before it.
+
+    Raises:
+        OSError: there is none, it cannot be read, or is a folder, a pipe or a device.
+        ValueError: it is not UTF-8.
+    """
+    # Asked first: a pipe would be waited for without end, and a device read without end.
+    if file.exists() and not file.is_file():
+        raise OSError("it is not a regular file")
+    return file.read_text("utf-8-sig")
 
 
 def _as_text(value: Any, spec: Spec) -> str:
@@ -307,7 +320,10 @@ def _changed(file: Path, change: Callable[[Any], None]) -> str | None:
     """
     import tomlkit
 
-    text = file.read_text("utf-8") if file.exists() else ""
+    try:
+        text = read_document(file)
+    except FileNotFoundError:
+        text = ""
     tomllib.loads(text)  # the stricter of the two: what was not read is not written over
     document = tomlkit.parse(text)
     change(document)

@@ -365,3 +365,31 @@ def test_the_folders_that_models_are_kept_in(file: Path) -> None:
     ]
     file.write_text("[models]\nfolders = []\n")
     assert load_config(file).model_folders == ()
+
+
+def test_the_mark_that_editors_put_before_utf_8_is_no_part_of_the_settings(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf# mine\r\nmax_history = 3\r\n")
+    assert load_config(file) == Config(settings=changed(max_history="3"))
+    save_settings(changed(max_history="4"), ["max_history"], file)
+    assert load_config(file) == Config(settings=changed(max_history="4"))
+    assert "# mine" in file.read_text()
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["pipe", "endless", "folder", "loop"])
+def test_what_is_no_regular_file_is_named_and_left_alone(file: Path, kind: str) -> None:
+    match kind:
+        case "pipe":
+            os.mkfifo(file)
+        case "endless":
+            file.symlink_to("/dev/zero")
+        case "folder":
+            file.mkdir()
+        case "loop":
+            file.symlink_to(file.name)
+    config = load_config(file)
+    assert config.settings == Settings()
+    assert len(config.problems) == 1
+    assert "cannot be read" in config.problems[0]
+    with pytest.raises(ConfigError, match="could not be saved"):
+        save_settings(changed(max_history="4"), ["max_history"], file)

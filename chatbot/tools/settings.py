@@ -24,7 +24,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from chatbot.config import edit_document
+from chatbot.config import edit_document, read_document
 from chatbot.terminal_text import clean_line
 from chatbot.tools.values import Policy
 
@@ -71,7 +71,7 @@ def load_tool_settings(file: Path) -> ToolSettings:
     names it already.
     """
     try:
-        document = tomllib.loads(file.read_text("utf-8"))
+        document = tomllib.loads(read_document(file))
     except (OSError, ValueError, RecursionError):
         return ToolSettings()
     problems: list[str] = []
