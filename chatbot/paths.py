@@ -15,6 +15,16 @@ def _user_dir(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or default).expanduser()
 
 
+def working_dir() -> Path:
+    """The folder that relative paths begin at: the present one, or where that was before it was
+    deleted. There nothing is found then, and what asks is told so.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.environ.get("PWD", "/"))
+
+
 def config_dir() -> Path:
     """Settings, and the user's own themes and prompts; ``CHATBOT_CONFIG_DIR`` overrides it."""
     return _user_dir("CHATBOT_CONFIG_DIR", platformdirs.user_config_dir("chatbot"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from chatbot.errors import KnowledgeError
-from chatbot.paths import shipped_dir
+from chatbot.paths import shipped_dir, working_dir
 from chatbot.retrieval.values import FolderStatus
 from chatbot.settings import MANUAL, KnowledgeFolder
 from chatbot.terminal_text import clean_line, is_safe
@@ -45,9 +45,9 @@ def path_of(folder: KnowledgeFolder) -> Path:
 
 def _resolved(text: str) -> Path:
     try:
-        return Path(text).expanduser().resolve()
+        return (working_dir() / Path(text).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError):  # no such user, a loop of links, a null byte
-        return Path(os.path.abspath(text.replace("\0", "")))
+        return Path(os.path.abspath(working_dir() / text.replace("\0", "")))
 
 
 def problem_of(folder: KnowledgeFolder) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from chatbot.paths import working_dir
 from chatbot.terminal_text import is_safe
 from chatbot.wording import size
 
@@ -74,7 +75,7 @@ def names_file(text: str, name: str) -> bool:
 def path_of_name(name: str) -> Path:
     """Where a file is that is named so; ``~`` resolved, absolute. ``..`` stays in it: behind a link
     it leads elsewhere than it looks."""
-    return Path.cwd() / os.path.expanduser(name)
+    return working_dir() / os.path.expanduser(name)
 
 
 def begun_mention(text: str) -> BegunMention | None:

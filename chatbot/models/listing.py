@@ -14,6 +14,7 @@ from chatbot.models.folders import models_beside, models_in
 from chatbot.models.hub_cache import cached_repos
 from chatbot.models.notebook import read_notebook
 from chatbot.models.references import resolve
+from chatbot.paths import working_dir
 
 
 def list_models(in_use: Iterable[str] = (), folders: Iterable[str] = ()) -> list[ModelFacts]:
@@ -26,7 +27,7 @@ def list_models(in_use: Iterable[str] = (), folders: Iterable[str] = ()) -> list
     imported = read_notebook().imported
     references = dict.fromkeys([*in_use, *imported])
     known = {_place(imported.get(reference, reference)) for reference in references}
-    for path in (*models_in(folders), *models_beside(Path.cwd())):
+    for path in (*models_in(folders), *models_beside(working_dir())):
         if _place(path) not in known:
             known.add(_place(path))
             references.setdefault(path)
@@ -48,4 +49,4 @@ def list_models(in_use: Iterable[str] = (), folders: Iterable[str] = ()) -> list
 
 def _place(reference: str) -> Path:
     """What two references to one file or folder have in common."""
-    return Path(reference).expanduser().resolve()
+    return (working_dir() / Path(reference).expanduser()).resolve()

@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from chatbot.errors import WorkerError
+from chatbot.paths import working_dir
 from chatbot.terminal_text import clean_line
 from chatbot.worker.protocol import MAX_LINE_BYTES, Event, Request, encode
 
@@ -72,6 +73,8 @@ class WorkerProcess(Generic[EventT]):
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
                     limit=MAX_LINE_BYTES,
+                    # In a folder that was deleted torch does not find its own libraries.
+                    cwd=folder if (folder := working_dir()).is_dir() else "/",
                     # Its own session: keys pressed in our terminal are not sent to it.
                     start_new_session=True,
                 )
