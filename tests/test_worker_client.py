@@ -295,7 +295,7 @@ async def test_workers_of_one_log_leave_what_the_others_print(tmp_path: Path) ->
 
 
 async def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatbot.worker.client.MAX_LOG_BYTES", 100)
+    monkeypatch.setattr("chatbot.worker.log.MAX_LOG_BYTES", 100)
     log_file = tmp_path / "worker.log"
     first, second = await print_to(log_file, "A" * 400), await print_to(log_file, "B" * 400)
     first.send(Do(action="print"))
@@ -312,7 +312,7 @@ async def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.Monke
 async def test_a_long_log_that_cannot_be_put_aside_grows_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatbot.worker.client.MAX_LOG_BYTES", 3)
+    monkeypatch.setattr("chatbot.worker.log.MAX_LOG_BYTES", 3)
     (tmp_path / "worker.log.old").mkdir()
     log_file = tmp_path / "worker.log"
     log_file.write_text("kept\n")
@@ -325,6 +325,40 @@ async def test_a_log_on_a_full_disk_keeps_no_worker_from_its_work() -> None:
     worker = await print_to(Path("/dev/full"), "")
     assert worker.is_alive
     await worker.stop()
+
+
+async def test_a_worker_that_prints_on_and_on_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it printed at first stays, and so does what it prints last."""
+    monkeypatch.setattr("chatbot.worker.log.MAX_LOG_BYTES", 200)
+    monkeypatch.setattr("chatbot.worker.log.MAX_GROWN_BYTES", 10_000)
+    monkeypatch.setattr("chatbot.worker.log._LOOK_SECONDS", 0.001)
+    log_file = tmp_path / "worker.log"
+    script = (
+        "import os, sys, time; os.write(2, b'first' + b'x' * 50_000)\n"
+        "while os.fstat(2).st_size > 10_000: time.sleep(0.001)\n"
+        "os.write(2, b'last')"
+    )
+    worker: Worker = await WorkerProcess.start(
+        [sys.executable, "-S", "-c", script], Done, name="the worker", log_file=log_file
+    )
+    await asyncio.wait_for(worker.wait(), 10)
+    text = log_file.read_text()
+    assert len(text) == 204
+    assert "first" in text
+    assert text.endswith("last")
+
+
+async def test_what_a_worker_printed_at_its_end_is_cut_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatbot.worker.log.MAX_GROWN_BYTES", 10_000)
+    monkeypatch.setattr("chatbot.worker.log.MAX_LOG_BYTES", 200)
+    worker = await print_to(tmp_path / "worker.log", "A" * 50_000)
+    worker.send(Do(action="print"))
+    await worker.stop()
+    assert (tmp_path / "worker.log").stat().st_size == 200
 
 
 async def test_a_log_file_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ starts another. Knows no particular worker.
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
 import os
 import signal
@@ -21,6 +20,7 @@ import msgspec
 from chatbot.errors import WorkerError
 from chatbot.paths import working_dir
 from chatbot.terminal_text import clean_line
+from chatbot.worker.log import keep_short, open_log
 from chatbot.worker.protocol import MAX_LINE_BYTES, Event, Request, encode
 
 EventT = TypeVar("EventT", bound=Event)
@@ -28,14 +28,13 @@ EventT = TypeVar("EventT", bound=Event)
 STOP_SECONDS: Final = 2.0
 """How long a worker may take to end by itself before it is killed."""
 
-MAX_LOG_BYTES: Final = 1_000_000
-"""Of a log that a worker begins to write into; a longer one is put aside first."""
-
 
 class WorkerProcess(Generic[EventT]):
     """A running worker process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, event_type: Any, name: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, event_type: Any, name: str, log: FileIO
+    ) -> None:
         """Use ``start`` instead."""
         self._process = process
         self._decoder = msgspec.json.Decoder(event_type)
@@ -45,6 +44,7 @@ class WorkerProcess(Generic[EventT]):
         self._end: WorkerError | None = None
         self._is_stopping = False
         self._reader = asyncio.create_task(self._read())
+        self._log_keeper = asyncio.create_task(keep_short(log))
 
     @classmethod
     async def start(
@@ -63,7 +63,8 @@ class WorkerProcess(Generic[EventT]):
             WorkerError: the program or the log file cannot be opened.
         """
         try:
-            with _open_log(log_file) as log:
+            with contextlib.ExitStack() as opened:
+                log = opened.enter_context(open_log(log_file))
                 began = time.strftime("%Y-%m-%d %H:%M:%S")
                 with contextlib.suppress(OSError):  # a full disk is no reason to have no worker
                     log.write(f"--- {clean_line(name)}, started {began}\n".encode())
@@ -78,9 +79,10 @@ class WorkerProcess(Generic[EventT]):
                     # Its own session: keys pressed in our terminal are not sent to it.
                     start_new_session=True,
                 )
+                opened.pop_all()  # it is closed when the process has ended
         except OSError as error:
             raise WorkerError(f"{name.capitalize()} could not be started: {error}.") from error
-        return cls(process, event_type, name)
+        return cls(process, event_type, name, log)
 
     @property
     def is_alive(self) -> bool:
@@ -150,6 +152,7 @@ class WorkerProcess(Generic[EventT]):
             reason = f"sent something unreadable ({clean_line(str(error))})"
             self._kill()
         status = await self._process.wait()
+        self._log_keeper.cancel()
         if self._is_stopping:
             reason = "was stopped"
         self._end = WorkerError(
@@ -186,25 +189,6 @@ class Call(Generic[EventT]):
                     return
         finally:
             self._on_end()
-
-
-def _open_log(file: Path) -> FileIO:
-    """A log, open for writing at its end wherever that is by then.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    log = file.open("ab", buffering=0)
-    if log.tell() <= MAX_LOG_BYTES:
-        return log
-    # A log that cannot be put aside grows on: no worker is to fail for that.
-    with log, contextlib.suppress(OSError):
-        # Another program may be doing the same; of two, the later one would put aside the new log.
-        fcntl.flock(log, fcntl.LOCK_EX)
-        if os.path.samestat(os.fstat(log.fileno()), file.stat()):
-            file.replace(file.with_name(f"{file.name}.old"))
-    return file.open("ab", buffering=0)
 
 
 def describe_exit(status: int) -> str:

@@ -1,0 +1,62 @@
+"""The file that takes what a worker prints beside the protocol, kept from filling the disk.
+
+Workers of several running programs may write into one file at once, each at its end. Knows
+nothing of what is printed.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+MAX_LOG_BYTES: Final = 1_000_000
+"""Of a log that a worker begins to write into; a longer one is put aside first."""
+
+MAX_GROWN_BYTES: Final = 10 * MAX_LOG_BYTES
+"""Of a log while it is written; what is behind MAX_LOG_BYTES is dropped from a longer one."""
+
+_LOOK_SECONDS: Final = 0.5
+"""Between two looks at the size; a tool in a loop prints hundreds of megabytes in a second."""
+
+
+def open_log(file: Path) -> FileIO:
+    """A log, open for writing at its end wherever that is by then.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    log = file.open("ab", buffering=0)
+    if log.tell() <= MAX_LOG_BYTES:
+        return log
+    # A log that cannot be put aside grows on: no worker is to fail for that.
+    with log, contextlib.suppress(OSError):
+        # Another program may be doing the same; of two, the later one would put aside the new log.
+        fcntl.flock(log, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(log.fileno()), file.stat()):
+            file.replace(file.with_name(f"{file.name}.old"))
+    return file.open("ab", buffering=0)
+
+
+async def keep_short(log: FileIO) -> None:
+    """Cut ``log`` whenever it has grown too long, and once more at the end, which is when this
+    is cancelled; then it is closed.
+    """
+    with log:
+        try:
+            while True:
+                await asyncio.sleep(_LOOK_SECONDS)
+                _cut(log)
+        finally:
+            _cut(log)
+
+
+def _cut(log: FileIO) -> None:
+    # Not a file that could be cut, such as /dev/null, has no size.
+    if os.fstat(log.fileno()).st_size > MAX_GROWN_BYTES:
+        with contextlib.suppress(OSError):
+            # Whoever writes goes on at the new end.
+            os.ftruncate(log.fileno(), MAX_LOG_BYTES)
