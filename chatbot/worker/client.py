@@ -60,7 +60,7 @@ class WorkerProcess(Generic[EventT]):
                 long begins anew, and the old one is kept as ``engine.log.old``.
 
         Raises:
-            WorkerError: the program or the log file cannot be opened.
+            WorkerError: the program cannot be started.
         """
         try:
             with contextlib.ExitStack() as opened:

@@ -23,22 +23,24 @@ _LOOK_SECONDS: Final = 0.5
 
 
 def open_log(file: Path) -> FileIO:
-    """A log, open for writing at its end wherever that is by then.
-
-    Raises:
-        OSError: it cannot be opened.
+    """A log, open for writing at its end wherever that is by then; where it cannot be opened, as
+    in a folder that is read-only, what is printed is dropped: no worker is to fail for its log.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    log = file.open("ab", buffering=0)
-    if log.tell() <= MAX_LOG_BYTES:
-        return log
-    # A log that cannot be put aside grows on: no worker is to fail for that.
-    with log, contextlib.suppress(OSError):
-        # Another program may be doing the same; of two, the later one would put aside the new log.
-        fcntl.flock(log, fcntl.LOCK_EX)
-        if os.path.samestat(os.fstat(log.fileno()), file.stat()):
-            file.replace(file.with_name(f"{file.name}.old"))
-    return file.open("ab", buffering=0)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        log = file.open("ab", buffering=0)
+        if log.tell() <= MAX_LOG_BYTES:
+            return log
+        # A log that cannot be put aside grows on.
+        with log, contextlib.suppress(OSError):
+            # Another program may be doing the same; of two, the later one would put aside the new
+            # log.
+            fcntl.flock(log, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(log.fileno()), file.stat()):
+                file.replace(file.with_name(f"{file.name}.old"))
+        return file.open("ab", buffering=0)
+    except OSError:
+        return open(os.devnull, "ab", buffering=0)
 
 
 async def keep_short(log: FileIO) -> None:
