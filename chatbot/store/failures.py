@@ -1,9 +1,11 @@
 """What SQLite reports, in one sentence that a user can act on."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from chatbot.errors import StoreError
 from chatbot.terminal_text import clean_line
@@ -21,6 +23,10 @@ _REMEDIES = (
     ("SQLITE_IOERR", "the disk reports an error; look whether it is full or failing"),
     ("SQLITE_TOOBIG", "a message is too long to be kept"),
 )
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+"""The last two where a file is in the place of a folder."""
 
 
 @contextmanager
@@ -40,7 +46,12 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def _reason(error: sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
-        return clean_line(error.strerror or str(error))
+        number, reason = error.errno, clean_line(error.strerror or str(error))
+        if number in _FULL:
+            return "the disk is full; make room on it"
+        if number in _NO_RIGHT:
+            reason += "; make its folder writable, or name another one in CHATBOT_DATA_DIR"
+        return reason
     name = getattr(error, "sqlite_errorname", "") or ""
     for beginning, reason in _REMEDIES:
         if name.startswith(beginning):

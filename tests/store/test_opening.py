@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import sqlite3
@@ -9,6 +10,7 @@ import pytest
 from chatbot.errors import StoreError
 from chatbot.store import reading, writing
 from chatbot.store.database import Database
+from chatbot.store.failures import explained
 from chatbot.store.opening import SAFE_WAL_VERSION
 from chatbot.store.schema import SCHEMA, VERSION
 from chatbot.store.searching import search
@@ -186,6 +188,20 @@ def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no folder")
     with pytest.raises(StoreError, match="failed"):
         Database(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EROFS, "CHATBOT_DATA_DIR"),
+        (errno.EEXIST, "CHATBOT_DATA_DIR"),
+        (errno.EDQUOT, "make room"),
+        (errno.EMFILE, "Too many open files"),
+    ],
+)
+def test_what_the_system_refuses_comes_with_what_to_do(number: int, remedy: str) -> None:
+    with pytest.raises(StoreError, match=remedy), explained(Path("chats.db")):
+        raise OSError(number, os.strerror(number))
 
 
 def test_a_full_disk_is_an_error_and_takes_nothing_along(db: Database) -> None:
