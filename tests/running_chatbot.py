@@ -185,6 +185,11 @@ class Terminal:
         """Whether the terminal shows what is typed."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
+    def close(self) -> None:
+        """Close it, as one closes a window."""
+        with open(os.devnull) as null:
+            os.dup2(null.fileno(), self._master)
+
     def forget(self) -> None:
         """Look only at what is written from now on."""
         self.written = b""

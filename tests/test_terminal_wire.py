@@ -239,7 +239,10 @@ def test_keys_typed_in_one_burst_keep_their_order() -> None:
         assert terminal.end() == 0
 
 
-def test_a_signal_to_end_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_leaves_the_terminal_as_it_was(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     """In the middle of an answer, too."""
     script = write(tmp_path, "long", b"word " * 4000)
     with Terminal(SCRIPT_ANSWER=script, SCRIPT_DELAY="0.01") as terminal:
@@ -248,8 +251,19 @@ def test_a_signal_to_end_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
         assert not terminal.shows_keys
         terminal.type("hello\r")
         terminal.until("word word")
-        terminal.process.send_signal(signal.SIGTERM)
-        assert terminal.end() == 128 + signal.SIGTERM
+        terminal.process.send_signal(number)
+        assert terminal.end() == 128 + number
         assert terminal.shows_keys
         assert b"\x1b[?1049l" in terminal.written
         assert b"\x1b[?2004l" in terminal.written
+
+
+def test_a_terminal_that_is_closed_takes_the_program_along(tmp_path: Path) -> None:
+    script = write(tmp_path, "long", b"word " * 4000)
+    with Terminal(SCRIPT_ANSWER=script, SCRIPT_DELAY="0.01") as terminal:
+        terminal.until("for commands")
+        terminal.until("●")
+        terminal.type("hello\r")
+        terminal.until("word word")
+        terminal.close()
+        assert terminal.process.wait(20) == -signal.SIGHUP

@@ -122,12 +122,13 @@ def edited_lines(complete: Callable[[str], Sequence[str]]) -> Iterator[None]:
     is_libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if is_libedit else "tab: complete")
     with _READER.keys_hidden():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _end_visibly)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, _end_visibly, number)
         yield
 
 
-def _end_visibly() -> None:
+def _end_visibly(number: int) -> None:
     """End by the signal that came, with the terminal as it was."""
     _READER._show_keys(is_on=True)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -6,6 +6,7 @@ user does arrives as messages of the widgets and as actions of the key table.
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -169,8 +170,9 @@ class ChatApp(App[int]):
         self._sidebar.display = self.size.width >= WIDE_ENOUGH
         self._hints.display = False
         self._prompt.focus()
-        with contextlib.suppress(NotImplementedError):  # Windows has no such signal
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end_by_signal)
+        with contextlib.suppress(NotImplementedError):  # Windows has no such signals
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self._end_by_signal, number)
         self.watch(self.screen, "focused", self._message_keys.show, init=False)
         self.session.engine.on_status(self._show_status)
         self.session.on_problem(self.refuse)
@@ -672,9 +674,12 @@ class ChatApp(App[int]):
         """End the program."""
         self.exit(0)
 
-    def _end_by_signal(self) -> None:
+    def _end_by_signal(self, number: int) -> None:
         """End with the terminal as it was, and all that was written kept."""
-        self.exit(return_code=128 + signal.SIGTERM)
+        if not os.isatty(0):  # it was closed, and Textual would wait for it without end
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.exit(return_code=128 + number)
 
     # What else changes the screen
 

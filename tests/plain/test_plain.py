@@ -356,19 +356,19 @@ def test_keys_typed_into_an_answer_stay_out_of_it_and_begin_the_next_line(
         assert terminal.shows_keys
 
 
-@pytest.mark.parametrize("way", ["quit", "end", "signal"])
-def test_the_terminal_shows_keys_after_the_end(long_answer: None, way: str) -> None:
+@pytest.mark.parametrize("way", ["/quit\n", "\x04", signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_shows_keys_after_the_end(
+    long_answer: None, way: str | signal.Signals
+) -> None:
     with Terminal("--plain") as terminal:
         terminal.until("> $")
-        if way == "quit":
-            terminal.type("/quit\n")
-        elif way == "end":
-            terminal.type("\x04")
+        if isinstance(way, str):
+            terminal.type(way)
         else:
             terminal.type("hello\n")
             terminal.until("word word")
             assert not terminal.shows_keys
-            terminal.process.terminate()
+            terminal.process.send_signal(way)
         terminal.end()
         assert terminal.shows_keys
 
