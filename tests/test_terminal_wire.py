@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_chatbot import Terminal
+from tests.running_chatbot import SCRIPTED, Terminal
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -267,3 +267,10 @@ def test_a_terminal_that_is_closed_takes_the_program_along(tmp_path: Path) -> No
         terminal.until("word word")
         terminal.close()
         assert terminal.process.wait(20) == -signal.SIGHUP
+
+
+def test_the_screen_needs_no_standard_error() -> None:
+    with Terminal(command=("sh", "-c", 'exec "$0" "$@" 2>&-', *SCRIPTED)) as terminal:
+        terminal.until("for commands")
+        terminal.type("\x11")
+        assert terminal.end() == 0

@@ -1,7 +1,8 @@
 """What comes from the keyboard, and from pastes, whatever bytes it is made of."""
 
 import codecs
-from typing import Final
+import sys
+from typing import Any, Final
 
 from textual.driver import Driver
 
@@ -16,12 +17,19 @@ def patient(driver: type[Driver]) -> type[Driver]:
     """``driver``, but it reads by an ``InputDecoder``: Textual's own for Linux and macOS ends the
     program at the first byte that is no UTF-8, as in a paste from a file in another encoding, and
     takes what follows an escape in a paste for keys.
+
+    And it draws on standard output, which is known to be the terminal, where Textual's own draws on
+    standard error: that may be led into a file, or be closed.
     """
     if driver.__module__ != "textual.drivers.linux_driver":  # which Windows does not have
         return driver
     from textual.drivers import linux_driver
 
     class PatientDriver(linux_driver.LinuxDriver):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._file = sys.__stdout__
+
         def run_input_thread(self) -> None:
             vars(linux_driver)["getincrementaldecoder"] = lambda _encoding: InputDecoder
             super().run_input_thread()
