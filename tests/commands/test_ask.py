@@ -467,3 +467,9 @@ def test_what_is_piped_in_has_to_be_text() -> None:
     assert done.returncode == 2
     assert "is no text; --attach reads" in done.stderr
     assert run_chatbot("ask", "Why?", stdin="gr\xfcn".encode("latin-1")).returncode == 0
+
+
+def test_what_is_piped_in_has_a_limit() -> None:
+    done = run_chatbot("ask", "Why?", stdin=b"words " * 3_000_000, SCRIPT_NO_ENGINE="1")
+    assert done.returncode == 2
+    assert done.stderr == "More than 16 MiB are piped in, which is too much; pipe in a part.\n"

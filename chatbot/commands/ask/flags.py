@@ -9,7 +9,7 @@ import contextlib
 import sys
 from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,9 +17,13 @@ from chatbot.errors import PromptUsageError, SettingError
 from chatbot.settings import with_value, with_values
 from chatbot.strategies import DEFAULT_BEAMS, STRATEGIES, with_strategy
 from chatbot.terminal_text import clean_line
+from chatbot.wording import memory
 
 if TYPE_CHECKING:
     from chatbot.session import Session
+
+MAX_PIPED_BYTES: Final = 16 * 2**20
+"""Of what is added to a question, as of a file that is attached."""
 
 
 def add_ask_parser(
@@ -233,12 +237,17 @@ def _piped() -> str:
     """What was piped in; empty where nothing was.
 
     Raises:
-        SettingError: no text was piped in.
+        SettingError: no text was piped in, or too much of it.
     """
-    piped = ""
+    raw = b""
     if not sys.stdin.isatty():
         with contextlib.suppress(OSError):
-            piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+            # One more than there may be: what is piped in may have no end.
+            raw = sys.stdin.buffer.read(MAX_PIPED_BYTES + 1)
+    if len(raw) > MAX_PIPED_BYTES:
+        limit = memory(MAX_PIPED_BYTES)
+        raise SettingError(f"More than {limit} are piped in, which is too much; pipe in a part.")
+    piped = raw.decode("utf-8", "replace").strip()
     if "\0" in piped:
         raise SettingError("What is piped in is no text; --attach reads PDF, Word and others.")
     return piped
