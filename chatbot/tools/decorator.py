@@ -19,12 +19,10 @@ class Traits(NamedTuple):
     reaches_network: bool = True
     writes: bool = True
     """Changes anything outside its own process: files, devices, other programs."""
-    needs: str = ""
-    """A library that must be installed; empty for none."""
 
 
 def tool(
-    *, name: str = "", reaches_network: bool = True, writes: bool = True, needs: str = ""
+    *, name: str = "", reaches_network: bool = True, writes: bool = True
 ) -> Callable[[FunctionT], FunctionT]:
     """Say of a function what its signature cannot say.
 
@@ -40,9 +38,8 @@ def tool(
         name: what the model calls it; empty for the function's own name.
         reaches_network: it sends anything out of this machine.
         writes: it changes files, devices or other programs.
-        needs: a library that must be installed.
     """
-    traits = Traits(name=name, reaches_network=reaches_network, writes=writes, needs=needs)
+    traits = Traits(name=name, reaches_network=reaches_network, writes=writes)
 
     def mark(function: FunctionT) -> FunctionT:
         setattr(function, _ATTRIBUTE, traits)

@@ -56,7 +56,6 @@ def define(
         parameters=schema_of(function),
         reaches_network=traits.reaches_network,
         writes=traits.writes,
-        needs=clean_line(traits.needs),
         origin=origin,
         source_hash=source_hash,
     )

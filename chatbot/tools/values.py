@@ -33,8 +33,6 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """JSON schema of an object."""
     reaches_network: bool = True
     writes: bool = True
-    needs: str = ""
-    """A library that must be installed; empty for none."""
     origin: Origin = "built-in"
     server: str = ""
     """The MCP server's name; empty for other tools."""

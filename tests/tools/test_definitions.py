@@ -127,7 +127,7 @@ def test_what_is_not_said_is_taken_to_be_the_worst() -> None:
         """Plain."""
         return x
 
-    @tool(name="other-name", reaches_network=False, writes=False, needs="numpy")
+    @tool(name="other-name", reaches_network=False, writes=False)
     def marked(x: int) -> int:
         """Marked."""
         return x
@@ -137,7 +137,6 @@ def test_what_is_not_said_is_taken_to_be_the_worst() -> None:
     definition = define(marked)
     assert definition.is_harmless
     assert definition.name == "other-name"
-    assert definition.needs == "numpy"
     assert marked(3) == 3
 
 

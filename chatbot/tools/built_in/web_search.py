@@ -30,7 +30,7 @@ SEARCH_VARIABLE: Final = "CHATBOT_SEARCH_URL"
 _ENGINES: Final = "duckduckgo,brave,mojeek,yahoo,wikipedia"
 
 
-@tool(reaches_network=True, writes=False, needs="ddgs")
+@tool(reaches_network=True, writes=False)
 def search_web(
     query: Line, max_results: Annotated[int, msgspec.Meta(ge=1, le=MAX_RESULTS)] = 5
 ) -> str:
