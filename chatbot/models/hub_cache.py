@@ -33,8 +33,6 @@ class CachedRepo(msgspec.Struct, frozen=True, kw_only=True):
     hub_id: str
     folder: Path | None
     """Its present files; None where they are not all there."""
-    num_bytes: int
-    """All that it takes on the disk, what is half downloaded and what is out of date included."""
 
 
 def cache_root() -> Path:
@@ -82,7 +80,7 @@ def cached_repos() -> Iterator[CachedRepo]:
             if match is None:
                 continue
             hub_id = f"{match[1]}/{match[2]}"
-            yield CachedRepo(hub_id=hub_id, folder=cached_folder(hub_id), num_bytes=size_of(repo))
+            yield CachedRepo(hub_id=hub_id, folder=cached_folder(hub_id))
 
 
 def size_of(folder: Path) -> int:
