@@ -111,11 +111,11 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
     model = make(family)
     expected = reference(model, TOKENS)
     assert fused_refusal(model) == ""
-    decoder = FusedDecoder(packed_architecture(model))
+    architecture = packed_architecture(model)
     # Whole; by portions on each side of what is grouped; and one by one past a bucket's end.
     cuts = [130, 131, 140, 156, 173, *range(200, 300)]
     for given in ([], cuts):
-        decoder.clear()
+        decoder = FusedDecoder(architecture)
         torch.testing.assert_close(read_in(decoder, TOKENS, given), expected, atol=2e-4, rtol=1e-3)
     # The weights that were joined are still the model's own.
     torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)

@@ -37,10 +37,6 @@ class Decoder(ABC):
         """Memory of what was read."""
 
     @abstractmethod
-    def clear(self) -> None:
-        """Forget everything."""
-
-    @abstractmethod
     def crop(self, length: int) -> bool:
         """Keep the first ``length`` tokens; False: everything was forgotten instead."""
 
@@ -66,7 +62,7 @@ class Decoder(ABC):
 
         Raises:
             Interrupted: it was cancelled; crop to ``start``.
-            Exception: whatever the model raised; clear.
+            Exception: whatever the model raised; this cannot be used any more.
         """
 
     @abstractmethod

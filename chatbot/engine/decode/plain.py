@@ -26,7 +26,7 @@ class TransformersDecoder(Decoder):
         parameters = inspect.signature(model.forward).parameters
         self.row_cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
         self._can_keep_last = "logits_to_keep" in parameters
-        self.clear()
+        self._past = DynamicCache(config=model.config)
 
     @property
     def can_go_back(self) -> bool:  # type: ignore[override]
@@ -53,14 +53,10 @@ class TransformersDecoder(Decoder):
         tensors = [getattr(layer, name, None) for layer in self._past.layers for name in _NAMES]
         return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
 
-    def clear(self) -> None:
-        """See ``Decoder``."""
-        self._past = DynamicCache(config=self._model.config)
-
     def crop(self, length: int) -> bool:
         """See ``Decoder``."""
         if length == 0 or not self._has_all():
-            self.clear()
+            self._past = DynamicCache(config=self._model.config)
             return False
         for layer in self._past.layers:
             # After a broken-off step some layers hold more than others.

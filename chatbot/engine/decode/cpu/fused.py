@@ -34,10 +34,6 @@ class FusedDecoder(Decoder):
         """See ``Decoder``."""
         return self._cache.num_bytes
 
-    def clear(self) -> None:
-        """See ``Decoder``."""
-        self._cache.clear()
-
     def crop(self, length: int) -> bool:
         """See ``Decoder``; whatever follows is simply written over."""
         if length == 0:

@@ -49,7 +49,7 @@ class StaticDecoder(Decoder):
             rows: torch.zeros(2, rows, dtype=torch.int64, device=self._step.device)
             for rows in (1, MAX_ROWS)
         }
-        self.clear()
+        self._cache = step.make_cache()
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -60,11 +60,6 @@ class StaticDecoder(Decoder):
     def num_cache_bytes(self) -> int:
         """See ``Decoder``."""
         return self._cache.num_bytes
-
-    def clear(self) -> None:
-        """See ``Decoder``."""
-        self._cache = self._step.make_cache()
-        self._graphs.forget()
 
     def crop(self, length: int) -> bool:
         """See ``Decoder``; whatever follows is masked until it is written over."""
