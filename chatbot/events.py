@@ -29,8 +29,7 @@ class TurnStarted(msgspec.Struct, frozen=True):
 class SearchStarted(msgspec.Struct, frozen=True):
     """The knowledge folders are being searched."""
 
-    folders: tuple[str, ...]
-    is_ready: bool = True
+    is_ready: bool
     """False: the embedding model has to be loaded first, which takes seconds."""
 
 

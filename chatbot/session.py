@@ -169,10 +169,5 @@ def _remember_loaded(status: EngineStatus) -> None:
     info = status.info
     if status.state != "ready" or info is None or not info.weight_bytes:
         return
-    measured = Measured(
-        weight_bytes=info.weight_bytes,
-        device=info.device,
-        load_seconds=round(info.load_seconds, 3),
-        num_parameters=info.num_parameters,
-    )
+    measured = Measured(weight_bytes=info.weight_bytes, device=info.device)
     remember_measured(info.name, info.precision, measured)

@@ -439,7 +439,6 @@ def main() -> None:
                         name=Path(a.path).name,
                         weight=a.weight,
                         rank=4,
-                        num_parameters=1000,
                     )
                     for a in adapters
                 )

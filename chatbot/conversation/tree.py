@@ -152,11 +152,6 @@ class Conversation:
         return self._info.is_title_given
 
     @property
-    def created_at(self) -> float:
-        """Seconds since 1970, UTC."""
-        return self._info.created_at
-
-    @property
     def is_pinned(self) -> bool:
         """Whether the chat stays on top of the list."""
         return self._info.is_pinned

@@ -41,9 +41,7 @@ class TurnSources:
 
     def search_started(self) -> SearchStarted:
         """What is told ahead of ``search``."""
-        if self._knowledge is None:
-            return SearchStarted(())
-        return SearchStarted(self._knowledge.paths, self._knowledge.is_warm)
+        return SearchStarted(self._knowledge is None or self._knowledge.is_warm)
 
     @property
     def has_to_search(self) -> bool:

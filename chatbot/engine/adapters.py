@@ -159,8 +159,7 @@ def _find(loaded: LoadedModel, use: AdapterUse) -> _Found:
         raise ModelError(f"The adapter {name} is no LoRA but {config.get('peft_type')}.")
     _check_base(loaded, name, str(config.get("base_model_name_or_path") or ""))
     rank = _check_sizes(loaded, name, tensors)
-    size = sum(_count(entry["shape"]) for entry in tensors.values())
-    info = AdapterInfo(path=use.path, name=name, weight=use.weight, rank=rank, num_parameters=size)
+    info = AdapterInfo(path=use.path, name=name, weight=use.weight, rank=rank)
     return _Found(use=use, folder=folder, info=info)
 
 
@@ -218,10 +217,3 @@ def _sizes(model: nn.Module, name: str) -> tuple[int, int]:
         return layer.in_features, layer.out_features
     weight = getattr(layer, "weight", None)  # GPT-2 has its matrices the other way round
     return tuple(weight.shape) if weight is not None and weight.dim() == 2 else (0, 0)
-
-
-def _count(shape: Sequence[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total

@@ -37,7 +37,6 @@ class AnswerReader:
             ModelError: a schema cannot be enforced.
         """
         dialect = loaded.prompts.dialect
-        self._tools = request.tools
         self._end_tokens = loaded.end_tokens
         added = loaded.found.tokenizer.added_tokens_encoder
         marks = {added[mark] for mark in dialect.markers if mark in added}
@@ -64,6 +63,8 @@ class AnswerReader:
         self._call_grammars: dict[str, str] = {}
         self._matcher: Matcher | None = None
         self._whole = ""
+        self._has_started = False
+        """Whether the answer that a schema is for has begun."""
         self._think_token: int | None = None
         self.last_text = ""
         """What became complete with the last token, as the model wrote it."""
@@ -76,12 +77,6 @@ class AnswerReader:
             self._whole = whole_grammar(self._grammars, request.schema)
             opening = dialect.think[0] if dialect.think else ""
             self._think_token = added.get(opening)
-            self._has_started = False
-
-    @property
-    def num_calls(self) -> int:
-        """Calls so far."""
-        return self._parser.num_calls
 
     @property
     def is_masking(self) -> bool:

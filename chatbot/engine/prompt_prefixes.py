@@ -40,11 +40,6 @@ class PromptPrefixes:
         """The last prompt, whole; None where it is refused, or where there is none."""
         return self._last if self._prefixes and self._prefixes[-1].tail is not None else None
 
-    @property
-    def num_characters(self) -> int:
-        """How much text is kept besides the messages."""
-        return len(self._last) + sum(len(prefix.tail or "") for prefix in self._prefixes)
-
     def num_same(self, messages: Sequence[ChatMessage]) -> int:
         """With how many of the messages ``messages`` begins just so."""
         num_same = 0

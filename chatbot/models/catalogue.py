@@ -51,11 +51,6 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """Its sizes."""
         return shape_of(self.config)
 
-    @property
-    def page(self) -> str:
-        """Where its licence can be read and its terms accepted."""
-        return f"https://huggingface.co/{self.hub_id}"
-
 
 class _Catalogue(msgspec.Struct, frozen=True):
     model: list[CatalogueEntry]

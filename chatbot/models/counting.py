@@ -83,7 +83,6 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
         head_dim=config.head_dim,
         hidden_size=config.hidden_size,
         vocab_size=config.vocab_size,
-        intermediate_size=config.intermediate_size,
         context_length=config.context_length,
         sliding_window=window,
         num_sliding_layers=num_sliding,

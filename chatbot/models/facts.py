@@ -246,7 +246,6 @@ def _gguf_shape(header: GgufHeader) -> ModelShape | None:
         num_kv_heads=sizes.get("attention.head_count_kv", heads),
         head_dim=sizes.get("attention.key_length", hidden // heads),
         hidden_size=hidden,
-        intermediate_size=sizes.get("feed_forward_length", 0),
         vocab_size=sizes.get("vocab_size", 0),
         context_length=sizes.get("context_length", 0),
         is_tied=not header.has_head,

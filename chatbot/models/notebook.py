@@ -23,8 +23,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: int
     """All parameters and buffers, where they lay."""
     device: str
-    load_seconds: float
-    num_parameters: int
 
 
 class Notebook(msgspec.Struct, frozen=True):

@@ -48,8 +48,6 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its output head is its embedding too."""
     has_own_step: bool = False
     """Whether it is of Llama's build, which the engine computes by itself on a CPU."""
-    intermediate_size: int = 0
-    """Inputs of the last matrix in each layer; 0 where that is unknown."""
     in_16_bits: bool = False
     """Whether the files hold every weight in one format of 16 bits; False where that is unknown."""
     is_exact: bool = True

@@ -168,7 +168,6 @@ class AdaptingEngine(FakeEngine):
                 name=use.path.rsplit("/", 1)[-1],
                 weight=use.weight,
                 rank=4,
-                num_parameters=100,
             )
             for use in adapters
         )

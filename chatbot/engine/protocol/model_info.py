@@ -51,7 +51,6 @@ class AdapterInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The last part of its path."""
     weight: float
     rank: int
-    num_parameters: int
 
     @property
     def label(self) -> str:

@@ -40,11 +40,6 @@ class TextBuilder:
         self._row_start = 0
         self._is_cell_due = False
 
-    @property
-    def num_characters(self) -> int:
-        """Characters so far."""
-        return self._num_characters
-
     def add(self, text: str) -> None:
         """Running text, in which any white space is one space."""
         words = text.split()

@@ -30,7 +30,6 @@ class StoredFile(msgspec.Struct, frozen=True):
     modified_ns: int
     found_problem: str
     is_recent: bool
-    hash: bytes | None
 
 
 class IndexWriter:
@@ -100,11 +99,11 @@ class IndexWriter:
     def stored_files(self) -> dict[str, StoredFile]:
         """Every file that the index knows, by path."""
         rows = self.query(
-            "SELECT file, num_bytes, modified_ns, found_problem, is_recent, hash FROM documents"
+            "SELECT file, num_bytes, modified_ns, found_problem, is_recent FROM documents"
         )
         return {
-            file: StoredFile(num_bytes, modified_ns, found_problem, bool(is_recent), digest)
-            for file, num_bytes, modified_ns, found_problem, is_recent, digest in rows
+            file: StoredFile(num_bytes, modified_ns, found_problem, bool(is_recent))
+            for file, num_bytes, modified_ns, found_problem, is_recent in rows
         }
 
     def put_document(self, found: FoundFile, document: NewDocument, *, is_recent: bool) -> None:

@@ -29,7 +29,7 @@ def widened(number: Any) -> Any:
 
 
 @overload(widened, strict=False)  # type: ignore[untyped-decorator]
-def _choosewidened(number: Any) -> Callable[[Any], Any]:
+def _choose_widened(number: Any) -> Callable[[Any], Any]:
     if number == types.uint16:
         return lambda number: uint32(uint32(number) << uint32(16)).view(float32)
     return lambda number: number
