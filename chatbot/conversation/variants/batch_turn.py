@@ -48,25 +48,11 @@ class BatchTurn(VariantsTurn):
     _beams: tuple[Beam, ...] = ()
     """The live ones of the last step."""
 
-    def stop(self) -> None:
-        """See ``VariantsTurn``."""
-        super().stop()
-        if self._generation:
-            self._generation.cancel()
-
-    def hold(self, num_steps: int | None) -> None:
-        """See ``VariantsTurn``."""
-        super().hold(num_steps)
-        if self._generation:
-            self._generation.hold(num_steps)
-
     def answer_now(self) -> None:
         """See ``VariantsTurn``."""
         if self.wish.kind == "beams":
             raise CommandError("A beam search looks for thoughts too, and cannot cut them short.")
         super().answer_now()
-        if self._generation:
-            self._generation.answer_now()
 
     def change_setting(self, spec: Spec, value: Any) -> None:
         """See ``VariantsTurn``."""
@@ -137,10 +123,7 @@ class BatchTurn(VariantsTurn):
                 thinking=thinking,
             )
         generation = self.engine.generate_several(request)
-        if self.is_held:  # asked for before there was anything to hold
-            generation.hold(0)
-        if self.wants_answers:
-            generation.answer_now()
+        self._follow(generation)
         return generation
 
     def _take(self, event: VariantEvent) -> Iterator[VariantsEvent]:

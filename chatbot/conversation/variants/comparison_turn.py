@@ -40,28 +40,9 @@ class ComparisonTurn(VariantsTurn):
     """The same question put to one model after the other; the present one is brought back."""
 
     _generation: Generation | None = None
-    """Of the answer that is being written; None while a model is loaded."""
     _index = 0
-    """Of that answer."""
+    """Of the answer that is being written."""
     _bringing_back: asyncio.Task[None] | None = None
-
-    def stop(self) -> None:
-        """See ``VariantsTurn``."""
-        super().stop()
-        if self._generation:
-            self._generation.cancel()
-
-    def hold(self, num_steps: int | None) -> None:
-        """See ``VariantsTurn``; the answers to come are held before their first token."""
-        super().hold(num_steps)
-        if self._generation:
-            self._generation.hold(num_steps)
-
-    def answer_now(self) -> None:
-        """See ``VariantsTurn``."""
-        super().answer_now()
-        if self._generation:
-            self._generation.answer_now()
 
     def change_setting(self, spec: Spec, value: Any) -> None:
         """See ``VariantsTurn``; the answers to come have it from their beginning."""
@@ -121,10 +102,7 @@ class ComparisonTurn(VariantsTurn):
             thinking=settings.thinks,
         )
         self._generation = generation = self.engine.generate(request)
-        if self.is_held:
-            generation.hold(0)
-        if self.wants_answers:
-            generation.answer_now()
+        self._follow(generation)
         with self.sources.undisturbed(info.device):
             async for event in generation:
                 for told in self._take(one, event):

@@ -25,7 +25,7 @@ from chatbot.conversation.turn_sources import TurnSources, earlier_question
 from chatbot.conversation.variants.parting import partings_of
 from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.wishes import Wish
-from chatbot.engine.client import Engine
+from chatbot.engine.client import Engine, Generation, VariantsGeneration
 from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import ChatbotError, CommandError
 from chatbot.events import (
@@ -45,6 +45,9 @@ ResultT = TypeVar("ResultT")
 
 class VariantsTurn(ABC):
     """Several answers to one question, while they are being made."""
+
+    _generation: Generation | VariantsGeneration | None = None
+    """What the engine is at; None while a model is loaded."""
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class VariantsTurn(ABC):
         """Set when the user has had enough."""
         self.is_held = False
         """Whether the user holds all of them between two tokens, or is about to."""
-        self.wants_answers = False
+        self._wants_answers = False
         """Whatever is thought is to end."""
         self.samplings = [
             AnswerSeed().given_to(choice.settings.sampling) for choice in wish.choices
@@ -103,10 +106,15 @@ class VariantsTurn(ABC):
     def stop(self) -> None:
         """End all answers at the next token; what there is of them is kept."""
         self.stopping.set()
+        if self._generation:
+            self._generation.cancel()
 
     def hold(self, num_steps: int | None) -> None:
-        """Hold all answers after so many more tokens of each; None lets them go on."""
+        """Hold all answers after so many more tokens of each; None lets them go on. Those that are
+        not begun yet are held before their first token."""
         self.is_held = num_steps is not None
+        if self._generation:
+            self._generation.hold(num_steps)
 
     def answer_now(self) -> None:
         """Have no model think any longer in this turn, and all answer.
@@ -114,7 +122,16 @@ class VariantsTurn(ABC):
         Raises:
             CommandError: they cannot be told to.
         """
-        self.wants_answers = True
+        self._wants_answers = True
+        if self._generation:
+            self._generation.answer_now()
+
+    def _follow(self, generation: Generation | VariantsGeneration) -> None:
+        """Steer this from now on, as was asked for before there was anything to steer."""
+        if self.is_held:
+            generation.hold(0)
+        if self._wants_answers:
+            generation.answer_now()
 
     def change_setting(self, spec: Spec, value: Any) -> None:
         """Let all answers go on with another sampling setting from the next token.
