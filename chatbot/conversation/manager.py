@@ -109,10 +109,13 @@ class ConversationManager(OpenChat):
             self.tools.forget_chat()
 
     @property
+    def _running(self) -> Turn | VariantsTurn | None:
+        return self._turn or self._variants
+
+    @property
     def is_busy(self) -> bool:
         """Whether an answer is being made, or files are read for its question."""
-        parts = (self._turn, self._variants, self._reading_files)
-        return any(part is not None for part in parts)
+        return self._running is not None or self._reading_files is not None
 
     async def reply(
         self,
@@ -361,13 +364,12 @@ class ConversationManager(OpenChat):
     @property
     def has_begun(self) -> bool:
         """Whether something of a running answer is there."""
-        running = self._turn or self._variants
-        return running is not None and running.has_begun
+        return self._running is not None and self._running.has_begun
 
     def hold(self, num_steps: int | None = 0) -> None:
         """Hold the running answers after so many more tokens of each; None lets them go on."""
-        if running := self._turn or self._variants:
-            running.hold(num_steps)
+        if self._running:
+            self._running.hold(num_steps)
 
     def answer_now(self) -> None:
         """Have the running answers think no longer, all of them, and come.
@@ -375,20 +377,18 @@ class ConversationManager(OpenChat):
         Raises:
             CommandError: no answer is being written, or not by a model that thinks.
         """
-        running = self._turn or self._variants
-        if running is None:
+        if self._running is None:
             raise CommandError("There is no answer being written; ask a question first.")
         info = self.engine.status.info
         is_alone = self._variants is None or self._variants.wish.kind != "comparison"
         if info is not None and not info.thinks and is_alone:
             raise CommandError(f"{info.name} does not think before it answers.")
-        running.answer_now()
+        self._running.answer_now()
 
     @property
     def is_held(self) -> bool:
         """Whether the running answers are held, or about to be."""
-        running = self._turn or self._variants
-        return running is not None and running.is_held
+        return self._running is not None and self._running.is_held
 
     async def _read_files(self, names: Sequence[str]) -> tuple[FilePart, ...]:
         """Files for a question; nothing else is begun meanwhile.
@@ -460,8 +460,8 @@ class ConversationManager(OpenChat):
 
     def stop(self) -> None:
         """End the running answer, if there is one, at its next token."""
-        if running := self._turn or self._variants:
-            running.stop()
+        if self._running:
+            self._running.stop()
         if self._reading_files:
             self._reading_files.set()
 
