@@ -32,7 +32,7 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.thinking import thinking_problem
-from chatbot.conversation.window import window_of
+from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
 from chatbot.events import PromptBuilt, TurnEvent, TurnFinished, VariantsEvent
@@ -321,11 +321,9 @@ class ChatApp(App[int]):
 
     @work(group="window", exclusive=True)
     async def _say_window(self) -> None:
-        from chatbot.conversation.window import window_note
-
         sentence, is_warning = await window_note(self.session.engine, self.manager.settings)
         severity: Literal["warning", "information"] = "warning" if is_warning else "information"
-        self.notify(sentence, severity=severity, timeout=10, markup=False)
+        self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
 
     # By their names, because the classes are not there before the first frame.
     def on_folder_list_switched(self, event: "FolderList.Switched") -> None:
@@ -528,7 +526,7 @@ class ChatApp(App[int]):
 
     def _say_repetition(self, answer: Message) -> None:
         if sentence := repetition_note(self.manager.conversation, answer):
-            self.notify(sentence, timeout=10, markup=False)
+            self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
 
     async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
         """The same events, the first of which ends the editing of a question; what the prompt
