@@ -162,7 +162,7 @@ async def test_sources_are_listed_and_each_can_be_read(face: KnowingFace) -> Non
         "   irrelevant · relevance 0.10 · words 1.00 · meaning 0.100 · fused 0.0500",
     ]
     first = await face.run("/sources 1")
-    assert first.count("````") == 2  # the fence of the passage is not closed by the passage
+    assert first.count("`````") == 2  # the fence of the passage is not closed by the passage
     assert "The tower is high." in first
     assert "far " * 200 in await face.run("/sources 2")  # in full, though only its start is kept
     for number in ("0", "3", "x", "²"):

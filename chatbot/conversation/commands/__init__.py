@@ -17,7 +17,6 @@ from chatbot.conversation.commands import (
     variants,
 )
 from chatbot.conversation.commands.completing import Completion, common_line, completions
-from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.setting import use_prompt
 from chatbot.errors import CommandError
@@ -29,7 +28,6 @@ __all__ = [
     "Command",
     "Completion",
     "Face",
-    "clean_code",
     "common_line",
     "complete_command",
     "run_command",

@@ -2,12 +2,11 @@
 they consisted of.
 """
 
-import re
-
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_preview import render_prompt
 from chatbot.errors import CommandError
+from chatbot.fencing import fenced
 from chatbot.messages import Statistics
 from chatbot.terminal_text import clean
 
@@ -61,9 +60,8 @@ def _speed_words(statistics: Statistics) -> str:
 
 async def _context(face: Face, arguments: str) -> None:
     rendered = await render_prompt(face.manager)
-    fence = "`" * 4
-    text = clean_code(rendered.text)
-    face.show_note(f"The prompt, {rendered.num_tokens:,} tokens:\n\n{fence}text\n{text}\n{fence}")
+    text = fenced(clean(rendered.text), "text")
+    face.show_note(f"The prompt, {rendered.num_tokens:,} tokens:\n\n{text}")
 
 
 async def _copy(face: Face, arguments: str) -> None:
@@ -71,11 +69,6 @@ async def _copy(face: Face, arguments: str) -> None:
     if answer is None:
         raise CommandError("There is no answer to copy yet.")
     face.copy_text(answer.text)
-
-
-def clean_code(text: str) -> str:
-    """Text for a fence of four backticks: cleaned, and unable to close the fence."""
-    return re.sub("```(?=`)", "``` ", clean(text))
 
 
 COMMANDS = (

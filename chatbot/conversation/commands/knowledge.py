@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.commands.quoting import unquoted
 from chatbot.conversation.folders import FolderState, find_folder, path_of
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.source_block import sources_of
 from chatbot.errors import CommandError, KnowledgeError
+from chatbot.fencing import fenced
 from chatbot.messages import Source, SourcesPart
-from chatbot.terminal_text import clean_line
+from chatbot.terminal_text import clean, clean_line
 from chatbot.wording import elapsed
 
 _VERBS: Final = {
@@ -191,10 +191,9 @@ def _as_code(text: str) -> str:
 
 def source_in_full(number: int, source: Source) -> str:
     """A passage with its place and its text, which cannot act as Markdown."""
-    fence = "`" * 4
     place = _as_code(f"{source.location} · {source.title}")
-    text = clean_code(source.text)
-    return f"**{number}.** {place} · {source.verdict}\n\n{fence}text\n{text}\n{fence}"
+    text = fenced(clean(source.text), "text")
+    return f"**{number}.** {place} · {source.verdict}\n\n{text}"
 
 
 async def _search(face: Face, arguments: str) -> None:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from chatbot.conversation.commands.exchange import clean_code
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.tools import Tools
 from chatbot.errors import CommandError, ToolError
-from chatbot.terminal_text import clean_line
+from chatbot.fencing import fenced
+from chatbot.terminal_text import clean, clean_line
 
 if TYPE_CHECKING:
     from chatbot.tools.values import ServerInfo, ToolInfo, ToolOutcome
@@ -117,9 +117,8 @@ async def _tool(face: Face, arguments: str) -> None:
 def _outcome(outcome: "ToolOutcome") -> str:
     if outcome.error:
         return f"`{outcome.name}` ✗ {outcome.error}"
-    fence = "`" * 4
-    text = clean_code(outcome.result)
-    return f"`{outcome.name}` · {outcome.seconds:.1f} s\n\n{fence}text\n{text}\n{fence}"
+    text = fenced(clean(outcome.result), "text")
+    return f"`{outcome.name}` · {outcome.seconds:.1f} s\n\n{text}"
 
 
 def _tools_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
