@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chatbot.commands.ask import completion
+from chatbot.commands.ask.flags import Asked
 from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.errors import WorkerError
 from chatbot.settings import Precision, Settings
@@ -232,14 +233,8 @@ async def test_a_later_batch_that_fails_costs_none_of_the_earlier(
             writer.end(index, "stop", STATISTICS)
 
     monkeypatch.setattr(completion, "_write_batch", write)
-    asked = completion.run_completion(
-        FakeSession(),  # type: ignore[arg-type]
-        "Once",
-        18,
-        as_json=as_json,
-        stream=False,
-    )
-    assert await asked == 1
+    asked = Asked(text="Once", as_json=as_json, streams=False)
+    assert await completion.run_completion(FakeSession(), asked, 18) == 1  # type: ignore[arg-type]
     out, err = capsys.readouterr()
     assert err == "The engine was killed.\n"
     if as_json:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chatbot.commands.ask.flags import Asked
 from chatbot.commands.ask.one_answer import show_progress
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.seeds import AnswerSeed
@@ -46,24 +47,13 @@ def parse_count(text: str, most: int = MAX_CONTINUATIONS) -> int:
     return int(text)
 
 
-async def run_completion(
-    session: Session,
-    text: str,
-    num_continuations: int,
-    *,
-    as_json: bool,
-    stream: bool,
-    schema: str = "",
-) -> int:
-    """Go on with ``text``; returns the exit status (0, 1 failed, 130 interrupted).
+async def run_completion(session: Session, asked: Asked, num_continuations: int) -> int:
+    """Go on with a text; returns the exit status (0, 1 failed, 130 interrupted).
 
     Args:
         session: whose model and settings are used.
-        text: the beginning; only the continuation is printed.
+        asked: the beginning; only the continuation is printed.
         num_continuations: how many, each with a seed of its own; made at once.
-        as_json: print one JSON object instead of text.
-        stream: print the text as it comes.
-        schema: a JSON schema to hold each continuation to; empty for none.
 
     Raises:
         ChatbotError: it cannot be gone on with.
@@ -75,7 +65,7 @@ async def run_completion(
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
         first = AnswerSeed().given_to(settings.sampling)
         samplings = [_seeded(first, index) for index in range(num_continuations)]
-        writer = _Writer(samplings, shows=stream and not as_json)
+        writer = _Writer(samplings, shows=asked.streams and not asked.as_json)
         loading = session.engine.ensure_loaded(settings.model, settings.precision)
         try:
             info = await until_stopped(loading, stopped)
@@ -87,15 +77,15 @@ async def run_completion(
                 break
             batch = samplings[start : start + MAX_VARIANTS]
             try:
-                await _write_batch(session, text, batch, start, writer, stopped, schema)
+                await _write_batch(session, asked, batch, start, writer, stopped)
             except ChatbotError as failure:
                 if not writer.done:
                     raise
                 error = str(failure)  # what there is by now is not lost
         done = writer.done
-        if as_json:
+        if asked.as_json:
             report = {
-                "prompt": text,
+                "prompt": asked.text,
                 "model": info.name,
                 "precision": info.precision,
                 "device": info.device,
@@ -104,7 +94,7 @@ async def run_completion(
             if error:
                 report["error"] = error
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-        elif stream:
+        elif asked.streams:
             sys.stdout.write("\n")
         else:
             sys.stdout.write(_BETWEEN.join(one["text"] for one in done) + "\n")
@@ -174,19 +164,18 @@ class _Writer:
 
 async def _write_batch(
     session: Session,
-    text: str,
+    asked: Asked,
     samplings: Sequence[Sampling],
     start: int,
     writer: _Writer,
     stopped: asyncio.Event,
-    schema: str,
 ) -> None:
     """Make the continuations from number ``start`` on, all at once."""
     request = GenerateVariants(
-        messages=(ChatMessage("user", text),),
+        messages=(ChatMessage("user", asked.text),),
         samplings=tuple(samplings),
         context_length=session.manager.settings.context_length,
-        schema=schema,
+        schema=asked.schema,
         is_completion=True,
     )
     answers = session.engine.generate_several(request)

@@ -7,7 +7,7 @@ them is chosen: the command line reads the flags for ``--help`` too.
 import argparse
 import contextlib
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,10 +26,28 @@ MAX_PIPED_BYTES: Final = 16 * 2**20
 """Of what is added to a question, as of a file that is attached."""
 
 
-def add_ask_parser(
-    commands: Any,
-    settings: argparse.ArgumentParser,
-) -> None:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked, and in which form the answer is wanted."""
+
+    text: str
+    """The question, or the text to go on with."""
+    overrides: Mapping[str, str] = {}
+    """Settings for this answer alone, by name, as the user would type them."""
+    files: Sequence[str] = ()
+    """To attach, by name."""
+    is_foreign: bool = False
+    """Some of the question was piped in; see ``TextPart``."""
+    schema: str = ""
+    """A JSON schema to hold each whole answer to; empty for none."""
+    resume: str | None = None
+    """The chat to go on with; see ``Session.resume``."""
+    as_json: bool = False
+    """One JSON object is printed instead of text."""
+    streams: bool = True
+    """Text is printed as it comes."""
+
+
+def add_ask_parser(commands: Any, settings: argparse.ArgumentParser) -> None:
     """Add ``ask`` to the commands of the command line, with the flags of ``settings``."""
     ask = commands.add_parser(
         "ask",
@@ -98,10 +116,10 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     if options.prompt:
         from chatbot.commands.ask.one_answer import question_by_prompt
 
-        asked = question_by_prompt(options.prompt, options.var, question, vars(options))
-        question, overrides = asked.text, asked.overrides
-        if asked.system_prompt:
-            manager.settings = with_value(manager.settings, "system_prompt", asked.system_prompt)
+        filled = question_by_prompt(options.prompt, options.var, question, vars(options))
+        question, overrides = filled.text, filled.overrides
+        if filled.system_prompt:
+            manager.settings = with_value(manager.settings, "system_prompt", filled.system_prompt)
     elif options.var:
         raise PromptUsageError("--var belongs to --prompt: name the prompt too.")
     if not question:
@@ -120,14 +138,25 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
         if is_search:
             raise SettingError("--complete draws its words: leave --strategy beam out.")
         _refuse_of_chats(options)
-        answering = _complete(session, question, options)
+    asked = Asked(
+        text=question,
+        overrides=overrides,
+        files=options.attach,
+        is_foreign=is_foreign,
+        schema=_schema_in(options.schema),
+        resume=getattr(options, "resume", None),
+        as_json=options.json,
+        streams=not options.no_stream,
+    )
+    if options.complete:
+        answering = _complete(session, asked, options)
     elif is_search or options.number not in ("", "1"):
         manager.settings = with_values(manager.settings, overrides)
-        answering = _ask_several(
-            session, question, options, is_search=is_search, is_foreign=is_foreign
-        )
+        answering = _ask_several(session, asked, options, is_search=is_search)
     else:
-        answering = _ask_one(session, question, overrides, options, is_foreign=is_foreign)
+        from chatbot.commands.ask.one_answer import run_ask_one
+
+        answering = run_ask_one(session, asked)
     import asyncio
 
     return asyncio.run(answering)
@@ -151,36 +180,8 @@ def print_failure(error: str) -> None:
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
 
 
-def _ask_one(
-    session: "Session",
-    question: str,
-    overrides: Mapping[str, str],
-    options: argparse.Namespace,
-    *,
-    is_foreign: bool,
-) -> Coroutine[Any, Any, int]:
-    from chatbot.commands.ask.one_answer import run_ask_one
-
-    return run_ask_one(
-        session,
-        question,
-        overrides,
-        as_json=options.json,
-        stream=not options.no_stream,
-        resume=getattr(options, "resume", None),
-        schema=_schema_in(options.schema),
-        files=options.attach,
-        is_foreign=is_foreign,
-    )
-
-
 def _ask_several(
-    session: "Session",
-    question: str,
-    options: argparse.Namespace,
-    *,
-    is_search: bool,
-    is_foreign: bool,
+    session: "Session", asked: Asked, options: argparse.Namespace, *, is_search: bool
 ) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask.completion import parse_count
     from chatbot.commands.ask.several_answers import run_ask_several
@@ -190,7 +191,7 @@ def _ask_several(
     if getattr(options, "tools", None):
         raise SettingError("Several answers at once call no tools: leave --tools out.")
     if is_search:
-        if options.schema:
+        if asked.schema:
             raise SettingError("A beam search holds to no schema: leave one of the two out.")
         number = parse_number(options.beams, DEFAULT_BEAMS)
         num_printed = parse_count(options.number or "1")
@@ -203,34 +204,15 @@ def _ask_several(
     else:
         number = num_printed = parse_count(options.number, MAX_VARIANTS)
         make_wish = partial(wish_for_seeds, number=number)
-    return run_ask_several(
-        session,
-        question,
-        make_wish,
-        num_printed=num_printed,
-        as_json=options.json,
-        stream=not options.no_stream,
-        resume=getattr(options, "resume", None),
-        schema=_schema_in(options.schema),
-        files=options.attach,
-        is_foreign=is_foreign,
-    )
+    return run_ask_several(session, asked, make_wish, num_printed=num_printed)
 
 
 def _complete(
-    session: "Session", text: str, options: argparse.Namespace
+    session: "Session", asked: Asked, options: argparse.Namespace
 ) -> Coroutine[Any, Any, int]:
     from chatbot.commands.ask.completion import parse_count, run_completion
 
-    count = parse_count(options.number or "1")
-    return run_completion(
-        session,
-        text,
-        count,
-        as_json=options.json,
-        stream=not options.no_stream,
-        schema=_schema_in(options.schema),
-    )
+    return run_completion(session, asked, parse_count(options.number or "1"))
 
 
 def _piped() -> str:

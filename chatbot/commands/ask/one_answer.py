@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from chatbot.commands.ask.flags import Asked
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.citations import with_citations
 from chatbot.conversation.keeping import says_something
@@ -91,30 +92,8 @@ def question_by_prompt(
     return Question(text=filled.text, overrides=settings)
 
 
-async def run_ask_one(
-    session: Session,
-    question: str,
-    overrides: Mapping[str, str],
-    *,
-    as_json: bool,
-    stream: bool,
-    resume: str | None = None,
-    schema: str = "",
-    files: Sequence[str] = (),
-    is_foreign: bool = False,
-) -> int:
-    """Answer ``question``; returns the exit status (0, 1 failed, 130 interrupted).
-
-    Args:
-        session: where it is asked.
-        question: what is asked.
-        overrides: settings for this answer alone, by name, as the user would type them.
-        as_json: print one JSON object instead of text.
-        stream: print the text as it comes.
-        resume: the chat to go on with; see ``Session.resume``.
-        schema: a JSON schema to hold the whole answer to; empty for none.
-        files: to attach, by name.
-        is_foreign: some of the question was piped in; see ``TextPart``.
+async def run_ask_one(session: Session, asked: Asked) -> int:
+    """Answer a question; returns the exit status (0, 1 failed, 130 interrupted).
 
     Raises:
         ChatbotError: it cannot be asked.
@@ -122,35 +101,39 @@ async def run_ask_one(
     async with session:
         show_progress(session)
         manager = session.manager
-        if resume is not None:
-            await session.resume(resume)
+        if asked.resume is not None:
+            await session.resume(asked.resume)
         if has_somebody():
             session.tools.approver = TerminalApprover(read_line)
         asides, reading = AsidePrinter(), ReadingPrinter()
         answer: Message | None = None
         has_begun = False
         interrupt = Interrupt(session)
-        await interrupt.prepare(has_files=bool(files))
+        await interrupt.prepare(has_files=bool(asked.files))
         answering = manager.reply(
-            question, overrides, schema=schema, files=files, is_foreign=is_foreign
+            asked.text,
+            asked.overrides,
+            schema=asked.schema,
+            files=asked.files,
+            is_foreign=asked.is_foreign,
         )
         # What goes wrong here, as a pipe that is closed, is to end it while the chats are open.
         async with aclosing(answering):
             async for event in answering:
                 reading.show(event)
                 match event:
-                    case TurnStarted(question=asked):
-                        print_files(asked)
+                    case TurnStarted(question=question):
+                        print_files(question)
                         if interrupt.has_come:
                             manager.stop()  # so that the question is kept, and reported
                     case PromptBuilt() if not has_begun:
                         has_begun = True
                         tell_thinking(manager)
-                    case TextDelta(text=text) if stream and not as_json:
+                    case TextDelta(text=text) if asked.streams and not asked.as_json:
                         asides.show(event)
                         sys.stdout.write(text)
                         sys.stdout.flush()
-                    case ThoughtDelta() | ToolCalled() | ToolFinished() if not as_json:
+                    case ThoughtDelta() | ToolCalled() | ToolFinished() if not asked.as_json:
                         asides.show(event)
                     case SourcesFound(found=found) if found.notice:
                         print(found.notice, file=sys.stderr)
@@ -159,13 +142,13 @@ async def run_ask_one(
         if answer is None or answer.making is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED
-        if answer.making.finish_reason == "error" and resume is None:
+        if answer.making.finish_reason == "error" and asked.resume is None:
             await forget_unanswered(session)
-        if as_json:
+        if asked.as_json:
             await print_report(as_report(answer, seconds_of_load(session)), session)
         elif answer.text:
             marked = with_citations(answer.text, sources_of(answer), is_markdown=False)
-            sys.stdout.write("\n" if stream else marked + "\n")
+            sys.stdout.write("\n" if asked.streams else marked + "\n")
             sys.stdout.flush()
             print_sources(answer)
         sys.stdout.flush()
@@ -175,7 +158,7 @@ async def run_ask_one(
             return FAILED
         if reason == "length":
             print(f"[{why_ended(reason)}]", file=sys.stderr)
-            if schema:  # a script would take half an object for the whole
+            if asked.schema:  # a script would take half an object for the whole
                 return FAILED
         return INTERRUPTED if reason == "cancelled" else 0
 

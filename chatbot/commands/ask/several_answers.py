@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from chatbot.commands.ask.flags import Asked
 from chatbot.commands.ask.one_answer import (
     Interrupt,
     as_report,
@@ -31,31 +32,15 @@ WishMaker = Callable[[Settings], Wish]
 
 
 async def run_ask_several(
-    session: Session,
-    question: str,
-    make_wish: WishMaker,
-    *,
-    num_printed: int,
-    as_json: bool,
-    stream: bool,
-    resume: str | None = None,
-    schema: str = "",
-    files: Sequence[str] = (),
-    is_foreign: bool = False,
+    session: Session, asked: Asked, make_wish: WishMaker, *, num_printed: int
 ) -> int:
-    """Answer ``question`` several times; returns the exit status (0, 1 failed, 130 interrupted).
+    """Answer a question several times; returns the exit status (0, 1 failed, 130 interrupted).
 
     Args:
         session: where it is asked.
-        question: what is asked.
+        asked: the question.
         make_wish: says which answers are wanted.
         num_printed: so many answers go to standard output, the others are only mentioned.
-        as_json: print one JSON object instead of text.
-        stream: print the text as it comes.
-        resume: the chat to go on with; see ``Session.resume``.
-        schema: a JSON schema to hold each answer to; empty for none.
-        files: to attach, by name.
-        is_foreign: some of the question was piped in; see ``TextPart``.
 
     Raises:
         ChatbotError: it cannot be asked.
@@ -63,17 +48,21 @@ async def run_ask_several(
     async with session:
         show_progress(session)
         manager = session.manager
-        printer = VariantsPrinter(streams=stream, num_printed=num_printed)
+        printer = VariantsPrinter(streams=asked.streams, num_printed=num_printed)
         reading = ReadingPrinter()
         plans: Sequence[VariantPlan] = ()
         finished: VariantsFinished | None = None
         wish = make_wish(manager.settings)
-        if resume is not None:
-            await session.resume(resume)
+        if asked.resume is not None:
+            await session.resume(asked.resume)
         interrupt = Interrupt(session)
-        await interrupt.prepare(has_files=bool(files))
+        await interrupt.prepare(has_files=bool(asked.files))
         answering = manager.answer_variously(
-            wish, question, schema=schema, files=files, is_foreign=is_foreign
+            wish,
+            asked.text,
+            schema=asked.schema,
+            files=asked.files,
+            is_foreign=asked.is_foreign,
         )
         # As in ``one_answer``.
         async with aclosing(answering):
@@ -88,17 +77,17 @@ async def run_ask_several(
                         tell_thinking(manager)
                     case VariantsFinished():
                         finished = event
-                if not as_json:
+                if not asked.as_json:
                     printer.show(event)
         if finished is None:
             print("There was no answer; ask again.", file=sys.stderr)
             return FAILED
         status = _status(
-            finished.answers, was_stopped=interrupt.has_come, must_be_whole=bool(schema)
+            finished.answers, was_stopped=interrupt.has_come, must_be_whole=bool(asked.schema)
         )
-        if status == FAILED and resume is None:
+        if status == FAILED and asked.resume is None:
             await forget_unanswered(session)
-        if as_json:
+        if asked.as_json:
             await print_report(several_report(finished, plans, seconds_of_load(session)), session)
         else:
             print_sources(next(a for a in finished.answers if a.id == finished.kept_id))
