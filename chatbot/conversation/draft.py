@@ -4,7 +4,7 @@ Turns into a message at any moment, because what there is of an answer must surv
 happens. Knows neither the engine's process nor the tree.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -103,18 +103,8 @@ class AnswerDraft:
         before = self._begun.making if self._begun else None
         if before is None or before.is_by_program:
             return []
-        noted = []
         latest = {change.name: change.new for change in before.changes}
-        for spec in SPECS:
-            if spec.is_sampling:
-                old = latest.get(spec.name, spec.format(getattr(before.sampling, spec.name)))
-                new = spec.format(getattr(sampling, spec.name))
-                if old != new:
-                    noted.append(
-                        SettingChange(offset=self._length, name=spec.name, old=old, new=new)
-                    )
-        self._changes += noted
-        return [SettingChanged(change) for change in noted]
+        return self._note(_written(before.sampling) | latest, sampling)
 
     def feed(self, raw: str) -> str:
         """Add what the model wrote; returns the part of it that can be shown now."""
@@ -200,22 +190,18 @@ class AnswerDraft:
 
     def note_changes(self, sampling: Sampling) -> list[SettingChanged]:
         """Where the settings differ from those in use so far."""
-        noted = []
-        for spec in SPECS:
-            if not spec.is_sampling:
-                continue
-            old, new = getattr(self._sampling, spec.name), getattr(sampling, spec.name)
-            if old != new:
-                change = SettingChange(
-                    offset=self._length,
-                    name=spec.name,
-                    old=spec.format(old),
-                    new=spec.format(new),
-                )
-                self._changes.append(change)
-                noted.append(SettingChanged(change))
-        self._sampling = sampling
-        return noted
+        before, self._sampling = self._sampling, sampling
+        return self._note(_written(before), sampling)
+
+    def _note(self, before: Mapping[str, str], sampling: Sampling) -> list[SettingChanged]:
+        """Note that the answer goes on with these settings after those."""
+        changes = [
+            SettingChange(offset=self._length, name=name, old=before[name], new=new)
+            for name, new in _written(sampling).items()
+            if before[name] != new
+        ]
+        self._changes += changes
+        return [SettingChanged(change) for change in changes]
 
     def as_message(
         self, reason: FinishReason, error: str, statistics: Statistics | None
@@ -245,6 +231,11 @@ class AnswerDraft:
         if self._sources.part:
             parts = with_found(parts, self._sources.part)
         return msgspec.structs.replace(self._blank, parts=parts, making=making)
+
+
+def _written(sampling: Sampling) -> dict[str, str]:
+    """The settings by name, as the user would type them."""
+    return {s.name: s.format(getattr(sampling, s.name)) for s in SPECS if s.is_sampling}
 
 
 def with_found(parts: tuple[Part, ...], found: SourcesPart) -> tuple[Part, ...]:
