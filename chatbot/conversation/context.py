@@ -7,8 +7,6 @@ prompt. Knows neither the engine nor where messages are kept.
 from collections.abc import Collection, Sequence
 from typing import Final
 
-import msgspec
-
 from chatbot.errors import ContextError
 
 KEEP_AFTER_CUT: Final = 0.75
@@ -18,15 +16,6 @@ with it throw away the whole cached prefix every time."""
 
 MIN_ROOM: Final = 16
 """Tokens that must be left for an answer to be worth starting."""
-
-
-class Fit(msgspec.Struct, frozen=True):
-    """What fits."""
-
-    first_kept: int
-    """Index of the first exchange that the model is given; those that are pinned are, besides."""
-    room: int
-    """Tokens left for the answer."""
 
 
 def fit_window(
@@ -40,7 +29,7 @@ def fit_window(
     pinned: Collection[int] = (),
     can_be_longer: bool = True,
     has_files: bool = False,
-) -> Fit:
+) -> int:
     """Choose which of the earlier exchanges go into the prompt: the newest that fit.
 
     Args:
@@ -53,6 +42,9 @@ def fit_window(
         pinned: indices of the exchanges that stay whatever happens.
         can_be_longer: the model was made for a longer window than this.
         has_files: some of the question are files that are attached to it.
+
+    Returns:
+        Index of the first exchange that the model is given; those that are pinned are, besides.
 
     Raises:
         ContextError: the question does not fit even alone, or not with what is pinned.
@@ -70,7 +62,7 @@ def fit_window(
         shorter = (
             "attach less, or have the folder searched: /knowledge add"
             if has_files
-            else ("shorten it")
+            else "shorten it"
         )
         raise ContextError(
             f"The question does not fit: with {what} it takes {always:,} tokens, and "
@@ -91,5 +83,4 @@ def fit_window(
         kept += answer
     if max_history:
         cut = max(cut, len(exchange_tokens) - max_history)
-    used = always + sum(map(sum, free[cut:]))
-    return Fit(cut, min(max_new_tokens, context_length - used))
+    return cut

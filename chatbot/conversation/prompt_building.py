@@ -122,7 +122,7 @@ async def build_prompt(
         found, num_question = await sizing.fit(found, budget, num_plain)
         question = ChatMessage(question.role, _asked(asked, found.sources))
 
-    fit = fit_window(
+    first_kept = fit_window(
         pairs,
         fixed,
         num_question + num_written,
@@ -133,7 +133,7 @@ async def build_prompt(
         can_be_longer=window < info.context_length,
         has_files=bool(files_of(asked)),
     )
-    is_kept = [i >= fit.first_kept or i in stay for i in range(len(exchanges))]
+    is_kept = [i >= first_kept or i in stay for i in range(len(exchanges))]
     kept = [m for exchange, keeps in zip(chats, is_kept, strict=True) if keeps for m in exchange]
     left_out = {
         m.id for pair, keeps in zip(exchanges, is_kept, strict=True) if not keeps for m in pair

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot.conversation.context import KEEP_AFTER_CUT, MIN_ROOM, Fit, fit_window
+from chatbot.conversation.context import KEEP_AFTER_CUT, MIN_ROOM, fit_window
 from chatbot.errors import ContextError
 
 exchanges = st.lists(st.integers(1, 400), max_size=40)
@@ -17,7 +17,7 @@ def fit(
     window: int = 200,
     new: int = 40,
     max_history: int = 0,
-) -> Fit:
+) -> int:
     """Exchanges of these sizes, in each of which the question takes one token."""
     pairs = [(1, size - 1) for size in sizes]
     return fit_window(
@@ -26,46 +26,41 @@ def fit(
 
 
 def test_all_of_a_short_history_is_kept() -> None:
-    assert fit([20, 30, 40]) == Fit(first_kept=0, room=40)
+    assert fit([20, 30, 40]) == 0
 
 
 def test_no_history() -> None:
-    assert fit([]) == Fit(first_kept=0, room=40)
-
-
-def test_the_room_is_what_the_window_leaves() -> None:
-    # The longest answer is 1000 tokens, but 10 + 10 + 30 of the window's 200 are taken.
-    assert fit([30], new=1000) == Fit(first_kept=0, room=150)
+    assert fit([]) == 0
 
 
 def test_what_fills_the_budget_exactly_is_kept() -> None:
     # 200 for all, 40 for the answer, 10 fixed: 150, of which the question takes 10.
-    assert fit([70, 70]) == Fit(first_kept=0, room=40)
+    assert fit([70, 70]) == 0
 
 
 def test_an_overflow_leaves_room_for_the_turns_to_come() -> None:
     # 70 + 71 + 10 > 150, so that no more than 112.5 stay: 71 + 10.
-    assert fit([70, 71]) == Fit(first_kept=1, room=40)
+    assert fit([70, 71]) == 1
     # 20 x 8 > 150: after the eighth, 112.5 hold five of them; then the question has room.
-    assert fit([20] * 8) == Fit(first_kept=3, room=40)
+    assert fit([20] * 8) == 3
 
 
 def test_a_quarter_of_the_window_at_most_is_kept_free_for_the_answer() -> None:
     # 200 - 50 - 10 = 140 for history and question, however long the answer may be.
-    assert fit([130], new=10_000) == Fit(first_kept=0, room=50)
-    assert fit([131], new=10_000) == Fit(first_kept=1, room=180)
+    assert fit([130], new=10_000) == 0
+    assert fit([131], new=10_000) == 1
 
 
 def test_the_cut_stays_until_the_window_overflows_again() -> None:
-    cuts = [fit([20] * count).first_kept for count in range(20)]
+    cuts = [fit([20] * count) for count in range(20)]
     # Full at eight (160 > 150), and again when the five that were kept are eight once more.
     assert cuts == [0] * 8 + [3] * 3 + [6] * 3 + [9] * 3 + [12] * 3
 
 
 def test_max_history_keeps_the_newest() -> None:
-    assert fit([5] * 6, max_history=2).first_kept == 4
-    assert fit([5], max_history=2).first_kept == 0
-    assert fit([70, 71], max_history=9).first_kept == 1
+    assert fit([5] * 6, max_history=2) == 4
+    assert fit([5], max_history=2) == 0
+    assert fit([70, 71], max_history=9) == 1
 
 
 @pytest.mark.parametrize("pinned", [(), (0,)])
@@ -87,7 +82,7 @@ def test_a_longer_window_is_proposed_where_there_is_one(
 
 
 def test_a_question_that_fills_the_window_is_refused_with_the_numbers() -> None:
-    assert fit([], fixed=84, question=100).room == MIN_ROOM
+    assert fit([], fixed=84, question=100) == 0
     with pytest.raises(ContextError, match=r"185 tokens.* 200"):
         fit([], fixed=85, question=100)
 
@@ -97,17 +92,15 @@ def test_the_window_is_never_exceeded_and_the_newest_are_kept(
     sizes: list[int], fixed: int, question: int, window: int, new: int
 ) -> None:
     try:
-        found = fit(sizes, fixed=fixed, question=question, window=window, new=new)
+        first_kept = fit(sizes, fixed=fixed, question=question, window=window, new=new)
     except ContextError:
         assert fixed + question + MIN_ROOM > window
         return
-    assert 0 <= found.first_kept <= len(sizes)
-    used = fixed + question + sum(sizes[found.first_kept :])
-    assert min(new, MIN_ROOM) <= found.room <= new
-    assert used + found.room <= window
+    assert 0 <= first_kept <= len(sizes)
+    assert fixed + question + sum(sizes[first_kept:]) + MIN_ROOM <= window
     budget = window - min(new, window // 4) - fixed
     if sum(sizes) + question <= budget:
-        assert found.first_kept == 0  # nothing is left out without need
+        assert first_kept == 0  # nothing is left out without need
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(1, 300)), max_size=40), windows)
@@ -121,7 +114,7 @@ def test_the_cut_only_moves_when_the_window_overflows(
         try:
             now = fit_window(
                 chat[:index], fixed, question, context_length=window, max_new_tokens=new
-            ).first_kept
+            )
         except ContextError:
             return
         kept_before = sum(map(sum, chat[cut:index])) + question
@@ -136,17 +129,14 @@ def test_the_cut_only_moves_when_the_window_overflows(
 
 @given(exchanges, st.integers(1, 10))
 def test_max_history_is_never_exceeded(sizes: list[int], most: int) -> None:
-    assert len(sizes) - fit(sizes, max_history=most).first_kept <= most
+    assert len(sizes) - fit(sizes, max_history=most) <= most
 
 
 def test_pinned_exchanges_stay_and_others_go_instead() -> None:
     sizes = [(20, 20)] * 4
     free = fit_window(sizes, 10, 10, context_length=160, max_new_tokens=20)
     pinned = fit_window(sizes, 10, 10, context_length=160, max_new_tokens=20, pinned={0})
-    assert free.first_kept > 0
-    used = 20 + 40 + 40 * (4 - pinned.first_kept)
-    assert used + pinned.room <= 160
-    assert (free.first_kept, pinned.first_kept) == (2, 2)
+    assert (free, pinned) == (2, 2)
 
 
 def test_what_is_pinned_may_be_too_much() -> None:
