@@ -26,9 +26,9 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from chatbot.engine.benchmark.measuring import GREEDY
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.precisions import DTYPES
 from chatbot.engine.token_loop import write_tokens
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from chatbot.engine.client import EngineClient
-from chatbot.engine.model_reference import find_model
+from chatbot.engine.finding import find_model
 from chatbot.settings import Precision
 
 BARE = """

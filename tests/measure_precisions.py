@@ -18,9 +18,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the engine has it, before
 import torch
 
 from chatbot.engine.devices import take_device
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.token_loop import write_tokens
 from chatbot.settings import DEFAULT_MODEL, Precision, Sampling
 

@@ -14,9 +14,9 @@ import torch
 
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.plain import TransformersDecoder
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.answer import Generate, Generated
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.protocol.variants import GenerateVariants, VariantsGenerated

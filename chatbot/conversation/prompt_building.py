@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from chatbot.conversation.answer_messages import answer_messages, finished_messages
-from chatbot.conversation.context import MIN_ROOM, fit_window
 from chatbot.conversation.file_block import files_of, with_files
 from chatbot.conversation.found_sources import limited
 from chatbot.conversation.source_block import sources_of, with_sources, worked_example
 from chatbot.conversation.window import window_of
+from chatbot.conversation.window_fitting import MIN_ROOM, fit_window
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
 from chatbot.engine.protocol.model_info import ModelInfo

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from chatbot.conversation.context import MIN_ROOM
 from chatbot.conversation.tools import Tools
+from chatbot.conversation.window_fitting import MIN_ROOM
 from chatbot.engine.protocol.messages import ToolSchema
 from chatbot.engine.protocol.model_info import ModelInfo
 from chatbot.events import ToolCalled, ToolFinished, ToolRunning

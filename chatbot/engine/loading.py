@@ -14,9 +14,9 @@ from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.detokenizer import REPLACEMENT
 from chatbot.engine.devices import bytes_by_device, mapped_pieces
 from chatbot.engine.failures import as_chatbot_error
+from chatbot.engine.finding import FoundModel
 from chatbot.engine.grammar import Grammars
 from chatbot.engine.kv_cache import CachedModel
-from chatbot.engine.model_reference import FoundModel
 from chatbot.engine.placement import Placement, shares
 from chatbot.engine.precisions import quantisation, work_dtype
 from chatbot.engine.progress import Report, progress_bars

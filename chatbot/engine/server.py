@@ -12,9 +12,9 @@ from chatbot.engine.answer import answer
 from chatbot.engine.decode.cpu.preparing import begin_for
 from chatbot.engine.devices import look, release_memory, take_device, trim_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
+from chatbot.engine.finding import FoundModel, find_model
 from chatbot.engine.inbox import Inbox, check_sampling
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import FoundModel, find_model
 from chatbot.engine.placement import place
 from chatbot.engine.precisions import pick_precision
 from chatbot.engine.progress import Report

@@ -16,9 +16,9 @@ from chatbot.engine.adapters import use_adapters
 from chatbot.engine.client import EngineClient
 from chatbot.engine.decode.cpu.packing import PackedLinear
 from chatbot.engine.decode.gpu.static_step import ForwardStep
+from chatbot.engine.finding import find_model
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.model_info import AdapterUse
 from chatbot.errors import ModelError
 from chatbot.settings import Precision

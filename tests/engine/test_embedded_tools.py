@@ -8,9 +8,9 @@ import torch
 from chatbot.engine.answer import answer
 from chatbot.engine.answer_reader import call_grammar
 from chatbot.engine.dialects.compact import COMPACT
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.answer import Delta, Generate, Generated, ToolCallReady
 from chatbot.engine.protocol.messages import ChatMessage, ToolCall
 from chatbot.settings import Sampling

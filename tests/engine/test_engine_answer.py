@@ -9,9 +9,9 @@ import torch
 from chatbot.engine import kv_cache, loading
 from chatbot.engine.answer import answer
 from chatbot.engine.failures import as_chatbot_error
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.answer import Delta, Generate, Generated
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.errors import ContextError, ModelError

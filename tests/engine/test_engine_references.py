@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatbot.engine.client import EngineClient
-from chatbot.engine.model_reference import find_model
+from chatbot.engine.finding import find_model
 from chatbot.errors import ModelError, WorkerError
 from chatbot.weights import SMOLLM2
 

@@ -10,8 +10,8 @@ from chatbot.engine.answer_reader import AnswerReader
 from chatbot.engine.chat_formats import ChatFormat
 from chatbot.engine.detokenizer import Detokenizer
 from chatbot.engine.dialects.parser import Text
+from chatbot.engine.finding import find_model
 from chatbot.engine.loading import _with_line_breaks, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.answer import Generate
 from chatbot.settings import Sampling
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from chatbot.engine.answer import answer
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol.answer import (
     AnswerEvent,

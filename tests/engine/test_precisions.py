@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 from chatbot.engine import precisions
 from chatbot.engine.decode.cpu.projections import multiplies
 from chatbot.engine.devices import bytes_by_device, look
+from chatbot.engine.finding import FoundModel, find_model
 from chatbot.engine.loading import load
-from chatbot.engine.model_reference import FoundModel, find_model
 from chatbot.engine.placement import Placement, place
 from chatbot.engine.precisions import pick_precision
 from chatbot.errors import ModelError

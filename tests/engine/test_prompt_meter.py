@@ -9,9 +9,9 @@ import torch
 
 from chatbot.engine import prompt_meter
 from chatbot.engine.answer import answer
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt_meter import PromptMeter
 from chatbot.engine.protocol.answer import Generate
 from chatbot.engine.protocol.messages import ChatMessage

@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from chatbot.engine.answer import answer
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.answer import (
     AnswerEvent,
     Delta,

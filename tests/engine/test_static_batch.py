@@ -13,10 +13,10 @@ from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.decoder import Interrupted
 from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
 from chatbot.engine.decode.gpu.static_batch import StaticBatch
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.protocol.variants import BeamsMoved, GenerateVariants, SearchBeams, VariantDelta
 from chatbot.engine.variants.answers import answer_variants

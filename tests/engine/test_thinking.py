@@ -13,9 +13,9 @@ from chatbot.engine.dialects.gemma import GEMMA4
 from chatbot.engine.dialects.harmony import HARMONY
 from chatbot.engine.dialects.parser import AnswerParser
 from chatbot.engine.dialects.recognition import recognise
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol.answer import (
     AnswerEvent,

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from chatbot.engine.answer import answer
+from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
 from chatbot.engine.loading import load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol.answer import Generate, Generated, ThinkingDelta
 from chatbot.engine.protocol.messages import ChatMessage, ToolSchema

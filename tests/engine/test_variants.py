@@ -16,11 +16,11 @@ from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
+from chatbot.engine.finding import find_model
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
-from chatbot.engine.model_reference import find_model
 from chatbot.engine.protocol.answer import Delta, Generate, Generated
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.protocol.variants import (

@@ -95,7 +95,7 @@ def run_chats(options: argparse.Namespace) -> int:
 
 
 def _carry_out(db: "Database", options: argparse.Namespace) -> dict[str, Any] | None:
-    from chatbot.commands.chats import changing, exchange, finding
+    from chatbot.commands.chats import changing, finding, transfer
 
     match options.verb:
         case "list" | None:
@@ -103,9 +103,9 @@ def _carry_out(db: "Database", options: argparse.Namespace) -> dict[str, Any] | 
         case "search":
             return finding.search_chats(db, options)
         case "export":
-            return exchange.export_chats(db, options)
+            return transfer.export_chats(db, options)
         case "import":
-            return exchange.import_files(db, options)
+            return transfer.import_files(db, options)
         case "rename":
             return changing.rename(db, options)
         case "delete":

@@ -32,9 +32,9 @@ from chatbot.engine.decode.cpu.packing import PackedLinear
 from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.devices import look, take_device
 from chatbot.engine.failures import as_chatbot_error
+from chatbot.engine.finding import FoundModel, find_model
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import dtype_on_cpu
-from chatbot.engine.model_reference import FoundModel, find_model
 from chatbot.engine.precisions import pick_precision, quantisation
 from chatbot.errors import ChatbotError, SettingError
 from chatbot.settings import Precision

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot.conversation.context import KEEP_AFTER_CUT, MIN_ROOM, fit_window
+from chatbot.conversation.window_fitting import KEEP_AFTER_CUT, MIN_ROOM, fit_window
 from chatbot.errors import ContextError
 
 exchanges = st.lists(st.integers(1, 400), max_size=40)
