@@ -77,9 +77,9 @@ class Prompt(MessageArea):
         """Make the box.
 
         Args:
-            help_keys: what opens the help.
             accepts: whether a text can be sent now; one that cannot stays in the box. Asked
                 while the key is handled, because what is typed next belongs to the next text.
+            help_keys: what opens the help.
         """
         super().__init__(
             id="prompt",

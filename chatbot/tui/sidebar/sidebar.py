@@ -65,21 +65,15 @@ class Sidebar(VerticalScroll, can_focus=False):
         self._folders = FolderList(id="folders-in-force")
         self._folders.show_rows(self._states)
         widgets: list[Widget] = []
-        for title, names in (
-            ("Model", model),
-            ("Adapters · from the next answer on", ()),
-            ("Sampling · acts at the next token", sampling),
-            ("Knowledge", KNOWLEDGE),
-            ("Tools", ()),
-            ("Conversation", rest),
+        for title, lists, names in (
+            ("Model", (), model),
+            ("Adapters · from the next answer on", (self._adapters,), ()),
+            ("Sampling · acts at the next token", (), sampling),
+            ("Knowledge", (self._folders,), KNOWLEDGE),
+            ("Tools", (self._tools,), ()),
+            ("Conversation", (), rest),
         ):
-            widgets.append(Label(title, classes="group-title"))
-            if title.startswith("Adapters"):
-                widgets.append(self._adapters)
-            if title == "Knowledge":
-                widgets.append(self._folders)
-            if title == "Tools":
-                widgets.append(self._tools)
+            widgets += [Label(title, classes="group-title"), *lists]
             widgets += [self._controls[name] for name in names]
         await self.mount_all([*widgets, Label("Screen", classes="group-title"), self._theme])
         self.show_settings(self._settings)
