@@ -9,12 +9,12 @@ MAX_MEMORY_BYTES: Final = 4 * 2**30
 stacks and arenas that they never touch."""
 
 
-def limit_memory(num_bytes: int = MAX_MEMORY_BYTES) -> None:
-    """Let an allocation beyond ``num_bytes`` fail with a MemoryError; no core files either.
+def limit_memory() -> None:
+    """Let an allocation beyond ``MAX_MEMORY_BYTES`` fail with a MemoryError; no core files either.
 
     Where the system knows no such limit (macOS) there is none.
     """
-    for kind, limit in ((resource.RLIMIT_AS, num_bytes), (resource.RLIMIT_CORE, 0)):
+    for kind, limit in ((resource.RLIMIT_AS, MAX_MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(ValueError, OSError):
             hard = resource.getrlimit(kind)[1]
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

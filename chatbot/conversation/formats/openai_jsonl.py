@@ -166,9 +166,9 @@ def chat_of(raw: bytes) -> StoredChat:
 
 
 def chat_of_turns(
-    turns: list[tuple[Role, list[Part]]], chat_id: str, title: str = "", created_at: float = 0.0
+    turns: list[tuple[Role, list[Part]]], chat_id: str, title: str = ""
 ) -> StoredChat:
-    """A chat of one branch, whose messages have no ids of their own.
+    """A chat of one branch, whose messages have neither ids nor times of their own.
 
     Raises:
         FormatError: there is no message.
@@ -178,13 +178,11 @@ def chat_of_turns(
     for number, (role, parts) in enumerate(turns):
         message_id = content_id(chat_id, number)
         messages.append(
-            Message(
-                id=message_id, role=role, parts=tuple(parts), parent_id=above, created_at=created_at
-            )
+            Message(id=message_id, role=role, parts=tuple(parts), parent_id=above, created_at=0.0)
         )
         above = message_id
     asked = next((message.text for message in messages if message.role == "user"), "")
-    info = ChatInfo(id=chat_id, title=title or title_of(asked), created_at=created_at)
+    info = ChatInfo(id=chat_id, title=title or title_of(asked), created_at=0.0)
     return checked_chat(info, messages)
 
 

@@ -52,7 +52,6 @@ class McpServer:
         *,
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
         connect_seconds: float = CONNECT_SECONDS,
-        max_result_bytes: int = MAX_RESULT_BYTES,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing is started.
@@ -62,7 +61,6 @@ class McpServer:
             log_dir: takes what the server prints beside the protocol.
             time_limit_seconds: for one call, beyond which the server is killed.
             connect_seconds: to start and list it.
-            max_result_bytes: longest result.
             on_change: called when its state or its tools change.
         """
         self.spec = spec
@@ -72,7 +70,6 @@ class McpServer:
         self._log_file = log_dir / f"mcp-{safe_name}.log"
         self._time_limit_seconds = time_limit_seconds
         self._connect_seconds = connect_seconds
-        self._max_result_bytes = max_result_bytes
         self._on_change = on_change
         self._tools: dict[str, tuple[ToolDefinition, RemoteTool]] = {}
         self._process: WorkerProcess[McpEvent] | None = None
@@ -112,7 +109,7 @@ class McpServer:
             name=current[1].name,
             fingerprint=current[1].fingerprint,
             arguments=canonical(arguments),
-            max_bytes=self._max_result_bytes,
+            max_bytes=MAX_RESULT_BYTES,
         )
         event = await self._ask(request, self._time_limit_seconds)
         if isinstance(event, Failed):

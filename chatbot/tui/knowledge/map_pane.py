@@ -85,22 +85,23 @@ class MapView(Widget, can_focus=True):
         if self.cursor is not None:
             self.post_message(self.Opened())
 
-    def _point_at(self, x: int, y: int, within: int) -> int | None:
+    def _point_at(self, x: int, y: int) -> int | None:
+        """The passage that is there, or within three columns of it; a row counts for two."""
         if self.map is None or not self.map.points:
             return None
         width, height = self.size
         index = nearest_point(self.map.points, x, y, width, height)
         point = self.map.points[index]
         column, row = cell_of(point.x, point.y, width, height)
-        return index if abs(column - x) + 2 * abs(row - y) <= within else None
+        return index if abs(column - x) + 2 * abs(row - y) <= 3 else None
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        index = self._point_at(event.x, event.y, 3)
+        index = self._point_at(event.x, event.y)
         if index is not None:
             self.cursor = index
 
     def on_click(self, event: events.Click) -> None:
-        index = self._point_at(event.x, event.y, 3)
+        index = self._point_at(event.x, event.y)
         if index is not None:
             self.cursor = index
             self.action_open()

@@ -49,7 +49,7 @@ class QueryPane(Vertical):
             placeholder="Ask, or name what you look for", compact=True, id="query-text"
         )
         self._heading = Static("", id="ranking-heading", markup=False)
-        self._list = RankingList(id="ranking")
+        self._list = RankingList()
         self._text = Static("", id="ranking-text", markup=False)
         self._foot = Static("", classes="pane-foot", markup=False)
 

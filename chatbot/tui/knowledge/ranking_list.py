@@ -41,8 +41,8 @@ class Scale(msgspec.Struct, frozen=True):
 class RankingList(OptionList):
     """The passages; ``OptionSelected`` tells which one was chosen, by its index."""
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id, markup=False, compact=True)
+    def __init__(self) -> None:
+        super().__init__(id="ranking", markup=False, compact=True)
         self.sources: tuple[Source, ...] = ()
         """What is shown, the best first."""
         self._threshold = 0.0

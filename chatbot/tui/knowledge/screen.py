@@ -43,16 +43,10 @@ class KnowledgeScreen(ModalScreen[None]):
         Binding("down", "enter_pane", show=False),
     ]
 
-    def __init__(self, knowledge: Knowledge, pane: Pane = "folders") -> None:
-        """Make the screen.
-
-        Args:
-            knowledge: the folders, and the verbs on them.
-            pane: the tab to begin with.
-        """
+    def __init__(self, knowledge: Knowledge) -> None:
+        """Show these folders."""
         super().__init__()
         self._knowledge = knowledge
-        self._begin_with = pane
         self._folder = next(iter(knowledge.paths), "")
         self._chooser = Chooser(id="knowledge-folder", classes="chooser")
         self._folders = FoldersPane(knowledge)
@@ -67,7 +61,7 @@ class KnowledgeScreen(ModalScreen[None]):
             box.border_subtitle = "F5 F6 tabs · Esc closes"
             with Horizontal(id="knowledge-head"):
                 yield self._chooser
-            with TabbedContent(initial=self._begin_with, id="knowledge-tabs"):
+            with TabbedContent(initial="folders", id="knowledge-tabs"):
                 with TabPane("Folders", id="folders"):
                     yield self._folders
                 with TabPane("Documents", id="documents"):

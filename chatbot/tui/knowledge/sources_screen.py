@@ -42,7 +42,7 @@ class SourcesScreen(ModalScreen[None]):
         self._open_source = open_source
         self._words = words_of(found.query)
         self._heading = Static("", id="ranking-heading", markup=False)
-        self._list = RankingList(id="ranking")
+        self._list = RankingList()
         self._text = Static("", id="ranking-text", markup=False)
 
     def compose(self) -> ComposeResult:

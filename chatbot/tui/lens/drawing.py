@@ -87,9 +87,9 @@ def bar(share: float, width: int) -> str:
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
 
-def height_mark(bits: float, highest: float = 8.0) -> str:
-    """One character as high as a number of bits."""
-    return _HEIGHTS[min(8, max(1, round(bits / highest * 8)))] if bits > 0.05 else "·"
+def height_mark(bits: float) -> str:
+    """One character as high as a number of bits, up to eight."""
+    return _HEIGHTS[min(8, max(1, round(bits)))] if bits > 0.05 else "·"
 
 
 def columns_of(values: Sequence[float], width: int) -> list[tuple[float, int]]:
