@@ -229,8 +229,8 @@ def _packed(tried: dict[str, str], bitsandbytes: str) -> Check:
     if failed:
         reason = clean_line(next(iter(failed.values())), 200)
         words = f"{', '.join(failed)} fail on this processor ({reason})"
-        return Check("8-bit and 4-bit", "note", words, "use bf16, or another version of torch")
-    words = f"both work on the CPU by kernels of torch; bitsandbytes {bitsandbytes} is for GPUs"
+        return Check("8-bit and 4-bit", "note", words, "use bf16, or another version of numba")
+    words = f"both work on the CPU by kernels of our own; bitsandbytes {bitsandbytes} is for GPUs"
     return Check("8-bit and 4-bit", "ok", words)
 
 
@@ -358,4 +358,4 @@ def _terminal() -> Check:
 def _hub() -> Check:
     if os.environ.get("HF_HUB_OFFLINE"):
         return Check("model hub", "note", "switched off (HF_HUB_OFFLINE)")
-    return Check("model hub", "ok", "used only when a model is asked for by its hub id")
+    return Check("model hub", "ok", "used only for a model that is not on this machine")

@@ -48,10 +48,8 @@ def probe() -> dict[str, Any]:
     except Exception as error:
         found["bitsandbytes"] = f"cannot be imported ({error})".splitlines()[0]
         return found
-    found["quantised"] = {
-        bits: _try_quantised(bits, "cuda" if torch.cuda.is_available() else "cpu")
-        for bits in ("8-bit", "4-bit")
-    }
+    if torch.cuda.is_available():
+        found["quantised"] = {bits: _try_quantised(bits) for bits in ("8-bit", "4-bit")}
     return found
 
 
@@ -71,13 +69,13 @@ def _try_packed(bits: str) -> str:
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
-def _try_quantised(bits: str, device: str) -> str:
-    """Multiply once in ``bits`` on ``device``; returns why it does not work, empty if it does."""
+def _try_quantised(bits: str) -> str:
+    """Multiply once in ``bits`` on the GPU; returns why it does not work, empty if it does."""
     import bitsandbytes as bnb
     import torch
 
     try:
-        inputs = torch.ones(1, 64, dtype=torch.bfloat16, device=device)
+        inputs = torch.ones(1, 64, dtype=torch.bfloat16, device="cuda")
         layer: Any
         if bits == "8-bit":
             layer = bnb.nn.Linear8bitLt(64, 64, has_fp16_weights=False, threshold=6.0)
@@ -86,7 +84,7 @@ def _try_quantised(bits: str, device: str) -> str:
                 64, 64, quant_type="nf4", compute_dtype=torch.bfloat16, compress_statistics=True
             )
         with torch.inference_mode():
-            output = layer.to(device)(inputs)
+            output = layer.to("cuda")(inputs)
         return "" if bool(torch.isfinite(output).all()) else "its result is not a number"
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
