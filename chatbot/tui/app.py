@@ -424,12 +424,9 @@ class ChatApp(App[int]):
         else:
             self.notify("There is no answer being written that could be held.")
 
-    def open_lens(self, answer_id: str) -> None:
-        """Show an answer token by token; what is chosen there, the answer goes on with."""
-        self._look_through_lens(answer_id)
-
     @work(group="lens", exclusive=True)
-    async def _look_through_lens(self, answer_id: str) -> None:
+    async def open_lens(self, answer_id: str) -> None:
+        """Show an answer token by token; what is chosen there, the answer goes on with."""
         from chatbot.tui.lens.opening import open_lens
 
         await open_lens(self, answer_id)
@@ -482,12 +479,9 @@ class ChatApp(App[int]):
         """As ``action_models``, for a command."""
         self.action_models()
 
-    def action_prompts(self) -> None:
-        """Choose a prompt of the library; what is in the message box is its input."""
-        self._choose_prompt()
-
     @work(group="turn")
-    async def _choose_prompt(self) -> None:
+    async def action_prompts(self) -> None:
+        """Choose a prompt of the library; what is in the message box is its input."""
         from chatbot.tui.prompts.choosing import choose_prompt
 
         await choose_prompt(self, self._prompt)
@@ -514,24 +508,25 @@ class ChatApp(App[int]):
         """Render a turn as it happens."""
         self._status.is_busy = True
         try:
-            keys = f"{self.key_of('hold')} goes on · {self.key_of('step')} draws one more"
             async with aclosing(events):  # whatever becomes of the drawing, the turn ends
-                answer_key = f"{self.key_of('answer_now')} answers now"
-                begun = self._ending_edit(events)
-                await render_turn(begun, self._chat, self._status, self.manager, keys, answer_key)
+                await render_turn(
+                    self._accompanied(events),
+                    self._chat,
+                    self._status,
+                    self.manager,
+                    keys_when_held=f"{self.key_of('hold')} goes on · {self.key_of('step')} draws "
+                    "one more",
+                    keys_when_thinking=f"{self.key_of('answer_now')} answers now",
+                )
         finally:
             self._status.is_busy = self.manager.is_busy
             self._show_title()
             self.count_context()
 
-    def _say_repetition(self, answer: Message) -> None:
-        if sentence := repetition_note(self.manager.conversation, answer):
-            self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
-
-    async def _ending_edit(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
-        """The same events, the first of which ends the editing of a question; what the prompt
-        consists of is shown while its answer is written, and what is to be said of that answer
-        when it is over."""
+    async def _accompanied(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
+        """The same events, with what they change around the chat: the first ends the editing of a
+        question, the ribbon shows what the prompt consists of, and at the end it is said where an
+        answer repeats another one."""
         async with aclosing(events):
             async for event in events:
                 if self._prompt.edited:
@@ -539,8 +534,10 @@ class ChatApp(App[int]):
                 if isinstance(event, PromptBuilt):
                     self._account.show(event)
                 yield event
-                if isinstance(event, TurnFinished):
-                    self._say_repetition(event.answer)
+                if isinstance(event, TurnFinished) and (
+                    sentence := repetition_note(self.manager.conversation, event.answer)
+                ):
+                    self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Show several answers to one question as they come."""
@@ -548,7 +545,7 @@ class ChatApp(App[int]):
 
         self._status.is_busy = True
         try:
-            await show_variants(self, self._ending_edit(events))
+            await show_variants(self, self._accompanied(events))
         finally:
             self._status.is_busy = self.manager.is_busy
         answer = self.manager.conversation.last("assistant")

@@ -40,8 +40,9 @@ async def render_turn(
     chat: ChatView,
     status: StatusLine,
     manager: ConversationManager,
-    keys_when_held: str = "",
-    keys_when_thinking: str = "",
+    *,
+    keys_when_held: str,
+    keys_when_thinking: str,
 ) -> None:
     """Show a turn as it happens.
 
