@@ -55,21 +55,10 @@ def answer(
     clock = _Clock(control)
     if request.tools and request.schema:
         raise ModelError("An answer by a schema calls no tools; leave one of the two out.")
-    prompts = loaded.prompts.told(request.thinking)
-    if request.is_completion:
-        text = "".join(message.content for message in request.messages)
-        built = prompts.build_text(text)
-    else:
-        built = prompts.build(
-            request.messages, continue_last=request.continue_last, tools=request.tools
-        )
-    prompt = built.tokens
-    if request.continue_last and request.begun_tokens:
-        exact = prompts.build_begun(request.messages, request.begun_tokens, request.tools)
-        prompt = exact or prompt
+    prompt, opens_thinking = _prompt_of(loaded, request)
     window = window_for(loaded, len(prompt), request.context_length)
-    reader = AnswerReader(loaded, request, is_thinking=built.opens_thinking)
-    thought = Thought(is_begun=built.opens_thinking)
+    reader = AnswerReader(loaded, request, is_thinking=opens_thinking)
+    thought = Thought(is_begun=opens_thinking)
     recorder: Recorder | None = None
     if request.num_alternatives > 0:
         recorder = Recorder(request.num_alternatives, loaded.token_texts)
@@ -134,6 +123,24 @@ def answer(
         finish_reason=reason,
         statistics=clock.statistics(len(prompt), num_cached, loaded.cached, guesses),
     )
+
+
+def _prompt_of(loaded: LoadedModel, request: Generate) -> tuple[list[int], bool]:
+    """The tokens of the prompt, and whether it ends within a thought.
+
+    Raises:
+        ModelError: the template fails.
+    """
+    prompts = loaded.prompts.told(request.thinking)
+    if request.is_completion:
+        return prompts.build_text(request.messages).tokens, False
+    built = prompts.build(
+        request.messages, continue_last=request.continue_last, tools=request.tools
+    )
+    exact: list[int] | None = None
+    if request.continue_last and request.begun_tokens:
+        exact = prompts.build_begun(request.messages, request.begun_tokens, request.tools)
+    return exact or built.tokens, built.opens_thinking
 
 
 def window_for(loaded: LoadedModel, num_prompt_tokens: int, context_length: int) -> int:

@@ -78,8 +78,9 @@ class PromptBuilder:
         """Whether an answer starts with a space that belongs to the form, not to the answer."""
         return self._template.has_gap
 
-    def build_text(self, text: str) -> Prompt:
-        """The prompt that has ``text`` gone on with as it is, without any template."""
+    def build_text(self, messages: Sequence[ChatMessage]) -> Prompt:
+        """The prompt that has the text of ``messages`` gone on with, without any template."""
+        text = "".join(message.content for message in messages)
         tokens, _ = self._encode(text)
         start = self._text_start
         if not start and not tokens:  # nothing at all cannot be gone on with

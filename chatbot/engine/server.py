@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -13,7 +14,7 @@ from chatbot.engine.decode.cpu.preparing import begin_for
 from chatbot.engine.devices import look, release_memory, take_device, trim_memory
 from chatbot.engine.failures import as_chatbot_error, is_device_lost
 from chatbot.engine.finding import FoundModel, find_model
-from chatbot.engine.inbox import Inbox, check_sampling
+from chatbot.engine.inbox import Control, Inbox, check_sampling
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.placement import place
 from chatbot.engine.precisions import pick_precision
@@ -41,7 +42,7 @@ from chatbot.models.fitting import check_fit
 from chatbot.models.memory import RUNTIME_BYTES
 from chatbot.settings import Precision
 from chatbot.tokens import ReadingProgress
-from chatbot.worker.protocol import Failed
+from chatbot.worker.protocol import Event, Failed
 from chatbot.worker.server import Channel
 
 _ALL_THE_SAME: Final = ", or load it all the same with --force (/model {} --force in a chat)"
@@ -92,23 +93,17 @@ class Engine:
                 self._channel.send(Adapted(request_id=request.id, info=self._model().info))
             case Generate():
                 check_sampling(request.sampling)
-                control, tell = self._inbox.control_of(request), self._teller(request.id)
-                for event in answer(self._model(), request, control, tell):
-                    self._channel.send(event)
+                self._send_all(answer(self._model(), request, *self._line_to(request)))
                 trim_memory()  # what reading the prompt took beside the cache
             case GenerateVariants():
                 self._check_number(len(request.samplings))
                 for sampling in request.samplings:
                     check_sampling(sampling)
-                control, tell = self._inbox.control_of(request), self._teller(request.id)
-                for told in answer_variants(self._model(), request, control, tell):
-                    self._channel.send(told)
+                self._send_all(answer_variants(self._model(), request, *self._line_to(request)))
             case SearchBeams():
                 self._check_number(request.num_beams)
                 check_sampling(request.sampling)
-                control, tell = self._inbox.control_of(request), self._teller(request.id)
-                for told in search_beams(self._model(), request, control, tell):
-                    self._channel.send(told)
+                self._send_all(search_beams(self._model(), request, *self._line_to(request)))
             case Count():
                 prompts = self._model().prompts.told(request.thinking)
                 sizes, rest = prompts.count(
@@ -157,11 +152,17 @@ class Engine:
 
         return report
 
-    def _teller(self, request_id: int) -> Tell:
-        def tell(progress: ReadingProgress) -> None:
-            self._channel.send(PromptProgress(request_id=request_id, progress=progress))
+    def _line_to(self, request: Generate | GenerateVariants | SearchBeams) -> tuple[Control, Tell]:
+        """What the client changes about its answers, and who tells it how the prompt is read."""
 
-        return tell
+        def tell(progress: ReadingProgress) -> None:
+            self._channel.send(PromptProgress(request_id=request.id, progress=progress))
+
+        return self._inbox.control_of(request), tell
+
+    def _send_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._channel.send(event)
 
     def _load(self, request: Load) -> None:
         if not self._has(request):

@@ -40,8 +40,7 @@ def build_prompt(loaded: LoadedModel, request: GenerateVariants | SearchBeams) -
         ContextError: there is no room for an answer.
     """
     if request.is_completion:
-        text = "".join(message.content for message in request.messages)
-        built = loaded.prompts.build_text(text)
+        built = loaded.prompts.build_text(request.messages)
     else:
         built = loaded.prompts.told(request.thinking).build(request.messages)
     return SharedPrompt(
