@@ -4,6 +4,7 @@ Counts every message exactly, by the engine; leaves out what does not fit, and s
 question stands below its sources, in the prompt in which it is asked and in all later ones.
 """
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -18,7 +19,7 @@ from chatbot.conversation.window_fitting import MIN_ROOM, fit_window
 from chatbot.engine.client import Engine
 from chatbot.engine.protocol.messages import ChatMessage, ToolSchema
 from chatbot.engine.protocol.model_info import ModelInfo
-from chatbot.engine.protocol.prompt import Count
+from chatbot.engine.protocol.prompt import Count, Counted
 from chatbot.events import PromptBuilt
 from chatbot.messages import Message, Source, SourcesPart
 from chatbot.settings import Settings
@@ -101,8 +102,7 @@ async def build_prompt(
     )
     counted = await engine.count(request)
     sizes = counted.message_tokens
-    num_system = len(system)
-    num_fixed = num_system + len(example)
+    num_fixed = len(system) + len(example)
     fixed = sum(sizes[:num_fixed]) + counted.generation_prompt_tokens
     pairs = _sizes(sizes[num_fixed : len(before)], chats)
     num_plain = sizes[len(before)]
@@ -143,40 +143,71 @@ async def build_prompt(
         # A template may put something of its own before the first message, so that sizes
         # counted with the whole history do not hold without its start.
         counted = await engine.count(msgspec.structs.replace(request, messages=tuple(given)))
+    built = _account(
+        counted,
+        (len(system), len(example), len(kept)),
+        num_source_tokens=num_question - num_plain,
+        num_file_tokens=num_files,
+        window=window,
+        max_tokens=settings.sampling.max_tokens,
+        left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),
+    )
+    return Prompt(tuple(given), built, continues, found)
+
+
+def _account(
+    counted: Counted,
+    nums: tuple[int, int, int],
+    *,
+    num_source_tokens: int,
+    num_file_tokens: int,
+    window: int,
+    max_tokens: int,
+    left_out: tuple[str, ...],
+) -> PromptBuilt:
+    """What a prompt consists of.
+
+    Args:
+        counted: the sizes of its messages.
+        nums: how many of them are the system prompt, the worked example and the history; the
+            question follows, and what there is of its answer.
+        num_source_tokens: what the sources add to the question.
+        num_file_tokens: what the files add to it.
+        window: see ``PromptBuilt.context_length``.
+        max_tokens: longest answer.
+        left_out: see ``PromptBuilt``.
+    """
     sizes = counted.message_tokens
-    num_before = num_fixed + len(kept)
+    example, history, question = itertools.accumulate(nums)
+    num_system = sum(sizes[:example])
+    num_example = sum(sizes[example:history])
+    num_history = sum(sizes[history:question])
+    num_question = sizes[question] - num_source_tokens - num_file_tokens
+    # What tells of the tools is in the first message, whichever that is.
+    if num_system:
+        num_system -= counted.tool_tokens
+    elif num_example:
+        num_example -= counted.tool_tokens
+    elif num_history:
+        num_history -= counted.tool_tokens
+    else:
+        num_question -= counted.tool_tokens
     num_prompt = sum(sizes) + counted.generation_prompt_tokens
-    # Where there is no system message, the first message holds what tells of the tools.
-    num_tools = counted.tool_tokens
-    num_first = sum(sizes[:num_system])
-    num_example = sum(sizes[num_system:num_fixed])
-    if example and not num_system:
-        num_example -= num_tools
-    is_in_question = not num_fixed and not kept
-    return Prompt(
-        tuple(given),
-        PromptBuilt(
-            num_prompt_tokens=num_prompt,
-            num_system_tokens=num_first - (num_tools if num_system else 0),
-            num_tool_tokens=num_tools,
-            num_history_tokens=sum(sizes[num_fixed:num_before])
-            - (num_tools if kept and not num_fixed else 0),
-            num_question_tokens=sizes[num_before]
-            - (num_question - num_plain)
-            - num_files
-            - (num_tools if is_in_question else 0),
-            num_source_tokens=num_question - num_plain + num_example,
-            num_file_tokens=num_files,
-            num_result_tokens=sum(sizes[num_before + 1 :]),
-            num_left_out_thinking_tokens=max(
-                0, counted.thinking_tokens - counted.shown_thinking_tokens
-            ),
-            context_length=window,
-            room=min(settings.sampling.max_tokens, window - num_prompt),
-            left_out=tuple(m.id for m in path if m.id in {*left_out, *unanswered}),
+    return PromptBuilt(
+        num_prompt_tokens=num_prompt,
+        num_system_tokens=num_system,
+        num_tool_tokens=counted.tool_tokens,
+        num_history_tokens=num_history,
+        num_question_tokens=num_question,
+        num_source_tokens=num_source_tokens + num_example,
+        num_file_tokens=num_file_tokens,
+        num_result_tokens=sum(sizes[question + 1 :]),
+        num_left_out_thinking_tokens=max(
+            0, counted.thinking_tokens - counted.shown_thinking_tokens
         ),
-        continues,
-        found,
+        context_length=window,
+        room=min(max_tokens, window - num_prompt),
+        left_out=left_out,
     )
 
 

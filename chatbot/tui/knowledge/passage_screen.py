@@ -124,12 +124,9 @@ class PassageScreen(ModalScreen[None]):
         self.app.copy_to_clipboard(self.source.text)
         self.notify(f"Copied {len(self.source.text):,} characters.")
 
-    def action_edit_document(self) -> None:
-        """Open the document itself in the user's editor, at the passage."""
-        self._edit_document()
-
     @work(group="editor")
-    async def _edit_document(self) -> None:
+    async def action_edit_document(self) -> None:
+        """Open the document itself in the user's editor, at the passage."""
         from chatbot.tui.external_editor import open_document, terminal_given_away
 
         try:
