@@ -5,6 +5,7 @@ Knows nothing of how the answer itself is printed.
 """
 
 import sys
+from collections.abc import Sequence
 
 from chatbot.conversation.citations import (
     NO_SOURCE,
@@ -16,6 +17,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.source_block import sources_of
 from chatbot.conversation.thinking import thinking_problem
 from chatbot.messages import Message
+from chatbot.wording import counted
 
 
 def print_sources(answer: Message) -> None:
@@ -31,6 +33,12 @@ def print_sources(answer: Message) -> None:
     print("", *source_lines(found), sep="\n", flush=True)
     for sentence in unsupported_sentences(answer.text, found):
         print(f"[in no source: {sentence}]", file=sys.stderr, flush=True)
+
+
+def left_out_line(ids: Sequence[str]) -> str:
+    """That the model was not given these messages."""
+    verb = "is" if len(ids) == 1 else "are"
+    return f"[{counted(len(ids), 'earlier message')} {verb} left out of the prompt]"
 
 
 def tell_thinking(manager: ConversationManager) -> None:

@@ -36,7 +36,7 @@ from chatbot.events import (
     VariantTextDelta,
     VariantThoughtDelta,
 )
-from chatbot.plain.answer_notes import print_sources, why_ended
+from chatbot.plain.answer_notes import left_out_line, print_sources, why_ended
 from chatbot.plain.asides import AsidePrinter, print_files
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.plain.reading_progress import ReadingPrinter
@@ -156,9 +156,7 @@ class TurnRunner:
                 case ThoughtDelta() | ToolCalled() | ToolFinished():
                     asides.show(event)
                 case PromptBuilt(left_out=left_out) if left_out:
-                    ProgressLine.print(
-                        f"[{len(left_out)} earlier messages are left out of the prompt]"
-                    )
+                    ProgressLine.print(left_out_line(left_out))
                 case SettingChanged(change=change):
                     ProgressLine.print(f"[{change.name} {change.old} → {change.new}]")
                 case SourcesFound(found=found) if found.notice:

@@ -28,6 +28,7 @@ from chatbot.events import (
     VariantThoughtDelta,
 )
 from chatbot.messages import Message
+from chatbot.plain.answer_notes import left_out_line
 from chatbot.plain.asides import print_files
 from chatbot.terminal_text import clean_line
 from chatbot.wording import memory
@@ -67,7 +68,7 @@ class VariantsPrinter:
             case VariantLoaded(index=index):
                 self._facts[index] = loaded_words(event)
             case PromptBuilt(left_out=left_out) if left_out:
-                _tell(f"[{len(left_out)} earlier messages are left out of the prompt]")
+                _tell(left_out_line(left_out))
             case SourcesFound(found=found) if found.notice:
                 _tell(f"[{found.notice}]")
             case VariantsFinished():
