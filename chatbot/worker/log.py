@@ -19,7 +19,10 @@ MAX_GROWN_BYTES: Final = 10 * MAX_LOG_BYTES
 """Of a log while it is written; what is behind MAX_LOG_BYTES is dropped from a longer one."""
 
 _LOOK_SECONDS: Final = 0.5
-"""Between two looks at the size; a tool in a loop prints hundreds of megabytes in a second."""
+"""Between two looks at a log that grows: a tool in a loop prints hundreds of megabytes a second."""
+
+_REST_SECONDS: Final = 8.0
+"""Longest time between two looks at one that does not, so that an idle program stays asleep."""
 
 
 def open_log(file: Path) -> FileIO:
@@ -48,17 +51,22 @@ async def keep_short(log: FileIO) -> None:
     is cancelled; then it is closed.
     """
     with log:
+        pause, size = _LOOK_SECONDS, 0
         try:
             while True:
-                await asyncio.sleep(_LOOK_SECONDS)
-                _cut(log)
+                await asyncio.sleep(pause)
+                size, before = _cut(log), size
+                pause = min(2 * pause, _REST_SECONDS) if size == before else _LOOK_SECONDS
         finally:
             _cut(log)
 
 
-def _cut(log: FileIO) -> None:
-    # Not a file that could be cut, such as /dev/null, has no size.
-    if os.fstat(log.fileno()).st_size > MAX_GROWN_BYTES:
+def _cut(log: FileIO) -> int:
+    """Cut a log that is too long; returns how long it was."""
+    # What is no file that could be cut, such as /dev/null, has no size.
+    num_bytes = os.fstat(log.fileno()).st_size
+    if num_bytes > MAX_GROWN_BYTES:
         with contextlib.suppress(OSError):
             # Whoever writes goes on at the new end.
             os.ftruncate(log.fileno(), MAX_LOG_BYTES)
+    return num_bytes
