@@ -329,7 +329,10 @@ async def _embedding(client: RetrievalClient, model: str) -> Check:
     try:
         warmed = await client.warm(IndexOptions(embedding_model=model))
     except ChatbotError as error:
-        remedy = "folders are searched by words alone meanwhile; set another embedding_model"
+        remedy = (
+            "what is indexed is searched by words alone meanwhile, and nothing more is indexed; "
+            "set another embedding_model"
+        )
         return Check("embedding model", "note", clean_line(str(error), 500), remedy)
     found = f"{name}, {warmed.dimensions} dimensions, on {warmed.device}"
     return Check("embedding model", "ok", found)
