@@ -235,7 +235,8 @@ class Script:
             case Warm():
                 send(Warmed(request_id=key, dimensions=3, device="cpu"))
             case Forget():
-                send(Forgotten(request_id=key, num_bytes=2_000_000))
+                num_bytes = 0 if "unindexed" in request.folder else 2_000_000
+                send(Forgotten(request_id=key, num_bytes=num_bytes))
             case Pause() | Resume():
                 print(type(request).__name__, file=sys.stderr, flush=True)
 

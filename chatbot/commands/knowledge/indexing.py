@@ -47,7 +47,8 @@ async def forget_indexes(paths: tuple[str, ...]) -> int:
     try:
         for path in paths:
             num_bytes = await client.forget(path)
-            print(f"{clean_line(path, 1000)}: {size(num_bytes)} freed")
+            freed = f"{size(num_bytes)} freed" if num_bytes else "there was no index of it"
+            print(f"{clean_line(path, 1000)}: {freed}")
     finally:
         await client.close()
     return 0
