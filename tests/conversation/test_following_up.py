@@ -1,14 +1,14 @@
 """Whether a question goes on with the one before it, and what is then found."""
 
-from chatbot.conversation.following_up import FADING, LEAD, is_following_up, take_turns
+from chatbot.conversation.following_up import FAR_APART, is_following_up, take_turns
 from tests.conversation.fake_retrieval import hit
 
 
 def test_a_question_goes_on_where_it_keeps_what_the_one_before_finds() -> None:
     earlier = (hit("a", 0.5), hit("b", 0.8))
-    assert is_following_up((hit("b", 0.8 - FADING),), earlier)
+    assert is_following_up((hit("b", 0.8 - FAR_APART),), earlier)
     assert is_following_up((hit("c", 0.2), hit("d", 0.9)), earlier)
-    assert not is_following_up((hit("b", 0.8 - FADING - 0.01),), earlier)
+    assert not is_following_up((hit("b", 0.8 - FAR_APART - 0.01),), earlier)
     assert not is_following_up((), earlier)
 
 
@@ -26,7 +26,7 @@ def test_the_hits_of_two_searches_take_turns_each_once_and_at_its_best() -> None
 
 
 def test_what_both_find_comes_first_where_it_is_far_more_relevant() -> None:
-    alone, together = (hit("a", 0.4, file="a"),), (hit("b", 0.41 + LEAD, file="b"),)
+    alone, together = (hit("a", 0.4, file="a"),), (hit("b", 0.41 + FAR_APART, file="b"),)
     assert take_turns(alone, together) == (*together, *alone)
-    nearer = (hit("b", 0.39 + LEAD, file="b"),)
+    nearer = (hit("b", 0.39 + FAR_APART, file="b"),)
     assert take_turns(alone, nearer) == (*alone, *nearer)
