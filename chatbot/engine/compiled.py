@@ -45,6 +45,9 @@ def _kernels_dir() -> Path:
 if not numba.config.CACHE_DIR:
     numba.config.CACHE_DIR = str(_kernels_dir())
 
+IS_FIRST_TIME: Final = not Path(numba.config.CACHE_DIR).exists()
+"""Whether nothing was compiled on this machine yet, of this version."""
+
 
 def compiled(
     *signatures: str | Sequence[Any], nogil: bool = False, fastmath: bool = True

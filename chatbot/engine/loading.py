@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatbot.engine.decode.cpu.packing import packed_tensors
-from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
+from chatbot.engine.decode.cpu.preparing import is_compiling, prepare_for_cpu
 from chatbot.engine.detokenizer import REPLACEMENT
 from chatbot.engine.devices import bytes_by_device, mapped_pieces
 from chatbot.engine.failures import as_chatbot_error
@@ -140,6 +140,8 @@ def load(
         with progress_bars(stage, report), mapped_pieces():
             model = _load_weights(found, precision, device, placement or Placement(device=device))
             num_parameters = model.num_parameters()
+            if is_compiling():
+                report("Compiling for this processor, once", None)
             prepare_for_cpu(model, precision)
         cached = CachedModel(model)
         prompts = PromptBuilder(found.tokenizer, found.chat_format)

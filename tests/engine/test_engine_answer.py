@@ -120,6 +120,16 @@ def test_without_a_template_the_answer_starts_with_its_first_word(
         assert text == text.lstrip()
 
 
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_what_is_compiled_is_said_where_it_is_waited_for(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, is_waited_for: bool
+) -> None:
+    monkeypatch.setattr(loading, "is_compiling", lambda: is_waited_for)
+    stages: list[str] = []
+    load(find_model(str(tiny_folder), quiet), "fp32", CPU, lambda stage, _: stages.append(stage))
+    assert (stages[-1] == "Compiling for this processor, once") == is_waited_for
+
+
 def test_what_a_loaded_model_knows(loaded: LoadedModel) -> None:
     assert loaded.info.context_length == 2048
     assert loaded.info.device == "cpu"

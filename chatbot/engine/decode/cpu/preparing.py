@@ -3,7 +3,7 @@
 import importlib
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -14,17 +14,29 @@ from chatbot.engine.decode.cpu.packing import pack_linears, unpacked
 from chatbot.settings import Precision
 
 
-def begin_for(device: torch.device) -> None:
-    """Have what a model on ``device`` needs beside its weights loaded while these are fetched and
-    read; once on each machine it is compiled, which takes seconds.
-    """
-    if device.type == "cpu":
-        threading.Thread(target=_load_compiled, daemon=True).start()
-
-
 def _load_compiled() -> None:
     for name in ("decode.cpu.kernels.team", "vocabulary"):
         importlib.import_module(f"chatbot.engine.{name}")
+
+
+_beginning: Final = threading.Thread(target=_load_compiled, daemon=True)
+
+
+def begin_for(device: torch.device) -> None:
+    """Have what a model on ``device`` needs beside its weights loaded while these are fetched and
+    read; once on each machine it is compiled, which takes half a minute.
+    """
+    if device.type == "cpu" and _beginning.ident is None:
+        _beginning.start()
+
+
+def is_compiling() -> bool:
+    """Whether what ``begin_for`` began is waited for because it is compiled."""
+    if not _beginning.is_alive():
+        return False
+    from chatbot.engine.compiled import IS_FIRST_TIME  # a compiler comes with it
+
+    return IS_FIRST_TIME
 
 
 def fused_refusal(model: Any) -> str:
