@@ -116,7 +116,9 @@ class TurnSources:
 
 def earlier_question(path: Sequence[Message]) -> str:
     """The last question of a branch, which may say what the next one is about; empty where there
-    is none, or where it is about a file of its own."""
+    is none, where it has no answer to go on with, or where it is about a file of its own."""
+    if not path or path[-1].role != "assistant" or not path[-1].text.strip():
+        return ""
     question = next((message for message in reversed(path) if message.role == "user"), None)
     return question.text if question and not files_of(question) else ""
 

@@ -1,6 +1,8 @@
 """Whether a question goes on with the one before it, and what is then found."""
 
 from chatbot.conversation.following_up import FAR_APART, is_following_up, take_turns
+from chatbot.conversation.turn_sources import earlier_question
+from chatbot.messages import FilePart, Message, TextPart
 from tests.conversation.fake_retrieval import hit
 
 
@@ -30,3 +32,14 @@ def test_what_both_find_comes_first_where_it_is_far_more_relevant() -> None:
     assert take_turns(alone, together) == (*together, *alone)
     nearer = (hit("b", 0.39 + FAR_APART, file="b"),)
     assert take_turns(alone, nearer) == (*alone, *nearer)
+
+
+def test_what_is_gone_on_with_is_a_question_that_was_answered_from_no_file_of_its_own() -> None:
+    asked = Message(role="user", parts=(TextPart("What is the tower?"),))
+    answered = Message(role="assistant", parts=(TextPart("It is high."),))
+    assert earlier_question([asked, answered]) == "What is the tower?"
+    file = FilePart(name="a.md", kind="Markdown", text="The tower is high.")
+    about_file = Message(role="user", parts=(file, *asked.parts))
+    # What the search failed on is not searched for a second time.
+    for path in ([], [asked], [asked, Message(role="assistant", parts=())], [about_file, answered]):
+        assert earlier_question(path) == ""
