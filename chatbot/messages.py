@@ -61,6 +61,9 @@ class SettingChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     old: str
     new: str
+    num_tokens: int | None = None
+    """Tokens of the answer at that moment, what is thought or called included; None where they
+    were not counted."""
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):

@@ -208,7 +208,10 @@ def generate(channel: Channel[EngineRequest], request: Generate, inbox: "queue.Q
                 reason = "cancelled"
             elif isinstance(message, SetSampling) and message.target == request.id:
                 sampling = message.sampling
-                channel.send(SamplingApplied(request_id=request.id, sampling=sampling))
+                applied = SamplingApplied(
+                    request_id=request.id, sampling=sampling, num_tokens=num_new
+                )
+                channel.send(applied)
             elif isinstance(message, Hold) and message.target == request.id:
                 steps = message.num_steps
             elif isinstance(message, AnswerNow):
@@ -288,7 +291,10 @@ def generate_variants(
                 samplings = message.samplings
                 for n in () if is_search else sorted({*range(number)} - {*ended}):
                     told = VariantSamplingApplied(
-                        request_id=request.id, variant=n, sampling=samplings[n]
+                        request_id=request.id,
+                        variant=n,
+                        sampling=samplings[n],
+                        num_tokens=num_thought + num_new,
                     )
                     channel.send(told)
             elif isinstance(message, Hold) and message.target == request.id:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from chatbot.conversation.token_spans import spans_of
+from chatbot.conversation.token_spans import first_after, spans_of
 from chatbot.errors import CommandError
 from chatbot.messages import Message, Part, SourcesPart, TextPart, ThinkingPart, ToolCallPart
 from chatbot.store.values import new_id
@@ -55,7 +55,8 @@ def branch_at(
         raise CommandError("Type what the answer is to go on with.")
     if isinstance(choice, Alternative) and (choice.is_special or _HALF in text):
         raise CommandError("This token is no text of its own; choose another, or type one.")
-    place = spans_of(answer.text, records)[index][0]
+    spans = spans_of(answer.text, records)
+    place = spans[index][0]
     making = answer.making
     if making:
         making = msgspec.structs.replace(
@@ -63,7 +64,7 @@ def branch_at(
             finish_reason="interrupted",
             error="",
             statistics=None,
-            changes=tuple(change for change in making.changes if change.offset <= place),
+            changes=tuple(c for c in making.changes if first_after(c, spans) <= index),
         )
     begun = msgspec.structs.replace(
         answer,

@@ -93,10 +93,14 @@ class AnswerDraft:
         """Whether a tool was called in it."""
         return any(isinstance(part, ToolCallPart) for part in self._parts)
 
-    def start(self, sampling: Sampling) -> list[SettingChanged]:
+    def start(self, sampling: Sampling, num_tokens: int = 0) -> list[SettingChanged]:
         """Note the settings that the first token is drawn with.
 
         An answer that is gone on with may have been begun with others; that is a change then.
+
+        Args:
+            sampling: the settings.
+            num_tokens: of what there is of the answer.
         """
         self._started_with = self._sampling = sampling
         self._thinking = self._settings().thinking
@@ -104,7 +108,7 @@ class AnswerDraft:
         if before is None or before.is_by_program:
             return []
         latest = {change.name: change.new for change in before.changes}
-        return self._note(_written(before.sampling) | latest, sampling)
+        return self._note(_written(before.sampling) | latest, sampling, num_tokens)
 
     def feed(self, raw: str) -> str:
         """Add what the model wrote; returns the part of it that can be shown now."""
@@ -188,15 +192,24 @@ class AnswerDraft:
         """What there is of it, its sources aside."""
         return (*self._parts, *self._open_part())
 
-    def note_changes(self, sampling: Sampling) -> list[SettingChanged]:
-        """Where the settings differ from those in use so far."""
-        before, self._sampling = self._sampling, sampling
-        return self._note(_written(before), sampling)
+    def note_changes(self, sampling: Sampling, num_tokens: int) -> list[SettingChanged]:
+        """Where the settings differ from those in use so far.
 
-    def _note(self, before: Mapping[str, str], sampling: Sampling) -> list[SettingChanged]:
+        Args:
+            sampling: what the next token is drawn with.
+            num_tokens: of the answer before it.
+        """
+        before, self._sampling = self._sampling, sampling
+        return self._note(_written(before), sampling, num_tokens)
+
+    def _note(
+        self, before: Mapping[str, str], sampling: Sampling, num_tokens: int
+    ) -> list[SettingChanged]:
         """Note that the answer goes on with these settings after those."""
         changes = [
-            SettingChange(offset=self._length, name=name, old=before[name], new=new)
+            SettingChange(
+                offset=self._length, name=name, old=before[name], new=new, num_tokens=num_tokens
+            )
             for name, new in _written(sampling).items()
             if before[name] != new
         ]

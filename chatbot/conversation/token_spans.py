@@ -8,6 +8,7 @@ place. Pure functions.
 from collections.abc import Sequence
 from typing import Final
 
+from chatbot.messages import SettingChange
 from chatbot.terminal_text import clean
 from chatbot.tokens import TokenRecord
 
@@ -49,6 +50,23 @@ def spans_of(text: str, records: Sequence[TokenRecord]) -> list[Span]:
                 spans[open_from:index] = [(found[0], found[0] + 1)] * (index - open_from)
         open_from = None
     return spans
+
+
+def first_after(change: SettingChange, spans: Sequence[Span]) -> int:
+    """Index of the first token that was drawn after a change of the settings.
+
+    Args:
+        change: one of the answer.
+        spans: of its tokens.
+
+    Returns:
+        At least the number of the tokens where none was.
+    """
+    if change.num_tokens is not None:
+        return change.num_tokens
+    # An answer from before that was counted: its text alone says where.
+    ends = (index for index, (_, end) in enumerate(spans) if end > change.offset)
+    return next(ends, len(spans))
 
 
 def _find(text: str, piece: str, at: int) -> Span | None:

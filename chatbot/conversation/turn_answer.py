@@ -79,6 +79,8 @@ class TurnAnswer:
         """Tokens of it, by the rounds that are over."""
         self._num_tokens = self.num_generated
         """Tokens of it up to the last piece of text."""
+        self._num_before = 0
+        """Tokens of it that were recorded before the round."""
         self.noted_at_start: list[SettingChanged] = []
         """Settings that the round goes on with and what there was of it was not made with."""
         self._question = question
@@ -105,7 +107,8 @@ class TurnAnswer:
         """The model is asked for it, or for more of it after calls, with these settings."""
         is_first = self.end is None
         begin = self.draft.start if is_first else self.draft.note_changes
-        self.noted_at_start = begin(sampling)
+        self._num_before = len(self.records)
+        self.noted_at_start = begin(sampling, self._num_before)
         self.end = None
 
     def flush(self) -> None:
@@ -142,8 +145,8 @@ class TurnAnswer:
                 self.records += map(cleaned, records)
             case Held():
                 yield AnswerHeld(len(self.records))
-            case SamplingApplied(sampling=sampling):
-                yield from self.draft.note_changes(sampling)
+            case SamplingApplied(sampling=sampling, num_tokens=num_tokens):
+                yield from self.draft.note_changes(sampling, self._num_before + num_tokens)
             case Generated(finish_reason=reason, statistics=statistics):
                 self.end = (reason, statistics)
                 self.num_generated += statistics.num_new_tokens

@@ -94,7 +94,7 @@ def answer(
             yield ThinkingCut(request_id=request.id)
             continue
         if not isinstance(item, int):
-            yield SamplingApplied(request_id=request.id, sampling=item)
+            yield SamplingApplied(request_id=request.id, sampling=item, num_tokens=clock.num_tokens)
             continue
         clock.note_token()
         pieces = reader.push(item)

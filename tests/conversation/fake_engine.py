@@ -315,7 +315,7 @@ class FakeGeneration:
             elif callable(step):
                 step()
             for sampling in self._applied:
-                yield SamplingApplied(request_id=1, sampling=sampling)
+                yield SamplingApplied(request_id=1, sampling=sampling, num_tokens=num_tokens)
             self._applied.clear()
             if self.is_cancelled:
                 reason = "cancelled"
@@ -337,6 +337,7 @@ class FakeGeneration:
                 | TokensRecorded
                 | Held,
             ):
+                num_tokens = step.num_tokens if isinstance(step, ThinkingDelta) else num_tokens
                 yield step
         yield Generated(request_id=1, finish_reason=reason, statistics=self.statistics)
 

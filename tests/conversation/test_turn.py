@@ -185,9 +185,9 @@ async def test_changed_settings_are_noted_where_they_act() -> None:
             gates[1].set()
     made = making_of(manager.conversation.last("assistant"))
     expected = (
-        SettingChange(offset=5, name="temperature", old="0.3", new="1.5"),
-        SettingChange(offset=5, name="top_k", old="50", new="7"),
-        SettingChange(offset=8, name="seed", old=str(made.sampling.seed), new="42"),
+        SettingChange(offset=5, name="temperature", old="0.3", new="1.5", num_tokens=1),
+        SettingChange(offset=5, name="top_k", old="50", new="7", num_tokens=1),
+        SettingChange(offset=8, name="seed", old=str(made.sampling.seed), new="42", num_tokens=2),
     )
     assert made.changes == expected
     assert unseeded(made.sampling) == Settings().sampling  # as it was at the first token
@@ -350,6 +350,18 @@ async def test_a_thought_is_kept_with_its_size_and_that_it_was_cut() -> None:
         ThinkingPart("Hm, so\n", num_tokens=4, seconds=1.0, is_cut=True),
         TextPart("Yes."),
     )
+
+
+async def test_a_setting_changed_in_a_thought_is_noted_behind_its_tokens() -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine(thought("Hm, ", 2), thought("so", 3), gate, thought("\n", 4), "Yes.")
+    manager = make_manager(engine)
+    async for event in manager.reply("Really?"):
+        if event == ThoughtDelta("so", 3, 3, 0.75):
+            manager.change_setting("temperature", "1.5")
+            gate.set()
+    (change,) = making_of(manager.conversation.last("assistant")).changes
+    assert (change.offset, change.num_tokens) == (0, 3)
 
 
 async def test_the_answer_can_be_asked_for_before_the_model_is_there() -> None:

@@ -511,7 +511,7 @@ async def test_another_setting_goes_to_all_and_leaves_marks(store: ChatStore) ->
     gate = asyncio.Event()
     cold = msgspec.structs.replace(HOT.sampling, temperature=0.1)
     applied = [
-        VariantSamplingApplied(request_id=1, variant=index, sampling=sampling)
+        VariantSamplingApplied(request_id=1, variant=index, sampling=sampling, num_tokens=1)
         for index, sampling in enumerate(
             msgspec.structs.replace(cold, seed=seed) for seed in (7, 8)
         )
@@ -524,7 +524,7 @@ async def test_another_setting_goes_to_all_and_leaves_marks(store: ChatStore) ->
     assert engine.variants.samplings == [tuple(event.sampling for event in applied)]
     gate.set()
     told, finished = await work
-    change = SettingChange(offset=2, name="temperature", old="0.8", new="0.1")
+    change = SettingChange(offset=2, name="temperature", old="0.8", new="0.1", num_tokens=1)
     assert [event for event in told if isinstance(event, VariantSettingChanged)] == [
         VariantSettingChanged(0, change),
         VariantSettingChanged(1, change),

@@ -93,6 +93,9 @@ def test_settings_reach_a_running_answer(tiny: RunningEngine) -> None:
     events = tiny.rest()
     applied = [event for event in events if event["type"] == "SamplingApplied"]
     assert [event["sampling"]["temperature"] for event in applied] == [1.0]
+    (place,) = (n for n, event in enumerate(events) if event["type"] == "SamplingApplied")
+    told = [event["num_tokens"] for event in events[:place] if event["type"] == "Delta"]
+    assert applied[0]["num_tokens"] >= max(told, default=1)
     assert events[-1]["type"] == "Generated"
 
 

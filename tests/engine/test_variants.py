@@ -516,6 +516,7 @@ def test_other_settings_act_from_the_next_token(loaded: LoadedModel) -> None:
             control.hold(None)
     applied = [event for event in events if isinstance(event, VariantSamplingApplied)]
     assert [(event.variant, event.sampling) for event in applied] == [*enumerate(greedy)]
+    assert [event.num_tokens for event in applied] == [5, 5]
     for index in range(2):
         records = records_of(events, index)
         assert [record.after < 1 for record in records[:5]].count(True) > 0
@@ -539,6 +540,7 @@ def test_a_search_takes_other_rules_from_the_next_step(loaded: LoadedModel) -> N
     assert {e.statistics.num_new_tokens for e in done(events).values()} == {5}
     applied = [event for event in events if isinstance(event, VariantSamplingApplied)]
     assert [(event.variant, event.sampling) for event in applied] == [(0, shorter), (1, shorter)]
+    assert [event.num_tokens for event in applied] == [3, 3]
     # The change stands between the third token and the fourth.
     first = next(n for n, event in enumerate(events) if isinstance(event, VariantSamplingApplied))
     before = [e for e in events[:first] if isinstance(e, VariantDelta)]

@@ -22,9 +22,9 @@ from chatbot.conversation.token_figures import (
 )
 from chatbot.conversation.token_json import token_json
 from chatbot.conversation.token_text import called, in_a_row, visible
-from chatbot.messages import Making, Message, SettingChange, TextPart
+from chatbot.messages import Making, Message, SettingChange, TextPart, ThinkingPart
 from chatbot.settings import Sampling
-from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
+from chatbot.tokens import NO_TOKEN, Alternative, Region, TokenRecord
 from chatbot.tui.lens.alternatives import LensAlternatives
 from chatbot.tui.lens.drawing import (
     bar,
@@ -142,6 +142,23 @@ def test_changed_settings_are_marked_before_the_first_token_that_they_made() -> 
     plain = msgspec.structs.replace(making, changes=())
     answer = msgspec.structs.replace(answer, making=plain)
     assert stretches_of(answer, records) == [Stretch(0, {"temperature": "0.3"})]
+
+
+def test_a_setting_changed_in_a_thought_is_marked_in_it() -> None:
+    change = SettingChange(offset=0, name="temperature", old="0.3", new="1.5", num_tokens=2)
+    making = Making(
+        model="m", precision="fp32", device="cpu", sampling=Sampling(), changes=(change,)
+    )
+    parts = (ThinkingPart("Hm, so"), TextPart("It"))
+    answer = Message(role="assistant", parts=parts, making=making)
+    pieces: list[tuple[str, Region]] = [("Hm", "thinking"), (",", "thinking"), (" so", "thinking")]
+    records = tuple(
+        TokenRecord(1, text, region, 0.5, 0.5, 1, 1, 1.0, 0.5)
+        for text, region in (*pieces, ("It", "text"))
+    )
+    hot = Stretch(2, {"temperature": "1.5"}, "temperature 0.3 → 1.5")
+    assert stretches_of(answer, records) == [Stretch(0, {"temperature": "0.3"}), hot]
+    assert stretches_of(answer, records[:2]) == [Stretch(0, {"temperature": "0.3"})]
 
 
 def test_figures_by_hand() -> None:

@@ -240,6 +240,7 @@ def _cleaned_making(making: Making) -> Making:
         error=clean_line(making.error, 1000),
         varied=tuple(clean_line(name) for name in making.varied),
         changes=tuple(
+            # Without its place among the tokens, since these do not come along.
             SettingChange(
                 offset=change.offset,
                 name=clean_line(change.name),

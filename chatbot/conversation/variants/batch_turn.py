@@ -142,8 +142,8 @@ class BatchTurn(VariantsTurn):
                     yield thought
             case VariantThinkingCut(variant=index):
                 yield self.siblings[index].cut_thought()
-            case VariantSamplingApplied(variant=index, sampling=sampling):
-                yield from self.siblings[index].change(sampling)
+            case VariantSamplingApplied(variant=index, sampling=sampling, num_tokens=number):
+                yield from self.siblings[index].change(sampling, number)
             case VariantsHeld(num_tokens=number):
                 yield AnswersHeld(number)
             case VariantTokens(variant=index, tokens=records):

@@ -123,8 +123,8 @@ class ComparisonTurn(VariantsTurn):
                     yield thought
             case ThinkingCut():
                 yield one.cut_thought()
-            case SamplingApplied(sampling=sampling):
-                yield from one.change(sampling)
+            case SamplingApplied(sampling=sampling, num_tokens=number):
+                yield from one.change(sampling, number)
             case Held():
                 yield AnswersHeld(len(one.records))
             case TokensRecorded(tokens=records):

@@ -81,9 +81,11 @@ class Sibling:
         self.draft.cut_thought()
         return VariantThoughtCut(self.index)
 
-    def change(self, sampling: Sampling) -> Iterator[VariantSettingChanged]:
-        """Note that it goes on with these settings; yields what is other than before."""
-        for changed in self.draft.note_changes(sampling):
+    def change(self, sampling: Sampling, num_tokens: int) -> Iterator[VariantSettingChanged]:
+        """Note that it goes on with these settings behind so many tokens of it; yields what is
+        other than before.
+        """
+        for changed in self.draft.note_changes(sampling, num_tokens):
             yield VariantSettingChanged(self.index, changed.change)
 
     def end(

@@ -117,6 +117,8 @@ class SamplingApplied(Event, frozen=True, kw_only=True):
     """All tokens after this event are drawn with these settings."""
 
     sampling: Sampling
+    num_tokens: int
+    """Tokens generated before it."""
 
 
 class Generated(Event, frozen=True, kw_only=True):

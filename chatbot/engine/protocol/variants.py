@@ -83,6 +83,8 @@ class VariantSamplingApplied(Event, frozen=True, kw_only=True):
 
     variant: int
     sampling: Sampling
+    num_tokens: int
+    """Tokens of it before."""
 
 
 class VariantsHeld(Event, frozen=True, kw_only=True):

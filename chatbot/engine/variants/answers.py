@@ -77,7 +77,10 @@ class _Row:
         if control.samplings and control.samplings[self.index] != self._sampling:
             self._sampling = control.samplings[self.index]
             yield VariantSamplingApplied(
-                request_id=self.request_id, variant=self.index, sampling=self._sampling
+                request_id=self.request_id,
+                variant=self.index,
+                sampling=self._sampling,
+                num_tokens=self.num_tokens,
             )
         if control.wants_answer and not self._forced and (closing := self._reader.closing()):
             self._forced.extend(closing)

@@ -165,7 +165,10 @@ class _Running:
         for number, token in enumerate(found.tokens):
             if number in changes:
                 yield VariantSamplingApplied(
-                    request_id=self._request.id, variant=index, sampling=changes[number]
+                    request_id=self._request.id,
+                    variant=index,
+                    sampling=changes[number],
+                    num_tokens=number,
                 )
             pieces = reader.push(token)
             thought.note(reader.region, self._step_times[number])

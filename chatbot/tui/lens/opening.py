@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chatbot.conversation.making_words import drawn_with
 from chatbot.conversation.manager import ConversationManager
-from chatbot.conversation.token_spans import spans_of
+from chatbot.conversation.token_spans import first_after, spans_of
 from chatbot.errors import ChatbotError, CommandError
 from chatbot.messages import Message
 from chatbot.settings import find_spec
@@ -81,8 +81,8 @@ def stretches_of(answer: Message, records: tuple[TokenRecord, ...]) -> list[Stre
     stretches = [Stretch(0, dict(values))]
     spans = spans_of(answer.text, records) if making.changes else []
     for change in making.changes:
-        index = next((i for i, (_, end) in enumerate(spans) if end > change.offset), None)
-        if index is None or change.name not in values:
+        index = first_after(change, spans)
+        if index >= len(records) or change.name not in values:
             continue
         values[change.name] = change.new
         last = stretches[-1]

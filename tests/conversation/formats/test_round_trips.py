@@ -18,7 +18,7 @@ from chatbot.settings import Sampling
 from chatbot.store import reading
 from chatbot.store.database import Database
 from chatbot.store.importing import import_chats
-from chatbot.store.values import BrokenChat, StoredChat
+from chatbot.store.values import BrokenChat, ChatInfo, StoredChat
 from tests.conversation.formats.chats import chats, turns
 
 
@@ -137,6 +137,19 @@ def test_chatgpt_keeps_the_tree(chat: StoredChat) -> None:
 @given(chats())
 def test_markdown_can_be_made_of_anything(chat: StoredChat) -> None:
     assert to_markdown(chat.messages, chat.info.title).count("\n## ") >= len(chat.messages) - 1
+
+
+def test_a_change_comes_back_without_its_place_among_tokens_that_do_not() -> None:
+    change = SettingChange(offset=4, name="top_p", old="0.9", new="0.5", num_tokens=2)
+    making = Making(model="m", precision="bf16", device="cpu", sampling=Sampling())
+    answer = Message(
+        role="assistant",
+        parts=(TextPart("Hi there"),),
+        making=msgspec.structs.replace(making, changes=(change,)),
+    )
+    (chat,) = read(to_json(StoredChat(info=ChatInfo(), messages=(answer,))))
+    assert chat.messages[0].making is not None
+    assert chat.messages[0].making.changes == (msgspec.structs.replace(change, num_tokens=None),)
 
 
 def test_markdown_is_for_people() -> None:
