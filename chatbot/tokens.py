@@ -4,7 +4,7 @@ Values only: nothing here is computed, stored or shown by this module. A long an
 thousands of them, and none can refer to itself: the garbage collector is not to go through them.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,11 @@ Region = Literal["text", "thinking", "call"]
 
 NO_TOKEN = -1
 """Stands for text that the user typed in place of a token; how it was cut is not known."""
+
+
+NUM_ALTERNATIVES: Final = 8
+"""Likeliest tokens to record with each token, before the settings and after them: what a screen
+shows of them."""
 
 
 class Alternative(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -44,9 +49,10 @@ class TokenRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     after: float
     """Its probability after the sampling settings."""
     rank_before: int
-    """1: by the model alone nothing was likelier."""
+    """1: by the model alone nothing was likelier; 0: it is not known, as of one that the user put
+    there and that is none of ``NUM_ALTERNATIVES``."""
     rank_after: int
-    """1: after the sampling settings nothing was likelier."""
+    """The same after the sampling settings."""
     entropy_before: float
     """How uncertain the model was, in bits, over the whole vocabulary."""
     entropy_after: float
@@ -63,7 +69,8 @@ class Beam(msgspec.Struct, frozen=True, array_like=True):
     text: str
     """All of it so far."""
     log_probability: float
-    """Natural logarithm of its probability by the model, after the rules against repetition."""
+    """Natural logarithm of its probability by the model; under the rules against repetition the sum
+    of what these make of the logarithms, which are not normalised again."""
     score: float
     """What beams are ranked by: ``log_probability`` over the length, to the length penalty."""
     num_tokens: int

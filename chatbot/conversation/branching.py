@@ -15,7 +15,7 @@ from chatbot.errors import CommandError
 from chatbot.messages import Message, Part, SourcesPart, TextPart, ThinkingPart, ToolCallPart
 from chatbot.store.values import new_id
 from chatbot.terminal_text import clean
-from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
+from chatbot.tokens import NO_TOKEN, NUM_ALTERNATIVES, Alternative, TokenRecord
 
 _HALF: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -98,8 +98,8 @@ def _chosen(old: TokenRecord, choice: Alternative | str, text: str) -> TokenReco
     else:
         token, before, after = choice.token, choice.before, choice.after
         ranks = (
-            1 + sum(other.before > before for other in old.alternatives),
-            1 + sum(other.after > after for other in old.alternatives),
+            _rank(sum(other.before > before for other in old.alternatives)),
+            _rank(sum(other.after > after for other in old.alternatives)),
         )
     return msgspec.structs.replace(
         old,
@@ -111,6 +111,11 @@ def _chosen(old: TokenRecord, choice: Alternative | str, text: str) -> TokenReco
         rank_after=ranks[1],
         is_users=True,
     )
+
+
+def _rank(num_likelier: int) -> int:
+    """The rank of a token, by how many likelier ones are recorded; 0 where there may be more."""
+    return num_likelier + 1 if num_likelier < NUM_ALTERNATIVES else 0
 
 
 def _parts_until(parts: Sequence[Part], place: int, text: str) -> tuple[Part, ...]:

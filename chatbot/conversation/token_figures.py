@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from chatbot.conversation.turn import NUM_ALTERNATIVES
-from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
+from chatbot.tokens import NO_TOKEN, NUM_ALTERNATIVES, Alternative, TokenRecord
 
 TEMPERATURES: Final = (0.3, 0.7, 1.0, 1.5)
 """Those that are compared at one token."""

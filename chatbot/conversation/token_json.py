@@ -27,6 +27,7 @@ def token_json(record: TokenRecord, index: int, settings: Mapping[str, str]) -> 
         "settings": dict(settings),
         "alternatives": [msgspec.structs.asdict(other) for other in record.alternatives],
     }
+    told |= {name: told[name] or None for name in ("rank_before", "rank_after")}
     if record.token == NO_TOKEN:
         told |= dict.fromkeys(_UNKNOWN)
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()

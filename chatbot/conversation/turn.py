@@ -8,7 +8,7 @@ renders the events.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -39,12 +39,9 @@ from chatbot.events import (
 )
 from chatbot.messages import FinishReason, Message, SourcesPart, Statistics
 from chatbot.settings import Precision, Sampling, Settings
-from chatbot.tokens import TokenRecord
+from chatbot.tokens import NUM_ALTERNATIVES, TokenRecord
 
 ResultT = TypeVar("ResultT")
-
-NUM_ALTERNATIVES: Final = 8
-"""Likeliest tokens to keep with each token: what a screen shows of them."""
 
 
 class Turn:

@@ -7,6 +7,8 @@ import pytest
 
 from chatbot.conversation.branching import begun_tokens, branch_at
 from chatbot.conversation.manager import ConversationManager
+from chatbot.conversation.token_figures import cumulative
+from chatbot.conversation.token_json import token_json
 from chatbot.conversation.token_records import known_tokens
 from chatbot.conversation.token_spans import spans_of
 from chatbot.engine.protocol.answer import Held, TokensRecorded
@@ -17,6 +19,7 @@ from chatbot.messages import Message, TextPart, ThinkingPart, ToolCallPart, Tool
 from chatbot.settings import Settings
 from chatbot.store.chat_store import ChatStore
 from chatbot.tokens import NO_TOKEN, Alternative, Region, TokenRecord
+from chatbot.tui.lens.facts import facts_of
 from tests.conversation.building import all_of, make_manager, making_of, text_of, unseeded, until
 from tests.conversation.fake_engine import FakeEngine
 
@@ -114,6 +117,20 @@ def test_the_token_that_came_keeps_its_rank_where_it_is_chosen_again() -> None:
     chosen = branch_at(answer(TextPart("It is Rome")), records, 1, others[2]).records[1]
     assert (chosen.token, chosen.rank_before, chosen.rank_after) == (9, 70, 31)
     assert chosen.is_users
+
+
+def test_a_chosen_token_has_no_rank_where_likelier_ones_may_not_be_recorded() -> None:
+    # A penalty has lifted the ninth row, above which there may be more than these eight.
+    others = (
+        *(Alternative(i, f" w{i}", 0.1, 0.05) for i in range(8)),
+        Alternative(8, " w8", 0.01, 0.3),
+    )
+    old = TokenRecord(0, " w0", "text", 0.1, 0.05, 1, 2, 1.25, 0.5, others)
+    chosen = branch_at(answer(TextPart(" w0")), [old], 0, others[8]).records[0]
+    assert (chosen.rank_before, chosen.rank_after) == (0, 1)
+    assert cumulative(chosen)[8] is None
+    assert "rank >8 → 1 ·" in facts_of(chosen, 0, 1, {}, 80).plain
+    assert '"rank_before": null' in token_json(chosen, 0, {})
 
 
 def test_a_typed_text_has_no_token() -> None:

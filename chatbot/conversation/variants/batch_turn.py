@@ -6,7 +6,6 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.conversation.token_records import cleaned
-from chatbot.conversation.turn import NUM_ALTERNATIVES
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.engine.client import VariantsGeneration
 from chatbot.engine.protocol.messages import ChatMessage
@@ -35,7 +34,7 @@ from chatbot.events import (
 )
 from chatbot.settings import Sampling, Spec
 from chatbot.terminal_text import clean
-from chatbot.tokens import Beam
+from chatbot.tokens import NUM_ALTERNATIVES, Beam
 
 _OF_A_SEARCH: Final = ("max_tokens", "repetition_penalty", "no_repeat_ngram_size")
 """Settings that act on a beam search."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from chatbot.conversation.stopping import Stopped
 from chatbot.conversation.token_records import cleaned
-from chatbot.conversation.turn import NUM_ALTERNATIVES
 from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.turn import VariantsTurn
 from chatbot.engine.client import Generation
@@ -34,6 +33,7 @@ from chatbot.events import (
     VariantsEvent,
 )
 from chatbot.settings import Spec
+from chatbot.tokens import NUM_ALTERNATIVES
 
 
 class ComparisonTurn(VariantsTurn):

@@ -17,7 +17,7 @@ from chatbot.conversation.token_figures import (
     surprise,
 )
 from chatbot.conversation.token_text import NOTHING, visible
-from chatbot.tokens import NO_TOKEN, Region, TokenRecord
+from chatbot.tokens import NO_TOKEN, NUM_ALTERNATIVES, Region, TokenRecord
 
 Place = Literal["text", "alternatives", "input"]
 """What has the keys."""
@@ -105,7 +105,7 @@ def facts_of(
         first,
         Content(
             f"p {percent(record.before)} → {percent(record.after)}"
-            f" · rank {record.rank_before:,} → {record.rank_after:,}"
+            f" · rank {_rank(record.rank_before)} → {_rank(record.rank_after)}"
             f" · surprise {surprise(record):.2f} bit"
             f" · entropy {record.entropy_before:.2f} → {record.entropy_after:.2f} bit"
         ),
@@ -122,6 +122,10 @@ def _drawn_from(record: TokenRecord) -> list[str]:
         return [f"{number} token{'s' * (number != 1)} kept ({percent(share)})"]
     num_known = sum(other.after > 0 for other in record.alternatives)
     return [f"{num_known} or more tokens kept"]
+
+
+def _rank(rank: int) -> str:
+    return f"{rank:,}" if rank else f">{NUM_ALTERNATIVES}"
 
 
 def _name_of(record: TokenRecord) -> str:
