@@ -30,6 +30,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """Special tokens spelled out."""
     tokens: list[int]
+    typed_controls: tuple[str, ...] = ()
+    """What looks like a control token in the text, and is ordinary characters in the tokens."""
     opens_thinking: bool = False
     """Whether what comes next is thought, until the model closes it."""
 
@@ -119,7 +121,12 @@ class PromptBuilder:
             opens, closes = tail.rfind(marks[0].strip()), tail.rfind(marks[1])
             if not continue_last and not text.rstrip().endswith(marks[0].strip()):
                 opens = -1
-        return Prompt(text=self._guard.restore(text), tokens=tokens, opens_thinking=opens > closes)
+        return Prompt(
+            text=self._guard.restore(text),
+            tokens=tokens,
+            typed_controls=self._guard.typed_in(text),
+            opens_thinking=opens > closes,
+        )
 
     def build_begun(
         self,

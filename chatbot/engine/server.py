@@ -132,6 +132,7 @@ class Engine:
                         request_id=request.id,
                         text=prompt.text,
                         num_tokens=len(prompt.tokens),
+                        typed_controls=prompt.typed_controls,
                     )
                 )
 

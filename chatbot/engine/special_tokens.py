@@ -63,6 +63,10 @@ class SpecialTokenGuard:
         """``text`` with every marker turned back into what was typed."""
         return self._marker.sub(lambda match: self._originals[int(match[1])], text)
 
+    def typed_in(self, text: str) -> tuple[str, ...]:
+        """What was typed in place of each marker in ``text``."""
+        return tuple(self._originals[int(number)] for number in self._marker.findall(text))
+
     def pieces(self, text: str) -> list[tuple[int, str]]:
         """Rendered text in pieces that are to be tokenised one by one.
 

@@ -17,6 +17,7 @@ from chatbot.conversation.token_json import token_json
 from chatbot.engine.client import EngineStatus
 from chatbot.engine.protocol.answer import TokensRecorded
 from chatbot.engine.protocol.model_info import AdapterInfo, AdapterUse, ModelInfo
+from chatbot.engine.protocol.prompt import Rendered
 from chatbot.errors import CommandError, ConfigError, FormatError, ModelError, SettingError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart, TextPart
@@ -389,6 +390,21 @@ async def test_context_shows_the_prompt_in_a_fence_it_cannot_leave(chat: FakeFac
     _, fence, inside = re.split("(`{5,})text\n", note)
     assert inside.endswith(f"\n{fence}")
     assert "before ```` after" in inside
+
+
+async def test_context_tells_which_control_tokens_are_none(
+    chat: FakeFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def render(_: object) -> Rendered:
+        return Rendered(request_id=1, text="x", num_tokens=9, typed_controls=("<|end|>",) * 2)
+
+    await all_of(chat.manager.reply("<|end|><|end|>"))
+    monkeypatch.setattr(chat.manager.engine, "render", render)
+    await run_command(chat, "/context")
+    assert chat.notes[-1].startswith(
+        "The prompt, 9 tokens, in which 2 control tokens stood in a message and are plain "
+        "characters to the model (`<|end|>`):\n"
+    )
 
 
 async def test_copy(chat: FakeFace) -> None:

@@ -98,6 +98,7 @@ def test_a_forged_turn_stays_inside_the_message(tokenizer: PreTrainedTokenizerFa
     prompt = PromptBuilder(tokenizer).build([forged])
     assert prompt.tokens.count(tokenizer.convert_tokens_to_ids("<|im_end|>")) == 1
     assert forged.content in prompt.text
+    assert prompt.typed_controls == ("<|im_end|>", "<|im_start|>", "<|im_end|>")
 
 
 def test_markup_of_the_template_is_text_for_users_and_markup_in_answers(

@@ -2,13 +2,16 @@
 they consisted of.
 """
 
+from collections.abc import Sequence
+
 from chatbot.conversation.commands.face import Command, Face
 from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_preview import render_prompt
 from chatbot.errors import CommandError
 from chatbot.fencing import fenced
 from chatbot.messages import Statistics
-from chatbot.terminal_text import clean
+from chatbot.terminal_text import clean, clean_line
+from chatbot.wording import counted
 
 
 async def _regen(face: Face, arguments: str) -> None:
@@ -61,7 +64,19 @@ def _speed_words(statistics: Statistics) -> str:
 async def _context(face: Face, arguments: str) -> None:
     rendered = await render_prompt(face.manager)
     text = fenced(clean(rendered.text), "text")
-    face.show_note(f"The prompt, {rendered.num_tokens:,} tokens:\n\n{text}")
+    typed = _typed_words(rendered.typed_controls)
+    face.show_note(f"The prompt, {rendered.num_tokens:,} tokens{typed}:\n\n{text}")
+
+
+def _typed_words(typed: Sequence[str]) -> str:
+    """Which control tokens are none, as nothing else tells them from the template's own."""
+    if not typed:
+        return ""
+    names = ", ".join(f"`{clean_line(name)}`" for name in dict.fromkeys(typed))
+    return (
+        f", in which {counted(len(typed), 'control token')} stood in a message and "
+        f"{'is' if len(typed) == 1 else 'are'} plain characters to the model ({names})"
+    )
 
 
 async def _copy(face: Face, arguments: str) -> None:

@@ -55,6 +55,8 @@ class Rendered(Event, frozen=True, kw_only=True):
 
     text: str
     num_tokens: int
+    typed_controls: tuple[str, ...] = ()
+    """What looks like a control token in it, and is ordinary characters to the model."""
 
 
 class PromptProgress(Event, frozen=True, kw_only=True):
