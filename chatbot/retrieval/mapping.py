@@ -26,6 +26,9 @@ _MIN_FOR_NEIGHBOURS: Final = 12
 """Fewer points are laid out by their two main directions."""
 _MAX_ANCHORS: Final = 500
 """Points that are laid out in full."""
+_NUM_STEPS: Final = 500
+"""Of the layout. In the first 250 scikit-learn exaggerates what draws points together, and they
+lie as if by chance; after as many again they hardly move any more."""
 _NUM_NEAREST: Final = 3
 _FAR_OFF: Final = 0.02
 """Of the points, on each of the four sides, those that may lie far off."""
@@ -163,7 +166,7 @@ def _embed_neighbours(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
     tsne = TSNE(
         perplexity=min(15.0, (len(reduced) - 1) / 3),
         init="pca",
-        max_iter=250,
+        max_iter=_NUM_STEPS,
         random_state=_SEED,
     )
     plane: NDArray[np.float32] = tsne.fit_transform(reduced)

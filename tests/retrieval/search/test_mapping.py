@@ -47,6 +47,18 @@ def test_subjects_become_clusters_with_their_words() -> None:
     )
 
 
+def test_the_nearest_on_the_map_mean_the_like() -> None:
+    """Also where nothing parts the subjects: each is like those before and after it."""
+    angles = np.arange(60) * (2 * np.pi / 60)
+    ring = np.stack([f(k * angles) for k in (1, 2, 3) for f in (np.cos, np.sin)], axis=1)
+    vectors = (ring / np.sqrt(3)).astype(np.float32)
+    passages = [MappedPassage(file="a.md", start=i, text="x") for i in range(60)]
+    places = np.array([(point.x, point.y) for point in make_map(vectors, passages).points])
+    distances = np.linalg.norm(places[:, None] - places, axis=2) + np.eye(60) * 9
+    apart = np.abs(distances.argmin(axis=1) - np.arange(60))
+    assert np.mean(np.minimum(apart, 60 - apart) <= 2) > 0.9
+
+
 def test_the_same_passages_give_the_same_map() -> None:
     vectors, passages = subjects(520)  # more than are laid out in full
     assert make_map(vectors, passages) == make_map(vectors, passages)
