@@ -12,7 +12,13 @@ from typing import Final
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 _MARK: Final = re.compile(r"\[\d{1,3}\]")
 """Of a source: no number that is claimed."""
-_NUMBER: Final = re.compile(r"(?<![\w.,])[-−]?(\d[\d,]*(?:\.\d+)?)(?:\s?(%|percent\b))?(?!\w)")
+_UNIT: Final = r"(?:[nµμmcdk]?m|[mk]?g|m?l|[nµμm]s|min|h|[kKMGT]?(?:i?B|Hz|Wh?)|[mk]?V|px|pt|fps)"
+"""What may be written together with a number, as in ``16GB``: no ordinal's end, and nothing that
+stands for a thousand or a decade, which would make another number of it."""
+_NUMBER: Final = re.compile(
+    # At once, or a part of 3.5 would be taken for a number where what follows is no unit.
+    rf"(?<![\w.,])[-−]?(?>(\d[\d,]*(?:\.\d+)?))(?:\s?(%|percent\b)|{_UNIT})?(?!\w)"
+)
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 _SMALL_NUMBERS: Final = """
