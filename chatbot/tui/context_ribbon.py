@@ -14,6 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from chatbot.events import PromptBuilt
+from chatbot.wording import counted
 
 BAR_WIDTH: Final = 24
 
@@ -135,7 +136,7 @@ class ContextRibbon(Widget):
         num_thought = self.built.num_left_out_thinking_tokens if self.built else 0
         shown = []
         if count:
-            words = f"{count}" if is_brief else f"{count} messages left out"
+            words = f"{count}" if is_brief else f"{counted(count, 'message')} left out"
             shown.append(Content.from_markup(f"  [$warning]✂ {words}[/]"))
         if num_thought:
             words = "thinking " if is_brief else "thinking, left out: "

@@ -9,12 +9,15 @@ from textual.app import App, ComposeResult
 
 from chatbot.conversation.folders import FolderState
 from chatbot.errors import CommandError
+from chatbot.events import PromptBuilt
 from chatbot.messages import SentenceSupport, SourcesPart
 from chatbot.retrieval.values import FolderMap, FolderStatus, MapCluster, MapPoint
 from chatbot.settings import KnowledgeFolder
 from chatbot.tui import external_editor
 from chatbot.tui.chat.emphasis import emphasised, words_of
+from chatbot.tui.chat.notes import LeftOutMark
 from chatbot.tui.chat.source_lines import found_words, source_line, support_strip
+from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.knowledge.document_view import DocumentView
 from chatbot.tui.knowledge.folder_rows import folder_line, work_words
@@ -28,6 +31,32 @@ from tests.tui.told_folders import a_source, embedding
 
 def sentence(start: int, end: int, source: int | None, score: float) -> SentenceSupport:
     return SentenceSupport(start=start, end=end, source=source, score=score)
+
+
+async def test_one_message_that_was_left_out_is_told_in_the_singular() -> None:
+    built = PromptBuilt(
+        num_prompt_tokens=50,
+        num_system_tokens=10,
+        num_history_tokens=20,
+        num_question_tokens=10,
+        context_length=100,
+        room=30,
+        left_out=("a",),
+    )
+
+    class Host(App[None]):
+        def compose(self) -> ComposeResult:
+            yield LeftOutMark()
+            yield ContextRibbon()
+
+    app = Host()
+    async with app.run_test(size=(120, 10)) as pilot:
+        app.query_one(LeftOutMark).say(1)
+        app.query_one(ContextRibbon).built = built
+        await pilot.pause()
+        shown = screen_text(app)
+    assert "↑ 1 message above was left out: the model was not given it ↑" in shown
+    assert "✂ 1 message left out" in shown
 
 
 def test_a_source_line_fills_its_width_exactly() -> None:

@@ -5,6 +5,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from chatbot.tui.chat.markdown import safe_markdown
+from chatbot.wording import counted
 
 
 class NoteView(Vertical):
@@ -28,4 +29,6 @@ class LeftOutMark(Static):
 
     def say(self, count: int) -> None:
         """Show how many there are."""
-        self.update(f"↑ {count} messages above were left out: the model was not given them ↑")
+        were, them = ("was", "it") if count == 1 else ("were", "them")
+        messages = counted(count, "message")
+        self.update(f"↑ {messages} above {were} left out: the model was not given {them} ↑")
