@@ -44,6 +44,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     num_rounds: int = 1
     """How often it was begun or gone on with; the first token of each round is in no decoding."""
 
+    other_first_seconds: float = 0.0
+    """Of several rounds, what the others took to their first token; in no decoding either."""
+
+    @property
+    def seconds(self) -> float:
+        """All that it took, from the engine taking up each round to its last token."""
+        return self.first_token_seconds + self.other_first_seconds + self.decode_seconds
+
     @property
     def tokens_per_second(self) -> float:
         """Decoding speed after the first token of each round; 0 when there was no second one."""

@@ -266,7 +266,7 @@ def sum_of_rounds(before: Statistics | None, now: Statistics | None) -> Statisti
         return now or before
     num_new = before.num_new_tokens + now.num_new_tokens
     num_in_window = now.num_prompt_tokens + now.num_new_tokens
-    begun = before if before.num_new_tokens else now
+    begun, other = (before, now) if before.num_new_tokens else (now, before)
     return msgspec.structs.replace(
         now,
         # Where thoughts are taken out of the later prompt, more was written than is in it.
@@ -274,6 +274,9 @@ def sum_of_rounds(before: Statistics | None, now: Statistics | None) -> Statisti
         num_cached_tokens=before.num_cached_tokens,
         num_new_tokens=num_new,
         first_token_seconds=begun.first_token_seconds,
+        other_first_seconds=before.other_first_seconds
+        + now.other_first_seconds
+        + other.first_token_seconds,
         decode_seconds=before.decode_seconds + now.decode_seconds,
         num_guessed=before.num_guessed + now.num_guessed,
         num_guessed_right=before.num_guessed_right + now.num_guessed_right,

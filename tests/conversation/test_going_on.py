@@ -62,6 +62,7 @@ def test_what_was_written_before_is_in_the_next_prompt_and_counted_once() -> Non
     assert (both.num_prompt_tokens, both.num_new_tokens) == (69, 151)
     assert (both.num_cached_tokens, both.first_token_seconds) == (60, 0.19)
     assert both.decode_seconds == pytest.approx(15.1)
+    assert both.seconds == pytest.approx(0.19 + 13.6 + 1.6 + 1.5)  # the reading of both prompts too
     assert (both.num_guessed, both.num_guessed_right) == (4, 2)
 
 

@@ -74,7 +74,7 @@ def _lines_of(cost: Statistics) -> Iterator[str]:
 def _lines_of_all(costs: Sequence[Statistics], shown: Sequence[Statistics]) -> Iterator[str]:
     """What all answers took, and how fast those came that are on the screen."""
     num_new = sum(cost.num_new_tokens for cost in costs)
-    seconds = sum(cost.first_token_seconds + cost.decode_seconds for cost in costs)
+    seconds = sum(cost.seconds for cost in costs)
     answers = counted(len(costs), "answer")
     others = len(costs) - len(shown)
     hidden = f", {others:,} of them on other branches" if others else ""

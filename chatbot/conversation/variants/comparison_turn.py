@@ -132,7 +132,7 @@ class ComparisonTurn(VariantsTurn):
             case Generated(finish_reason=reason, statistics=cost):
                 self.num_prompt_tokens += cost.num_prompt_tokens
                 self.num_read_tokens += cost.num_prompt_tokens - cost.num_cached_tokens
-                self.seconds += cost.first_token_seconds + cost.decode_seconds
+                self.seconds += cost.seconds
                 yield from one.end(reason, cost)
             case _:
                 pass  # without tools nothing is called
