@@ -382,6 +382,15 @@ def test_partings() -> None:
     assert partings_of(answers[:1], tokens[:1]) == ()
 
 
+def test_halves_of_different_characters_part() -> None:
+    answers = [Message(role="assistant", parts=(TextPart(text),)) for text in ("So é", "So ü")]
+    tokens = [
+        tuple(TokenRecord(n, text, "text", 0.5, 0.5, 1, 1, 1.0, 1.0) for n, text in row)
+        for row in (((1, "So "), (2, ""), (3, "é")), ((1, "So "), (4, ""), (5, "ü")))
+    ]
+    assert partings_of(answers, tokens) == (Parting(index=1, character=3, token=1),)
+
+
 async def test_the_commands() -> None:
     face = FakeFace(manager_of(FakeEngine("So", " it is ")))
     with pytest.raises(CommandError, match="ask one first"):

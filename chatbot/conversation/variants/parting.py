@@ -40,8 +40,9 @@ def _parting(
 
 
 def _key(record: TokenRecord) -> tuple[int, str]:
-    """What makes two tokens the same, though models number them differently."""
-    return (record.token, "") if record.token == NO_TOKEN else (0, record.text)
+    """What makes two tokens the same, though models number them differently: their text, or the
+    number of one that has none, as the first half of a character."""
+    return (NO_TOKEN, record.text) if record.text else (record.token, "")
 
 
 def _num_same(first: Sequence[object], second: Sequence[object]) -> int:
