@@ -12,13 +12,17 @@ from typing import Final
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 _MARK: Final = re.compile(r"\[\d{1,3}\]")
 """Of a source: no number that is claimed."""
-_UNIT: Final = r"(?:[nµμmcdk]?m|[mk]?g|m?l|[nµμm]s|min|h|[kKMGT]?(?:i?B|Hz|Wh?)|[mk]?V|px|pt|fps)"
+_UNIT: Final = r"(?:[nµμmcdk]m|[mk]?g|m?l|[nµμm]s|min|h|[kKMGT](?:i?B|Hz|Wh?)|[mk]?V|px|pt|fps)"
 """What may be written together with a number, as in ``16GB``: no ordinal's end, and nothing that
-stands for a thousand or a decade, which would make another number of it."""
+may stand for a decade, a thousand or a million, which would make another number of it."""
+_SCALE: Final = "(?i:hundred|thousand|million|billion)"
 _NUMBER: Final = re.compile(
     # At once, or a part of 3.5 would be taken for a number where what follows is no unit.
     rf"(?<![\w.,])[-−]?(?>(\d[\d,]*(?:\.\d+)?))(?:\s?(%|percent\b)|{_UNIT})?(?!\w)"
+    rf"(?:[\s-]({_SCALE})\b)?"
 )
+_ARTICLE: Final = re.compile(rf"\b[Aa]n?(?=\s{_SCALE}\b)")
+"""Where it is a number."""
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 _SMALL_NUMBERS: Final = """
@@ -27,8 +31,9 @@ sixteen seventeen eighteen nineteen twenty
 """
 _NUMBER_WORDS: Final = {
     **{word: str(number) for number, word in enumerate(_SMALL_NUMBERS.split())},
-    **{"thirty": "30", "forty": "40", "fifty": "50", "hundred": "100", "thousand": "1000"},
+    **{"thirty": "30", "forty": "40", "fifty": "50"},
 }
+_SCALES: Final = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9}
 
 _DENYING: Final = "not no never none nothing nobody nowhere neither nor cannot without"
 _DENIALS: Final = frozenset(_DENYING.split())
@@ -70,16 +75,20 @@ def claims_more(sentence: str, nearest: str, passage: str) -> bool:
 
 
 def find_numbers(text: str) -> set[str]:
-    """The numbers in a text, each in one form: ``1,000`` is ``1000``, ``90 %`` is ``0.9``."""
-    found = {_NUMBER_WORDS[word] for word in _words(text) if word in _NUMBER_WORDS}
-    # One is as often a pronoun or an article as a number.
-    found.discard("1")
+    """The numbers in a text, each in one form: ``1,000`` is ``1000``, ``90 %`` is ``0.9``,
+    ``two million`` is ``2000000``.
+    """
+    found: set[str] = set()
+    text = _ARTICLE.sub("1", text)
+    text = _WORD.sub(lambda word: _NUMBER_WORDS.get(word[0].lower(), word[0]), text)
     for match in _NUMBER.finditer(text):
         digits = match[1].rstrip(",")
         digits = digits.replace(",", "") if _THOUSANDS.fullmatch(digits) else digits
+        scale = _SCALES[match[3].lower()] if match[3] else 1.0
         for part in digits.split(","):
-            value = float(part) / (100 if match[2] else 1)
+            value = float(part) / (100 if match[2] else 1) * scale
             found.add(f"{value:.10g}")
+    # One is as often a pronoun or an article as a number.
     return found - {"1"}
 
 

@@ -3,6 +3,7 @@ import pytest
 from chatbot.retrieval.claims import claims_more, find_numbers
 
 SAME = [
+    ("It has 1,500,000 readers.", "It has 1.5 million readers."),
     ("It runs at 3.5GHz.", "It runs at 3.5 GHz."),
     ("The ferry leaves at 7 every morning.", "The ferry leaves the harbour at seven."),
     ("It keeps tokens up to 90 % of the probability.", "It keeps tokens up to a share of 0.9."),
@@ -29,7 +30,7 @@ OTHER = [
     ("The top-k does not do anything.", "It limits the choice; all others are dropped."),
     ("The ferry leaves at 8.", "The ferry leaves at seven."),
     ("It was built in 1991.", "It was built in 1990."),
-    ("The tower is 300m high.", "The tower is 330 metres high."),
+    ("It needs 16GB of memory.", "It needs 8 GB of memory."),
     ("The ferry runs on Sundays.", "The ferry does not run on Sundays."),
     ("The bakery sells no bread.", "The bakery sells bread and cake."),
     ("Rollo was the king of Denmark.", "They were led by Rollo, a leader from the north."),
@@ -65,7 +66,8 @@ def test_numbers_and_names_may_stand_anywhere_in_the_passage() -> None:
         ("90 %, 5 percent", {"0.9", "0.05"}),
         ("seven of twelve; one more", {"7", "12"}),
         ("16GB, 3.5GHz and 20ms, 90km/h", {"16", "3.5", "20", "90"}),
-        ("2nd, 1980s, 4.5K, 3x", set()),
+        ("two million, 1.5 Billion, a\nthousand", {"2000000", "1500000000", "1000"}),
+        ("2nd, 1980s, 4.5K, 5m, 7B, 3x", set()),
         ("v2 and x86 and MiniLM-L6", set()),
         ("no number", set()),
     ],
