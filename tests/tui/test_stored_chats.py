@@ -93,17 +93,35 @@ async def test_the_list_searches_renames_pins_deletes_and_undoes(make_app: MakeA
         assert not isinstance(app.screen, ChatsScreen)
 
 
+def long_chat(num_exchanges: int) -> Conversation:
+    """A chat of so many short questions, each with an answer."""
+    conversation, parent = Conversation(), None
+    for number in range(num_exchanges):
+        for role in ("user", "assistant"):
+            text = f"{role} {number}"
+            message = Message(role=role, parts=(TextPart(text),), parent_id=parent)
+            conversation.add(message)
+            parent = message.id
+    return conversation
+
+
+async def test_a_message_far_up_is_opened_in_sight(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.manager.open(long_chat(100))
+        await app.draw_conversation()
+        path = app.manager.conversation.path()
+        for message in (path[50], path[170]):
+            await app.go_to_message(message.id)
+            await until(pilot, lambda text=message.text: text in screen_text(app))
+            assert isinstance(app.focused, MessageView)
+            assert app.focused.message == message
+
+
 async def test_a_long_chat_shows_its_end_and_more_on_the_way_up(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        conversation, parent = Conversation(), None
-        for number in range(1000):
-            for role in ("user", "assistant"):
-                text = f"{role} {number}"
-                message = Message(role=role, parts=(TextPart(text),), parent_id=parent)
-                conversation.add(message)
-                parent = message.id
-        app.manager.open(conversation)
+        app.manager.open(long_chat(1000))
         app.show_conversation()
         await until(pilot, lambda: answers(app) != [] and answers(app)[-1].text == "assistant 999")
         shown = len(app.query(MessageView))

@@ -287,16 +287,29 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def go_to(self, message_id: str) -> None:
         """Show the message with this id, however far up it is, and focus it."""
-        while self._earlier and message_id not in {v.message_id for v in self.query(MessageView)}:
-            await self._mount_earlier()
-        self.release_anchor()
-        self.focus_id(message_id)
+        self.release_anchor()  # or each page that comes would be scrolled past to the end
+        async with self.batch():
+            while self._earlier and not self._shown(message_id):
+                await self._mount_earlier()
+        if view := self._shown(message_id):
+            # Of itself the focus scrolls before what came above has a size, and thus nowhere.
+            self.screen.set_focus(view, scroll_visible=False)
+            self.call_after_refresh(self._scroll_to_top_of, view)
+
+    def _scroll_to_top_of(self, view: Widget) -> None:
+        """Have ``view`` begin where what is in sight begins."""
+        if view.is_attached:
+            self.scroll_to_widget(view, top=True, animate=False)
+
+    def _shown(self, message_id: str) -> MessageView | None:
+        """The view of the message with this id; None where it is not shown."""
+        views = self.query(MessageView)
+        return next((view for view in views if view.message_id == message_id), None)
 
     def focus_id(self, message_id: str) -> None:
         """Focus the message with this id, if it is shown."""
-        for view in self.query(MessageView):
-            if view.message_id == message_id:
-                self.screen.set_focus(view)
+        if view := self._shown(message_id):
+            self.screen.set_focus(view)
 
     def focus_message(self, view: MessageView | None, step: int) -> bool:
         """Focus the message ``step`` further down (up when negative) than ``view``.
