@@ -6,7 +6,8 @@ import pytest
 from textual.widgets import Input
 
 from chatbot.conversation.tree import Conversation
-from chatbot.messages import Message, Statistics, TextPart
+from chatbot.messages import Making, Message, Statistics, TextPart
+from chatbot.settings import Sampling
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chats_screen import ChatsScreen, when
@@ -116,6 +117,22 @@ async def test_a_message_far_up_is_opened_in_sight(make_app: MakeApp) -> None:
             await until(pilot, lambda text=message.text: text in screen_text(app))
             assert isinstance(app.focused, MessageView)
             assert app.focused.message == message
+
+
+async def test_an_imported_answer_names_its_model_alone(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        conversation = Conversation()
+        question = Message(role="user", parts=(TextPart("q"),))
+        making = Making(model="gpt-4o", precision="", device="", sampling=Sampling())
+        answer = Message(
+            role="assistant", parts=(TextPart("a"),), parent_id=question.id, making=making
+        )
+        conversation.add(question)
+        conversation.add(answer)
+        app.manager.open(conversation)
+        await app.draw_conversation()
+        await until(pilot, lambda: foot(answers(app)[0]) == "gpt-4o")
 
 
 async def test_a_long_chat_shows_its_end_and_more_on_the_way_up(make_app: MakeApp) -> None:

@@ -286,7 +286,8 @@ class AnswerView(MessageView):
         self.set_class(made.finish_reason == "error", "-failed")
         is_blank = self._message is not None and is_empty(self._message)
         facts = [" + ".join((made.model, *made.adapters))]
-        if made.device or not is_blank:  # else it was stopped before the model was there
+        is_known = made.precision != ""  # what was imported does not say it
+        if is_known and (made.device or not is_blank):  # else stopped before the model was there
             facts.append(made.precision)
         if made.is_by_program:
             facts = ["the program's own words: no model was asked"]
