@@ -7,16 +7,16 @@ from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import TextArea
 
 from chatbot.conversation.mentions import begun_mention
 from chatbot.messages import Message as ChatMessage
 from chatbot.terminal_text import clean
 from chatbot.tui.key_order import ran_own_binding
 from chatbot.tui.keys import bind
+from chatbot.tui.text_area import WritingArea
 
 
-class MessageArea(TextArea):
+class MessageArea(WritingArea):
     """Several lines of text that Enter sends; other keys of the table begin a new line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("send"), bind("newline")]

@@ -98,6 +98,18 @@ async def test_paste_is_cleaned(make_app: MakeApp) -> None:
         await until(pilot, lambda: app._prompt.text == "abc\nd")
 
 
+async def test_a_long_paste_is_undone_and_done_again(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        pasted = "line\n" * 100
+        app._prompt.post_message(events.Paste(pasted))
+        await until(pilot, lambda: app._prompt.text == pasted)
+        press(app, "ctrl+z")
+        await until(pilot, lambda: app._prompt.text == "")
+        press(app, "ctrl+y")
+        await until(pilot, lambda: app._prompt.text == pasted)
+
+
 async def test_the_users_editor_gets_and_gives_the_text(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -15,10 +15,11 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Label, Static, TextArea
+from textual.widgets import Input, Label, Static
 
 from chatbot.errors import SettingError
 from chatbot.settings import Spec
+from chatbot.tui.text_area import WritingArea
 
 
 class SettingChosen(Message):
@@ -260,7 +261,7 @@ class LongTextControl(BlockControl):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self._area = TextArea(compact=True, show_line_numbers=False, tab_behavior="focus")
+        self._area = WritingArea(compact=True, show_line_numbers=False, tab_behavior="focus")
 
     def compose(self) -> ComposeResult:
         yield Label(self.spec.label, classes="setting-label")
