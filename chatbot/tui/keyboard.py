@@ -1,6 +1,7 @@
 """What comes from the keyboard, and from pastes, whatever bytes it is made of."""
 
 import codecs
+import re
 import sys
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ _PASTE_END: Final = "\x1b[201~"
 """What a terminal puts around a paste, if it was asked to."""
 
 _ESCAPE: Final = "\x1b"
+
+_UNSEEN: Final = re.compile("[\xa0\u2000-\u200d\u202f\u3000]+")
+"""Spaces and joiners of many scripts, which Textual takes for no text where they are typed."""
 
 
 def patient(driver: type[Driver]) -> type[Driver]:
@@ -39,7 +43,8 @@ def patient(driver: type[Driver]) -> type[Driver]:
 
 class InputDecoder(codecs.IncrementalDecoder):
     """Decodes what a terminal sends: bytes that are no UTF-8 become U+FFFD, and escapes in a paste,
-    which most terminals leave out by themselves, are left out.
+    which most terminals leave out by themselves, are left out. A wide space, or another character
+    that Textual would drop as a key, comes as a paste of its own.
     """
 
     def __init__(self, errors: str = "replace") -> None:
@@ -67,11 +72,11 @@ class InputDecoder(codecs.IncrementalDecoder):
         at = joined.find(_PASTE)
         if at < 0:
             self._before = joined[1 - len(_PASTE) :]
-            return text, ""
+            return _as_text(text), ""
         self._is_pasting = True
         end = at + len(_PASTE) - len(self._before)
         self._before = ""
-        return text[:end], text[end:]
+        return _as_text(text[:end]), text[end:]
 
     def _pasted(self, text: str, final: bool) -> tuple[str, str]:
         """What of ``text`` is pasted, with the mark of its end, and what is left."""
@@ -82,6 +87,11 @@ class InputDecoder(codecs.IncrementalDecoder):
             self._held = _beginning(pasted, _PASTE_END)
             pasted = pasted.removesuffix(self._held)
         return pasted.replace(_ESCAPE, "") + end, left
+
+
+def _as_text(typed: str) -> str:
+    """Keys, those among them pasted that would not be taken for text."""
+    return _UNSEEN.sub(lambda found: f"{_PASTE}{found.group()}{_PASTE_END}", typed)
 
 
 def _beginning(text: str, mark: str) -> str:

@@ -36,3 +36,12 @@ def test_what_was_held_comes_at_the_end() -> None:
     decoder = InputDecoder()
     assert decoder.decode(PASTE + b"a\x1b[2") == "\x1b[200~a"
     assert decoder.decode(b"", final=True) == "[2"
+
+
+def test_spaces_and_joiners_that_are_typed_are_text() -> None:
+    wide, joiner = "\u3000", "\u200c"
+    typed = f"\x1b[Aa{wide}b{joiner}\x1b[B".encode()
+    pasted = f"\x1b[Aa\x1b[200~{wide}\x1b[201~b\x1b[200~{joiner}\x1b[201~\x1b[B"
+    assert decoded(typed) == decoded(*(bytes([byte]) for byte in typed)) == pasted
+    in_paste = PASTE + wide.encode() + END
+    assert decoded(in_paste) == in_paste.decode()
