@@ -126,6 +126,8 @@ async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
         texts = line_with(app, "◆It stands on the ◆rock")
         assert "It stands on the ◆cliff" in texts
         assert "◆Nobody knows." in texts
+        press(app, "right")
+        await until(pilot, lambda: "❯ 2 seed 2" in screen_text(app))
         gate.set()
         await until(pilot, lambda: "all 60 tokens" in screen_text(app))
         shown = screen_text(app)
@@ -135,6 +137,7 @@ async def test_answers_are_written_side_by_side(app: ChatApp) -> None:
         assert "leaves 1 at token 4" in shown
         assert "the same as 1" in shown
         assert shown.count("✓ ") == 4
+        assert "❯ 2 seed 2" in shown  # where the user is
 
 
 def test_how_an_answer_ended_fits_into_a_column_of_a_small_screen() -> None:

@@ -90,6 +90,8 @@ class VariantsScreen(ModalScreen[str | None]):
         super().__init__()
         self.chosen = 0
         """Index of the answer that the keys act on."""
+        self._is_gone_to = False
+        """The user went to it."""
         self.is_over = False
         self.is_comparison = kind == "comparison"
         """Each has a model of its own, and waits for it."""
@@ -202,7 +204,10 @@ class VariantsScreen(ModalScreen[str | None]):
         self.say(facts)
         self._answers = dict(enumerate(finished.answers))
         ids = [plan.answer_id for plan in self._plans]
-        self.chosen = ids.index(finished.kept_id) if finished.kept_id in ids else 0
+        # Of beams the best is known now; among columns the user may be reading one, or be about to
+        # keep it.
+        if self._beams or not self._is_gone_to:
+            self.chosen = ids.index(finished.kept_id) if finished.kept_id in ids else 0
         if finished.partings and (first := self.column(0)):
             first.say_parting("the others are set against this")
         for parting in finished.partings:
@@ -274,6 +279,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def _go_to(self, index: int) -> None:
         self.chosen = min(max(index, 0), len(self._plans) - 1)
+        self._is_gone_to = True
         if self._beams:
             self._beams.chosen = self.chosen
         self._show_page()
