@@ -258,7 +258,7 @@ class ChatApp(App[int]):
                 self._prompt.propose(text)
             elif is_typed:
                 self._prompt.give_back(text)
-        self._show_title()  # /rename changes it, say
+        self.show_title()  # /rename changes it, say
 
     @on(Prompt.Changed)
     def _hint(self) -> None:
@@ -520,7 +520,7 @@ class ChatApp(App[int]):
                 )
         finally:
             self._status.is_busy = self.manager.is_busy
-            self._show_title()
+            self.show_title()
             self.count_context()
 
     async def _accompanied(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
@@ -552,7 +552,8 @@ class ChatApp(App[int]):
         if answer and answer.making and answer.making.statistics:
             self._status.show_result(answer.making.statistics)
 
-    def _show_title(self) -> None:
+    def show_title(self) -> None:
+        """Show the title of the chat in the frame of the prompt."""
         self._prompt.border_title = Content(self.manager.conversation.title)  # never as markup
 
     def show_note(self, markdown: str) -> None:
@@ -569,7 +570,7 @@ class ChatApp(App[int]):
         self._end_edit()
         self._chat.written_elsewhere = frozenset(self.manager.written_elsewhere)
         await show_path(self._chat, conversation, conversation.path())
-        self._show_title()
+        self.show_title()
         self._status.num_tokens = 0
         self.count_context()
         if self.manager.written_elsewhere:

@@ -14,10 +14,11 @@ def open_chats(app: "ChatApp", store: ChatStore) -> None:
     """List the chats of ``store``, and search through them; what is chosen is opened."""
 
     def chosen(choice: tuple[str, str | None] | None) -> None:
+        app.show_title()  # it may have been renamed there
         if choice is not None:
             app.run_worker(_open(app, *choice), group="turn")
 
-    app.open_screen(ChatsScreen(store, app.manager.conversation.id), chosen)
+    app.open_screen(ChatsScreen(store, app.manager.conversation), chosen)
 
 
 async def _open(app: "ChatApp", chat_id: str, message_id: str | None) -> None:

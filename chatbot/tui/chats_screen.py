@@ -16,9 +16,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from chatbot.conversation.tree import Conversation
 from chatbot.errors import ChatbotError
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import ChatInfo, SearchHit
+from chatbot.terminal_text import clean_line
 from chatbot.tui.keys import bind
 
 MOST_SHOWN: Final = 200
@@ -44,12 +46,12 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         bind("undo_delete", priority=True),
     ]
 
-    def __init__(self, store: ChatStore, current: str) -> None:
+    def __init__(self, store: ChatStore, current: Conversation) -> None:
         """Make the screen.
 
         Args:
             store: what is listed.
-            current: id of the chat that is open.
+            current: the chat that is open.
         """
         super().__init__()
         self._store = store
@@ -127,7 +129,7 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
             title = event.value.strip()
             self._end_renaming()
             if title:
-                await self._change(self._store.rename_chat(chat.id, title), chat.id)
+                await self._change(self._rename(chat.id, title), chat.id)
             return
         self._open_highlighted()
 
@@ -165,7 +167,21 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         row = self._highlighted()
         if row is not None:
             chat = _chat_of(row)
-            await self._change(self._store.pin_chat(chat.id, not chat.is_pinned), chat.id)
+            await self._change(self._pin(chat.id, not chat.is_pinned), chat.id)
+
+    # The chat that is open has a title and a pin of its own, and writes both whenever one changes.
+
+    async def _rename(self, chat_id: str, title: str) -> None:
+        if chat_id == self._current.id:
+            self._current.rename(clean_line(title))
+        else:
+            await self._store.rename_chat(chat_id, title)
+
+    async def _pin(self, chat_id: str, is_pinned: bool) -> None:
+        if chat_id == self._current.id:
+            self._current.pin(is_pinned)
+        else:
+            await self._store.pin_chat(chat_id, is_pinned)
 
     async def action_delete_chat(self) -> None:
         """Delete the chat; it can be brought back."""
@@ -173,7 +189,7 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         if row is None:
             return
         chat = _chat_of(row)
-        if chat.id == self._current:
+        if chat.id == self._current.id:
             self._say("This chat is open; begin another one first (Ctrl+N).")
             return
         if await self._change(self._store.delete_chat(chat.id), None):
@@ -203,7 +219,7 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         return self._rows[index] if index is not None and index < len(self._rows) else None
 
     def _row(self, chat: ChatInfo) -> Content:
-        mark = "★" if chat.is_pinned else ("●" if chat.id == self._current else " ")
+        mark = "★" if chat.is_pinned else ("●" if chat.id == self._current.id else " ")
         return Content.assemble(
             (f"{mark} ", "$accent"),
             chat.title or "(no title)",

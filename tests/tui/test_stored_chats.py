@@ -94,6 +94,27 @@ async def test_the_list_searches_renames_pins_deletes_and_undoes(make_app: MakeA
         assert not isinstance(app.screen, ChatsScreen)
 
 
+async def test_the_chat_that_is_open_keeps_the_title_that_the_list_gave_it(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask_and_wait(pilot, app, "about whales")
+        screen = await chats_screen(pilot, app)
+        await pilot.press("f2")
+        screen.query_one(Input).value = "Sea animals"
+        await pilot.press("enter")
+        await until(pilot, lambda: "● Sea animals" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "─ Sea animals ─" in screen_text(app))
+        await ask(pilot, "/pin")
+        screen = await chats_screen(pilot, app)
+        await until(pilot, lambda: "★ Sea animals" in screen_text(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "● Sea animals" in screen_text(app))
+        assert not app.manager.conversation.is_pinned
+
+
 def long_chat(num_exchanges: int) -> Conversation:
     """A chat of so many short questions, each with an answer."""
     conversation, parent = Conversation(), None
