@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import BindingType
 from textual.content import Content
@@ -85,9 +86,10 @@ class Prompt(MessageArea):
             id="prompt",
             compact=True,
             show_line_numbers=False,
-            placeholder=f"Ask anything · / for commands · @ for files · {help_keys} for help",
             highlight_cursor_line=False,
         )
+        self._ways = ("Ask anything", "/ for commands", "@ for files", f"{help_keys} for help")
+        """What can be done in the empty box."""
         self._accepts = accepts
         self._sent: list[str] = []
         self._recalled = 0
@@ -148,6 +150,9 @@ class Prompt(MessageArea):
         self._show_subtitle()
 
     def on_resize(self) -> None:
+        width = self.content_size.width
+        ways = [" · ".join(self._ways[:count]) for count in range(len(self._ways) + 1)]
+        self.placeholder = [line for line in ways if cell_len(line) <= width][-1]
         self._show_subtitle()
 
     def _show_subtitle(self) -> None:
