@@ -86,8 +86,8 @@ WIDE_ENOUGH = 110
 
 _BEHIND_A_DIALOG: Final = frozenset(
     (
-        *("command_palette", "focus_messages", "help", "knowledge", "models", "new_chat"),
-        "prompts",
+        *("chats", "command_palette", "focus_messages", "help", "knowledge", "models"),
+        *("new_chat", "prompts"),
         *("scroll_chat", "toggle_sidebar"),
     )
 )

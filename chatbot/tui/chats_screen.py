@@ -35,7 +35,8 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
     """A search line over a list. Its result is the chat and message to open, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+k", "close", "Close", priority=True, show=False),
+        Binding("escape", "close", "Close", priority=True, show=False),
+        bind("chats", "close", priority=True),
         Binding("up", "move(-1)", "Up", priority=True, show=False),
         Binding("down", "move(1)", "Down", priority=True, show=False),
         Binding("pageup", "move(-10)", "Page up", priority=True, show=False),

@@ -7,10 +7,12 @@ from textual.widgets import Input
 
 from chatbot.conversation.tree import Conversation
 from chatbot.messages import Making, Message, Statistics, TextPart
+from chatbot.paths import config_file
 from chatbot.settings import Sampling
 from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chats_screen import ChatsScreen, when
+from chatbot.tui.help_screen import HelpScreen
 from tests.running_chatbot import PipedChatbot
 from tests.tui.helpers import (
     MakeApp,
@@ -92,6 +94,19 @@ async def test_the_list_searches_renames_pins_deletes_and_undoes(make_app: MakeA
         await until(pilot, lambda: len(screen._rows) == 2)
         await pilot.press("escape")
         assert not isinstance(app.screen, ChatsScreen)
+
+
+async def test_the_key_of_the_list_opens_and_closes_one_list(make_app: MakeApp) -> None:
+    config_file().parent.mkdir(parents=True, exist_ok=True)
+    config_file().write_text('[keys]\nchats = "ctrl+l"\n')
+    app = make_app()
+    async with app.run_test() as pilot:
+        await pilot.press("ctrl+l")
+        assert isinstance(app.screen, ChatsScreen)
+        await pilot.press("ctrl+l")
+        assert len(app.screen_stack) == 1
+        await pilot.press("f1", "ctrl+l")
+        assert isinstance(app.screen, HelpScreen)  # or a chat would be opened out of sight
 
 
 async def test_the_chat_that_is_open_keeps_the_title_that_the_list_gave_it(
