@@ -429,6 +429,14 @@ async def test_export_save_and_load(chat: FakeFace, tmp_path: Path) -> None:
     assert chat.calls == ["show_conversation", "show_conversation"]
 
 
+@pytest.mark.parametrize("name", ["export", "save"])
+async def test_no_file_is_made_of_an_empty_chat(name: str, chat: FakeFace, tmp_path: Path) -> None:
+    await run_command(chat, "/new")
+    with pytest.raises(CommandError, match="There is nothing in this chat"):
+        await run_command(chat, f"/{name} {tmp_path}/chat")
+    assert not (tmp_path / "chat").exists()
+
+
 @pytest.mark.parametrize("name", ["export", "save", "load"])
 async def test_a_file_has_to_be_named(chat: FakeFace, name: str) -> None:
     with pytest.raises(CommandError, match=f"Name a file: /{name} chat"):

@@ -10,6 +10,7 @@ from chatbot.conversation.formats.files import write_new
 from chatbot.conversation.formats.markdown import to_markdown
 from chatbot.conversation.formats.own_json import to_json
 from chatbot.conversation.formats.reading import read_chat
+from chatbot.conversation.tree import Conversation
 from chatbot.errors import CommandError
 from chatbot.store.values import ChatInfo, SearchHit
 from chatbot.terminal_text import clean_line
@@ -73,14 +74,14 @@ def _hit_line(hit: SearchHit) -> str:
 
 async def _export(face: Face, arguments: str) -> None:
     file = _file_of(arguments, "/export chat.md")
-    conversation = face.manager.conversation
+    conversation = _begun(face)
     write_new(file, [to_markdown(conversation.path(), conversation.title).encode()])
     face.show_note(f"The chat is in `{clean_line(str(file))}`.")
 
 
 async def _save(face: Face, arguments: str) -> None:
     file = _file_of(arguments, "/save chat.json")
-    write_new(file, [to_json(face.manager.conversation.as_stored(), pretty=True)])
+    write_new(file, [to_json(_begun(face).as_stored(), pretty=True)])
     face.show_note(f"The chat, with all its branches, is in `{clean_line(str(file))}`.")
 
 
@@ -89,6 +90,13 @@ async def _load(face: Face, arguments: str) -> None:
     chat = await asyncio.to_thread(read_chat, file)
     await face.manager.import_and_open(chat)
     face.show_conversation()
+
+
+def _begun(face: Face) -> Conversation:
+    conversation = face.manager.conversation
+    if not conversation:
+        raise CommandError("There is nothing in this chat to write yet.")
+    return conversation
 
 
 def _file_of(arguments: str, example: str) -> Path:
