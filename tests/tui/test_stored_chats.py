@@ -10,6 +10,7 @@ from chatbot.messages import Making, Message, Statistics, TextPart
 from chatbot.paths import config_file
 from chatbot.settings import Sampling
 from chatbot.tui.app import ChatApp
+from chatbot.tui.chat.chat_view import PAGE
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chats_screen import ChatsScreen, when
 from chatbot.tui.help_screen import HelpScreen
@@ -130,12 +131,12 @@ async def test_the_chat_that_is_open_keeps_the_title_that_the_list_gave_it(
         assert not app.manager.conversation.is_pinned
 
 
-def long_chat(num_exchanges: int) -> Conversation:
-    """A chat of so many short questions, each with an answer."""
+def long_chat(num_exchanges: int, more: str = "") -> Conversation:
+    """A chat of so many short questions, each with an answer, which ``more`` is the end of."""
     conversation, parent = Conversation(), None
     for number in range(num_exchanges):
         for role in ("user", "assistant"):
-            text = f"{role} {number}"
+            text = f"{role} {number}" + (more if role == "assistant" else "")
             message = Message(role=role, parts=(TextPart(text),), parent_id=parent)
             conversation.add(message)
             parent = message.id
@@ -174,13 +175,20 @@ async def test_an_imported_answer_names_its_model_alone(make_app: MakeApp) -> No
 async def test_a_long_chat_shows_its_end_and_more_on_the_way_up(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.manager.open(long_chat(1000))
+        rich = "\n\n```python\npass\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+        app.manager.open(long_chat(1000, rich))
         app.show_conversation()
-        await until(pilot, lambda: answers(app) != [] and answers(app)[-1].text == "assistant 999")
+        await until(
+            pilot, lambda: answers(app) != [] and answers(app)[-1].text.startswith("assistant 999")
+        )
         shown = len(app.query(MessageView))
         assert shown < 50
+        first = questions(app)[0]
         app._chat.scroll_home(animate=False)
         await until(pilot, lambda: len(app.query(MessageView)) > shown)
+        await until(pilot, lambda: first in screen_text(app))  # the user stays there
+        await pilot.pause(0.2)
+        assert len(app.query(MessageView)) == shown + PAGE  # and nothing more is needed
         assert questions(app)[-1] == "user 999"
 
 

@@ -155,12 +155,15 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def _add_earlier(self) -> None:
         """Add a page above, and stay where the user is."""
-        height = self.max_scroll_y
-        await self._mount_earlier()
+        first = next(view for view in self.children if not isinstance(view, LeftOutMark))
+        before = first.virtual_region.y
+        async with self.batch():  # or what comes would be seen, a piece at a time, instead
+            await self._mount_earlier()
 
         def stay() -> None:
-            if not self._is_following:  # by now: scrolling would end it
-                self.scroll_to(y=self.scroll_y + self.max_scroll_y - height, animate=False)
+            if not self._is_following and first.is_attached:  # by now: scrolling would end it
+                added = first.virtual_region.y - before
+                self.scroll_to(y=self.scroll_y + added, animate=False, immediate=True)
             self._is_adding = False
             self._add_where_top(self.scroll_y)
 
