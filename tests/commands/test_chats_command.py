@@ -131,6 +131,21 @@ def test_failures_are_one_line_and_a_status(
     assert run(capsys, "import", str(bad), "--skip-broken")["files"][0]["num_added"] == 0
 
 
+def test_an_import_says_what_came_of_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "chats.jsonl"
+    chat = json.dumps({"messages": [{"role": "user", "content": "hello"}]})
+    said = []
+    for content in (chat, f"{chat}\nno chat\n", "[]"):
+        file.write_text(content)
+        assert main(["chats", "import", str(file), "--skip-broken"]) == 0
+        said.append(capsys.readouterr().out.removeprefix(f"{file}: "))
+    assert said == [
+        "1 chat with 1 message added.\n",
+        "1 chat here already, 1 broken chat left out.\n",
+        "0 chats with 0 messages added.\n",
+    ]
+
+
 def test_what_had_to_be_repaired_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     data_dir().mkdir(parents=True)
     (data_dir() / "chats.db").write_bytes(b"nonsense" * 999)

@@ -103,11 +103,15 @@ def import_files(db: Database, options: argparse.Namespace) -> dict[str, Any]:
         for reason in report.broken:
             print(f"{file}: {reason}", file=sys.stderr)
         if not options.json:
-            print(
-                f"{file}: {counted(report.num_added, 'chat')} with "
-                f"{counted(report.num_messages, 'message')} added, "
-                f"{report.num_skipped} were here already, {len(report.broken)} left out as broken."
-            )
+            found = []
+            if report.num_skipped:
+                found.append(f"{counted(report.num_skipped, 'chat')} here already")
+            if report.broken:
+                found.append(f"{counted(len(report.broken), 'broken chat')} left out")
+            if report.num_added or not found:
+                messages = counted(report.num_messages, "message")
+                found.insert(0, f"{counted(report.num_added, 'chat')} with {messages} added")
+            print(f"{file}: {', '.join(found)}.")
             if report.num_renamed:
                 print(f"    {report.num_renamed} of them differ from chats that were here.")
         files.append({"file": str(file), **msgspec.to_builtins(report)})
