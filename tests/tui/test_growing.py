@@ -21,6 +21,7 @@ from chatbot.tui.chat.growing_markdown import GrowingFence, GrowingParagraph
 from chatbot.tui.chat.markdown import safe_markdown
 from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.notes import LeftOutMark, NoteView
+from chatbot.tui.chat.question_view import QuestionView
 from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.drawing import key_pause
 from chatbot.tui.drawing.key_pause import MAX_WAIT, KeyPause
@@ -390,6 +391,9 @@ async def test_a_note_and_the_mark_are_put_away_too_and_come_back(make_app: Make
         assert not app.query(NoteView)
         assert not app.query(LeftOutMark)
         await app.query_one(ChatView).go_to(next(iter(app.manager.conversation.path())).id)
+        first = app.query(QuestionView).first()
+        await until(pilot, lambda: app._chat.scroll_y == first.virtual_region.y - 1)
+        app._chat.scroll_home(animate=False)
         await until(pilot, lambda: "A note at the top." in screen_text(app))
         assert questions(app) == [f"question {number}" for number in range(4)]
         kinds = [type(view) for view in app._chat.children]
