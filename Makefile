@@ -35,12 +35,13 @@ help: ## Show this list
 chat: $(CHAT_READY) ## Start the chatbot; ARGS="..." passes flags on
 	@$(BIN)/chatbot $(ARGS)
 
+# On two processors a third test at a time computes while the others wait for their processes.
 test: $(TEST_READY) ## Run the checks and the tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy -n 2
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 format: $(TEST_READY) ## Bring the code into its form
 	$(BIN)/ruff format
