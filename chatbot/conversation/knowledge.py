@@ -5,7 +5,7 @@ a screen.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Final
@@ -45,11 +45,12 @@ class Knowledge(KeptFolders):
         """
         if self.error:
             self._wake.set()  # what failed may work now
-        query, found = question, await self._look_for(question)
-        if earlier.strip() and self.paths:
+        paths = await self._searchable()
+        query, found = question, await self._look_for(question, paths)
+        if earlier.strip() and paths:
             both = f"{earlier.strip()}\n{question}"
-            together = await self._look_for(both)
-            before = await self._look_for(earlier, is_reranked=False)
+            together = await self._look_for(both, paths)
+            before = await self._look_for(earlier, paths, is_reranked=False)
             hits = found.hits
             if is_following_up(together.hits, before.hits):
                 query, hits = both, take_turns(hits, together.hits)
@@ -59,7 +60,7 @@ class Knowledge(KeptFolders):
                 embedding_seconds=sum(f.embedding_seconds for f in (found, together, before)),
                 search_seconds=sum(f.search_seconds for f in (found, together, before)),
             )
-        return self._as_sources(found, query, manual=str(path_of(KnowledgeFolder(MANUAL))))
+        return self._as_sources(found, query, paths, manual=str(path_of(KnowledgeFolder(MANUAL))))
 
     async def search(self, query: str, num_sources: int | None = None) -> SourcesPart:
         """What the folders have for a query, with a verdict on each passage.
@@ -73,15 +74,23 @@ class Knowledge(KeptFolders):
             KnowledgeError: the search failed.
             WorkerError: the retrieval process died.
         """
-        return self._as_sources(await self._look_for(query), query, num_sources)
+        paths = await self._searchable()
+        return self._as_sources(await self._look_for(query, paths), query, paths, num_sources)
 
-    async def _look_for(self, query: str, *, is_reranked: bool = True) -> Found:
+    async def _searchable(self) -> tuple[str, ...]:
+        """The folders that are to be searched, once they are read or were waited for."""
         paths = self.paths
+        if paths:
+            if not self.is_kept_up:
+                self.keep_searchable()
+            await self._until_read(paths)
+        return paths
+
+    async def _look_for(
+        self, query: str, paths: Sequence[str], *, is_reranked: bool = True
+    ) -> Found:
         if not paths:
             return Found(request_id=0, hits=())
-        if not self.is_kept_up:
-            self.keep_searchable()
-        await self._until_read(paths)
         settings = self._settings()
         return await self.retrieval.search(
             query,
@@ -92,7 +101,13 @@ class Knowledge(KeptFolders):
         )
 
     def _as_sources(
-        self, found: Found, query: str, num_sources: int | None = None, *, manual: str = ""
+        self,
+        found: Found,
+        query: str,
+        paths: Sequence[str],
+        num_sources: int | None = None,
+        *,
+        manual: str = "",
     ) -> SourcesPart:
         settings = self._settings()
         return as_sources(
@@ -100,7 +115,7 @@ class Knowledge(KeptFolders):
             query=query,
             threshold=settings.relevance_threshold,
             num_sources=settings.num_sources if num_sources is None else num_sources,
-            folders=self.paths,
+            folders=paths,
             problems=[s.problem for s in self.folders if s.folder.is_on and s.problem],
             manual=manual,
         )
