@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from chatbot.conversation.formats.cleaning import checked_chat, content_id
+from chatbot.conversation.formats.cleaning import checked_chat, content_id, made_by
 from chatbot.errors import FormatError
 from chatbot.messages import (
-    Making,
     Message,
     Part,
     Role,
@@ -20,7 +19,6 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from chatbot.settings import Sampling
 from chatbot.store.values import ChatInfo, StoredChat
 from chatbot.terminal_text import clean_line
 
@@ -168,12 +166,13 @@ def _message(key: str, node: _Node, name: str) -> Message | None:
     is_hidden = bool(metadata and metadata.is_visually_hidden_from_conversation)
     if part is None or (is_hidden and role == "system"):
         return None
-    making = None
-    if role == "assistant" and metadata and metadata.model_slug:
-        model = clean_line(metadata.model_slug)
-        making = Making(model=model, precision="", device="", sampling=Sampling())
+    model = metadata.model_slug if role == "assistant" and metadata else None
     return Message(
-        id=key, role=role, parts=(part,), created_at=message.create_time or 0.0, making=making
+        id=key,
+        role=role,
+        parts=(part,),
+        created_at=message.create_time or 0.0,
+        making=made_by(model),
     )
 
 

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from chatbot.conversation.formats.cleaning import checked_chat
+from chatbot.conversation.formats.cleaning import checked_chat, made_by
 from chatbot.errors import FormatError
 from chatbot.messages import (
     FilePart,
-    Making,
     Message,
     Part,
     Role,
@@ -23,9 +22,7 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from chatbot.settings import Sampling
 from chatbot.store.values import ChatInfo, StoredChat
-from chatbot.terminal_text import clean_line
 
 _ROLES: Final[dict[str, Role]] = {"human": "user", "user": "user", "assistant": "assistant"}
 
@@ -100,10 +97,6 @@ def chat_of(raw: bytes) -> StoredChat:
             parent = messages[-1].id if messages else None
         elif parent and parent.startswith(_NO_PARENT):
             parent = None
-        making = None
-        if chat.model and role == "assistant":
-            model = clean_line(chat.model)
-            making = Making(model=model, precision="", device="", sampling=Sampling())
         messages.append(
             Message(
                 id=message.uuid,
@@ -111,7 +104,7 @@ def chat_of(raw: bytes) -> StoredChat:
                 parts=tuple(_parts(message)),
                 parent_id=parent,
                 created_at=_seconds(message.created_at),
-                making=making,
+                making=made_by(chat.model if role == "assistant" else None),
             )
         )
     info = ChatInfo(

@@ -29,6 +29,7 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from chatbot.settings import Sampling
 from chatbot.store.values import ChatInfo, StoredChat
 from chatbot.terminal_text import clean, clean_line
 
@@ -97,6 +98,13 @@ def safe_id(raw: str) -> str:
 def content_id(*content: Any) -> str:
     """An id for something that has none, so that the same content has the same one."""
     return uuid.uuid5(_NAMESPACE, msgspec.json.encode(content).decode()).hex
+
+
+def made_by(model: str | None) -> Making | None:
+    """How an answer was made of which no more is known than the model; None without that."""
+    if not model:
+        return None
+    return Making(model=clean_line(model), precision="", device="", sampling=Sampling())
 
 
 def part_of_image(media_type: str, data: bytes) -> ImagePart:
