@@ -92,12 +92,8 @@ class DeviceSampler(Sampler):
         """Have the random numbers of all places, where they are not there yet."""
         if self._is_filled and seed == self._filled_by:
             return
-        generator = torch.Generator(run.random.device)
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
-        run.random.uniform_(generator=generator).clamp_max_(MOST_RANDOM)
+        self._reseed(seed)
+        run.random.uniform_(generator=self._generator).clamp_max_(MOST_RANDOM)
         self._is_filled, self._filled_by = True, seed
 
     def _note_seen(self, run: DrawingRun) -> None:

@@ -218,7 +218,7 @@ class Sampler:
         self._generator = torch.Generator(device)
         self._start: tuple[int, int] | None = None
         """Seed and place that the random numbers started from; None: from anywhere."""
-        self._generator.seed()
+        self._reseed(None)
         self.drawn_from: Drawn | None = None
         """Of the last token; None where nothing was drawn and the likeliest was taken."""
 
@@ -270,7 +270,11 @@ class Sampler:
         if start == self._start:
             return
         self._start = start
-        if start is None:
+        self._reseed(None if start is None else (start[0] + _STRIDE * start[1]) % _SEEDS)
+
+    def _reseed(self, seed: int | None) -> None:
+        """Start the random numbers anew; None: from anywhere."""
+        if seed is None:
             self._generator.seed()
         else:
-            self._generator.manual_seed((start[0] + _STRIDE * start[1]) % _SEEDS)
+            self._generator.manual_seed(seed)
