@@ -25,6 +25,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
+from textual.worker import Worker
 
 from chatbot.conversation.attachments import attached_names, missing_words, names_to_read
 from chatbot.conversation.commands import complete_command, run_command
@@ -51,7 +52,7 @@ from chatbot.tui.keyboard import patient
 from chatbot.tui.keys import bind, shown_keys
 from chatbot.tui.message_keys import MessageKeys
 from chatbot.tui.palette import palette_commands
-from chatbot.tui.prompt import Prompt
+from chatbot.tui.prompt import Prompt, Sent
 from chatbot.tui.prompt_account import COUNT_DELAY, PromptAccount
 from chatbot.tui.screen_config import load_screen_config
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
@@ -60,6 +61,7 @@ from chatbot.tui.sidebar.setting_controls import SettingChosen
 from chatbot.tui.sidebar.sidebar import Sidebar
 from chatbot.tui.sidebar.tools_watch import ToolsWatch
 from chatbot.tui.status_line import StatusLine
+from chatbot.tui.waiting import WaitingQuestions
 
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
@@ -135,9 +137,10 @@ class ChatApp(App[int]):
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
         self._chat = ChatView(self.key_of, id="chat")
-        self._prompt = Prompt(self._accepts, self.key_of("help"))
+        self._prompt = Prompt(self._send, self._take_back_last, self.key_of("help"))
         self._message_keys = MessageKeys(self, self._chat, self._prompt, screen.keymap)
         self._hints = CommandHints(partial(complete_command, self))
+        self._waiting = WaitingQuestions(self.key_of("earlier"))
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
         self._account = PromptAccount(self.manager, self._prompt, self._ribbon, self._status)
@@ -158,6 +161,7 @@ class ChatApp(App[int]):
             with Vertical(id="left"):
                 yield self._chat
                 yield self._hints
+                yield self._waiting
                 yield self._prompt
                 yield self._ribbon
                 # Below the chat alone: what changes at once is drawn as the one rectangle that
@@ -168,7 +172,7 @@ class ChatApp(App[int]):
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
         self._sidebar.display = self.size.width >= WIDE_ENOUGH
-        self._hints.display = False
+        self._hints.display = self._waiting.display = False
         self._prompt.focus()
         with contextlib.suppress(NotImplementedError):  # Windows has no such signals
             for number in (signal.SIGTERM, signal.SIGHUP):
@@ -211,17 +215,38 @@ class ChatApp(App[int]):
 
     # What the user does
 
-    def _accepts(self, text: str) -> bool:
-        """Whether a text can be sent now: commands always, questions one at a time."""
-        if self.manager.is_busy and not text.startswith("/"):
-            self.refuse("An answer is being written; Esc stops it. Your message stays here.")
-            return False
-        return True
-
-    @on(Prompt.Submitted)
-    def _submit(self, event: Prompt.Submitted) -> None:
+    def _send(self, sent: Sent) -> None:
+        """Carry out a command now; questions are asked one after the other."""
         self._chat.dim_from(None)
-        self.take(event.text, is_typed=True, edited=event.edited, attached=event.attached)
+        if sent.edited or sent.text.startswith("/"):
+            self.take(sent.text, is_typed=True, edited=sent.edited, attached=sent.attached)
+        else:
+            self._waiting.add(sent)
+            self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Ask the question that waits longest, unless an answer is being written."""
+        is_busy = self.manager.is_busy or any(
+            worker.group == "turn" and not worker.is_finished for worker in self.workers
+        )
+        if not is_busy and (question := self._waiting.take_first()):
+            self.take(question.text, is_typed=True, attached=question.attached)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.worker.group == "turn":
+            self._ask_next()
+
+    def _take_back_last(self) -> bool:
+        """Put the question that was sent last and waits still into the prompt; False: none does."""
+        question = self._waiting.take_last()
+        if question:
+            self._prompt.give_back(question.text)
+        return question is not None
+
+    def _take_back_all(self) -> None:
+        """Put all that waits into the prompt: what it was to follow is not as it was meant."""
+        while self._take_back_last():
+            pass
 
     @work(group="turn")
     async def take(
@@ -253,6 +278,8 @@ class ChatApp(App[int]):
                 await self.run_turn(self.manager.reply(text, files=files))
         except ChatbotError as error:
             self.refuse(str(error))
+            if not self.manager.is_busy:
+                self._take_back_all()
             if edited and edited.id in self.manager.conversation:
                 self.begin_edit(edited)
                 self._prompt.propose(text)
@@ -384,7 +411,7 @@ class ChatApp(App[int]):
         """
         if self.manager.is_busy:
             self._chat.focus_next_answer(is_wanted=False)
-            self.manager.stop()
+            self._stop_answer()
         elif self._hints.display:
             self._hints.put_away()
         elif not self._end_edit():
@@ -394,11 +421,16 @@ class ChatApp(App[int]):
     def action_interrupt(self) -> None:
         """Reached only when nothing is selected that could be copied."""
         if self.manager.is_busy:
-            self.manager.stop()
+            self._stop_answer()
         elif self._prompt.put_away():
             self.notify("Up brings it back; Ctrl+Q ends the program.")
         else:
             self.notify("Ctrl+Q ends the program.")
+
+    def _stop_answer(self) -> None:
+        """End the running answer; what was to be asked after it comes back into the prompt."""
+        self._take_back_all()
+        self.manager.stop()
 
     def action_hold(self) -> None:
         """Hold the answer between two tokens, or let it go on."""
@@ -534,10 +566,15 @@ class ChatApp(App[int]):
                 if isinstance(event, PromptBuilt):
                     self._account.show(event)
                 yield event
-                if isinstance(event, TurnFinished) and (
-                    sentence := repetition_note(self.manager.conversation, event.answer)
-                ):
-                    self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
+                if isinstance(event, TurnFinished):
+                    self._say_how_it_ended(event.answer)
+
+    def _say_how_it_ended(self, answer: Message) -> None:
+        """Say that an answer repeats another one; after one that failed, nothing more is asked."""
+        if sentence := repetition_note(self.manager.conversation, answer):
+            self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
+        if answer.making and answer.making.finish_reason == "error":
+            self._take_back_all()
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Show several answers to one question as they come."""

@@ -1,7 +1,7 @@
 """Where the user types: several lines, earlier messages at hand, paste made safe."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
 from textual import events
@@ -37,6 +37,16 @@ class MessageArea(WritingArea):
         self.insert(clean(event.text))
 
 
+class Sent(NamedTuple):
+    """What the user sent."""
+
+    text: str
+    edited: ChatMessage | None = None
+    """The question that it is in other words."""
+    attached: Sequence[str] = ()
+    """Names of the files that were said to go with it."""
+
+
 class Prompt(MessageArea):
     """The message box."""
 
@@ -47,19 +57,6 @@ class Prompt(MessageArea):
         bind("later"),
         bind("editor"),
     ]
-
-    class Submitted(Message):
-        """The user sent the text, and it was accepted."""
-
-        def __init__(
-            self, text: str, edited: ChatMessage | None = None, attached: Sequence[str] = ()
-        ) -> None:
-            super().__init__()
-            self.text = text
-            self.attached = attached
-            """Names of the files that were said to go with it."""
-            self.edited = edited
-            """The question that it is in other words."""
 
     class CompletionWanted(Message):
         """The user asked for the rest of a slash command, or of a file's name."""
@@ -74,12 +71,16 @@ class Prompt(MessageArea):
     class EditorWanted(Message):
         """The user wants to write in an editor of their own."""
 
-    def __init__(self, accepts: Callable[[str], bool], help_keys: str) -> None:
+    def __init__(
+        self, send: Callable[[Sent], object], take_back: Callable[[], bool], help_keys: str
+    ) -> None:
         """Make the box.
 
+        Both are called while the key is handled: the next one may be there already.
+
         Args:
-            accepts: whether a text can be sent now; one that cannot stays in the box. Asked
-                while the key is handled, because what is typed next belongs to the next text.
+            send: is given what the user sends.
+            take_back: puts what was sent last and waits still into the box; False: nothing does.
             help_keys: what opens the help.
         """
         super().__init__(
@@ -90,7 +91,8 @@ class Prompt(MessageArea):
         )
         self._ways = ("Ask anything", "/ for commands", "@ for files", f"{help_keys} for help")
         """What can be done in the empty box."""
-        self._accepts = accepts
+        self._send = send
+        self._take_back = take_back
         self._sent: list[str] = []
         self._recalled = 0
         """How many messages back the box shows; 0 is the one being written."""
@@ -195,15 +197,15 @@ class Prompt(MessageArea):
         self.text = ""
 
     def action_send(self) -> None:
-        """Hand the text on and empty the box, unless there is none or it is refused."""
+        """Hand the text on and empty the box, unless there is none."""
         text = self.text.strip()
-        if not text or not self._accepts(text):
+        if not text:
             return
         edited, attached = self.edited, self._attached
         self._remember(text)
         if edited:  # here and now: what is typed next belongs to the next text
             self._after_edit()
-        self.post_message(self.Submitted(text, edited, attached))
+        self._send(Sent(text, edited, attached))
 
     @property
     def typed(self) -> str:
@@ -245,9 +247,12 @@ class Prompt(MessageArea):
         self.post_message(self.EditorWanted())
 
     def action_earlier(self) -> None:
-        """Move up; on the first line, show the message before, or the completion before."""
+        """Move up; on the first line, show the message before, or the completion before. In an
+        empty box, a message that waits comes back."""
         if self._is_choice and self._recalled == 0:
             self.post_message(self.CompletionWanted(-1))
+            return
+        if not self.text and self._recalled == 0 and self._take_back():
             return
         if self.cursor_location[0] > 0 or self._recalled >= len(self._sent):
             self.action_cursor_up()

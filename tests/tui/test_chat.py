@@ -135,21 +135,6 @@ async def test_a_killed_engine_costs_the_turn_and_nothing_else(make_app: MakeApp
         await until(pilot, lambda: not app.manager.is_busy)
 
 
-async def test_a_question_while_an_answer_runs_stays_in_the_prompt(make_app: MakeApp) -> None:
-    app = make_app(answer="word " * 200, delay=0.02)
-    async with app.run_test() as pilot:
-        await ask(pilot, "first")
-        await until(pilot, lambda: app.manager.is_busy)
-        await ask(pilot, "second")
-        assert app._prompt.text == "second"
-        assert "Esc stops it" in notices(app)
-        press(app, "escape")
-        await until(pilot, lambda: not app.manager.is_busy)
-        press(app, "enter")
-        await until(pilot, lambda: questions(app) == ["first", "second"])
-        press(app, "escape")
-
-
 async def test_the_view_follows_only_while_the_user_is_at_the_end(make_app: MakeApp) -> None:
     app = make_app(answer="a paragraph\n\n" * 200, delay=0.01)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -26,7 +26,7 @@ from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.drawing import key_pause
 from chatbot.tui.drawing.key_pause import MAX_WAIT, KeyPause
 from chatbot.tui.drawing.reserve import Pace
-from chatbot.tui.prompt import Prompt
+from chatbot.tui.prompt import Prompt, Sent
 from tests.tui.helpers import MakeApp, ask_and_wait, filled, questions, screen_text, until
 
 CODE = "".join(
@@ -254,7 +254,7 @@ async def test_typing_does_not_lay_out_the_screen(
 async def test_a_finished_answer_is_not_made_anew(make_app: MakeApp) -> None:
     app = make_app(answer="\n\n".join(["First of all. " * 5, "Then. " * 5, "- one\n- two", "End."]))
     async with app.run_test(size=(100, 40)) as pilot:
-        app.post_message(Prompt.Submitted("a question"))
+        app._send(Sent("a question"))
         await until(pilot, lambda: len(app.query(GrowingParagraph)) > 1)
         seen = set(app.query(GrowingParagraph))
         await until(pilot, lambda: not app.manager.is_busy)
