@@ -15,6 +15,7 @@ import msgspec
 
 from chatbot.conversation.attachments import Attachments, files_to_keep
 from chatbot.conversation.branching import branch_at
+from chatbot.conversation.journal import Journal
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.conversation.open_chat import OpenChat
 from chatbot.conversation.stopping import Stopped, until_stopped
@@ -101,21 +102,45 @@ class ConversationManager(OpenChat):
         self._overrides: dict[str, str] = {}
         """Settings of the running turn alone, as the user would type them."""
         self._last_working: tuple[str, Precision] | None = None
+        self.can_come_back = False
+        """Whether the face can show an answer further that went on while another chat was open."""
         super().__init__(store)
 
-    def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
-        super()._use(conversation, is_stored=is_stored)
+    def _set(self, conversation: Conversation, journal: Journal | None) -> None:
+        super()._set(conversation, journal)
         if self.tools:
             self.tools.forget_chat()
 
     @property
     def _running(self) -> Turn | VariantsTurn | None:
-        return self._turn or self._variants
+        """The answer that is being made in the chat that is open."""
+        return None if self.left else self._turn or self._variants
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is being made, or files are read for its question."""
-        return self._running is not None or self._reading_files is not None
+        """Whether an answer is being made, in this chat or another, or files are read for it."""
+        return not self._is_idle.is_set()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is being made in the chat that is open."""
+        return self.is_busy and self.left is None
+
+    @property
+    def may_be_left(self) -> bool:
+        """Whether a single answer is being made, which is kept, and can be shown later."""
+        return self.can_come_back and self.store is not None and self._turn is not None
+
+    def require_free(self) -> None:
+        """See that no answer is being made, in whatever chat.
+
+        Raises:
+            CommandError: one is.
+        """
+        self.require_idle()
+        if self.left:
+            title = self.left.conversation.title
+            raise CommandError(f"An answer is being written in “{title}”; wait, or stop it there.")
 
     async def reply(
         self,
@@ -206,7 +231,7 @@ class ConversationManager(OpenChat):
             AttachmentError: a file cannot be attached; nothing is asked.
             CommandError: an answer is being written, or nothing was asked yet.
         """
-        self.require_idle()
+        self.require_free()
         conversation = self.conversation
         question = conversation.last("user")
         if text:
@@ -248,7 +273,7 @@ class ConversationManager(OpenChat):
         Raises:
             CommandError: there is no such answer.
         """
-        self.require_idle()
+        self.require_free()
         path = self.conversation.path()
         answer = path[-1] if path else None
         if answer is None or answer.role != "assistant" or answer.parent_id is None:
@@ -302,7 +327,7 @@ class ConversationManager(OpenChat):
         if self._turn and self._turn.answer_id == answer_id:
             answer = self._turn.so_far
             await self._end_turn()
-        self.require_idle()
+        self.require_free()
         if answer_id in self.written_elsewhere:
             raise CommandError("Another running chatbot is writing this answer.")
         conversation = self.conversation
@@ -312,7 +337,7 @@ class ConversationManager(OpenChat):
             raise CommandError("This answer is not in this chat any more.")
         branch = branch_at(answer, await self.tokens_of(answer_id), index, choice)
         self._require_same(conversation)
-        self.require_idle()
+        self.require_free()
         conversation.add(branch.begun)
         question = conversation[answer.parent_id or ""]
         answering = self._answer(question, is_new=False, begun=branch.begun, records=branch.records)
@@ -359,7 +384,7 @@ class ConversationManager(OpenChat):
     @property
     def found(self) -> SourcesPart | None:
         """The sources of the running answer, once they are found."""
-        return self._turn.found if self._turn else None
+        return self._turn.found if self._turn and not self.left else None
 
     @property
     def has_begun(self) -> bool:
@@ -400,7 +425,7 @@ class ConversationManager(OpenChat):
         """
         if not names or self.attachments is None:
             return ()
-        self.require_idle()
+        self.require_free()
         self._reading_files = stop = asyncio.Event()
         self._is_idle.clear()
         try:
@@ -421,7 +446,7 @@ class ConversationManager(OpenChat):
         schema: str = "",
         records: Sequence[TokenRecord] = (),
     ) -> AsyncGenerator[TurnEvent]:
-        self.require_idle()
+        self.require_free()
         wanted = {find_spec(name).name: text for name, text in overrides.items()}
         with_values(self.settings, wanted)
         conversation = self.conversation
@@ -454,6 +479,9 @@ class ConversationManager(OpenChat):
                 self._records.clear()  # they are on the disk, or on their way
             self._records[turn.answer_id] = turn.records
             self._is_idle.set()
+            if self.left:
+                self.make_good()
+                self.left = None
 
     def _settings_of_turn(self) -> Settings:
         return with_values(self.settings, self._overrides)

@@ -6,6 +6,7 @@ Knows nothing of how answers are made, and no screen.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from chatbot.conversation.journal import Journal
 from chatbot.conversation.keeping import leave_out_unbegun
@@ -16,6 +17,13 @@ from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import Deletion, Rating, StoredChat
 from chatbot.terminal_text import clean_line
 from chatbot.tokens import TokenRecord
+
+
+class LeftChat(NamedTuple):
+    """A chat whose answer goes on being written while another one is open."""
+
+    conversation: Conversation
+    journal: Journal
 
 
 class OpenChat(ABC):
@@ -31,27 +39,51 @@ class OpenChat(ABC):
         self._records: dict[str, tuple[TokenRecord, ...]] = {}
         """Of the last answer, or of all of them where nothing is stored, by the answer's id."""
         self._problem_watchers: list[Callable[[str], None]] = []
-        self._journal: Journal | None = None
-        self._use(Conversation(), is_stored=False)
+        self.left: LeftChat | None = None
+        """The chat whose answer is being written while another one is open."""
+        self._begin(Conversation(), is_stored=False)
 
     @property
     @abstractmethod
-    def is_busy(self) -> bool:
-        """Whether an answer is being made: then this chat stays as it is."""
+    def is_answering(self) -> bool:
+        """Whether an answer is being made in the chat that is open, which then stays as it is."""
+
+    @property
+    @abstractmethod
+    def may_be_left(self) -> bool:
+        """Whether an answer that is being made here goes on when another chat is opened."""
 
     def _use(self, conversation: Conversation, *, is_stored: bool) -> None:
-        self.make_good()
-        self.conversation = conversation
+        """Open a chat in place of the one that is open."""
+        self._let_go()
+        self._begin(conversation, is_stored=is_stored)
+
+    def _begin(self, conversation: Conversation, *, is_stored: bool) -> None:
+        journal: Journal | None = None
+        if self.store:
+            journal = Journal(self.store, conversation, self._report_problem, is_stored=is_stored)
+        self._set(conversation, journal)
+
+    def _set(self, conversation: Conversation, journal: Journal | None) -> None:
+        self.conversation, self._journal = conversation, journal
         self._deleted_chat: str | None = None
         self._undoable: Deletion | None = None
         self._records.clear()
         self.written_elsewhere: tuple[str, ...] = ()
         """Ids of answers in this chat that another running program is writing."""
-        self._journal = None
-        if self.store:
-            self._journal = Journal(
-                self.store, conversation, self._report_problem, is_stored=is_stored
-            )
+
+    def _let_go(self) -> None:
+        """See to what becomes of the chat that is open when another one takes its place."""
+        if self.is_answering and self._journal:
+            self.left = LeftChat(self.conversation, self._journal)
+        else:
+            self.make_good()
+
+    def _come_back(self, left: LeftChat) -> None:
+        """Have the chat open again that was left while its answer is being written."""
+        self._let_go()
+        self.left = None
+        self._set(*left)
 
     def on_problem(self, watcher: Callable[[str], None]) -> None:
         """Have ``watcher`` told, in a sentence, when the chat cannot be kept on the disk."""
@@ -74,8 +106,9 @@ class OpenChat(ABC):
 
     def make_good(self) -> None:
         """Have what did not get to the disk tried once more, before this chat is let go of."""
-        if self._journal:
-            self._journal.make_good()
+        for journal in (self._journal, self.left.journal if self.left else None):
+            if journal:
+                journal.make_good()
 
     def stored(self) -> ChatStore:
         """What keeps the chats.
@@ -93,7 +126,7 @@ class OpenChat(ABC):
 
     def open(self, conversation: Conversation) -> None:
         """Go on with a conversation that is not stored yet; it will be with its next change."""
-        self.require_idle()
+        self._require_leave()
         self._use(conversation, is_stored=False)
 
     async def open_chat(self, chat_id: str) -> None:
@@ -102,13 +135,15 @@ class OpenChat(ABC):
         Raises:
             StoreError: it is not there, or cannot be read.
         """
-        chat = await self.stored().load_chat(chat_id)
-        self.require_idle()
-        self.open_stored(chat)
+        if self.left is None or self.left.conversation.id != chat_id:
+            chat = await self.stored().load_chat(chat_id)
+            self.open_stored(chat)
+        else:
+            self._come_back(self.left)
 
     def open_stored(self, chat: StoredChat) -> None:
         """Go on with a chat as it came out of the store."""
-        self.require_idle()
+        self._require_leave()
         self._use(Conversation.from_stored(chat), is_stored=True)
         self.written_elsewhere = chat.written_elsewhere
         leave_out_unbegun(self.conversation, chat.written_elsewhere)
@@ -119,7 +154,7 @@ class OpenChat(ABC):
         Raises:
             StoreError: it cannot be kept or read.
         """
-        self.require_idle()
+        self._require_leave()
         if self.store is None:
             self.open(Conversation.from_stored(chat))
             return
@@ -292,11 +327,20 @@ class OpenChat(ABC):
         if self.conversation is not conversation:
             raise CommandError("Another chat was opened meanwhile.")
 
+    def _require_leave(self) -> None:
+        """See that another chat may take the place of this one.
+
+        Raises:
+            CommandError: an answer is being made that would be lost.
+        """
+        if not self.may_be_left:
+            self.require_idle()
+
     def require_idle(self) -> None:
-        """See that no answer is being made.
+        """See that no answer is being made in this chat.
 
         Raises:
             CommandError: one is.
         """
-        if self.is_busy:
+        if self.is_answering:
             raise CommandError("An answer is being written; stop it first (Esc).")

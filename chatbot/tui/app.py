@@ -33,10 +33,11 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.thinking import thinking_problem
+from chatbot.conversation.tree import Conversation
 from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
-from chatbot.events import PromptBuilt, TurnEvent, TurnFinished, VariantsEvent
+from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
 from chatbot.tui.chat import markdown
@@ -48,6 +49,7 @@ from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
+from chatbot.tui.drawn_turn import DrawnTurn
 from chatbot.tui.keyboard import patient
 from chatbot.tui.keys import bind, shown_keys
 from chatbot.tui.message_keys import MessageKeys
@@ -127,6 +129,7 @@ class ChatApp(App[int]):
         super().__init__()
         self.session = session
         self.manager = session.manager
+        self.manager.can_come_back = True
         screen = load_screen_config(session.config)
         for theme in screen.themes.values():
             self.register_theme(theme)
@@ -136,9 +139,15 @@ class ChatApp(App[int]):
         self._screen_problems = screen.problems
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
-        self._chat = ChatView(self.key_of, id="chat")
+        self._chat = ChatView(self.key_of)
+        """The pane of the chat that is open."""
+        self._drawn = self.manager.conversation
+        """What is in it."""
+        self._turn: DrawnTurn | None = None
+        """The one that is being drawn."""
+        self._left = Vertical(id="left")
         self._prompt = Prompt(self._send, self._take_back_last, self.key_of("help"))
-        self._message_keys = MessageKeys(self, self._chat, self._prompt, screen.keymap)
+        self._message_keys = MessageKeys(self, lambda: self._chat, self._prompt, screen.keymap)
         self._hints = CommandHints(partial(complete_command, self))
         self._waiting = WaitingQuestions(self.key_of("earlier"))
         self._ribbon = ContextRibbon(id="ribbon")
@@ -158,7 +167,7 @@ class ChatApp(App[int]):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
-            with Vertical(id="left"):
+            with self._left:
                 yield self._chat
                 yield self._hints
                 yield self._waiting
@@ -409,7 +418,7 @@ class ChatApp(App[int]):
         """Stop the answer, put away what is listed above the prompt, or leave the editing of a
         question; with none of them, go back to the prompt, and take away what was said in passing.
         """
-        if self.manager.is_busy:
+        if self.manager.is_answering:
             self._chat.focus_next_answer(is_wanted=False)
             self._stop_answer()
         elif self._hints.display:
@@ -420,7 +429,7 @@ class ChatApp(App[int]):
 
     def action_interrupt(self) -> None:
         """Reached only when nothing is selected that could be copied."""
-        if self.manager.is_busy:
+        if self.manager.is_answering:
             self._stop_answer()
         elif self._prompt.put_away():
             self.notify("Up brings it back; Ctrl+Q ends the program.")
@@ -448,7 +457,7 @@ class ChatApp(App[int]):
             self.refuse(str(error))
 
     def _hold(self, num_steps: int | None) -> None:
-        if self.manager.is_busy:
+        if self.manager.is_answering:
             self.manager.hold(num_steps)
             if num_steps == 0 and not self.manager.has_begun:
                 key = self.key_of("hold")
@@ -539,42 +548,59 @@ class ChatApp(App[int]):
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Render a turn as it happens."""
         self._status.is_busy = True
+        conversation, chat = self.manager.conversation, self._chat
+        self._turn = turn = DrawnTurn(conversation, chat, self._status, self._account)
         try:
             async with aclosing(events):  # whatever becomes of the drawing, the turn ends
                 await render_turn(
-                    self._accompanied(events),
-                    self._chat,
-                    self._status,
-                    self.manager,
+                    self._accompanied(events, turn.follow),
+                    chat,
+                    conversation,
+                    device=lambda: self._status.device,
                     keys_when_held=f"{self.key_of('hold')} goes on · {self.key_of('step')} draws "
                     "one more",
                     keys_when_thinking=f"{self.key_of('answer_now')} answers now",
                 )
+            if turn.answer:
+                self._say_how_it_ended(turn, turn.answer)
         finally:
             self._status.is_busy = self.manager.is_busy
+            self._end_drawing(turn)
             self.show_title()
             self.count_context()
 
-    async def _accompanied(self, events: AsyncGenerator[EventT]) -> AsyncGenerator[EventT]:
-        """The same events, with what they change around the chat: the first ends the editing of a
-        question, the ribbon shows what the prompt consists of, and at the end it is said where an
-        answer repeats another one."""
+    async def _accompanied(
+        self, events: AsyncGenerator[EventT], follow: Callable[[EventT], None]
+    ) -> AsyncGenerator[EventT]:
+        """The same events, each told to ``follow``; the first one in the chat that is open ends the
+        editing of a question there."""
         async with aclosing(events):
             async for event in events:
-                if self._prompt.edited:
+                if self._prompt.edited and not self.manager.left:
                     self._end_edit()
-                if isinstance(event, PromptBuilt):
-                    self._account.show(event)
+                follow(event)
                 yield event
-                if isinstance(event, TurnFinished):
-                    self._say_how_it_ended(event.answer)
 
-    def _say_how_it_ended(self, answer: Message) -> None:
-        """Say that an answer repeats another one; after one that failed, nothing more is asked."""
-        if sentence := repetition_note(self.manager.conversation, answer):
+    def _say_how_it_ended(self, turn: DrawnTurn, answer: Message) -> None:
+        """Say that an answer repeats another one, or is there; after one that failed, nothing more
+        is asked."""
+        if not turn.is_in_sight:
+            title = turn.conversation.title
+            self.tell(f"The answer in “{title}” is there; {self.key_of('chats')} opens it.")
+        elif sentence := repetition_note(turn.conversation, answer):
             self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
         if answer.making and answer.making.finish_reason == "error":
             self._take_back_all()
+
+    def _end_drawing(self, turn: DrawnTurn) -> None:
+        """Nothing comes any more that would have to be drawn out of sight."""
+        self._turn, self._status.elsewhere = None, ""
+        if not turn.is_in_sight:
+            turn.chat.remove()
+
+    def _show_account(self, event: object) -> None:
+        if isinstance(event, PromptBuilt):
+            self._account.show(event)
 
     async def run_variants(self, events: AsyncGenerator[VariantsEvent]) -> None:
         """Show several answers to one question as they come."""
@@ -582,7 +608,7 @@ class ChatApp(App[int]):
 
         self._status.is_busy = True
         try:
-            await show_variants(self, self._accompanied(events))
+            await show_variants(self, self._accompanied(events, self._show_account))
         finally:
             self._status.is_busy = self.manager.is_busy
         answer = self.manager.conversation.last("assistant")
@@ -605,6 +631,11 @@ class ChatApp(App[int]):
         """As ``show_conversation``, and wait until it is drawn."""
         conversation = self.manager.conversation
         self._end_edit()
+        before, self._drawn = self._drawn, conversation
+        if before is not conversation and self.manager.is_busy:
+            self._take_back_all()  # it was to follow what is written there
+        if await self._change_pane(conversation):
+            return
         self._chat.written_elsewhere = frozenset(self.manager.written_elsewhere)
         await show_path(self._chat, conversation, conversation.path())
         self.show_title()
@@ -612,6 +643,26 @@ class ChatApp(App[int]):
         self.count_context()
         if self.manager.written_elsewhere:
             self._follow_elsewhere()
+
+    async def _change_pane(self, conversation: Conversation) -> bool:
+        """Have a pane for the chat that is open, while one is kept for an answer that is being
+        written; returns whether it shows the chat already."""
+        turn, before = self._turn, self._chat
+        if turn is None or (turn.conversation is conversation) == (turn.chat is before):
+            return False
+        self._message_keys.go_to_prompt()
+        if turn.chat is before:
+            turn.go_out_of_sight()
+            before.display = False
+            self._chat = ChatView(self.key_of)
+            await self._left.mount(self._chat, before=before)
+            return False
+        self._chat = turn.chat
+        self._chat.display = True
+        turn.come_back()
+        self.show_title()
+        await before.remove()
+        return True
 
     @work(group="elsewhere", exclusive=True)
     async def _follow_elsewhere(self) -> None:
@@ -769,6 +820,10 @@ class ChatApp(App[int]):
         """Ask whether a tool may run; a turn that is stopped takes the question away."""
         from chatbot.tui.approval_screen import ApprovalScreen
 
+        if self._turn and not self._turn.is_in_sight:
+            title = self._turn.conversation.title
+            self.warn(f"In “{title}” a tool waits to be allowed; {self.key_of('chats')} opens it.")
+            await self._turn.in_sight()
         screen = ApprovalScreen(request, _typing_into(self.focused))
         try:
             return await self.push_screen_wait(screen)

@@ -18,7 +18,10 @@ def open_chats(app: "ChatApp", store: ChatStore) -> None:
         if choice is not None:
             app.run_worker(_open(app, *choice), group="turn")
 
-    app.open_screen(ChatsScreen(store, app.manager.conversation), chosen)
+    left = app.manager.left
+    app.open_screen(
+        ChatsScreen(store, app.manager.conversation, left.conversation if left else None), chosen
+    )
 
 
 async def _open(app: "ChatApp", chat_id: str, message_id: str | None) -> None:

@@ -47,16 +47,21 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         bind("undo_delete", priority=True),
     ]
 
-    def __init__(self, store: ChatStore, current: Conversation) -> None:
+    def __init__(
+        self, store: ChatStore, current: Conversation, left: Conversation | None = None
+    ) -> None:
         """Make the screen.
 
         Args:
             store: what is listed.
             current: the chat that is open.
+            left: the one in which an answer is being written meanwhile, if there is one.
         """
         super().__init__()
         self._store = store
-        self._current = current
+        self._current, self._left = current, left
+        self._in_memory = {chat.id: chat for chat in (current, left) if chat}
+        """What has a title and a pin of its own, and writes both whenever one changes."""
         self._rows: list[ChatInfo | SearchHit] = []
         self._deleted: list[str] = []
         self._renaming: ChatInfo | None = None
@@ -170,17 +175,15 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
             chat = _chat_of(row)
             await self._change(self._pin(chat.id, not chat.is_pinned), chat.id)
 
-    # The chat that is open has a title and a pin of its own, and writes both whenever one changes.
-
     async def _rename(self, chat_id: str, title: str) -> None:
-        if chat_id == self._current.id:
-            self._current.rename(clean_line(title))
+        if chat := self._in_memory.get(chat_id):
+            chat.rename(clean_line(title))
         else:
             await self._store.rename_chat(chat_id, title)
 
     async def _pin(self, chat_id: str, is_pinned: bool) -> None:
-        if chat_id == self._current.id:
-            self._current.pin(is_pinned)
+        if chat := self._in_memory.get(chat_id):
+            chat.pin(is_pinned)
         else:
             await self._store.pin_chat(chat_id, is_pinned)
 
@@ -192,6 +195,9 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         chat = _chat_of(row)
         if chat.id == self._current.id:
             self._say("This chat is open; begin another one first (Ctrl+N).")
+            return
+        if self._left and chat.id == self._left.id:
+            self._say("An answer is being written in this chat; open it to stop that first.")
             return
         if await self._change(self._store.delete_chat(chat.id), None):
             self._deleted.append(chat.id)
@@ -220,7 +226,9 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         return self._rows[index] if index is not None and index < len(self._rows) else None
 
     def _row(self, chat: ChatInfo) -> Content:
-        mark = "★" if chat.is_pinned else ("●" if chat.id == self._current.id else " ")
+        is_left = self._left is not None and chat.id == self._left.id
+        is_open = chat.id == self._current.id
+        mark = "✎" if is_left else "★" if chat.is_pinned else "●" if is_open else " "
         return Content.assemble(
             (f"{mark} ", "$accent"),
             chat.title or "(no title)",

@@ -86,7 +86,7 @@ class ContextRibbon(Widget):
         if self.problem:
             return Content.from_markup("[$text-error]$problem[/]", problem=self.problem)
         if self.built is None:
-            return Content.from_markup("[dim]context: counted once the model is there[/]")
+            return Content.from_markup("[dim]context: counted once the model is free[/]")
         parts = shares(self.built)
         return self._table(parts) if self.is_open else self._line(parts)
 

@@ -5,7 +5,7 @@ come in one piece would all be meant for the message that had the focus before. 
 before the next one is looked at. Knows not what the keys of a message do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from textual.app import App
@@ -22,20 +22,28 @@ class MessageKeys:
     """Deals with what is pressed among the messages, and says in the prompt's frame what can be."""
 
     def __init__(
-        self, app: App[int], chat: ChatView, prompt: Prompt, keymap: Mapping[str, str]
+        self,
+        app: App[int],
+        chat: Callable[[], ChatView],
+        prompt: Prompt,
+        keymap: Mapping[str, str],
     ) -> None:
         """Begin to deal with it.
 
         Args:
             app: whose bindings are run.
-            chat: where the messages are.
+            chat: gives where the messages are.
             prompt: gets what means nothing to a message.
             keymap: keys that the user rebound, by action.
         """
         self._app = app
-        self._chat = chat
+        self._chat_shown = chat
         self._prompt = prompt
         self._keymap = keymap
+
+    @property
+    def _chat(self) -> ChatView:
+        return self._chat_shown()
 
     async def took(self, event: Event) -> bool:
         """Deal with something that was typed; False: it goes on to what has the focus then."""

@@ -50,7 +50,10 @@ class PromptAccount:
             # The engine goes on with it, so that another one would only wait behind it.
             await asyncio.wait({self._counting})
         if self._manager.is_busy:
-            return  # the engine counts between answers only; at the end it is counted anew
+            # The engine counts between answers only; at the end it is counted anew.
+            if self._manager.left:
+                self._ribbon.built = None
+            return
         draft = "" if self._prompt.text.startswith("/") else self._prompt.text
         try:
             self._counting = asyncio.ensure_future(

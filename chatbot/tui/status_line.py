@@ -4,7 +4,7 @@ speed, and how full the window is."""
 from time import monotonic
 from typing import Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -12,6 +12,9 @@ from textual.widget import Widget
 from chatbot.engine.client import EngineStatus
 from chatbot.messages import Statistics
 from chatbot.tui.drawing.cells import draw_bar
+
+MOST_OF_TITLE: Final = 24
+"""Cells of another chat's title."""
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -27,6 +30,8 @@ class StatusLine(Widget):
     is_busy: reactive[bool] = reactive(False)
     knowledge: reactive[str] = reactive("")
     """What is being done to the knowledge folders, briefly; empty when all are ready."""
+    elsewhere: reactive[str] = reactive("")
+    """Title of the chat in which an answer is being written while another one is open."""
     _frame: reactive[int] = reactive(0)
 
     def __init__(self, id: str) -> None:
@@ -74,6 +79,9 @@ class StatusLine(Widget):
         self._num_timed, self._seconds = 0, 0.0
         self._spin_or_rest()
 
+    def watch_elsewhere(self) -> None:
+        self._last = self._next = None
+
     def watch_status(self) -> None:
         self._spin_or_rest()
 
@@ -107,9 +115,11 @@ class StatusLine(Widget):
 
     def _right(self) -> Content:
         parts = []
+        if self.elsewhere:  # and what is known of speed is about that
+            parts.append(f"✎ {set_cell_size(self.elsewhere, MOST_OF_TITLE).rstrip()}")
         if self.knowledge:
             parts.append(self.knowledge)
-        if self.tokens_per_second:
+        if self.tokens_per_second and not self.elsewhere:
             parts.append(f"{self.tokens_per_second:.1f} tok/s")
         if self.context_length:
             share = self.num_tokens / self.context_length

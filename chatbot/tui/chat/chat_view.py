@@ -67,8 +67,8 @@ class ChatView(VerticalScroll, can_focus=False):
     class FocusLost(TextualMessage):
         """The message that had the focus was taken away; another may have it by now."""
 
-    def __init__(self, key_of: Callable[[str], str], id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, key_of: Callable[[str], str]) -> None:
+        super().__init__()
         self._key_of = key_of
         self._earlier: list[Message | str] = []
         """Messages, and notes as Markdown, above those that are shown; oldest first."""

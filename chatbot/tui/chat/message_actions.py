@@ -163,7 +163,7 @@ def _rate(app: Actor, view: AnswerView, rating: Rating) -> None:
 
 def _show_up_to_question(app: Actor, view: MessageView) -> None:
     """Make the message's question the last one of the branch that is shown."""
-    app.manager.require_idle()
+    app.manager.require_free()
     conversation = app.manager.conversation
     conversation.show(conversation.question_of(view.message_id).id)
 
@@ -172,7 +172,7 @@ async def _show_variant(app: Actor, chat: ChatView, view: MessageView, step: int
     conversation = app.manager.conversation
     variants = conversation.variants(view.message_id)
     index = variants.index(view.message_id) + step
-    if app.manager.is_busy or not 0 <= index < len(variants):
+    if app.manager.is_answering or not 0 <= index < len(variants):
         return
     conversation.show(conversation.newest_leaf(variants[index]))
     await app.draw_conversation()

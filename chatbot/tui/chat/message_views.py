@@ -273,6 +273,8 @@ class AnswerView(MessageView):
         self._pacing.give_way()
 
     async def _write_new(self) -> None:
+        if not (self.parent and self.parent.display):
+            return  # another chat is open
         start = self._pacing.begin()
         if start is None:
             return

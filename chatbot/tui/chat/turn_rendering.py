@@ -1,12 +1,11 @@
-"""A turn, as the chat pane and the status line show it: one ``match`` over its events.
+"""A turn, as the chat pane shows it: one ``match`` over its events.
 
 Draws; decides nothing and handles no errors.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
-from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.tree import Conversation
 from chatbot.events import (
     AnswerHeld,
@@ -31,16 +30,15 @@ from chatbot.messages import Message
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView
 from chatbot.tui.reading_progress import reading_words, search_words
-from chatbot.tui.status_line import StatusLine
 from chatbot.wording import counted
 
 
 async def render_turn(
     events: AsyncGenerator[TurnEvent],
     chat: ChatView,
-    status: StatusLine,
-    manager: ConversationManager,
+    conversation: Conversation,
     *,
+    device: Callable[[], str],
     keys_when_held: str,
     keys_when_thinking: str,
 ) -> None:
@@ -49,28 +47,25 @@ async def render_turn(
     Args:
         events: the turn.
         chat: where the messages are.
-        status: the line that counts tokens.
-        manager: the conversation.
+        conversation: the chat that the turn is in.
+        device: gives where the model runs.
         keys_when_held: what can be done about an answer that is held.
         keys_when_thinking: what can be done about a thought.
 
     Raises:
         ChatbotError: the turn could not be begun.
     """
-    conversation = manager.conversation
     view: AnswerView | None = None
-    num_prompt_tokens = num_generated = 0
     async for event in events:
         match event:
             case TurnStarted(question=question, answer_id=answer_id, text_so_far=text_so_far):
-                num_generated = event.num_tokens_so_far
                 await _show_up_to(chat, conversation, question)
                 view = await chat.add_answer(answer_id)
                 view.say("waiting for the model")
                 for change in event.changes_so_far:
                     view.mark(change)
                 if text_so_far:
-                    view.append(text_so_far, num_generated)
+                    view.append(text_so_far, event.num_tokens_so_far)
             case SearchStarted(is_ready=is_ready) if view:
                 view.say(search_words(is_ready=is_ready))
             case SourcesFound(found=found) if view:
@@ -79,21 +74,15 @@ async def render_turn(
                 view.say_found(found, found_words(found))
                 view.say(f"{found_words(found)} · waiting for the model")
             case PromptBuilt() if view:
-                num_prompt_tokens = event.num_prompt_tokens
-                num_generated = event.num_generated_tokens
-                view.run_beside(status.device)
-                view.say_reading(f"reading {num_prompt_tokens:,} tokens")
-                status.context_length = event.context_length
-                status.num_tokens = num_prompt_tokens
+                view.run_beside(device())
+                view.say_reading(f"reading {event.num_prompt_tokens:,} tokens")
                 await chat.mark_left_out(event.left_out)
             case PromptReading(progress=progress) if view:
                 view.say_reading(reading_words(progress))
             case TextDelta(text=text, num_tokens=num_tokens) if view:
                 view.append(text, num_tokens)
-                status.show_progress(num_prompt_tokens, num_tokens - num_generated)
-            case ThoughtDelta(num_tokens=num_tokens) if view:
+            case ThoughtDelta() if view:
                 view.think(event, keys_when_thinking)
-                status.show_progress(num_prompt_tokens, num_tokens - num_generated)
             case ThoughtCut() if view:
                 view.cut_thought()
             case ToolCallBegun(name=name) if view:
@@ -108,7 +97,6 @@ async def render_turn(
                 view.mark(change)
             case AnswerHeld(num_tokens=num_tokens) if view:
                 view.say_held(f"held after {counted(num_tokens, 'token')} · {keys_when_held}")
-                status.pause_progress()
             case SupportFound() if view:
                 view.say("its sentences were held against the sources")
             case TurnFinished(answer=answer) if answer.id not in conversation:
@@ -116,8 +104,6 @@ async def render_turn(
                 await show_path(chat, conversation, conversation.path())
             case TurnFinished(answer=answer) if view:
                 await view.finish(answer, variant_of(conversation, answer.id))
-                if answer.making and answer.making.statistics:
-                    status.show_result(answer.making.statistics)
 
 
 async def show_path(chat: ChatView, conversation: Conversation, path: Sequence[Message]) -> None:

@@ -27,7 +27,7 @@ async def fill_prompt(
     """
     for problem in library.problems:
         app.notify(problem, severity="warning", timeout=15, markup=False)
-    picker = PromptPicker(library, name, values, lambda: app.manager.is_busy)
+    picker = PromptPicker(library, name, values, lambda: app.manager.is_answering)
     return await app.push_screen_wait(picker)
 
 
