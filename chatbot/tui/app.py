@@ -33,7 +33,6 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.thinking import thinking_problem
-from chatbot.conversation.tree import Conversation
 from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
@@ -44,12 +43,12 @@ from chatbot.tui.chat import markdown
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_actions import act_on_message
 from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.panes import ChatPanes, DrawnTurn
 from chatbot.tui.chat.turn_rendering import render_turn, show_path
 from chatbot.tui.command_hints import CommandHints
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
-from chatbot.tui.drawn_turn import DrawnTurn
 from chatbot.tui.keyboard import patient
 from chatbot.tui.keys import bind, shown_keys
 from chatbot.tui.message_keys import MessageKeys
@@ -139,13 +138,6 @@ class ChatApp(App[int]):
         self._screen_problems = screen.problems
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
-        self._chat = ChatView(self.key_of)
-        """The pane of the chat that is open."""
-        self._drawn = self.manager.conversation
-        """What is in it."""
-        self._turn: DrawnTurn | None = None
-        """The one that is being drawn."""
-        self._left = Vertical(id="left")
         self._prompt = Prompt(self._send, self._take_back_last, self.key_of("help"))
         self._message_keys = MessageKeys(self, lambda: self._chat, self._prompt, screen.keymap)
         self._hints = CommandHints(partial(complete_command, self))
@@ -153,11 +145,19 @@ class ChatApp(App[int]):
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
         self._account = PromptAccount(self.manager, self._prompt, self._ribbon, self._status)
+        self._panes = ChatPanes(
+            lambda: ChatView(self.key_of), self.manager.conversation, self._status, self._account
+        )
         self._sidebar = Sidebar(self.manager.settings, self.theme_names)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, session.tools)
         self._adapters = AdaptersWatch(self, lambda: session.engine)
         self._garbage = IdleCollector(self, lambda: self.manager.is_busy)
+
+    @property
+    def _chat(self) -> ChatView:
+        """The pane of the chat that is open."""
+        return self._panes.shown
 
     def get_driver_class(self) -> type[Driver]:
         return patient(super().get_driver_class())
@@ -167,7 +167,7 @@ class ChatApp(App[int]):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
-            with self._left:
+            with Vertical(id="left"):
                 yield self._chat
                 yield self._hints
                 yield self._waiting
@@ -548,14 +548,13 @@ class ChatApp(App[int]):
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Render a turn as it happens."""
         self._status.is_busy = True
-        conversation, chat = self.manager.conversation, self._chat
-        self._turn = turn = DrawnTurn(conversation, chat, self._status, self._account)
+        turn = self._panes.begin_turn(self.manager.conversation)
         try:
             async with aclosing(events):  # whatever becomes of the drawing, the turn ends
                 await render_turn(
                     self._accompanied(events, turn.follow),
-                    chat,
-                    conversation,
+                    turn.chat,
+                    turn.conversation,
                     device=lambda: self._status.device,
                     keys_when_held=f"{self.key_of('hold')} goes on · {self.key_of('step')} draws "
                     "one more",
@@ -565,7 +564,7 @@ class ChatApp(App[int]):
                 self._say_how_it_ended(turn, turn.answer)
         finally:
             self._status.is_busy = self.manager.is_busy
-            self._end_drawing(turn)
+            self._panes.end_turn(turn)
             self.show_title()
             self.count_context()
 
@@ -591,12 +590,6 @@ class ChatApp(App[int]):
             self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
         if answer.making and answer.making.finish_reason == "error":
             self._take_back_all()
-
-    def _end_drawing(self, turn: DrawnTurn) -> None:
-        """Nothing comes any more that would have to be drawn out of sight."""
-        self._turn, self._status.elsewhere = None, ""
-        if not turn.is_in_sight:
-            turn.chat.remove()
 
     def _show_account(self, event: object) -> None:
         if isinstance(event, PromptBuilt):
@@ -631,38 +624,18 @@ class ChatApp(App[int]):
         """As ``show_conversation``, and wait until it is drawn."""
         conversation = self.manager.conversation
         self._end_edit()
-        before, self._drawn = self._drawn, conversation
-        if before is not conversation and self.manager.is_busy:
+        self.show_title()
+        if self._panes.is_other(conversation) and self.manager.is_busy:
             self._take_back_all()  # it was to follow what is written there
-        if await self._change_pane(conversation):
+            self._message_keys.go_to_prompt()
+        if await self._panes.change_to(conversation):
             return
         self._chat.written_elsewhere = frozenset(self.manager.written_elsewhere)
         await show_path(self._chat, conversation, conversation.path())
-        self.show_title()
         self._status.num_tokens = 0
         self.count_context()
         if self.manager.written_elsewhere:
             self._follow_elsewhere()
-
-    async def _change_pane(self, conversation: Conversation) -> bool:
-        """Have a pane for the chat that is open, while one is kept for an answer that is being
-        written; returns whether it shows the chat already."""
-        turn, before = self._turn, self._chat
-        if turn is None or (turn.conversation is conversation) == (turn.chat is before):
-            return False
-        self._message_keys.go_to_prompt()
-        if turn.chat is before:
-            turn.go_out_of_sight()
-            before.display = False
-            self._chat = ChatView(self.key_of)
-            await self._left.mount(self._chat, before=before)
-            return False
-        self._chat = turn.chat
-        self._chat.display = True
-        turn.come_back()
-        self.show_title()
-        await before.remove()
-        return True
 
     @work(group="elsewhere", exclusive=True)
     async def _follow_elsewhere(self) -> None:
@@ -820,10 +793,10 @@ class ChatApp(App[int]):
         """Ask whether a tool may run; a turn that is stopped takes the question away."""
         from chatbot.tui.approval_screen import ApprovalScreen
 
-        if self._turn and not self._turn.is_in_sight:
-            title = self._turn.conversation.title
+        if (turn := self._panes.turn) and not turn.is_in_sight:
+            title = turn.conversation.title
             self.warn(f"In “{title}” a tool waits to be allowed; {self.key_of('chats')} opens it.")
-            await self._turn.in_sight()
+            await turn.in_sight()
         screen = ApprovalScreen(request, _typing_into(self.focused))
         try:
             return await self.push_screen_wait(screen)

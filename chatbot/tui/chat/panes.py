@@ -1,19 +1,21 @@
-"""A turn as the screen follows it: in which chat pane, and what else of the screen is about it.
+"""The pane of the chat that is open, and one out of sight in which an answer is being written.
 
-While another chat is open the pane is out of sight, and nothing else is about it. Draws no message.
+Says which one a turn is drawn in, and keeps status and ribbon to the chat that is open. Draws no
+message.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import cast
+
+from textual.widget import Widget
 
 from chatbot.conversation.tree import Conversation
 from chatbot.events import AnswerHeld, PromptBuilt, TextDelta, ThoughtDelta, TurnEvent, TurnFinished
 from chatbot.messages import Message
+from chatbot.tui.chat.chat_view import ChatView
+from chatbot.tui.prompt_account import PromptAccount
 from chatbot.tui.status_line import StatusLine
-
-if TYPE_CHECKING:
-    from chatbot.tui.chat.chat_view import ChatView
-    from chatbot.tui.prompt_account import PromptAccount
 
 
 class DrawnTurn:
@@ -22,9 +24,9 @@ class DrawnTurn:
     def __init__(
         self,
         conversation: Conversation,
-        chat: "ChatView",
+        chat: ChatView,
         status: StatusLine,
-        account: "PromptAccount",
+        account: PromptAccount,
     ) -> None:
         """Begin to follow a turn of the chat that is open.
 
@@ -58,11 +60,13 @@ class DrawnTurn:
     def go_out_of_sight(self) -> None:
         """Another chat is opened."""
         self._in_sight.clear()
+        self.chat.display = False
         self._status.elsewhere = self.conversation.title
 
     def come_back(self) -> None:
         """The chat is open again."""
         self._in_sight.set()
+        self.chat.display = True
         self._status.elsewhere = ""
         if self._built:
             self._show(self._built)
@@ -91,3 +95,64 @@ class DrawnTurn:
         self._account.show(built)
         self._status.context_length = built.context_length
         self._status.num_tokens = built.num_prompt_tokens
+
+
+class ChatPanes:
+    """One pane for the chat that is open, and another one while a chat that was left is written."""
+
+    def __init__(
+        self,
+        make: Callable[[], ChatView],
+        conversation: Conversation,
+        status: StatusLine,
+        account: PromptAccount,
+    ) -> None:
+        """Begin with one pane.
+
+        Args:
+            make: makes one.
+            conversation: the chat that is open.
+            status: counts the tokens of the chat that is open.
+            account: says what its prompt consists of.
+        """
+        self.shown = make()
+        """That of the chat that is open."""
+        self.turn: DrawnTurn | None = None
+        """What is being drawn, in whichever."""
+        self._make = make
+        self._conversation = conversation
+        self._status = status
+        self._account = account
+
+    def begin_turn(self, conversation: Conversation) -> DrawnTurn:
+        """Have a turn drawn in the pane of the chat that is open."""
+        self.turn = DrawnTurn(conversation, self.shown, self._status, self._account)
+        return self.turn
+
+    def end_turn(self, turn: DrawnTurn) -> None:
+        """Nothing of it comes any more that would have to be drawn out of sight."""
+        if self.turn is turn:  # else the next one has begun already
+            self.turn = None
+        if not turn.is_in_sight:
+            self._status.elsewhere = ""
+            turn.chat.remove()
+
+    def is_other(self, conversation: Conversation) -> bool:
+        """Whether this is another chat than the last time; then it is the one that is open."""
+        before, self._conversation = self._conversation, conversation
+        return before is not conversation
+
+    async def change_to(self, conversation: Conversation) -> bool:
+        """Have the pane for this chat in sight; returns whether the chat is in it already."""
+        turn, before = self.turn, self.shown
+        if turn is None or (turn.conversation is conversation) == (turn.chat is before):
+            return False
+        if turn.chat is before:
+            turn.go_out_of_sight()
+            self.shown = self._make()
+            await cast(Widget, before.parent).mount(self.shown, before=before)
+            return False
+        self.shown = turn.chat
+        turn.come_back()
+        await before.remove()
+        return True
