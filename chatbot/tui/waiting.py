@@ -52,9 +52,12 @@ class WaitingQuestions(Static):
 
     def _show(self) -> None:
         self.display = bool(self._waiting)
-        rows = [("next ", " ".join(one.text.split())) for one in self._waiting[:MOST_SHOWN]]
+        rows = [("next", " ".join(one.text.split())) for one in self._waiting[:MOST_SHOWN]]
         if others := self._waiting[MOST_SHOWN:]:
-            rows.append(("and ", counted(len(others), "other")))
-        if rows:
-            rows[-1] = (f"{rows[-1][0]}· {self._key} takes it back · ", rows[-1][1])
-        self.update(Content("\n").join(Content.assemble((a, "b"), b) for a, b in rows))
+            rows.append(("and", counted(len(others), "other")))
+        hints = [*[" "] * (len(rows) - 1), f" · {self._key} takes it back · "]
+        lines = [
+            Content.assemble((word, "b"), (hint, "dim"), text)
+            for (word, text), hint in zip(rows, hints, strict=False)
+        ]
+        self.update(Content("\n").join(lines))
