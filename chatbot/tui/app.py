@@ -537,7 +537,7 @@ class ChatApp(App[int]):
         """Scroll the chat by most of a page."""
         step = max(self._chat.size.height - 2, 1)
         self._chat.release_anchor()
-        self._chat.scroll_relative(y=direction * step, animate=False)
+        self._chat.scroll_relative(y=direction * step, animate=False, immediate=True)
 
     def action_focus_messages(self) -> None:
         """Go from the prompt to the last message."""

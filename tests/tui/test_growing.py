@@ -446,7 +446,7 @@ async def test_nothing_but_the_user_leaves_the_end_of_the_stream(make_app: MakeA
         chat.watch_scroll_y(5, 0)  # as when what was above has just been put away
         await pilot.pause()
         assert len(questions(app)) == num_shown
-        await chat._add_earlier()  # begun before the question was asked
+        await chat._add_page(is_above=True)  # begun before the question was asked
         await pilot.pause()
         await pilot.pause()
         assert chat._is_following
