@@ -127,5 +127,9 @@ class TerminalApprover:
             words for decision, words in _KEYS.values() if decision in request.choices
         )
         answer = await self._read_line(f"Allow it? {words}: ")
-        decision, _ = _KEYS.get((answer or "").strip().lower()[:1], ("no", ""))
-        return decision if decision in request.choices else "no"
+        # The letter or the word, and no more: "cancel" and "of course not" begin like a yes.
+        said = (answer or "").strip().lower()
+        for key, (decision, _) in _KEYS.items():
+            if said in (key, decision) and decision in request.choices:
+                return decision
+        return "no"
