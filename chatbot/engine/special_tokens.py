@@ -53,11 +53,12 @@ class SpecialTokenGuard:
     def protect(self, content: str, role: ChatRole) -> str:
         """``content`` with a marker in place of each control token."""
         pattern = self._anywhere if role == "assistant" else self._outside_answers
+        protected = pattern.sub(self._replace, content)
         if self._normalizer is not None:
-            normal = self._normalizer.normalize_str(content)
-            if pattern.search(normal) and not pattern.search(content):
-                content = normal  # a token in disguise, such as with full-width letters
-        return pattern.sub(self._replace, content)
+            normal = self._normalizer.normalize_str(protected)
+            if pattern.search(normal):  # a token in disguise, such as with full-width letters
+                return pattern.sub(self._replace, normal)
+        return protected
 
     def restore(self, text: str) -> str:
         """``text`` with every marker turned back into what was typed."""

@@ -130,7 +130,8 @@ def test_a_token_in_disguise_is_found_after_normalisation() -> None:
     number = tokenizer.convert_tokens_to_ids("<|stop|>")
     disguised = "\uff1c|stop|\uff1e"
     assert number in tokenizer(disguised)["input_ids"]
-    assert number not in PromptBuilder(tokenizer).build([ChatMessage("user", disguised)]).tokens
+    for content in (disguised, f"<|stop|> {disguised}"):  # also behind one that is plain to see
+        assert number not in PromptBuilder(tokenizer).build([ChatMessage("user", content)]).tokens
 
 
 def test_without_a_template_names_stand_before_the_messages(
