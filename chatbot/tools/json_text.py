@@ -6,6 +6,7 @@ then used for both.
 
 import json
 import math
+import re
 from typing import Any, Final
 
 from chatbot.errors import ToolError
@@ -13,6 +14,13 @@ from chatbot.terminal_text import clean
 
 MAX_DEPTH: Final = 32
 """Lists and objects within one another."""
+
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+"""What Python calls printable and no terminal draws: selectors of variants, which can spell out any
+bytes, fillers, joiners, and the empty pattern of Braille."""
 
 
 def read_object(text: str) -> dict[str, Any]:
@@ -69,16 +77,20 @@ def canonical(value: Any) -> str:
 def visible(value: Any) -> str:
     """JSON for the user's eye: characters that cannot be seen are written as escapes.
 
-    Letters of every script stay; zero-width characters, private ones and spaces other than
-    the plain one do not, since they could make two different arguments look alike.
+    Letters of every script stay; zero-width characters, private ones, fillers and spaces other
+    than the plain one do not, since they could make two different arguments look alike.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2)
     if text.isascii():
         return text
     return "".join(
-        character if character.isprintable() or character == "\n" else _escape(character)
+        character if _is_seen(character) or character == "\n" else _escape(character)
         for character in text
     )
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and not _UNSEEN.match(character)
 
 
 def _escape(character: str) -> str:

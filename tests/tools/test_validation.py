@@ -169,6 +169,15 @@ def test_what_the_user_is_shown_hides_nothing() -> None:
     assert json.loads(shown) == value
 
 
+@pytest.mark.parametrize(
+    "unseen", ["\ufe01", "\U000e0101", "\u034f", "\u3164", "\u115f", "\uffa0", "\u2800", "\u17b4"]
+)
+def test_what_is_printable_and_yet_not_seen_is_spelt_out(unseen: str) -> None:
+    shown = visible({"to": f"me{unseen}"})
+    assert unseen not in shown
+    assert json.loads(shown) == {"to": f"me{unseen}"}
+
+
 @given(JSON)
 def test_visible_json_is_the_same_json(value: Any) -> None:
     shown = visible({"x": value})
