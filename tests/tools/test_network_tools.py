@@ -233,6 +233,10 @@ def test_a_certificate_that_is_not_right(
         ("::ffff:8.8.8.8", True),
         ("64:ff9b::a00:1", False),
         ("2002:7f00:1::", False),
+        ("fec0::1", False),
+        ("::ffff:0:7f00:1", False),
+        ("5f00::1", False),
+        ("3fff::1", False),
         ("no address", False),
     ],
 )

@@ -11,10 +11,15 @@ from typing import Final
 
 from chatbot.errors import ToolError
 
-_TRANSLATED: Final = tuple(
-    ipaddress.IPv6Network(prefix) for prefix in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
-)
-"""IPv6 addresses that are IPv4 ones in disguise: NAT64 and 6to4."""
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All that is given out of IPv6. Outside of it are the sites' own addresses of old, which Python
+takes for public, and IPv4 ones in disguise, such as those of NAT64."""
+
+_6TO4: Final = ipaddress.IPv6Network("2002::/16")
+"""IPv4 addresses in disguise within it."""
+
+_DOCUMENTATION: Final = ipaddress.IPv6Network("3fff::/20")
+"""Reserved for examples, which Python does not know yet."""
 
 _ASSIGNED: Final = ipaddress.IPv4Network("192.0.0.0/24")
 """For protocols between neighbours, which Python took for public until 3.11.10."""
@@ -35,7 +40,7 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        if any(ip in network for network in _TRANSLATED) or not int(ip) >> 32:
+        if ip not in _UNICAST or ip in _6TO4 or ip in _DOCUMENTATION:
             return False
     return ip.is_global and not ip.is_multicast
 
