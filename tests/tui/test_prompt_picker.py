@@ -2,11 +2,13 @@
 
 import pytest
 from textual.pilot import Pilot
+from textual.visual import visualize
 from textual.widgets import Input, OptionList
 
 from chatbot.paths import config_dir
 from chatbot.settings import Settings
 from chatbot.tui.app import ChatApp
+from chatbot.tui.prompts.fields import Field
 from chatbot.tui.prompts.picker import PromptPicker
 from tests.tui.helpers import (
     MakeApp,
@@ -214,6 +216,22 @@ async def test_keys_of_the_chat_do_nothing_behind_the_picker(make_app: MakeApp) 
         await until(pilot, lambda: app.screen is not picker)
         assert questions(app) == ["first"]
         assert not app._sidebar.display
+
+
+async def test_what_is_said_of_a_field_is_no_markup(make_app: MakeApp) -> None:
+    folder = config_dir() / "prompts"
+    folder.mkdir(parents=True)
+    said = "[/] [@click=app.quit]x[/]"
+    (folder / "mine.md").write_text(
+        f"---\ndescription: Mine\nvariables:\n  input: '{said}'\n---\nHello {{{{ input }}}}"
+    )
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        picker = await open_picker(pilot, app)
+        await choose(pilot, picker, "mine")
+        await until(pilot, lambda: said in screen_text(app))
+        field = picker.query(Field).last()
+        assert str(visualize(field, field.tooltip)) == said  # as a tip is made
 
 
 async def test_the_key_can_be_rebound(make_app: MakeApp) -> None:

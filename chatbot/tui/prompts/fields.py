@@ -40,12 +40,14 @@ class Field(Horizontal):
         """
         super().__init__(classes="prompt-field")
         self.variable = variable
-        self.tooltip = variable.description or None
+        # As content, since plain text would be read as markup.
+        about = Content(variable.description)
+        self.tooltip = about or None
         self._input: _Text | _Choice
         if variable.choices:
             self._input = _Choice(variable.choices, value, send)
         else:
-            self._input = _Text(value, variable.description, send)
+            self._input = _Text(value, about, send)
 
     @property
     def value(self) -> str:
@@ -74,7 +76,7 @@ class Field(Horizontal):
 class _Text(MessageArea):
     """A text of one or more lines."""
 
-    def __init__(self, value: str, placeholder: str, send: Callable[[], None]) -> None:
+    def __init__(self, value: str, placeholder: Content, send: Callable[[], None]) -> None:
         super().__init__(
             value,
             compact=True,
