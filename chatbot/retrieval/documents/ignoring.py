@@ -22,6 +22,8 @@ _MAX_LINES: Final = 1000
 _MAX_STARS: Final = 4
 """Of a pattern, between two slashes: each one more multiplies the time that a name may take."""
 _STARS: Final = re.compile(r"\*+")
+_MAX_JUMPS: Final = 2
+"""Of a pattern, parts that are ``**`` alone: with three, a deep path may take a minute."""
 
 
 class Ignores:
@@ -42,7 +44,8 @@ class Ignores:
             elif not self.problem:
                 self.problem = (
                     f"Line {number} is no pattern that can be used; write it as for .gitignore, "
-                    f"with at most {_MAX_STARS} stars between two slashes."
+                    f"with at most {_MAX_STARS} stars between two slashes and {_MAX_JUMPS} times "
+                    "**."
                 )
         self._spec = GitIgnoreSpec.from_lines(usable)
         self._is_empty = not usable
@@ -89,7 +92,10 @@ def _unread(reason: str) -> Ignores:
 
 
 def _is_usable(line: str) -> bool:
-    if any(len(_STARS.findall(part)) > _MAX_STARS for part in line.split("/")):
+    parts = line.split("/")
+    if any(len(_STARS.findall(part)) > _MAX_STARS for part in parts):
+        return False
+    if sum("**" in part for part in parts) > _MAX_JUMPS:
         return False
     try:
         GitIgnoreSpec.from_lines([line])

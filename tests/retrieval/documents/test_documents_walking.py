@@ -223,6 +223,16 @@ def test_a_pattern_that_cannot_be_used_is_told_of_and_the_others_hold(tmp_path: 
     assert problems(tmp_path)[".chatbotignore"].startswith("Line 2 is no pattern")
 
 
+def test_a_pattern_that_would_take_minutes_over_deep_folders_is_not_used(tmp_path: Path) -> None:
+    name = "a/" * 60 + "c.md"
+    put(tmp_path, name)
+    (tmp_path / ".chatbotignore").write_text("**/b/**\n" + "**/a/" * 6 + "b/c\n")
+    began = time.perf_counter()
+    assert files_in_force(tmp_path) == [name]
+    assert time.perf_counter() - began < 1
+    assert problems(tmp_path)[".chatbotignore"].startswith("Line 2 is no pattern")
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link", "huge"])
 def test_what_is_no_file_of_patterns_is_told_of_and_leaves_nothing_out(
     tmp_path: Path, kind: str
