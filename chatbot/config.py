@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     """Rebound keys: the name of an action, and its keys separated by commas."""
     allow_code: tuple[str, ...] = ()
-    """Models that may run program code of their own."""
+    """Models that may run program code of their own: hub ids and absolute paths."""
     model_folders: tuple[str, ...] = DEFAULT_MODEL_FOLDERS
     """Where the user keeps models; ``~`` stands in it as it was written."""
     problems: tuple[str, ...] = ()

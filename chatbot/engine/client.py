@@ -5,6 +5,7 @@ and keeps one ``EngineStatus`` that the screens watch. Knows nothing of conversa
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -173,7 +174,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     forced: frozenset[str] = frozenset()
     """Models that are loaded even where they do not seem to fit."""
     allow_code: frozenset[str] = frozenset()
-    """Models that may run program code of their own."""
+    """Models that may run program code of their own, by their places; see ``Reference``. By name
+    alone, a folder of that name where the program is started would do."""
 
 
 class EngineClient:
@@ -344,7 +346,7 @@ class EngineClient:
             precision=precision,
             context_length=self.options.context_length,
             is_forced=model in self.options.forced,
-            allows_code=model in self.options.allow_code,
+            allows_code=self._allows_code(model),
             adapters=self._adapters,
         )
         async for event in worker.call(request):
@@ -359,6 +361,11 @@ class EngineClient:
                         self._adapters = ()  # perhaps it was they: the next try goes without them
                     raise error_of(event)
         raise WorkerError("The engine ended a load without a result; try again.")
+
+    def _allows_code(self, model: str) -> bool:
+        with contextlib.suppress(ModelError):
+            return resolve(model).place in self.options.allow_code
+        return False  # the engine says what is wrong with it
 
     async def _ask(self, request: Request, answer_type: type[_AnswerT]) -> _AnswerT:
         async for event in self._running().call(request):

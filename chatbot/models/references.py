@@ -33,6 +33,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     entry: CatalogueEntry | None = None
     """Where it is known to the catalogue, by its name or by its hub id."""
 
+    @property
+    def place(self) -> str:
+        """What it stands for wherever the program is started: an absolute path, or a hub id."""
+        return str(self.path.resolve()) if self.path else self.hub_id or self.text
+
 
 def resolve(text: str) -> Reference:
     """What ``text`` stands for.

@@ -193,6 +193,9 @@ def test_code_is_allowed_to_one_model(tmp_path: Path) -> None:
     assert "no-such-model" not in file.read_text()
     assert models("allow-code", "org/name", "--revoke", **env).returncode == 0
     assert "org/name" not in file.read_text()
+    (tmp_path / "mine").mkdir()
+    assert models("allow-code", f"{tmp_path}/./mine", **env).returncode == 0
+    assert f'["{tmp_path.resolve()}/mine"]' in file.read_text()
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from chatbot.engine.client import EngineClient, LoadOptions
+from chatbot.errors import ModelError
 from tests.engine.running_engine import RunningEngine
 
 QUESTION = [{"role": "user", "content": "Hi?"}]
@@ -159,7 +161,8 @@ def test_a_hostile_template(
     check_alive(engine, tiny_folder)
 
 
-def test_code_runs_only_where_it_is_allowed(engine: RunningEngine, folder: Path) -> None:
+def bring_code(folder: Path) -> None:
+    """Make a model of it that cannot do without program code of its own."""
     edit(
         folder / "config.json",
         model_type="own-llama",
@@ -171,6 +174,28 @@ def test_code_runs_only_where_it_is_allowed(engine: RunningEngine, folder: Path)
         "class OwnConfig(LlamaConfig):\n    model_type = 'own-llama'\n"
         "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
     )
+
+
+async def test_what_is_allowed_to_a_model_is_not_to_a_folder_of_its_name(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in a repository of somebody else's, in which the program is started."""
+    here = Path(shutil.copytree(tiny_folder, tmp_path / "org" / "name"))
+    bring_code(here)
+    monkeypatch.chdir(tmp_path)
+    client = EngineClient(tmp_path / "engine.log")
+    try:
+        client.options = LoadOptions(allow_code=frozenset({"org/name"}))
+        with pytest.raises(ModelError, match="not run unless you allow it"):
+            await client.ensure_loaded("org/name", "fp32")
+        client.options = LoadOptions(allow_code=frozenset({str(here)}))
+        assert (await client.ensure_loaded("org/name", "fp32")).name == "org/name"
+    finally:
+        await client.close()
+
+
+def test_code_runs_only_where_it_is_allowed(engine: RunningEngine, folder: Path) -> None:
+    bring_code(folder)
     refused = engine.ask("Load", model=str(folder), precision="fp32")
     assert "not run unless you allow it" in refused["message"]
     loaded = engine.ask("Load", model=str(folder), precision="fp32", allows_code=True)

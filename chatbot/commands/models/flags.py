@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.commands.usage import add_json_flags
-from chatbot.errors import SettingError
+from chatbot.errors import ModelError, SettingError
 from chatbot.terminal_text import clean_line
 
 _MAX_CONTEXT: Final = 2**24
@@ -111,9 +111,13 @@ def _allow_code(model: str, *, is_allowed: bool) -> None:
     from chatbot.models.references import resolve
     from chatbot.paths import config_file
 
-    if is_allowed:
-        resolve(model)  # so that nothing is allowed by a slip of the pen
-    save_allow_code(model, is_allowed=is_allowed, file=config_file())
+    try:
+        place = resolve(model).place
+    except ModelError:
+        if is_allowed:  # nothing is allowed by a slip of the pen
+            raise
+        place = model
+    save_allow_code(place, is_allowed=is_allowed, file=config_file())
     print(
         f"{model} may run program code of its own from the next load on."
         if is_allowed
