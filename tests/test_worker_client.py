@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -180,6 +181,7 @@ async def test_prints_go_into_the_log_and_not_into_the_protocol(
     worker = await start()
     assert await collect(worker, "print") == ["done"]
     await worker.stop()
+    assert stat.S_IMODE((tmp_path / "logs").stat().st_mode) == 0o700
     log = (tmp_path / "logs" / "worker.log").read_text()
     for text in ("a library says hello", "to stdout", "to file descriptor 1", "from a child"):
         assert text in log
@@ -305,6 +307,7 @@ async def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.Monke
     await second.wait()
     await third.stop()
     assert log_file.read_text().count("\n") == 1
+    assert stat.S_IMODE(log_file.stat().st_mode) == 0o600
     old = tmp_path / "worker.log.old"
     assert old.read_text().endswith("A" * 400 + "B" * 400)
 

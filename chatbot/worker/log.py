@@ -30,8 +30,8 @@ def open_log(file: Path) -> FileIO:
     in a folder that is read-only, what is printed is dropped: no worker is to fail for its log.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        log = file.open("ab", buffering=0)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = FileIO(file, "ab", opener=_private)
         if log.tell() <= MAX_LOG_BYTES:
             return log
         # A log that cannot be put aside grows on.
@@ -41,9 +41,14 @@ def open_log(file: Path) -> FileIO:
             fcntl.flock(log, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(log.fileno()), file.stat()):
                 file.replace(file.with_name(f"{file.name}.old"))
-        return file.open("ab", buffering=0)
+        return FileIO(file, "ab", opener=_private)
     except OSError:
         return open(os.devnull, "ab", buffering=0)
+
+
+def _private(name: str, flags: int) -> int:
+    """Open a file that, where it is new, its owner alone can read: a tool may print anything."""
+    return os.open(name, flags, 0o600)
 
 
 async def keep_short(log: FileIO) -> None:
