@@ -79,6 +79,7 @@ def _put_in(model: Any, key: str, folder: Path) -> None:
 
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = True
+    config.megatron_config = None  # with one, peft imports whatever module the file names
     model.load_adapter(
         peft_config=config,
         adapter_state_dict=load_file(folder / "adapter_model.safetensors"),

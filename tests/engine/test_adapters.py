@@ -268,6 +268,15 @@ def test_an_adapter_that_names_another_base(
     assert "made for org/theirs, not for" in message
 
 
+def test_no_module_is_imported_for_an_adapter(tiny: RunningEngine, tmp_path: Path) -> None:
+    other = write_adapter(tmp_path / "other", 4)
+    config = json.loads((other / "adapter_config.json").read_text())
+    named = {**config, "megatron_core": "antigravity", "megatron_config": {"a": 1}}
+    (other / "adapter_config.json").write_text(json.dumps(named))
+    assert use(tiny, (other, 1))["type"] == "Adapted"
+    use(tiny)
+
+
 def test_what_is_no_adapter(
     tiny: RunningEngine, tiny_folder: Path, adapters: tuple[Path, Path], tmp_path: Path
 ) -> None:
