@@ -19,28 +19,34 @@ class Span(msgspec.Struct, frozen=True):
     end: int
 
 
+# A model may write thousands of one character, and this is gone through on the loop of the screen:
+# what repeats gives nothing back (*+, ++) where that could not help.
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING: Final = re.compile(r" {0,3}#{1,6}(\s|$)")
 _RULE: Final = re.compile(r" {0,3}([-*_=])[ \t]*(\1[ \t]*)*$")
 _TABLE: Final = re.compile(r"\s*\|")
-_TABLE_DELIMITER: Final = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)+\|?\s*$")
+_TABLE_DELIMITER: Final = re.compile(
+    r"\s*+(?:\|\s*+)?:?-{2,}+:?\s*+(\|\s*+:?-{2,}+:?\s*+)+(\|\s*)?$"
+)
 _CODE_INDENT: Final = re.compile(r"(?: {4}|\t)")
-_ITEM: Final = re.compile(r"\s*(?:>\s?)*\s*(?:[-*+]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?")
+_ITEM: Final = re.compile(r"\s*+(?:>\s?)*\s*+(?:[-*+]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?")
 _QUOTE: Final = re.compile(r"\s*(?:>\s?)+")
 _DEFINITION: Final = re.compile(r"\s*\[[^\]]+\]:\s*\S+\s*$")
 
-_CODE: Final = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
+_CODE: Final = re.compile(r"(?<!`)(`++).+?(?<!`)\1(?!`)")
 
 _OPAQUE: Final = re.compile(
-    r"(`+)(?!`).+?(?<!`)\1(?!`)"  # code
+    r"(?<!`)(`++).+?(?<!`)\1(?!`)"  # code
     r"|!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\([^()\s]*(?:\s+\"[^\"]*\")?\)"  # a link
     r"|<?https?://[^\s>]*[^\s>.,;:!?)\]]>?",
     re.DOTALL,
 )
 
-_CLOSERS: Final = r"[\"'”’»)\]*_~]*(?:[ \t]?\[\d{1,3}\])*[*_]*"
+_CLOSERS: Final = r"[\"'”’»)\]*_~]*+(?:[ \t]?\[\d{1,3}\])*[*_]*+"
+_MARKS: Final = "[.!?…‽⁇⁈⁉؟۔।॥։።]"
+# Not from the middle of a row of marks: a row of thousands would be gone through from each of them.
 _END: Final = re.compile(
-    rf"[.!?…‽⁇⁈⁉؟۔।॥։።]+{_CLOSERS}(?=\s|$)|[。！？｡．]+[」』）”’*_]*(?:\[\d{{1,3}}\])*"
+    rf"(?<!{_MARKS}){_MARKS}++{_CLOSERS}(?=\s|$)|[。！？｡．]+[」』）”’*_]*(?:\[\d{{1,3}}\])*"
 )
 
 _BEFORE_NAMES: Final = frozenset(

@@ -81,10 +81,11 @@ def test_a_last_sentence_without_an_end_counts_only_in_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "`", "[", "> ", ". ", "**", "| ", "- - ", "a. b ", "[x](", "``"]
+    "piece",
+    ["a", "`", "[", "> ", ". ", "**", "| ", "- - ", "a. b ", "[x](", "``", ".", "]", " ", "\t"],
 )
 @pytest.mark.timeout(10)
 def test_no_text_takes_long(piece: str) -> None:
-    text = piece * 20_000
-    find_sentences(text)
-    code_spans(text)
+    for text in (piece * 20_000, piece * 20_000 + "x", "a." + piece * 20_000 + "x"):
+        find_sentences(text)
+        code_spans(text)
