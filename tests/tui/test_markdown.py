@@ -28,3 +28,10 @@ def test_made_characters_are_cleaned(source: str) -> None:
 def test_ordinary_entities_are_shown_as_what_they_mean() -> None:
     (_, inline, _) = _make_parser().parse("fish &amp; chips")
     assert "".join(child.content for child in inline.children or ()) == "fish & chips"
+
+
+@pytest.mark.timeout(10)
+def test_many_addresses_take_no_time() -> None:
+    (_, inline, _) = _make_parser().parse("http://a." * 10_000 + " http://b.org/c_d_e")
+    links = [child for child in inline.children or () if child.type == "link_open"]
+    assert links[-1].attrs == {"href": "http://b.org/c_d_e"}

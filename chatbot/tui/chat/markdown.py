@@ -40,6 +40,8 @@ def _make_parser() -> "MarkdownIt":
 
     # HTML is shown as it is written: Textual would leave it out, and nothing is to be hidden.
     parser = MarkdownIt("gfm-like", {"html": False})
+    # Looks back over all of a paragraph at each colon; the rule of the core finds the same links.
+    parser.inline.ruler.disable("linkify")
     parser.core.ruler.push("clean", _clean_state)
     return parser
 
