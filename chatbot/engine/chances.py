@@ -8,7 +8,7 @@ device they are torch's operations, and come from there in one piece. Knows no m
 """
 
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,24 +17,12 @@ from torch import Tensor
 
 from chatbot.engine.failures import overflow_error
 from chatbot.engine.sampling import Drawn
+from chatbot.engine.token_facts import Chances, chances_in, token_facts
 
 Vector = NDArray[np.float32]
 
 _LEAST: Final = float(np.finfo(np.float32).tiny)
 """Smaller than any probability that matters, and of a finite logarithm."""
-
-
-class Chances(NamedTuple):
-    """The figures of one token that was drawn."""
-
-    rank_before: int
-    """1: by the model alone nothing was likelier."""
-    rank_after: int
-    entropy_before: float
-    """In nats."""
-    entropy_after: float
-    by_token: dict[int, tuple[float, float]]
-    """Probabilities before and after of the token, and of the likeliest before and after."""
 
 
 def chances(logits: Tensor, token: int, drawn_from: Drawn | None, k: int) -> Chances:
@@ -111,40 +99,14 @@ def _rank(values: Vector, chosen: float, highest: list[float]) -> int:
 
 
 def _on_device(scores: Tensor, token: int, drawn_from: Drawn | None, k: int) -> Chances:
-    ids = scores.topk(k).indices
-    if drawn_from is not None:
+    chosen = torch.full((1,), token, device=scores.device)
+    if drawn_from is None:
+        shares = torch.zeros_like(scores).index_fill_(0, chosen, 1)
+    elif drawn_from.ids is None:
         shares = drawn_from.shares
-        if drawn_from.ids is not None:
-            shares = torch.zeros_like(scores).scatter_(0, drawn_from.ids, shares)
-        ids = torch.cat((ids, shares.topk(k).indices))
-    ids = torch.cat((ids, ids.new_tensor([token])))
-    # Float32 holds every id exactly, so that all of it comes off the device at once.
-    rows = [torch.cat((ids.new_zeros(2), ids)).float(), _row(scores, scores.softmax(0), token, ids)]
-    if drawn_from is not None:
-        rows.append(_row(shares, shares, token, ids))
-    (_, _, *keys), (rank, entropy, *before), *rest = torch.stack(rows).tolist()
-    certain = [1.0, 0.0, *(float(key == token) for key in keys)]
-    rank_after, entropy_after, *after = rest[0] if rest else certain
-    if math.isnan(entropy):
+    else:
+        shares = torch.zeros_like(scores).scatter_(0, drawn_from.ids, drawn_from.shares)
+    found = chances_in(token_facts(scores, chosen, shares, k).tolist(), k)
+    if math.isnan(found.entropy_before):
         raise overflow_error()
-    # Where fewer could be drawn than are wanted, others with no chance fill the places.
-    by_token = {
-        int(key): pair
-        for index, (key, pair) in enumerate(zip(keys, zip(before, after, strict=True), strict=True))
-        if not k <= index < 2 * k or pair[1] > 0
-    }
-    return Chances(int(rank), int(rank_after), entropy, entropy_after, by_token)
-
-
-def _row(order: Tensor, shares: Tensor, token: int, ids: Tensor) -> Tensor:
-    """The rank of ``token``, the entropy, and the probabilities of ``ids`` [n]: float32 [2 + n].
-
-    Args:
-        order: what tokens are ranked by, float32 [vocab]; probabilities may all come to 0.
-        shares: their probabilities, float32 [vocab].
-        token: an id.
-        ids: int64 [n].
-    """
-    rank = (order > order[token]).sum(dtype=torch.float32) + 1
-    entropy = torch.special.entr(shares).sum()
-    return torch.cat((torch.stack((rank, entropy)), shares[ids]))
+    return found

@@ -50,7 +50,7 @@ class DeviceSampler(Sampler):
         token, is_number = run.run().tolist()
         if not is_number:
             raise overflow_error()
-        self.drawn_from = None if sampling.is_greedy else Drawn(run.ids, run.shares)
+        self.drawn_from = None if sampling.is_greedy else Drawn(None, run.shares)
         return int(token)
 
     def step_draw(

@@ -46,10 +46,8 @@ class DrawingRun:
         self._graphs = GraphedSteps(capture, "draws")
         self._sampling: Sampling | None = None
         self._step_draws: dict[int, StepDraw] = {}
-        self.ids = torch.arange(vocab_size, device=device)
-        """After a run: all tokens, the likeliest first."""
         self.shares = torch.zeros(vocab_size, device=device)
-        """After a run: the probability that each of ``ids`` had; 0 where it was left out."""
+        """After a run: the probability that each token had; 0 where it was left out."""
 
     def use(self, sampling: Sampling) -> None:
         """Have the settings on the device."""
@@ -89,8 +87,7 @@ class DrawingRun:
         is_kept[:1].fill_(True)
         is_kept = torch.where(self._is_greedy, ids == choice, is_kept)
         shares = values.masked_fill(~is_kept, -torch.inf).softmax(0)
-        self.ids.copy_(ids)
-        self.shares.copy_(shares)
+        self.shares.scatter_(0, ids, shares)
         # In doubles, because a running sum of floats comes out another each time on a GPU.
         reached = shares.double().cumsum(0)
         point = self.random.gather(0, self.place.remainder(NUM_RANDOM)) * reached[-1:]
@@ -117,7 +114,7 @@ class StepDraw:
         self._num_alternatives = min(num_alternatives, run.logits.shape[0])
         self._run = run
         size = 2 + (facts_size(self._num_alternatives) if num_alternatives else 0)
-        self.results = torch.zeros(size, dtype=torch.float64, device=run.logits.device)
+        self.results = torch.zeros(size, device=run.logits.device)
         """Of the last draw: its token, whether the logits are numbers, and the facts of it."""
 
     @property
@@ -138,9 +135,9 @@ class StepDraw:
         run.seen.index_fill_(0, token, True)
         run.place.copy_(position + 1)
         drawn = run.draw()
-        parts = [drawn.double()]
+        parts = [drawn.float()]
         if self._num_alternatives:
             k = self._num_alternatives
-            parts.append(token_facts(run.logits, drawn[:1], run.ids, run.shares, k))
+            parts.append(token_facts(run.logits, drawn[:1], run.shares, k))
         self.results.copy_(torch.cat(parts))
         return drawn[:1]

@@ -10,9 +10,9 @@ from typing import Final
 
 from torch import Tensor
 
-from chatbot.engine.chances import Chances, chances
+from chatbot.engine.chances import chances
 from chatbot.engine.sampling import Drawn
-from chatbot.engine.token_facts import chances_in
+from chatbot.engine.token_facts import Chances, chances_in
 from chatbot.tokens import Alternative, Region, TokenRecord
 
 BITS: Final = 1 / math.log(2)

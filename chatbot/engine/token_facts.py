@@ -1,19 +1,29 @@
 """The figures of one token that was drawn on a device, computed there and given as one vector.
 
-They are those of ``chatbot.engine.chances``, as operations that can be captured. Knows tensors
-alone.
+The operations can be captured. Knows tensors alone.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from chatbot.engine.chances import Chances
-
 _NUM_SCALARS: Final = 4
 """Figures that are one number each, at the beginning: ranks and entropies, before and after."""
+
+
+class Chances(NamedTuple):
+    """The figures of one token that was drawn."""
+
+    rank_before: int
+    """1: by the model alone nothing was likelier."""
+    rank_after: int
+    entropy_before: float
+    """In nats."""
+    entropy_after: float
+    by_token: dict[int, tuple[float, float]]
+    """Probabilities before and after of the token, and of the likeliest before and after."""
 
 
 def facts_size(num_alternatives: int) -> int:
@@ -21,41 +31,33 @@ def facts_size(num_alternatives: int) -> int:
     return _NUM_SCALARS + 3 * (2 * num_alternatives + 1)
 
 
-def token_facts(
-    scores: Tensor, chosen: Tensor, ids: Tensor, shares: Tensor, num_alternatives: int
-) -> Tensor:
+def token_facts(scores: Tensor, chosen: Tensor, shares: Tensor, num_alternatives: int) -> Tensor:
     """Ranks, entropies and probabilities around one token; nothing waits for a GPU.
 
     Args:
         scores: logits as the model gave them, float32 [vocab].
         chosen: the token, int64 [1].
-        ids: what it was drawn from, all tokens, int64 [vocab].
-        shares: the probability of each of ``ids``, float32 [vocab]; 0 where it was left out.
+        shares: the probability that each token was drawn with, float32 [vocab]; 0 where it was left
+            out.
         num_alternatives: likeliest tokens to tell of, k: at least 1, at most all.
 
     Returns:
-        Doubles, which hold every id exactly, so that all of it comes off the device at once: see
+        Float32, which holds every id exactly, so that all of it comes off the device at once: see
         ``chances_in``.
     """
     before = scores.softmax(0)
-    everywhere = torch.zeros_like(scores).scatter_(0, ids, shares)
-    told = torch.cat(
-        (
-            scores.topk(num_alternatives).indices,
-            ids[shares.topk(num_alternatives).indices],
-            chosen,
-        )
-    )
+    highest = [values.topk(num_alternatives).indices for values in (scores, shares)]
+    told = torch.cat((*highest, chosen))
     scalars = torch.cat(
         (
             (scores > scores[chosen]).sum(0, keepdim=True) + 1.0,
-            (shares > everywhere[chosen]).sum(0, keepdim=True) + 1.0,
+            (shares > shares[chosen]).sum(0, keepdim=True) + 1.0,
             torch.special.entr(before).sum(0, keepdim=True),
             torch.special.entr(shares).sum(0, keepdim=True),
         )
     )
-    facts = (scalars, told, before[told], everywhere[told])
-    return torch.cat([part.double() for part in facts])
+    facts = (scalars, told, before[told], shares[told])
+    return torch.cat([part.float() for part in facts])
 
 
 def chances_in(facts: Sequence[float], num_alternatives: int) -> Chances:

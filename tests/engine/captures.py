@@ -117,3 +117,14 @@ class OnDevice(TorchDispatchMode):
             if isinstance(leaf, torch.Tensor) and leaf.device != self._device:
                 raise RuntimeError(f"{func} has a tensor on {leaf.device}")
         return result
+
+
+class NoDoubles(TorchDispatchMode):
+    """Raises where an Apple GPU would, which has no numbers of 64 bits but whole ones."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64:
+                raise TypeError(f"{func} makes doubles")
+        return result

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from chatbot.engine.chances import Chances, _on_cpu, _on_device, chances
+from chatbot.engine.chances import _on_cpu, _on_device, chances
 from chatbot.engine.history import TokenHistory
 from chatbot.engine.sampling import Drawn, Sampler
+from chatbot.engine.token_facts import Chances
 from chatbot.errors import ModelError
 from chatbot.settings import Sampling
+from tests.engine.captures import NoDoubles
 
 VOCAB = 5000
 K = 6
@@ -117,3 +119,12 @@ def test_logits_that_are_no_numbers_are_an_error(work_out: object, num_wrong: in
     scores[:num_wrong] = torch.nan
     with pytest.raises(ModelError):
         work_out(scores, 9, None, K)  # type: ignore[operator]
+
+
+def test_a_device_needs_no_doubles() -> None:
+    scores = logits(2)
+    shares = scores.softmax(0)
+    for drawn in (None, Drawn(None, shares), Drawn(torch.arange(VOCAB), shares)):
+        with NoDoubles():
+            found = _on_device(scores, 17, drawn, K)
+        agrees(found, scores, 17, drawn, K)

@@ -44,6 +44,7 @@ from chatbot.engine.variants.beams import search_beams
 from chatbot.errors import ContextError, ModelError
 from chatbot.settings import Precision, Sampling
 from chatbot.tokens import TokenRecord
+from tests.engine.captures import NoDoubles
 from tests.engine.families import FAMILIES, Family
 from tests.engine.tiny_models import make_gpt2, make_llama
 
@@ -423,7 +424,8 @@ def test_all_beams_of_a_step_are_measured_as_each_would_be_alone(vocab: int) -> 
     before = logits.log_softmax(1)
     tokens = [before[row].topk(50).indices[place].item() for row, place in PLACES]
     chosen = [(row, int(token)) for (row, _), token in zip(PLACES, tokens, strict=True)]
-    together = BeamRecorder(6, texts).measure(before, None, chosen)
+    with NoDoubles():
+        together = BeamRecorder(6, texts).measure(before, None, chosen)
     for (row, token), found in zip(chosen, together, strict=True):
         alone = Recorder(6, texts)
         alone.note(logits[row], token, None)

@@ -59,8 +59,8 @@ class BeamRecorder:
         ]
         entropies = [_entropies(side)[rows] for side in sides]
         facts = torch.stack([ranks[0], ranks[-1], entropies[0], entropies[-1]], 1)
-        # Doubles hold every id exactly, so that all of it comes off the device at once.
-        parts = (facts.double(), ids.double(), shares[0].double(), shares[-1].double())
+        # Float32 holds every id exactly, so that all of it comes off the device at once.
+        parts = (facts, ids.float(), shares[0], shares[-1])
         table: list[list[float]] = torch.cat(parts, 1).tolist()
         return [
             record_of(token, chances_in(numbers, self._num_alternatives), self._texts)
