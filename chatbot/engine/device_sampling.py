@@ -1,5 +1,6 @@
 """Draws tokens by operations on the device, and keeps what they look at up to date there."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -47,8 +48,8 @@ class DeviceSampler(Sampler):
         self._prepare(run, sampling)
         run.logits.copy_(logits)
         run.place.fill_(place)
-        token, is_number = run.run().tolist()
-        if not is_number:
+        token, share = run.run().tolist()
+        if math.isnan(share):
             raise overflow_error()
         self.drawn_from = None if sampling.is_greedy else Drawn(None, run.shares)
         return int(token)

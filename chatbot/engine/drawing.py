@@ -21,6 +21,9 @@ many."""
 MOST_RANDOM: Final = 1 - 2**-24
 """No random number is above it, so that none times a sum is rounded to the sum."""
 
+LEAST_NUCLEUS: Final = 2.0**-99
+"""As top-p it leaves the likeliest token alone."""
+
 
 class DrawingRun:
     """Fixed memory for one draw, and the operations on it. Serves one answer after another.
@@ -38,8 +41,7 @@ class DrawingRun:
         self.random = torch.zeros(NUM_RANDOM, dtype=torch.float64, device=device)
         """From 0 to ``MOST_RANDOM``."""
         self._temperature = torch.ones((), device=device)
-        self._is_greedy = torch.zeros((), dtype=torch.bool, device=device)
-        self._top_k = torch.ones(1, dtype=torch.int64, device=device)
+        self._last_of_top_k = torch.zeros(1, dtype=torch.int64, device=device)
         self._top_p = torch.ones((), dtype=torch.float64, device=device)
         self._min_p = torch.zeros((), device=device)
         self._penalty = torch.ones((), device=device)
@@ -55,19 +57,25 @@ class DrawingRun:
             return
         self._sampling = sampling
         size = self.logits.shape[0]
-        self._is_greedy.fill_(sampling.is_greedy)
         self._temperature.fill_(1.0 if sampling.is_greedy else sampling.temperature)
-        self._top_k.fill_(min(sampling.top_k, size) if sampling.top_k > 0 else size)
-        self._top_p.fill_(sampling.top_p)
+        self._last_of_top_k.fill_((min(sampling.top_k, size) if sampling.top_k > 0 else size) - 1)
+        top_p = 0.0 if sampling.is_greedy else sampling.top_p
+        # Rounding must not leave out any token where all are wanted.
+        self._top_p.fill_(max(top_p, LEAST_NUCLEUS) if top_p < 1 else torch.inf)
         self._min_p.fill_(sampling.min_p)
         self._penalty.fill_(sampling.repetition_penalty)
 
     def run(self) -> Tensor:
-        """The token, and whether the logits are numbers: int64 [2], on the device."""
-        return (self._graphs.captured("draw", self.draw) or self.draw)()
+        """The token, and the share of the likeliest one, which is no number where any of the logits
+        is none: float32 [2]."""
+        return (self._graphs.captured("draw", self._told) or self._told)()
 
-    def draw(self) -> Tensor:
-        """As ``run``, one operation after the other.
+    def _told(self) -> Tensor:
+        token, share = self.draw()
+        return torch.cat((token.float(), share))  # which holds every id exactly
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """As ``run``, one operation after the other: int64 [1] and float32 [1].
 
         Nothing in here may be indexed by a tensor without dimensions: torch would fetch it and
         wait.
@@ -75,24 +83,19 @@ class DrawingRun:
         scores = self.logits
         penalised = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
         scores = torch.where(self.seen, penalised, scores)
-        best, choice = scores.max(0, keepdim=True)
-        values, ids = (scores / self._temperature).sort(descending=True)
-        values = values.masked_fill(values < values.gather(0, self._top_k - 1), -torch.inf)
+        # Of tokens that are equally likely the first one comes first.
+        values, ids = (scores / self._temperature).sort(descending=True, stable=True)
+        values.masked_fill_(values < values.gather(0, self._last_of_top_k), -torch.inf)
         shares = values.softmax(0)
-        # In the nucleus is what has less than top-p before it; rounding must not leave out any
-        # where all are wanted.
-        before = shares.double().cumsum(0) - shares
-        is_kept = (before < self._top_p) | (self._top_p >= 1)
-        is_kept &= shares >= self._min_p * shares[:1]
-        is_kept[:1].fill_(True)
-        is_kept = torch.where(self._is_greedy, ids == choice, is_kept)
-        shares = values.masked_fill(~is_kept, -torch.inf).softmax(0)
+        # In the nucleus is what has less than top-p before it.
+        is_dropped = shares.double().cumsum(0) - shares >= self._top_p
+        is_dropped |= shares < self._min_p * shares[:1]
+        shares = values.masked_fill_(is_dropped, -torch.inf).softmax(0)
         self.shares.scatter_(0, ids, shares)
         # In doubles, because a running sum of floats comes out another each time on a GPU.
         reached = shares.double().cumsum(0)
         point = self.random.gather(0, self.place.remainder(NUM_RANDOM)) * reached[-1:]
-        token = ids.gather(0, (reached <= point).sum(0, keepdim=True))
-        return torch.cat((token, best.isfinite().long()))
+        return ids.gather(0, (reached <= point).sum(0, keepdim=True)), shares[:1]
 
     def step_draw(self, num_alternatives: int) -> "StepDraw":
         """The draw at the end of a step; the same one as long as the number is the same."""
@@ -115,7 +118,7 @@ class StepDraw:
         self._run = run
         size = 2 + (facts_size(self._num_alternatives) if num_alternatives else 0)
         self.results = torch.zeros(size, device=run.logits.device)
-        """Of the last draw: its token, whether the logits are numbers, and the facts of it."""
+        """Of the last draw: its token, the share of the likeliest one, and the facts of it."""
 
     @property
     def logits(self) -> Tensor:
@@ -133,11 +136,10 @@ class StepDraw:
         run = self._run
         run.logits.copy_(logits)
         run.seen.index_fill_(0, token, True)
-        run.place.copy_(position + 1)
-        drawn = run.draw()
-        parts = [drawn.float()]
+        torch.add(position, 1, out=run.place)
+        drawn, share = run.draw()
+        parts = [drawn.float(), share]
         if self._num_alternatives:
-            k = self._num_alternatives
-            parts.append(token_facts(run.logits, drawn[:1], run.shares, k))
-        self.results.copy_(torch.cat(parts))
-        return drawn[:1]
+            parts.append(token_facts(run.logits, drawn, run.shares, self._num_alternatives))
+        torch.cat(parts, out=self.results)
+        return drawn

@@ -5,6 +5,7 @@ answer, what it says, what is sent of it. What turns out not to be wanted is thr
 steps and draws; nothing of why an answer ends.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -122,8 +123,8 @@ class Pipeline:
         if self._readback is None:
             raise RuntimeError("no step was launched")
         del self._samplings[0]
-        token, is_number, *facts = self._readback.receive()
-        if not is_number:
+        token, share, *facts = self._readback.receive()
+        if math.isnan(share):
             raise overflow_error()
         return Drawn(int(token), facts)
 

@@ -84,6 +84,17 @@ def test_the_likeliest_without_a_temperature_even_when_it_is_penalised() -> None
         assert ours.drawn_from is None
 
 
+def test_of_equally_likely_tokens_the_first_is_the_likeliest() -> None:
+    for vocab in (9, VOCAB):  # which are sorted in two ways
+        values = torch.zeros(vocab)
+        values[[4, 5, 8]] = 1.0
+        run = DrawingRun(vocab, CPU, None)
+        for top_k in (0, 1, 20):
+            ours = DeviceSampler(TokenHistory([]), CPU, lambda _, run=run: run)
+            assert ours.draw(values, Sampling(temperature=0, top_k=top_k)) == 4
+            assert run.shares[4] == run.shares.sum() == 1
+
+
 def test_tokens_are_drawn_as_often_as_is_likely() -> None:
     run = DrawingRun(4, CPU, None)
     history = TokenHistory([])
@@ -134,11 +145,16 @@ def test_what_is_allowed_or_banned_by_name_is_drawn_by_the_other_rules() -> None
     assert banned.draw(values, sampling) != 3
 
 
-def test_logits_that_are_no_numbers_are_an_error() -> None:
+# A number that is none with a sign is sorted to the other end on a GPU.
+@pytest.mark.parametrize("wrong", [torch.nan, -torch.nan, torch.inf])
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(temperature=0.7)])
+def test_logits_that_are_no_numbers_are_an_error(wrong: float, sampling: Sampling) -> None:
     values = logits(0)
-    values[4] = torch.nan
+    values[4] = wrong
     with pytest.raises(ModelError):
-        sampler().draw(values, Sampling(temperature=0.7))
+        sampler().draw(values, sampling)
+    with pytest.raises(ModelError):
+        sampler().draw(torch.full((VOCAB,), -torch.inf), sampling)
 
 
 def test_answers_are_recorded_and_steered_as_with_the_other_sampler(

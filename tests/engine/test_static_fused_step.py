@@ -21,6 +21,7 @@ from chatbot.engine.decode.gpu import static_fused_step
 from chatbot.engine.decode.gpu.static import StaticDecoder
 from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep, static_fused_refusal
 from chatbot.engine.decode.gpu.static_step import ForwardStep, StaticStep
+from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
 from tests.engine.test_fused_decoder import (
@@ -223,3 +224,13 @@ def test_a_step_takes_few_launches(shape: str, num_layers: int, each: int) -> No
     found = num_launches(shape, "fused")
     assert found <= num_layers * each + 16
     assert 3 * found < num_launches(shape, "static")
+
+
+@pytest.mark.parametrize(("num_alternatives", "most"), [(0, 34), (5, 55)])
+def test_a_draw_takes_few_launches(num_alternatives: int, most: int) -> None:
+    device = torch.device("meta")
+    draw = DrawingRun(49_152, device, None).step_draw(num_alternatives)
+    token, position = torch.zeros(2, 1, dtype=torch.int64, device=device)
+    with Launches() as launches:
+        draw(torch.zeros(49_152, dtype=torch.bfloat16, device=device), token, position)
+    assert 20 < launches.names.total() - launches.names["zeros"] <= most
