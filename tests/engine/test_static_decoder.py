@@ -37,7 +37,7 @@ from chatbot.engine.token_loop import write_tokens
 from chatbot.settings import Sampling
 from tests.engine.captures import OnDevice, Replaying
 from tests.engine.test_fused_decoder import SIZES
-from tests.engine.tiny_models import make_llama
+from tests.engine.tiny_models import make_gpt2, make_llama
 
 TOKENS = [(11 * n) % 390 + 3 for n in range(700)]
 
@@ -124,6 +124,17 @@ def test_guesses_are_checked_by_graphs_and_taken_back() -> None:
     assert capture.num_replayed == 5 - NUM_EAGER
     ours = static.read([3], 60, never)
     torch.testing.assert_close(ours, growing.read([3], 60, never), atol=2e-4, rtol=1e-4)
+
+
+def test_guesses_are_checked_up_to_the_last_position() -> None:
+    torch.manual_seed(0)
+    static, growing, _ = decoders(make_gpt2())  # which has learned 256 positions, and no more
+    static.read(TOKENS[:230], 0, never)
+    growing.read(TOKENS[:230], 0, never)
+    for start, end in ((230, 240), (240, 248), (248, 256)):
+        ours = static.read(TOKENS[start:end], start, never, wants_each=True)
+        expected = growing.read(TOKENS[start:end], start, never, wants_each=True)
+        torch.testing.assert_close(ours, expected, atol=2e-4, rtol=1e-4)
 
 
 def test_logits_stay_when_the_next_step_has_run() -> None:

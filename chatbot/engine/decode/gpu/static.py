@@ -75,7 +75,8 @@ class StaticDecoder(Decoder):
         wants_each: bool = False,
     ) -> Tensor:
         """See ``Decoder``; a captured step is not broken off."""
-        is_small = len(tokens) == 1 or (wants_each and len(tokens) <= MAX_ROWS)
+        is_few = wants_each and len(tokens) <= MAX_ROWS
+        is_small = len(tokens) == 1 or (is_few and start + MAX_ROWS <= self._step.num_positions)
         rows = len(tokens) if not is_small else 1 if len(tokens) == 1 else MAX_ROWS
         length = bucket(start + rows)
         if self._cache.reserve(length, start):

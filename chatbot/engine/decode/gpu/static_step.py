@@ -59,6 +59,8 @@ class StaticStep(ABC):
         self.device = torch.device(model.device)
         config = model.config.get_text_config(decoder=True)
         self._num_layers = config.num_hidden_layers
+        self.num_positions: int = getattr(config, "max_position_embeddings", None) or 2**31
+        """At another one some models look up what they have not, which ends a GPU's process."""
 
     def make_cache(self) -> StaticCache:
         """An empty cache for the model."""
