@@ -20,7 +20,7 @@ from chatbot.retrieval.token_counting import TokenCounter, TokenIndex
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-CUTTING_VERSION: Final = 1
+CUTTING_VERSION: Final = 2
 """Goes up whenever the same document would be cut otherwise: an index then has to be made anew."""
 
 TARGET_TOKENS: Final = 220

@@ -31,8 +31,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     For Markdown, plain text, reStructuredText, code, CSV and JSON the text is the decoded file,
     character by character, with line ends as Python's text mode has them: ``\\r\\n`` and ``\\r``
     are one ``\\n``, and a byte order mark is left out. Offsets into it are therefore offsets into
-    ``Path.read_text``. For HTML, PDF, Word, EPUB and notebooks
-    it is what was extracted.
+    ``Path.read_text``. For HTML, PDF, Word, EPUB, notebooks
+    and e-mail it is what was extracted.
 
     Nothing here is cleaned for the terminal, because offsets count the text as it is: passages
     are cleaned when they are made.

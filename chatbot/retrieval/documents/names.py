@@ -6,7 +6,16 @@ from typing import Final, Literal
 from chatbot.retrieval.documents.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES
 
 Format = Literal[
-    "markdown", "text", "restructured_text", "code", "html", "pdf", "word", "epub", "notebook"
+    "markdown",
+    "text",
+    "restructured_text",
+    "code",
+    "html",
+    "pdf",
+    "word",
+    "epub",
+    "notebook",
+    "mail",
 ]
 
 _FORMATS: Final[dict[str, tuple[Format, str]]] = {
@@ -19,6 +28,8 @@ _FORMATS: Final[dict[str, tuple[Format, str]]] = {
     **dict.fromkeys(("docx", "docm", "dotx"), ("word", "Word")),
     "epub": ("epub", "EPUB"),
     "ipynb": ("notebook", "Jupyter notebook"),
+    "eml": ("mail", "E-mail"),
+    **dict.fromkeys(("mht", "mhtml"), ("mail", "MHTML")),
 }
 _TEXTS: Final = {
     "adoc": "AsciiDoc", "asciidoc": "AsciiDoc", "bib": "BibTeX", "csv": "CSV", "json": "JSON",
@@ -71,7 +82,11 @@ _NO_DOCUMENTS: Final = {
     "a database": "db db3 mdb sqlite sqlite3",
     "data of a model": "ckpt gguf h5 npy npz onnx parquet pickle pkl pt pth safetensors",
 }
-_OFFICE: Final = "doc dot key numbers odp ods odt pages ppt pptx rtf xls xlsb xlsx"
+_OFFICE: Final = {
+    "doc dot key odp odt pages ppt pptx rtf": ".docx, .pdf or .txt",
+    "numbers ods xls xlsb xlsm xlsx": ".csv or .pdf",
+    "msg": ".eml",
+}
 _REASONS: Final = {
     **{
         ending: f"This is {what}, which holds no text."
@@ -79,10 +94,13 @@ _REASONS: Final = {
         for ending in endings.split()
     },
     **{
-        ending: f"Files of the kind .{ending} are not read; save it as .docx, .pdf or .txt."
-        for ending in _OFFICE.split()
+        ending: f"Files of the kind .{ending} are not read; save it as {readable}."
+        for endings, readable in _OFFICE.items()
+        for ending in endings.split()
     },
 }
+
+_WITH_PICTURES: Final = frozenset(("pdf", "word", "epub", "notebook", "mail"))
 
 LEFT_OUT_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "__MACOSX"})
 """Folders that programs fill; those whose name begins with a dot are left out besides."""
@@ -116,7 +134,7 @@ def problem_of(name: str) -> str:
 
 def max_bytes_of(form: Format) -> int:
     """How large a file of a format may be."""
-    return MAX_FILE_BYTES if form in ("pdf", "word", "epub", "notebook") else MAX_TEXT_BYTES
+    return MAX_FILE_BYTES if form in _WITH_PICTURES else MAX_TEXT_BYTES
 
 
 def _ending_of(name: str) -> str:
