@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot.retrieval.documents.document import Document, DocumentError
-from chatbot.retrieval.documents.formats import code, markdown, restructured_text
+from chatbot.retrieval.documents.formats import code, markdown, restructured_text, text
 from chatbot.retrieval.documents.reading import read_document
 
 
@@ -34,6 +34,25 @@ def test_markdown_headings_of_both_kinds_and_none_within_a_fence() -> None:
         (6, "Six", "###### Six"),
     ]
     assert document.title == "One"
+
+
+def test_the_names_of_a_tables_columns_are_its_heading() -> None:
+    def headings(table: str, kind: str = "CSV") -> list[tuple[int, str, str]]:
+        return outline(text.read("a.csv", kind, table.encode()))
+
+    assert headings("turbine,crack_mm\nT1,2\n") == [(1, "turbine,crack_mm", "turbine,crack_mm")]
+    assert headings(',"a, b";c\n1;2;3\n')[0][1] == ',"a, b";c'
+    assert headings("#\tname\n1\tAnna\n", "TSV")[0][1] == "# name"
+    for table in (
+        "1,2\n3,4\n",
+        "T1,2\nT2,3\n",
+        "T1,\nT2,\n",
+        "words\nmore\n",
+        "a,b",
+        ",,\n1,2,3\n",
+    ):
+        assert headings(table) == []
+    assert headings("a,b\n1,2\n", "JSON") == []
 
 
 def test_markdown_headings_lose_their_marks() -> None:
@@ -147,7 +166,8 @@ def test_python_that_does_not_parse_is_still_text(source: str) -> None:
 )
 def test_texts_stay_as_they_are(tmp_path: Path, name: str, kind: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    assert read_document(tmp_path, name) == Document(kind=kind, title=name, text=text)
+    document = read_document(tmp_path, name)
+    assert (document.kind, document.title, document.text) == (kind, name, text)
 
 
 def test_binary_data_behind_a_harmless_name_are_refused(tmp_path: Path) -> None:
