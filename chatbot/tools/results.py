@@ -3,19 +3,25 @@
 import json
 from typing import Final
 
+import msgspec
+
 from chatbot.terminal_text import clean
 
 _CUT: Final = "\n[The result was longer and is cut off here.]"
 
 
 def as_text(result: object) -> str:
-    """A value that a function returned: texts as they are, other values as JSON."""
+    """A value that a function returned: texts as they are, other values as JSON.
+
+    So are dataclasses, sets and dates, within others too; what JSON has nothing for is its ``str``.
+    """
     if isinstance(result, str):
         return result
     if result is None:
         return "Done."
     try:
-        return json.dumps(result, ensure_ascii=False)
+        plain = msgspec.to_builtins(result, enc_hook=str)
+        return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         return str(result)
 

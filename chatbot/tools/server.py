@@ -5,8 +5,9 @@ Whatever a tool does wrong becomes one sentence for the model. Knows nothing of 
 arrives here is allowed.
 """
 
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from chatbot.errors import ToolError
@@ -64,13 +65,22 @@ def _run(request: RunTool) -> object:
         from chatbot.tools.user_file import find_function
 
         function = find_function(Path(request.user_file), request.name, request.source_hash)
-        return function(**_converted(function, arguments))
+        return _finished(function(**_converted(function, arguments)))
     from chatbot.tools.built_in.registry import FUNCTIONS
 
     if request.name not in FUNCTIONS:
         raise ToolError(f"There is no built-in tool called {request.name[:64]}.")
     # Their parameters are all of types that JSON has, and were checked against the schema.
     return FUNCTIONS[request.name](**arguments)
+
+
+def _finished(result: object) -> object:
+    """What comes of a call: of an ``async`` function when it is through, of ``yield`` a list."""
+    if inspect.iscoroutine(result):
+        import asyncio
+
+        return asyncio.run(result)
+    return list(result) if isinstance(result, Iterator) else result
 
 
 def _converted(function: Callable[..., object], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,26 @@ def typed(colour: Colour, point: Point, big: int) -> list[str]:
 def other() -> None:
     """Do nothing."""
 
+async def later(n: int) -> int:
+    """Wait."""
+    return n + 1
+
+def counting(n: int):
+    """Count."""
+    yield from range(n)
+
+def mixed() -> dict:
+    """Give what JSON does not have."""
+    import datetime
+    return {"at": Point(1), "on": datetime.date(2024, 1, 2), "in": {3}, "of": Path("a"), "é": 1.0}
+
+def table() -> object:
+    """Give what has a text of its own."""
+    class Table:
+        def __str__(self):
+            return "a b\\n1 2"
+    return Table()
+
 def evil_text() -> str:
     """Draw over the screen."""
     return "a\\x1b[2Jb\\x1b]52;c;eA==\\x07c\\u202ed"
@@ -180,6 +200,16 @@ async def test_calling_the_users_tools(user_runner: ToolRunner, tmp_path: Path) 
     assert await user_runner.run(tools["typed"], arguments) == f'["RED", "3", "{big}"]'
     assert await user_runner.run(tools["renamed"], {}) == "Done."
     assert await user_runner.run(tools["evil_text"], {}) == "abcd"
+
+
+async def test_what_a_tool_returns_is_what_the_model_can_read(user_runner: ToolRunner) -> None:
+    tools = await tools_of(user_runner)
+    assert await user_runner.run(tools["later"], {"n": 1}) == "2"
+    assert await user_runner.run(tools["counting"], {"n": 3}) == "[0, 1, 2]"
+    assert await user_runner.run(tools["mixed"], {}) == (
+        '{"at": {"x": 1}, "on": "2024-01-02", "in": [3], "of": "a", "é": 1.0}'
+    )
+    assert await user_runner.run(tools["table"], {}) == "a b\n1 2"
 
 
 async def test_failures_are_one_sentence_without_a_traceback(user_runner: ToolRunner) -> None:
