@@ -124,14 +124,15 @@ def search(
     terms = find_terms(query)
     counts = [folder.count_passages_with(list(set(terms))) for folder in folders]
     nums = [folder.num_passages for folder in folders]
-    weights = weigh_terms(terms, counts, nums)
+    idle = function_terms(query)
+    weights = weigh_terms(terms, idle, counts, nums)
     found = _find_candidates(query, vector, folders, weights)
     if not len(found.ids):
         return []
     scores = score_candidates(found.cosines, found.lexical, found.vectors, vector)
     num_read = max(num_hits + _SPARE, NUM_RERANKED if reranker else 0)
     order = np.lexsort((found.ids, found.folders, -scores))[:num_read]
-    importance = _importance(terms, counts, nums)
+    importance = _importance(set(terms) - idle, counts, nums)
     looking = _helper().submit(_find_terms_in, folders, found, order.tolist(), importance)
     passages = _read(folders, found, order)
     order = np.array([row for row in order if row in passages], np.int64)
@@ -298,13 +299,12 @@ def _find_terms_in(
 
 
 def _importance(
-    terms: Sequence[str], counts: Sequence[Mapping[str, int]], nums: Sequence[int]
+    terms: Iterable[str], counts: Sequence[Mapping[str, int]], nums: Sequence[int]
 ) -> dict[str, float]:
-    """How much each term says about what is asked: nothing, if it is a function word."""
+    """How much each term says about what is asked."""
     return {
         term: inverse_frequency(sum(count.get(term, 0) for count in counts), sum(nums))
         for term in terms
-        if term not in function_terms()
     }
 
 

@@ -14,8 +14,14 @@ from chatbot.retrieval.fusion import (
     fuse,
     smooth,
 )
-from chatbot.retrieval.query_weights import FUNCTION_WORD_WEIGHT, inverse_frequency, weigh_terms
+from chatbot.retrieval.query_weights import (
+    FUNCTION_WORD_WEIGHT,
+    function_terms,
+    inverse_frequency,
+    weigh_terms,
+)
 from chatbot.retrieval.relevance import COVERAGE_SHARE, coverage, relevance
+from chatbot.retrieval.words import find_terms
 from chatbot.settings import Settings
 
 
@@ -74,14 +80,37 @@ def test_few_candidates_are_not_smoothed() -> None:
 
 
 def test_terms_weigh_as_in_all_folders_together() -> None:
-    weights = weigh_terms(["rare", "what"], [{"rare": 9}, {"rare": 1}], [10, 990])
+    weights = weigh_terms(["rare", "what"], {"what"}, [{"rare": 9}, {"rare": 1}], [10, 990])
     together = inverse_frequency(10, 1000)
     assert weights[0]["rare"] == pytest.approx(together / inverse_frequency(9, 10))
     assert weights[1]["rare"] == pytest.approx(together / inverse_frequency(1, 990))
-    alone = weigh_terms(["rare", "what"], [{"rare": 9, "what": 3}], [10])
+    alone = weigh_terms(["rare", "what"], {"what"}, [{"rare": 9, "what": 3}], [10])
     assert alone == [{"rare": 1.0, "what": FUNCTION_WORD_WEIGHT}]
     assert inverse_frequency(1, 4) == pytest.approx(math.log(1 + 3.5 / 1.5))
     assert 0 < inverse_frequency(9, 2) < inverse_frequency(2, 2)  # counts that cannot be
+
+
+@pytest.mark.parametrize(
+    ("query", "idle"),
+    [
+        ("What is the rent?", "what is the"),
+        ("Wie hoch ist die Kaltmiete?", "wie ist die"),
+        ("Où est le siège de l'entreprise ?", "le de l"),
+        ("¿Dónde está la sede de la empresa?", "está la de"),
+        ("Did many die in the war?", "did in the"),
+        ("What war in Ireland had regiments?", "what in had"),
+        ("war", ""),
+        ("Mietvertrag", ""),
+        ("List all documents about Melio", "list all documents about"),
+        ("Which files mention Melio?", "which files mention"),
+        ("Which files are skipped?", "which are"),
+        ("How do I sort a list?", "how do i a"),
+        ("It shows nothing", "it shows"),
+        ("", ""),
+    ],
+)
+def test_words_that_say_nothing_about_a_subject(query: str, idle: str) -> None:
+    assert function_terms(query) & set(find_terms(query)) == set(find_terms(idle))
 
 
 def test_duplicates_share_meaning_and_words() -> None:
