@@ -11,7 +11,7 @@ from chatbot.conversation.folders import FolderState
 from chatbot.errors import CommandError
 from chatbot.events import PromptBuilt
 from chatbot.messages import SentenceSupport, SourcesPart
-from chatbot.retrieval.values import FolderMap, FolderStatus, MapCluster, MapPoint
+from chatbot.retrieval.values import DocumentInfo, FolderMap, FolderStatus, MapCluster, MapPoint
 from chatbot.settings import KnowledgeFolder
 from chatbot.tui import external_editor
 from chatbot.tui.chat.emphasis import emphasised, words_of
@@ -20,7 +20,8 @@ from chatbot.tui.chat.source_lines import found_words, source_line, support_stri
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.knowledge.document_view import DocumentView
-from chatbot.tui.knowledge.folder_rows import folder_line, work_words
+from chatbot.tui.knowledge.documents_pane import document_row
+from chatbot.tui.knowledge.folder_rows import folder_line, folder_rows, work_words
 from chatbot.tui.knowledge.folders_pane import completed_folder
 from chatbot.tui.knowledge.map_canvas import draw_map, next_point, place_labels
 from chatbot.tui.knowledge.passage_place import find_passage
@@ -125,6 +126,16 @@ def test_a_folder_takes_one_line_of_any_width() -> None:
         assert len(line) == width
         assert line.startswith("☑ ")
         assert line.endswith("63% ▲3")
+
+
+@pytest.mark.parametrize("name", ["合同", "合同/服务合同/二零二四年的", "e\u0301tude", "تقرير"])
+def test_names_in_any_script_take_one_line(name: str) -> None:
+    state = FolderState(folder=KnowledgeFolder(name), path=f"/{name}", status=embedding("/"))
+    document = DocumentInfo(file=name, num_bytes=1, num_passages=7)
+    for width in (24, 40):
+        assert folder_line(state, width).cell_length == width
+        assert document_row(document, width).cell_length == width
+    assert folder_rows(state, 24).split()[0].cell_length <= 24
 
 
 def test_the_work_on_the_folders_in_words() -> None:

@@ -6,6 +6,7 @@ Asks retrieval for both; opens nothing itself.
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -170,7 +171,7 @@ def document_row(document: DocumentInfo, width: int) -> Content:
     mark = ("▲ ", "$text-warning") if document.problem else ("  ", "")
     count = "" if document.problem else f" {document.num_passages:>4}"
     name = fitted(clean_line(document.file, 1000), width - 2 - len(count), keep_end=True)
-    gap = " " * max(width - 2 - len(name) - len(count), 0)
+    gap = " " * max(width - 2 - cell_len(name) - len(count), 0)
     return Content.assemble(mark, name, gap, (count, "dim"))
 
 

@@ -6,6 +6,7 @@ Pure functions from values to what is drawn. Knows no widget.
 from collections.abc import Sequence
 from typing import Final
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from chatbot.conversation.folders import FolderState
@@ -66,7 +67,7 @@ def folder_line(state: FolderState, width: int) -> Content:
     mark = ON if state.folder.is_on else OFF
     about, colour = _brief(state)
     name = fitted(state.name, max(width - len(about) - 4, 6), keep_end=True)
-    gap = " " * max(width - 2 - len(name) - len(about), 1)
+    gap = " " * max(width - 2 - cell_len(name) - len(about), 1)
     style = "" if state.folder.is_on else "dim"
     return Content.assemble((f"{mark} ", "$text-accent"), (name, style), gap, (about, colour))
 
@@ -95,8 +96,9 @@ def folder_rows(state: FolderState, width: int) -> Content:
     """A folder in the list of its screen: name and place, a bar, and all that is counted."""
     mark = ON if state.folder.is_on else OFF
     place = clean_line(state.path, 500)
-    head = [(f"{mark} ", "$text-accent"), (state.name, "bold")]
-    room = width - 4 - len(state.name)
+    name = fitted(state.name, width - 2, keep_end=True)
+    head = [(f"{mark} ", "$text-accent"), (name, "bold")]
+    room = width - 4 - cell_len(name)
     if place != state.name and room > 12:
         head.append((f"  {fitted(place, room, keep_end=True)}", "dim"))
     return Content("\n").join((Content.assemble(*head), *_counts(state, width)))

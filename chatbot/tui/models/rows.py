@@ -6,6 +6,7 @@ Pure functions from values to what is drawn. Knows no widget.
 from typing import Final
 
 import msgspec
+from rich.cells import cell_len
 from textual.content import Content
 
 from chatbot.models.facts import ModelFacts
@@ -113,8 +114,8 @@ def _head(facts: ModelFacts, width: int, *, is_loaded: bool) -> Content:
     about = " · ".join(filter(None, (*facts_shown, licence)))
     name = clean_line(facts.reference, 200)
     name = fitted(name, max(width - 2 - len(on_disk) - 20, 12), keep_end="/" in name)
-    about = fitted(about, max(width - 6 - len(name) - len(on_disk), 0))
-    gap = " " * max(width - 4 - len(name) - len(about) - len(on_disk), 1)
+    about = fitted(about, max(width - 6 - cell_len(name) - len(on_disk), 0))
+    gap = " " * max(width - 4 - cell_len(name) - len(about) - len(on_disk), 1)
     style = "bold" if facts.is_here else ""
     return Content.assemble(
         (f"{mark} ", colour), (name, style), "  ", (about, "dim"), gap, (on_disk, "dim")
