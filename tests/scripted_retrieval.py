@@ -6,7 +6,8 @@ Started by tests in place of ``python -m chatbot.retrieval``. Each paragraph of 
 environment is its script: ``SCRIPT_SEARCH_SECONDS`` is how long a search takes,
 ``SCRIPT_INDEX_SECONDS`` how long each file does (else nothing is told of files),
 ``SCRIPT_NOTICE`` what every search remarks. A search for ``kill retrieval`` kills the process.
-Files called ``broken…`` have a problem, and one called ``slow…`` takes long to be read.
+Files called ``broken…`` have a problem, and one called ``slow…`` takes long to be read. The index
+of a folder with one called ``full…`` fails.
 """
 
 import os
@@ -120,9 +121,11 @@ def status_of(folder: str, stage: str, num_done: int) -> FolderStatus:
     files = files_of(folder)
     broken = [f for f in files if f.name.startswith("broken")]
     num_passages = sum(1 for f in files for _ in passages_of(folder, f) if f not in broken)
+    fails = stage == "ready" and any(f.name.startswith("full") for f in files)
     return FolderStatus(
         folder=folder,
-        stage=stage,  # type: ignore[arg-type]
+        error="The disk is full." if fails else "",
+        stage="failed" if fails else stage,  # type: ignore[arg-type]
         num_files=len(files),
         num_files_done=num_done,
         num_passages=num_passages,

@@ -63,6 +63,14 @@ def test_index_says_what_is_there_and_what_is_not(folder: Path) -> None:
     }
 
 
+def test_why_an_index_failed_is_on_standard_error(folder: Path) -> None:
+    (folder / "full.txt").write_text("x")
+    for flags in ((), ("--json",)):
+        done = run_chatbot("index", str(folder), *flags)
+        assert (done.returncode, done.stderr) == (1, "The disk is full.\n")
+        assert "failed" in done.stdout
+
+
 def test_the_progress_is_a_bar_on_a_terminal(folder: Path) -> None:
     with Terminal("index", str(folder), SCRIPT_INDEX_SECONDS="0.2") as terminal:
         terminal.until(r"Reading notes ▕.*▏ 1 of 2 files · 2 passages · 1 s left")

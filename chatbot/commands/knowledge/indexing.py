@@ -5,6 +5,7 @@ Its JSON form is documented in the manual; its keys are a promise.
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ async def index_folders(paths: tuple[str, ...], settings: Settings, *, as_json: 
     else:
         for report in reports:
             print("\n".join(_summary(report)))
+    for error in filter(None, (status.error for status in statuses)):
+        print(clean_line(error, 500), file=sys.stderr)
     if not statuses or any(status.stage == "cancelled" for status in statuses):
         return INTERRUPTED
     return int(any(status.stage == "failed" for status in statuses))
@@ -124,8 +127,6 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
         f"{name}: {report['stage']}, {report['files']:,} files, {passages:,} passages, {share}, "
         f"{size(report['bytes'])}"
     )
-    if report["error"]:
-        yield f"  {report['error']}"
     if report["notice"]:
         yield f"  {clean_line(report['notice'], 500)}"
     if report["ignored"]:
