@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from chatbot.messages import SourceScores
 from chatbot.retrieval.duplicates import find_duplicates
 from chatbot.retrieval.fusion import NUM_FEEDBACK, draw_to, few, fill_cosines, fuse, smooth
+from chatbot.retrieval.named_files import NAMED_FILE_BONUS, find_named
 from chatbot.retrieval.query_weights import function_terms, inverse_frequency, weigh_terms
 from chatbot.retrieval.relevance import coverage, relevance
 from chatbot.retrieval.values import Hit, Passage
@@ -135,7 +136,10 @@ def search(
     importance = _importance(set(terms) - idle, counts, nums)
     looking = _helper().submit(_find_terms_in, folders, found, order.tolist(), importance)
     passages = _read(folders, found, order)
+    named = find_named(query, {row: found.file for row, found in passages.items()})
+    scores[list(named)] += NAMED_FILE_BONUS
     order = np.array([row for row in order if row in passages], np.int64)
+    order = order[np.argsort(-scores[order], kind="stable")]
     reranked: dict[int, float] = {}
     if reranker and len(order):
         again = reranker.score(query, [passages[row].text for row in order])
@@ -153,6 +157,7 @@ def search(
                 reranked=reranked.get(row),
                 covered=coverage(present.get(row, ()), importance),
                 baseline=baseline,
+                is_named=row in named,
             ),
             duplicate_of=twin,
         )
@@ -316,6 +321,7 @@ def _explain(
     reranked: float | None,
     covered: float,
     baseline: float,
+    is_named: bool,
 ) -> SourceScores:
     lexical, cosine = float(found.lexical[row]), float(found.cosines[row])
     dense = None if np.isnan(cosine) else cosine
@@ -325,5 +331,5 @@ def _explain(
         dense=dense,
         fused=fused,
         reranked=reranked,
-        relevance=relevance(near, covered),
+        relevance=1.0 if is_named else relevance(near, covered),
     )

@@ -79,6 +79,23 @@ def test_scores_say_why(tmp_path: Path, embedder: Embedder) -> None:
     assert others[0].relevance < 0.1
 
 
+def test_a_file_that_is_named_comes_first_and_is_relevant(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    folder = make(tmp_path, embedder, TEXTS)
+
+    def search(query: str) -> list[Hit]:
+        return ranking.search(query, embedder.encode_query(query), [folder], num_hits=5)
+
+    for query in ("What does Engines.md say of the Danube?", "danube, (notes/engines.md)"):
+        hits = search(query)
+        assert hits[0].passage.file == "engines.md"
+        assert hits[0].scores.relevance == 1.0
+        assert [hit.scores.relevance for hit in hits].count(1.0) == 1
+    for query in ("Danube engines", "Danube steam-engines.md", "Danube engines.mdx", "Danube .md"):
+        assert all(hit.scores.relevance < 1.0 for hit in search(query))
+
+
 @pytest.mark.parametrize("num_folders", [1, 2])
 def test_deleted_files_change_no_score(
     tmp_path: Path, embedder: Embedder, num_folders: int
