@@ -55,7 +55,7 @@ async def test_the_answer_is_shown_as_markdown(make_app: MakeApp) -> None:
         answer = await ask_and_wait(pilot, app, "show")
         body = answers(app)[0].query_one(Markdown)
         assert answer.text == body.source == MARKDOWN
-        assert {"MarkdownH1", "GrowingFence", "MarkdownTable"} <= {
+        assert {"MarkdownH1", "GrowingFence", "GrowingTable"} <= {
             type(block).__name__ for block in body.query("*")
         }
         assert "smollm2-135m · bf16" in foot(answers(app)[0])

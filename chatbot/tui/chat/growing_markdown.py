@@ -31,6 +31,7 @@ from textual.widgets._markdown import (
 
 from chatbot.terminal_text import clean, is_safe
 from chatbot.tui.chat.code_lines import CodeLines
+from chatbot.tui.chat.growing_table import GrowingTable
 from chatbot.tui.drawing.cheap_layout import backdrop, content_size
 from chatbot.tui.drawing.reserve import Pace, Reserve
 
@@ -313,4 +314,5 @@ _BLOCKS: Final[dict[str, type[MarkdownBlock]]] = {
     "ordered_list_open": GrowingOrderedList,
     "fence": GrowingFence,
     "code_block": GrowingFence,
+    "table_open": GrowingTable,
 }
