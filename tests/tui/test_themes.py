@@ -1,5 +1,6 @@
 import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from textual.app import App
 from chatbot.paths import shipped_dir
 from chatbot.settings import Settings
 from chatbot.terminal_text import is_safe
+from chatbot.tui.lens.drawing import legend
 from chatbot.tui.themes import COLOURS, MAX_FILE_BYTES, load_themes
+from tests.tui.test_growing import Page
 
 SHIPPED, SHIPPED_PROBLEMS = load_themes([shipped_dir("themes")])
 
@@ -51,6 +54,37 @@ def test_shipped_colours_are_readable_as_text(name: str) -> None:
         ratio = contrast(getattr(theme, text), getattr(theme, ground))
         assert ratio >= least, f"{text} on {ground} has {ratio:.2f}"
     assert (luminance(str(theme.background)) < 0.5) is theme.dark
+
+
+def mixed(ground: str, colour: str, percent: int) -> str:
+    """A colour laid over a ground."""
+    pairs = ((int(ground[i : i + 2], 16), int(colour[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{g + (c - g) * percent // 100:02x}" for g, c in pairs)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_tokens_are_readable_on_each_shade(name: str) -> None:
+    theme = SHIPPED[name]
+    spans = (span for span in legend(is_brief=True).spans if "on $" in str(span.style))
+    shades = [re.findall(r"on \$(\w+) (\d+)%", str(span.style))[0] for span in spans]
+    assert len(shades) == 4
+    for colour, percent in shades:
+        ground = mixed(str(theme.surface), str(getattr(theme, colour)), int(percent))
+        assert contrast(str(theme.foreground), ground) >= 4.5, (colour, percent)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+async def test_code_of_no_language_is_readable(name: str) -> None:
+    page = Page("```\nplain code of no language\n```\n")
+    page.register_theme(SHIPPED[name])
+    page.theme = name
+    async with page.run_test(size=(60, 10)) as pilot:
+        await pilot.pause()
+        rows = page.screen._compositor.render_strips()
+        (style,) = (s.style for row in rows for s in row if "plain code" in s.text)
+        assert style
+        text, ground = (c.get_truecolor().hex for c in (style.color, style.bgcolor) if c)
+        assert contrast(text, ground) >= 4.5
 
 
 async def test_textual_takes_every_shipped_theme() -> None:

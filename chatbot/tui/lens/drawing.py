@@ -17,10 +17,10 @@ _HEIGHTS: Final = " ▁▂▃▄▅▆▇█"
 # From certain to wild, by the probability that the model gave the token.
 _SHADES: Final = (
     (0.9, ""),
-    (0.6, "on $primary 25%"),
-    (0.3, "underline on $warning 25%"),
-    (0.1, "underline on $warning 55%"),
-    (0.0, "bold underline on $error 65%"),
+    (0.6, "on $primary 20%"),
+    (0.3, "underline on $warning 15%"),
+    (0.1, "underline on $warning 30%"),
+    (0.0, "bold underline on $error 40%"),
 )
 
 LEGEND: Final = ("≥ 90%", "≥ 60%", "≥ 30%", "≥ 10%", "less")
@@ -46,7 +46,7 @@ def legend(*, is_brief: bool) -> Content:
     """What the shades stand for, and where there is room the signs too."""
     parts: list[tuple[str, str]] = [("probability by the model: ", "")]
     for (_, style), words in zip(_SHADES, LEGEND, strict=True):
-        parts += [(words, style), (" ", "")]
+        parts += [(words, f"$foreground {style}"), (" ", "")]
     if not is_brief:
         parts += [("   ⏎ line end   ◌ unseen character   ■ end of the answer", "")]
     return Content.assemble(*parts)

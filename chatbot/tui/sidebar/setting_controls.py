@@ -157,7 +157,7 @@ class NumberControl(RowControl):
         return Content.assemble(
             ("━" * at, "$primary"),
             ("●", "bold $accent"),
-            ("─" * (width - 1 - at), "$panel-lighten-2"),
+            ("─" * (width - 1 - at), "$foreground 30%"),
         )
 
     def _show(self, value: Any) -> None:
