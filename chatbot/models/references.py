@@ -5,6 +5,7 @@ file. Nothing is opened here.
 """
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,6 +17,9 @@ from chatbot.models.library_errors import first_sentence
 from chatbot.models.notebook import read_notebook
 
 Kind = Literal["package", "hub", "folder", "gguf"]
+
+NUM_NAMED: Final = 3
+"""Names of the catalogue that are offered for one that it does not have: a notice holds no more."""
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -59,9 +63,11 @@ def resolve(text: str) -> Reference:
         return found
     if _HUB_ID.fullmatch(text):
         return Reference(text=text, kind="hub", hub_id=text, entry=find_entry(text))
+    names = list(catalogue())
+    meant = get_close_matches(text.lower(), names, NUM_NAMED) or names[:NUM_NAMED]
     raise ModelError(
-        f"There is no model {text!r}; give one of {', '.join(catalogue())}, a hub id "
-        "(org/name), a folder, or a .gguf file."
+        f"There is no model {text!r}; give one of {', '.join(meant)} or another name of "
+        "`chatbot models list`, a hub id (org/name), a folder, or a .gguf file."
     )
 
 

@@ -78,6 +78,9 @@ ResultT = TypeVar("ResultT")
 NOTICE_SECONDS = 10.0
 """So long a notice stands there, unless it is taken away."""
 
+MOST_NOTICES = 3
+"""So many stand there at once; the oldest ones give way, before they cover the chat."""
+
 KEY_REPEAT_SECONDS = 0.2
 """A notice takes no longer to stand there."""
 
@@ -823,6 +826,11 @@ class ChatApp(App[int]):
     def refuse(self, sentence: str) -> None:
         """Say what went wrong."""
         self._say_once(sentence, "error")
+
+    def _refresh_notifications(self) -> None:
+        for oldest in [*self._notifications][:-MOST_NOTICES]:
+            del self._notifications[oldest]
+        super()._refresh_notifications()
 
     def _say_once(self, sentence: str, severity: SeverityLevel) -> None:
         """Say it, unless it stands there still, or is about to."""

@@ -583,3 +583,26 @@ async def test_the_prompt_of_the_first_answer_is_accounted_for_while_it_is_writt
         assert app.manager.is_busy
         await until(pilot, lambda: "question" in screen_text(app).splitlines()[-2], seconds=2)
         await pilot.press("escape")
+
+
+async def test_notices_do_not_pile_up(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await filled(pilot)
+        for number in range(5):
+            app.refuse(f"refused {number}")
+        await until(pilot, lambda: "refused 4" in screen_text(app))
+        assert notices(app).splitlines() == ["refused 2", "refused 3", "refused 4"]
+        rows = [n for n, row in enumerate(screen_text(app).splitlines()) if "refused" in row]
+        assert len(rows) == 3 == rows[-1] - rows[0] + 1  # a row for each
+
+
+async def test_notices_do_not_cover_the_prompts(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await filled(pilot)
+        app.refuse("refused")
+        await until(pilot, lambda: "refused" in screen_text(app))
+        press(app, "ctrl+r")
+        await until(pilot, lambda: "What is sent" in screen_text(app))
+        assert "refused" not in screen_text(app)

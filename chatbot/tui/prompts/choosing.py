@@ -25,6 +25,7 @@ async def fill_prompt(
         name: the one that it opens with; empty for the list.
         values: what is known of its variables.
     """
+    app.clear_notifications()  # they were about what is covered now
     for problem in library.problems:
         app.notify(problem, severity="warning", timeout=15, markup=False)
     picker = PromptPicker(library, name, values, lambda: app.manager.is_answering)

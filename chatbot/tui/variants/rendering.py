@@ -69,6 +69,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
             partial(change_setting, app),
             hints,
         )
+        app.clear_notifications()  # they were about what is covered now
         await app.push_screen(screen, keep)
         status_line = app.screen_stack[0].query_one(StatusLine)
         screen.watch(status_line, "status", screen.show_load)
