@@ -17,6 +17,13 @@ from chatbot.events import PromptBuilt
 from chatbot.wording import counted
 
 BAR_WIDTH: Final = 24
+NARROW_BAR_WIDTH: Final = 12
+"""Cells of the bar in the line, and where the line is narrow."""
+
+NARROW: Final = 72
+
+SPARED: Final = (("template", "free"), ("room",), ("system",), ("question",), ("tools",))
+"""Names that are left out of a line without room for all, those first that say least."""
 
 ROW_WIDTH: Final = 26
 """Cells of a row of the table where two of them share a line."""
@@ -101,14 +108,17 @@ class ContextRibbon(Widget):
     def _line(self, parts: Sequence[Share]) -> Content:
         left_out = Content.assemble(*self._left_out(is_brief=self.size.width < 100))
         words = [f"{p.name.split()[0]} {p.num_tokens:,}" for p in parts if p.num_tokens]
-        room = self.size.width - BAR_WIDTH - 1 - left_out.cell_length
+        width = self.size.width
+        bar_width = NARROW_BAR_WIDTH if width < NARROW else BAR_WIDTH
+        room = width - bar_width - 1 - left_out.cell_length
         dropped: tuple[str, ...] = ()
-        for names in (("template", "free"), ("room",), ("system",)):  # what says least goes first
+        for names in SPARED:
             if len("  ".join(words)) > room:
                 dropped += names
                 words = [word for word in words if not word.startswith(dropped)]
-        bar = self._bar(parts, BAR_WIDTH)
-        return Content.assemble(bar, " ", ("  ".join(words), "dim"), left_out)
+        bar = self._bar(parts, bar_width)
+        line = Content.assemble(bar, " ", ("  ".join(words), "dim"), left_out)
+        return line.truncate(max(width, 1), ellipsis=True)
 
     def _table(self, parts: Sequence[Share]) -> Content:
         window = self.built.context_length if self.built else 1

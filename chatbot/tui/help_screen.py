@@ -22,14 +22,14 @@ from textual.widgets import Input
 from chatbot.conversation.commands import COMMANDS, MENTION_HELP
 from chatbot.tui.keys import KEYS, PLACES, bind, shown_keys
 
-REBINDING: Final = "In config.toml, under [keys], by the names on the right"
+REBINDING: Final = "In config.toml, under [keys], by the name that ends each row"
 EXAMPLE: Final = 'toggle_sidebar = "f2"'
 
 KEYS_WIDTH: Final = 19
 NAME_WIDTH: Final = 20
 """Cells of the columns; what a key does has the rest."""
 
-LEAST_WIDTH: Final = 24
+LEAST_WIDTH: Final = 44
 """Cells of that rest below which the name stands behind it, and not in a column of its own."""
 
 Row = tuple[str, str, str]

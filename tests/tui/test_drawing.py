@@ -277,3 +277,33 @@ async def test_one_endless_line_is_wrapped_piece_by_piece() -> None:
         view.action_move(500)
         await pilot.pause()
         assert "HERE" in screen_text(app)
+
+
+@pytest.mark.parametrize("width", [56, 60, 76, 100, 160])
+async def test_the_ribbon_is_one_line_that_fits(width: int) -> None:
+    built = PromptBuilt(
+        num_prompt_tokens=3_000,
+        num_system_tokens=130,
+        num_tool_tokens=312,
+        num_history_tokens=1_200,
+        num_source_tokens=723,
+        num_file_tokens=500,
+        num_question_tokens=39,
+        context_length=8_192,
+        room=1_024,
+        left_out=("a", "b"),
+    )
+
+    class Host(App[None]):
+        def compose(self) -> ComposeResult:
+            yield ContextRibbon()
+
+    app = Host()
+    async with app.run_test(size=(width, 10)) as pilot:
+        app.query_one(ContextRibbon).built = built
+        await pilot.pause()
+        line, *others = screen_text(app).splitlines()
+    assert not any(others)
+    assert len(line) <= width
+    assert "history 1,200  sources 723" in line
+    assert "✂ 2" in line

@@ -12,9 +12,17 @@ from textual.widgets import Input
 from chatbot.errors import CommandError, WorkerError
 from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
 from chatbot.messages import SettingChange, ThinkingPart
+from chatbot.tokens import Beam
 from chatbot.tui.app import ChatApp
 from chatbot.tui.variants import rendering as variants_rendering
-from chatbot.tui.variants.drawing import ending, parted, partings, same_length, shared_start
+from chatbot.tui.variants.drawing import (
+    beam_line,
+    ending,
+    parted,
+    partings,
+    same_length,
+    shared_start,
+)
 from chatbot.tui.variants.screen import Hints, VariantsScreen
 from tests.tui.helpers import (
     MakeApp,
@@ -172,13 +180,30 @@ async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
         await until(pilot, lambda: "Esc goes back" in screen_text(app))
         assert "❯ 1 seed 1" in screen_text(app)
         assert "seed 3" not in screen_text(app)
-        assert "1 to 2 of 3" in screen_text(app)
+        assert "▰▰▱" in screen_text(app)
         press(app, "right", "right")
         await until(pilot, lambda: "❯ 3 seed 3" in screen_text(app))
+        assert "▱▰▰" in screen_text(app)
         assert "seed 1" not in screen_text(app)
         press(app, "enter")
         await until(pilot, lambda: app.kept == ["answer3"])  # type: ignore[attr-defined]
         assert not isinstance(app.screen, VariantsScreen)
+
+
+async def test_a_narrow_screen_cuts_nothing_off_in_the_middle(app: ChatApp) -> None:
+    async with app.run_test(size=(60, 20)) as pilot:
+        show(app, told(["seed 1", "seed 2", "seed 3"]))
+        keys = "← → go · Enter or 1–3 keeps one · Esc goes back"
+        await until(pilot, lambda: keys in screen_text(app))
+
+
+@pytest.mark.parametrize("width", [52, 63, 90])
+def test_the_head_of_a_beam_fits(width: int) -> None:
+    beam = Beam("text", -113.5, -10.25, 12_345, 0)
+    line = beam_line(7, beam, -100.0, is_finished=True, width=width).plain
+    assert len(line) <= width
+    assert "score -10.250" in line
+    assert line.endswith("12,345 tok")
 
 
 async def test_one_is_kept_by_its_number(app: ChatApp) -> None:

@@ -1,7 +1,7 @@
 """Facts side by side, in lines that break between two of them and in none."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import RenderOptions, Visual
 
-BETWEEN: Final = " · "
+from chatbot.tui.drawing.cells import BETWEEN
 
 
 class Spare(str):

@@ -10,6 +10,8 @@ from rich.cells import cell_len
 ON: Final = "☑"
 OFF: Final = "☐"
 
+BETWEEN: Final = " · "
+
 BAR_WIDTH: Final = 12
 """Cells of a bar for which nothing else is said."""
 
@@ -27,6 +29,15 @@ def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
             break
         kept += 1
     return f"…{text[len(text) - kept :]}" if keep_end else f"{text[:kept]}…"
+
+
+def fewer(words: str, width: int) -> str:
+    """Keys or facts with dots between them; where there is too little room for all, those before
+    the last give way: the last key is how one gets away."""
+    parts = words.split(BETWEEN)
+    while len(parts) > 1 and cell_len(BETWEEN.join(parts)) > width:
+        del parts[-2]
+    return BETWEEN.join(parts)
 
 
 def draw_bar(share: float, width: int = BAR_WIDTH) -> str:

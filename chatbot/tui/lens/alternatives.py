@@ -143,7 +143,8 @@ class LensAlternatives(Widget, can_focus=True):
         room = width - name_width(width) - MARGIN - number_width - 3 * _PERCENT - 4 - _EFFECT
         size = max(room // 2, 4)
         scale = scale_of(share for other in others for share in (other.before, other.after))
-        full = fitted(f"full: {scale:.0%}", size).ljust(size)
+        full = f"full: {scale:.0%}"
+        full = (full if len(full) < size else "").ljust(size)
         heading = self._heading(
             f"{'token':>{number_width - 1}} " if number_width else "",
             f"by the model Σ  {full} after the settings",

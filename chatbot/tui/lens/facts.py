@@ -18,6 +18,8 @@ from chatbot.conversation.token_figures import (
 )
 from chatbot.conversation.token_text import NOTHING, visible
 from chatbot.tokens import NO_TOKEN, NUM_ALTERNATIVES, Region, TokenRecord
+from chatbot.tui.chat.facts import broken
+from chatbot.tui.drawing.cells import BETWEEN, fewer
 
 Place = Literal["text", "alternatives", "input"]
 """What has the keys."""
@@ -48,10 +50,11 @@ _REGIONS: Final[Mapping[Region, str]] = {"thinking": "thinking", "call": "part o
 
 def keys_for(place: Place, *, is_running: bool, width: int) -> str:
     """The keys that matter most where one is, as many as there is room for."""
+    room = width - _FRAME
     if place in _OTHER_KEYS:
-        return _OTHER_KEYS[place]
+        return fewer(_OTHER_KEYS[place], room)
     full, brief = _RUNNING_KEYS if is_running else _TEXT_KEYS
-    return full if len(full) <= width - _FRAME else brief
+    return full if len(full) <= room else fewer(brief, room)
 
 
 def heading_of(records: Sequence[TokenRecord], *, is_running: bool, width: int) -> str:
@@ -66,7 +69,9 @@ def heading_of(records: Sequence[TokenRecord], *, is_running: bool, width: int) 
     ]
     if width >= WIDE_SCREEN and (logarithm := log_probability(records)) is not None:
         parts.append(f"log probability {logarithm:.2f} nat")
-    return " · ".join(parts)
+    while len(BETWEEN.join(parts)) > width - _FRAME and len(parts) > 1:
+        parts.pop()  # not cut off in the middle of a number
+    return BETWEEN.join(parts)
 
 
 def facts_of(
@@ -101,15 +106,13 @@ def facts_of(
         for rest in [[f"token {record.token}", *rests[0]], *rests]
     ]
     first = next((line for line in firsts if line.cell_length <= width), firsts[-1])
-    lines = [
-        first,
-        Content(
-            f"p {percent(record.before)} → {percent(record.after)}"
-            f" · rank {_rank(record.rank_before)} → {_rank(record.rank_after)}"
-            f" · surprise {surprise(record):.2f} bit"
-            f" · entropy {record.entropy_before:.2f} → {record.entropy_after:.2f} bit"
-        ),
+    figures = [
+        f"p {percent(record.before)} → {percent(record.after)}",
+        f"rank {_rank(record.rank_before)} → {_rank(record.rank_after)}",
+        f"surprise {surprise(record):.2f} bit",
+        f"entropy {record.entropy_before:.2f} → {record.entropy_after:.2f} bit",
     ]
+    lines = [first, Content(broken(figures, max(width, 10))[0])]
     return Content("\n").join(line.truncate(max(width, 10), ellipsis=True) for line in lines)
 
 

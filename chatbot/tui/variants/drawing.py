@@ -23,6 +23,9 @@ _PARTING_STYLE: Final = "bold $accent"
 BAR_WIDTH: Final = 48
 """Most cells of a bar: a longer one says no more."""
 
+NARROW: Final = 64
+"""Cells of the head of a beam below which there is too little room for all of its figures."""
+
 _WORD: Final = re.compile(r"\s*(\S+)")
 
 _ENDS: Final[dict[FinishReason, str]] = {
@@ -138,8 +141,9 @@ def beam_line(number: int, beam: Beam, best: float, *, is_finished: bool, width:
     # Logarithms of long texts hardly differ in length; probabilities do.
     share = math.exp(min(beam.log_probability - best, 0.0))
     origin = "■ ended" if is_finished else f"↳ {beam.parent + 1}"
-    figures = f" log p {beam.log_probability:8.2f}  score {beam.score:6.3f}"
-    figures += f"{beam.num_tokens:>6,} tok"
+    figures = f" score {beam.score:6.3f}{beam.num_tokens:>6,} tok"
+    if width >= NARROW:  # what the bar shows as well
+        figures = f" log p {beam.log_probability:8.2f} {figures}"
     size = min(max(width - len(figures) - 13, 6), BAR_WIDTH)
     return Content.assemble(
         (f"{number:>2} ", "bold"),

@@ -19,7 +19,7 @@ from chatbot.events import BeamsShown, Parting, VariantPlan, VariantsFinished, V
 from chatbot.messages import Message
 from chatbot.terminal_text import clean_line
 from chatbot.tokens import Beam
-from chatbot.tui.drawing.cells import fitted
+from chatbot.tui.drawing.cells import fewer, fitted
 from chatbot.tui.keys import NUM_VARIANT_KEYS, bind
 from chatbot.tui.variants.beam_list import BeamList
 from chatbot.tui.variants.column import VariantColumn
@@ -131,6 +131,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def on_resize(self) -> None:
         self._show_page()
+        self._say_keys()
 
     # What happens
 
@@ -273,7 +274,7 @@ class VariantsScreen(ModalScreen[str | None]):
             self._columns[self.chosen].go_to()
         box = self.query_one("#variants")
         hidden = len(self._columns) - num
-        pages = f" · {first + 1} to {first + num} of {len(self._columns)}" if hidden else ""
+        pages = f" · {'▱' * first}{'▰' * num}{'▱' * (hidden - first)}" if hidden else ""
         box.border_title = Content(fitted(self._title, self.size.width - len(pages) - 6) + pages)
         self.draw()
 
@@ -354,8 +355,7 @@ class VariantsScreen(ModalScreen[str | None]):
 
     def _say_keys(self) -> None:
         if self._setting.display:
-            words = "a setting for all of them, and its value · Enter sets it · Esc closes"
-            self.query_one("#variants").border_subtitle = Content(words)
+            self._show_keys("a setting for all of them, and its value · Enter sets it · Esc closes")
             return
         numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
         edges = dict.fromkeys(map(str, (*numbers[:1], *numbers[-1:])))
@@ -363,13 +363,16 @@ class VariantsScreen(ModalScreen[str | None]):
         moves = "↑ ↓ go" if self._beams else "← → go"
         leave = "Esc goes back" if self.is_over else "Esc stops"
         if self.is_over:
-            scrolls = "" if self._beams else " · ↑ ↓ scroll"
-            words = f"{moves}{scrolls} · Enter{named} keeps one · {leave}"
+            scrolls = "" if self._beams else "↑ ↓ scroll · "
+            words = f"{moves} · Enter{named} keeps one · {scrolls}{leave}"
         elif self._beams:  # until the end there is no answer that could be kept
             words = f"{self._hints.when_running} · {leave}"
         else:
-            words = f"{moves} · {self._hints.when_running} · Enter{named} keeps one · {leave}"
-        self.query_one("#variants").border_subtitle = Content(words)
+            words = f"{moves} · Enter{named} keeps one · {self._hints.when_running} · {leave}"
+        self._show_keys(words)
+
+    def _show_keys(self, words: str) -> None:
+        self.query_one("#variants").border_subtitle = Content(fewer(words, self.size.width - 6))
 
 
 def parting_words(parting: Parting, first: VariantPlan) -> str:
