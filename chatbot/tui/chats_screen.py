@@ -21,7 +21,15 @@ from chatbot.errors import ChatbotError
 from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import ChatInfo, SearchHit
 from chatbot.terminal_text import clean_line
+from chatbot.tui.drawing.cells import fewer, fitted
 from chatbot.tui.keys import bind
+from chatbot.wording import counted
+
+OPTION_PADDING: Final = 2
+"""Cells beside what a row says."""
+
+EXCERPT_ROWS: Final = 2
+"""Rows of the words around what was found; all of them are seen in the chat."""
 
 MOST_SHOWN: Final = 200
 """Rows in the list; whoever wants more searches."""
@@ -68,11 +76,12 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         self._search = Input(placeholder="Search all messages", compact=True, id="chat-search")
         self._list = OptionList(id="chat-list", markup=False)
         self._list.can_focus = False  # what is typed goes to the search line
-        self._foot = Static(HINTS, id="chat-foot", markup=False)
+        self._foot = Static("", id="chat-foot", markup=False)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="chats") as box:
             box.border_title = "Chats"
+            box.border_subtitle = HINTS
             yield self._search
             yield self._list
             yield self._foot
@@ -102,17 +111,25 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         except ChatbotError as error:
             self._say(str(error))
             return
-        self._list.clear_options()
-        self._list.add_options(
-            [Option(_hit_row(r) if isinstance(r, SearchHit) else self._row(r)) for r in self._rows]
-        )
         ids = [_chat_of(row).id for row in self._rows]
-        if self._rows:
-            self._list.highlighted = ids.index(select) if select in ids else 0
-        elif query.strip():
-            self._say("Nothing found.")
-        else:
-            self._say("There are no chats yet.")
+        self._draw(ids.index(select) if select in ids else 0)
+        if not self._rows:
+            self._say("Nothing found." if query.strip() else "There are no chats yet.")
+
+    def on_resize(self) -> None:
+        box = self.query_one("#chats")
+        box.border_subtitle = fewer(HINTS, box.outer_size.width - 6)
+        self._draw(self._list.highlighted or 0)
+
+    def _draw(self, highlighted: int) -> None:
+        width = self._list.scrollable_content_region.width - OPTION_PADDING
+        width = max(width, 20)
+        rows = (
+            _hit_row(row, width) if isinstance(row, SearchHit) else self._row(row, width)
+            for row in self._rows
+        )
+        self._list.set_options(map(Option, rows))
+        self._list.highlighted = highlighted if self._rows else None
 
     def action_close(self) -> None:
         """Leave the renaming, or the screen."""
@@ -165,7 +182,7 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         self._renaming = None
         with self.prevent(Input.Changed):
             self._search.value = ""
-        self._say(HINTS)
+        self._say("")
         self.show_rows("")
 
     async def action_pin_chat(self) -> None:
@@ -225,15 +242,12 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         index = self._list.highlighted
         return self._rows[index] if index is not None and index < len(self._rows) else None
 
-    def _row(self, chat: ChatInfo) -> Content:
+    def _row(self, chat: ChatInfo, width: int) -> Content:
         is_left = self._left is not None and chat.id == self._left.id
         is_open = chat.id == self._current.id
         mark = "✎" if is_left else "★" if chat.is_pinned else "●" if is_open else " "
-        return Content.assemble(
-            (f"{mark} ", "$accent"),
-            chat.title or "(no title)",
-            (f"  {when(chat.updated_at)} · {chat.num_messages} messages", "dim"),
-        )
+        about = f"{when(chat.updated_at):>10}  {counted(chat.num_messages, 'message'):>12}"
+        return _head(mark, (chat.title, ""), about, width)
 
     def _say(self, text: str) -> None:
         self._foot.update(text)
@@ -243,13 +257,22 @@ def _chat_of(row: ChatInfo | SearchHit) -> ChatInfo:
     return row.chat if isinstance(row, SearchHit) else row
 
 
-def _hit_row(hit: SearchHit) -> Content:
+def _head(mark: str, title: tuple[str, str], about: str, width: int) -> Content:
+    """A chat in one line: what it is called on the left, and the rest on the right."""
+    words, style = title
+    words = fitted(words or "(no title)", max(width - len(mark) - len(about) - 3, 8))
+    left = Content.assemble((f"{mark} ", "$accent"), (words, style))
+    gap = " " * max(width - left.cell_length - len(about), 2)
+    return Content.assemble(left, gap, (about, "dim"))
+
+
+def _hit_row(hit: SearchHit, width: int) -> Content:
     """A hit: its chat, and the words around with what was searched for marked."""
     who = {"user": "you", "assistant": "answer"}.get(hit.role or "", "title")
-    excerpt = [(run.text, "bold $accent") if run.is_hit else run.text for run in hit.excerpt]
-    title = (hit.chat.title or "(no title)", "bold")
-    about = (f"  {when(hit.created_at)} · {who}", "dim")
-    return Content.assemble("  ", title, about, "\n    ", *excerpt)
+    head = _head(" ", (hit.chat.title, "bold"), f"{when(hit.created_at):>10}  {who:<6}", width)
+    runs = [(run.text, "bold $accent") if run.is_hit else run.text for run in hit.excerpt]
+    excerpt = Content.assemble(*runs).wrap(width - 4)
+    return Content("\n    ").join([head, *excerpt[:EXCERPT_ROWS]])
 
 
 def when(seconds: float, now: float | None = None) -> str:

@@ -167,6 +167,11 @@ def test_a_ranking_row_fits_narrow_and_wide() -> None:
     assert len(narrow) == 3
     assert all(len(line) <= 76 for line in narrow)
     assert narrow[2].endswith("0.74")
+    plain = msgspec.structs.replace(source, scores=msgspec.structs.replace(scores, reranked=None))
+    assert len(ranking_row(0, plain, scale_of([plain]), 0.3, 76).plain.split("\n")) == 2
+    narrowest = ranking_row(0, plain, scale_of([plain]), 0.3, 55).plain.split("\n")
+    assert max(map(len, narrowest)) <= 55
+    assert narrowest[2].endswith("0.74")  # by which it was chosen
     wide = ranking_row(0, source, scale_of([source]), 0.3, 150).plain
     assert "\n" not in wide
     assert len(wide) == 150

@@ -289,7 +289,7 @@ async def test_a_stopped_answer_is_gone_on_with(make_app: MakeApp) -> None:
         await until(pilot, lambda: bool(answers(app)) and "word word" in answers(app)[0].text)
         press(app, "escape")
         await until(pilot, lambda: not app.manager.is_busy)
-        await until(pilot, lambda: "g goes on" in foot(answers(app)[0]))
+        await until(pilot, lambda: "/continue or g goes on" in foot(answers(app)[0]))
         before = cost_of_last(app)
         await pilot.press("ctrl+t", "g")
         await until(pilot, lambda: " and on after word." in answers(app)[-1].text)
@@ -346,7 +346,7 @@ async def test_a_question_that_was_stopped_at_once_says_so(make_app: MakeApp) ->
         await until(pilot, lambda: app.manager.is_busy)
         press(app, "escape")
         await until(pilot, lambda: not app._status.is_busy)
-        said = "smollm2-135m · stopped before its first token; r answers"
+        said = "smollm2-135m · stopped before its first token; /regen or r answers"
         await until(pilot, lambda: foot(answers(app)[0]) == said)
 
 
@@ -426,3 +426,28 @@ async def test_the_open_ribbon_leaves_the_rest_in_sight(
         await pilot.resize_terminal(60, 15)
         await until(pilot, lambda: "smollm2-135m" in screen_text(app).splitlines()[-1])
         await until(pilot, lambda: "messages left out" in screen_text(app))
+
+
+async def test_rows_of_the_list_are_lines(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await ask_and_wait(
+            pilot, app, "What is the lighthouse 東京 in the harbour for, all in all?"
+        )
+        await app.manager.settled()
+        await chats_screen(pilot, app)
+        await until(pilot, lambda: "● What is" in screen_text(app))
+        (row,) = [
+            line for line in screen_text(app).splitlines() if "What is" in line and "●" in line
+        ]
+        assert "…" in row
+        assert row.rstrip("│ ").endswith("2 messages")
+        assert "F2 renames · Ctrl+S pins · Esc closes" in screen_text(app)  # what fits of the keys
+        await pilot.resize_terminal(120, 30)
+        await until(pilot, lambda: "Ctrl+Z undoes · Esc closes" in screen_text(app))
+        await pilot.press(*"harbour")
+        await until(pilot, lambda: "answer" in screen_text(app))
+        shown = screen_text(app)
+        assert any(
+            line.rstrip("│ ").endswith("you") and "What is" in line for line in shown.splitlines()
+        )

@@ -304,15 +304,15 @@ class AnswerView(MessageView):
             facts.append(f"first after {made.statistics.first_token_seconds:.2f} s")
         match made.finish_reason:
             case "cancelled" if is_blank:
-                facts.append("stopped before its first token; r answers")
+                facts.append("stopped before its first token; /regen or r answers")
             case "cancelled":
-                facts.append("stopped; g goes on")
+                facts.append("stopped; /continue or g goes on")
             case "length":
-                facts.append("cut at the longest length; g goes on")
+                facts.append("cut at the longest length; /continue or g goes on")
             case "interrupted" if self._is_elsewhere:
                 facts.append("another running chatbot is writing it")
             case "interrupted":
-                facts.append("interrupted: the program ended; g goes on")
+                facts.append("interrupted: the program ended; /continue or g goes on")
         facts += [f"{c.name} {c.old} → {c.new}" for c in made.changes]
         if made.num_controls_removed:
             facts.append(f"{made.num_controls_removed} control sequences removed")

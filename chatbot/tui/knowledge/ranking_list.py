@@ -102,10 +102,11 @@ def ranking_row(index: int, source: Source, scale: Scale, threshold: float, widt
         place = _place(source, width - head.cell_length - scores.cell_length - 1)
         return Content.assemble(head, place, " ", scores)
     place = _place(source, width - head.cell_length)
-    lines = [scores.truncate(width - 3)]
-    if scale.reranked is not None:  # one score more than a narrow line holds
-        first, second = scores.divide([scores.plain.index("rerank")])
-        lines = [first.truncate(width - 3), second.truncate(width - 3)]
+    lines = [scores]
+    if scores.cell_length > width - 3:  # more than a narrow line holds
+        last = "relevant" if scale.reranked is None else "rerank"
+        lines = scores.divide([scores.plain.index(last)])
+    lines = [line.truncate(width - 3) for line in lines]
     return Content("\n   ").join([Content.assemble(head, place), *lines])
 
 
