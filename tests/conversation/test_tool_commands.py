@@ -37,7 +37,7 @@ async def test_tools_are_listed_with_their_state(face: FakeFace) -> None:
     assert tools is not None
     tools.model_changed(msgspec.structs.replace(INFO, tool_dialect="hermes"))
     await run_command(face, "/tools")
-    assert "- ☑ `calculate` Work out an arithmetic expression. *allow*" in face.notes[0]
+    assert "- ☑ `calculate` *allow*: Work out an arithmetic expression." in face.notes[0]
     assert "- ☐ `get_weather`" in face.notes[0]
     assert "network · ask" in face.notes[0]
     assert "**MCP servers**" in face.notes[0]
@@ -62,7 +62,7 @@ async def test_what_tools_does_not_take(face: FakeFace) -> None:
 
 async def test_the_users_own_are_there_without_a_question_before(face: FakeFace) -> None:
     await run_command(face, "/tools")
-    assert "`count_words` Count words." in face.notes[-1]
+    assert ": Count words." in face.notes[-1]
 
 
 async def test_a_name_that_is_not_known_yet_is_waited_for(face: FakeFace) -> None:
@@ -74,7 +74,7 @@ async def test_refresh_finds_what_has_changed(face: FakeFace, tmp_path: Path) ->
     await run_command(face, "/tools")
     (tmp_path / "tools.py").write_text('def shout(x: str) -> str:\n    """Say it loud."""\n')
     await run_command(face, "/tools refresh")
-    assert "`shout` Say it loud." in face.notes[-1]
+    assert ": Say it loud." in face.notes[-1]
     assert "count_words" not in face.notes[-1]
 
 

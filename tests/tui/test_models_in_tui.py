@@ -79,6 +79,21 @@ async def test_models_are_priced_as_the_choice_changes(make_app: MakeApp) -> Non
         assert app.manager.settings.precision == "auto"
 
 
+@pytest.mark.parametrize(("width", "rows"), [(60, 2), (100, 2), (160, 1)])
+async def test_a_model_takes_a_line_or_two(make_app: MakeApp, width: int, rows: int) -> None:
+    app = make_app()
+    async with app.run_test(size=(width, 40)) as pilot:
+        await opened(app, pilot)
+        lines = screen_text(app).splitlines()
+        first, second = (
+            next(n for n, line in enumerate(lines) if f"{name} " in line)
+            for name in ("smollm2-360m", "smollm2-1.7b")
+        )
+        assert second - first == rows
+        assert "4-bit" in lines[first + rows - 1]
+        assert "Esc closes" in screen_text(app)
+
+
 async def test_what_is_chosen_is_loaded(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:

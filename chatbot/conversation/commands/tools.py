@@ -77,7 +77,7 @@ def _line(info: "ToolInfo") -> str:
     definition = info.definition
     mark = "☑" if info.is_on else "☐"
     about = clean_line(definition.description, 120)
-    return f"- {mark} `{definition.name}` {about} *{state_words(info)}*"
+    return f"- {mark} `{definition.name}` *{state_words(info)}*: {about}"
 
 
 def state_words(info: "ToolInfo") -> str:

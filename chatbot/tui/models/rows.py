@@ -17,6 +17,15 @@ from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import draw_bar, fitted
 from chatbot.wording import memory, parameters, size
 
+NARROW: Final = 70
+"""Cells below which the precisions have to stand close together."""
+
+WIDE: Final = 130
+"""Cells from which one line has room for all."""
+
+PRECISIONS_WIDTH: Final = 74
+"""Cells of that for the precisions."""
+
 HERE, ELSEWHERE, LOADED = "●", "○", "▶"
 
 _MARKS: Final = {"fits": ("✓", "$text-success"), "split": ("◐", "$text-warning")}
@@ -86,16 +95,20 @@ def room_line(room: Room, choice: Choice, width: int) -> Content:
 def model_row(
     facts: ModelFacts, room: Room, choice: Choice, width: int, *, is_loaded: bool
 ) -> Content:
-    """A model in the list: two lines, what it is and which precisions fit."""
-    return Content("\n").join(
-        (_head(facts, width, is_loaded=is_loaded), _precisions(facts, room, choice, width))
-    )
+    """A model in the list: what it is and which precisions fit, in a line each or, where it is
+    wide, in one."""
+    precisions = _precisions(facts, room, choice, width)
+    if width < WIDE or facts.problem:
+        return Content("\n").join((_head(facts, width, is_loaded=is_loaded), precisions))
+    # All of one width, so that they stand below one another.
+    head = _head(facts, width - PRECISIONS_WIDTH, is_loaded=is_loaded)
+    return head.pad_right(max(width - PRECISIONS_WIDTH - head.cell_length, 0)) + precisions
 
 
 def _head(facts: ModelFacts, width: int, *, is_loaded: bool) -> Content:
     mark = LOADED if is_loaded else HERE if facts.is_here else ELSEWHERE
     colour = "$text-success" if is_loaded else "$text-accent" if facts.is_here else "$text-muted"
-    on_disk = size(facts.num_bytes) if facts.num_bytes else "p gets it"
+    on_disk = size(facts.num_bytes) if facts.num_bytes else ""
     if facts.problem:
         on_disk = ""
     facts_shown = [parameters(facts.shape.num_parameters)] if facts.shape else []
@@ -132,8 +145,9 @@ def _precisions(facts: ModelFacts, room: Room, choice: Choice, width: int) -> Co
         mark, colour = _MARKS.get(found.verdict, ("✗", "$text-error"))
         emphasis = " bold underline" if precision == chosen else ""
         pieces.append((precision, f"$foreground{emphasis}"))
-        pieces.append((f" {mark} {found.need.total / GIB:<5.1f}", colour))
-        pieces.append(("  " if width >= 70 else "", ""))
+        need = f"{found.need.total / GIB:.1f}"
+        form = f" {mark} {need:<5}  " if width >= NARROW else f" {mark}{need} "
+        pieces.append((form, colour))
     if len(pieces) == 1:
         pieces.append(("its sizes are known once it is here", "dim"))
     return Content.assemble(*pieces)

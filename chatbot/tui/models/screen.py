@@ -30,9 +30,12 @@ from chatbot.models.references import resolve
 from chatbot.models.removing import remove
 from chatbot.settings import PRECISIONS
 from chatbot.terminal_text import clean_line
-from chatbot.tui.drawing.cells import draw_bar
+from chatbot.tui.drawing.cells import draw_bar, fewer
 from chatbot.tui.keys import bind
 from chatbot.tui.models.rows import (
+    ELSEWHERE,
+    HERE,
+    LOADED,
     Choice,
     Room,
     detail_lines,
@@ -42,7 +45,8 @@ from chatbot.tui.models.rows import (
 )
 from chatbot.wording import size
 
-HINTS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add"
+KEYS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add · Esc closes"
+LEGEND: Final = f"{LOADED} loaded  {HERE} here  {ELSEWHERE} on the hub · figures in GiB"
 
 WINDOWS: Final = (1024, 2048, 4096, 0, 16384, 32768, 65536, 131072)
 """Context lengths to choose from; 0 is none in particular, and priced as a long chat."""
@@ -117,12 +121,11 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self._list = OptionList(id="model-list", markup=False)
         self._detail = Static(id="model-detail", markup=False)
         self._input = Input(placeholder="org/name, a folder, or a .gguf file", id="model-reference")
-        self._foot = Static(HINTS, classes="pane-foot", markup=False)
+        self._foot = Static(LEGEND, classes="pane-foot", markup=False)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="models") as box:
             box.border_title = "Models"
-            box.border_subtitle = "▶ loaded  ● here  ○ on the hub"
             yield self._head
             yield self._list
             yield self._detail
@@ -136,6 +139,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self.set_interval(LOOK_SECONDS, self._look_again)
 
     def on_resize(self) -> None:
+        self.query_one("#models").border_subtitle = fewer(KEYS, self.size.width - 6)
         self.call_after_refresh(lambda: self._draw(self._chosen))
 
     # What is shown
@@ -204,11 +208,11 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         event.stop()
         if self._doomed or self._forced:
             self._doomed = self._forced = ""
-            self._say(HINTS)
+            self._say(LEGEND)
         self._draw_detail()
 
     def _say(self, text: str) -> None:
-        if not self._pulling or text is not HINTS:
+        if not self._pulling or text is not LEGEND:
             self._foot.update(text)
 
     # Choosing
@@ -291,7 +295,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self._input.value = ""
         self._input.display = False
         self._list.focus()
-        self._say(HINTS)
+        self._say(LEGEND)
         return True
 
     def action_pull_model(self) -> None:
