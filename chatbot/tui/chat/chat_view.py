@@ -132,9 +132,7 @@ class ChatView(VerticalScroll, can_focus=False):
             self.post_message(self.FocusLost())
         await self.remove_children(views)
 
-    async def _mount_items(
-        self, items: Sequence[Message | str], before: int | None = None
-    ) -> Sequence[Widget]:
+    async def _mount_items(self, items: Sequence[Message | str], before: int | None = None) -> None:
         """Mount views of these, below the others or before the one with this index."""
         views = [NoteView(one) if isinstance(one, str) else self._view_of(one) for one in items]
         await self.mount_all(views, before=before)
@@ -142,7 +140,6 @@ class ChatView(VerticalScroll, can_focus=False):
             if isinstance(view, NoteView):
                 await view.show()
         await self._place_mark()
-        return views
 
     def _view_of(self, message: Message) -> MessageView:
         variant = self._variant_of(message.id)
@@ -247,8 +244,10 @@ class ChatView(VerticalScroll, can_focus=False):
         return [*self._earlier, *_items(self.children), *self._later]
 
     async def show_anew(self, messages: Sequence[Message]) -> None:
-        """Show messages as they are now, where they are shown."""
+        """Show messages as they are now, at once or when they are shown again."""
         by_id = {message.id: message for message in messages}
+        for items in (self._earlier, self._later):
+            items[:] = [one if isinstance(one, str) else by_id.get(one.id, one) for one in items]
         async with self.batch():
             for view in self.query(MessageView):
                 if message := by_id.get(view.message_id):
