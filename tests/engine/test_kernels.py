@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from chatbot.engine.decode.cpu.attention import attend, mask_for
+from chatbot.engine.decode.cpu.attention import attend
 from chatbot.engine.decode.cpu.kernels import between_products as kernels
 from chatbot.engine.decode.cpu.kernels.attention import CHUNK, num_partial_sums, room_for
 from chatbot.engine.decode.cpu.kernels.forms import Form
@@ -137,7 +137,7 @@ def test_tiles_equal_torchs_attention(
     both[:, :, :, :end] = numbers(2, 1, 2, end, size, spread=3)
     keys, values = both.to(dtype)[:, :, :, :end]
     for reading in (queries, queries.transpose(0, 1).contiguous().transpose(0, 1)):
-        found = attend(reading, keys, values, mask_for(num_new, start, torch.float32), 0.2)
+        found = attend(reading, keys, values, 0.2)
         expected = by_torch(queries, keys, values, 0.2)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
@@ -148,7 +148,7 @@ def test_what_a_token_attends_to_is_the_same_whatever_is_read_with_it() -> None:
 
     def attended_from(first: int, end: int) -> torch.Tensor:
         keys, values = both[:, :, :, : start + end]
-        return attend(queries[first:end], keys, values, None, 0.125)
+        return attend(queries[first:end], keys, values, 0.125)
 
     together = attended_from(0, 300)
     for ends in ((17, 300), (100, 101, 300), (64, 128, 192, 256, 300), (299, 300)):
@@ -161,7 +161,7 @@ def test_nothing_hides_a_key_that_is_no_number(place: int) -> None:
     queries = numbers(220, 2, 32)
     keys, values = numbers(2, 1, 1, 220, 32)
     keys[0, 0, place, 3] = torch.nan
-    found = attend(queries, keys, values, None, 0.3)
+    found = attend(queries, keys, values, 0.3)
     assert found[place:].isnan().all()
     assert found[:place].isfinite().all()
 
@@ -236,7 +236,7 @@ def test_numbers_are_rounded_to_bf16_as_torch_does() -> None:
 
 def test_a_few_tokens_are_masked_as_a_block_is() -> None:
     queries, keys, values = numbers(20, 4, 8), numbers(1, 2, 50, 8), numbers(1, 2, 50, 8, spread=2)
-    whole = attend(queries, keys, values, None, 0.5)
+    whole = attend(queries, keys, values, 0.5)
     few = attended(queries[:9], keys, values, 30, 0.5)
     torch.testing.assert_close(few, whole[:9])
 

@@ -313,7 +313,7 @@ for form in (DirectProjection, Int8Projection, Int4Projection):
 queries, (keys, values) = torch.randn(40, 4, 64), torch.randn(2, 1, 2, 40, 64)
 apart = queries.transpose(0, 1)[None]
 expected = scaled_dot_product_attention(apart, keys, values, is_causal=True, enable_gqa=True)
-found = attend(queries, keys, values, None, 64**-0.5)
+found = attend(queries, keys, values, 64**-0.5)
 torch.testing.assert_close(found, expected[0].transpose(0, 1).reshape(40, -1))
 written = next(iter(program.run.inspect_llvm().values()))
 # What LLVM 22 made of a loop of few rounds, which it wrongly took for one without a result.

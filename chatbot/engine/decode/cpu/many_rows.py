@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatbot.engine.decode.architecture import Architecture, Norm
-from chatbot.engine.decode.cpu.attention import attend, goes_by_tiles, mask_for
+from chatbot.engine.decode.cpu.attention import attend
 from chatbot.engine.decode.cpu.heads import place_heads
 from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.team import TEAM
@@ -27,7 +27,7 @@ class ManyRows:
         self._scale = parts.head_size**-0.5
         self._placing = [place_heads(parts, layer) for layer in parts.layers]
         self._gating = instruction(Kind.GATE)
-        self.is_exact = goes_by_tiles(parts.kept_dtype) and not any(
+        self.is_exact = not any(
             product.rounds
             for layer in parts.layers
             for product in (layer.qkv, layer.output, layer.gate_up, layer.down)
@@ -48,7 +48,6 @@ class ManyRows:
         hidden = embedded
         num_new = hidden.shape[0]
         end = start + num_new
-        mask = mask_for(num_new, start, parts.kept_dtype)
         for index, layer in enumerate(parts.layers):
             if is_cancelled():
                 raise Interrupted
@@ -56,7 +55,7 @@ class ManyRows:
             keys, values = cache.keys[index], cache.values[index]
             queries = self._placed(self._placing[index], projected, keys, values, start, rotations)
             keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
-            attended = attend(queries, keys, values, mask, self._scale)
+            attended = attend(queries, keys, values, self._scale)
             hidden = layer.output.add_to(hidden, attended)
             both = layer.gate_up(_normalised(hidden, layer.mlp_norm))
             hidden = layer.down.add_to(hidden, self._gated(both))

@@ -17,7 +17,7 @@ from chatbot.engine.decode.cpu.kernels.level_products import do_level_part, room
 from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK
 from chatbot.engine.decode.cpu.kernels.product_vectors import DOT_FORMS, block, dot, widen
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
-from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, by_number
+from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, WIDTH, by_number
 
 MAX_FEW: Final = 16
 """Rows of activations for which a weight is widened on its way into each product; for more, it is
@@ -30,9 +30,8 @@ _LEAST_OUTPUTS: Final = 16
 _MOST_WIDENED: Final = 48
 """Outputs in a part, with many rows: that much of a weight stays in a core's cache."""
 
-_BLOCK_OUTPUTS: Final = 3
-_BLOCK_ROWS: Final = 4
-"""Products at a time, with many rows: as many as there are registers of AVX2 for."""
+_BLOCK_OUTPUTS, _BLOCK_ROWS = (4, 6) if WIDTH == 16 else (3, 4)
+"""Products at a time, with many rows: as many as AVX-512, or AVX2, has registers for."""
 
 _NUM_LOOKS: Final = 20_000
 """How often a thread looks for work before it sleeps, with few rows: some half a millisecond, which
@@ -109,8 +108,10 @@ def _few_for(form: Form) -> Any:
 
 _few_bf16, _few_fp16, _few_fp32, _few_int8 = map(_few_for, DOT_FORMS)
 _widen_bf16, _widen_fp16, _widen_fp32, _widen_int8 = map(widen, DOT_FORMS)
-_block_34, _block_31 = block(_BLOCK_OUTPUTS, _BLOCK_ROWS), block(_BLOCK_OUTPUTS, 1)
-_block_14, _block_11 = block(1, _BLOCK_ROWS), block(1, 1)
+_outputs_of_rows = block(_BLOCK_OUTPUTS, _BLOCK_ROWS)
+_outputs_of_row = block(_BLOCK_OUTPUTS, 1)
+_output_of_rows = block(1, _BLOCK_ROWS)
+_output_of_row = block(1, 1)
 
 
 @called  # type: ignore[untyped-decorator]
@@ -142,19 +143,21 @@ def _many(about: Any, first: Any, end: Any, thread: Any) -> None:
         is_whole = num_rows - row >= _BLOCK_ROWS
         while number >= _BLOCK_OUTPUTS:
             if is_whole:
-                _block_34(weight, size, rows, size, out, line, num_inputs)
+                _outputs_of_rows(weight, size, rows, size, out, line, num_inputs)
             else:
                 for n in range(num_rows - row):
-                    _block_31(weight, size, rows + n * size, size, out + n * line, line, num_inputs)
+                    own, place = rows + n * size, out + n * line
+                    _outputs_of_row(weight, size, own, size, place, line, num_inputs)
             weight += _BLOCK_OUTPUTS * size
             out += _BLOCK_OUTPUTS * 4
             number -= _BLOCK_OUTPUTS
         while number > 0:
             if is_whole:
-                _block_14(weight, size, rows, size, out, line, num_inputs)
+                _output_of_rows(weight, size, rows, size, out, line, num_inputs)
             else:
                 for n in range(num_rows - row):
-                    _block_11(weight, size, rows + n * size, size, out + n * line, line, num_inputs)
+                    own, place = rows + n * size, out + n * line
+                    _output_of_row(weight, size, own, size, place, line, num_inputs)
             weight += size
             out += 4
             number -= 1
