@@ -612,8 +612,9 @@ class ChatApp(App[int]):
             self._status.show_result(answer.making.statistics)
 
     def show_title(self) -> None:
-        """Show the title of the chat in the frame of the prompt."""
+        """Show the title of the chat in the frame of the prompt, and of one out of sight."""
         self._prompt.border_title = Content(self.manager.conversation.title)  # never as markup
+        self._panes.say_where()
 
     def show_note(self, markdown: str) -> None:
         """Show a note below the messages."""

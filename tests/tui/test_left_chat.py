@@ -151,6 +151,29 @@ async def test_commands_that_ask_say_where_an_answer_is_being_written(make_app: 
         await until(pilot, lambda: not app.manager.is_busy)
 
 
+async def test_a_command_that_is_refused_leaves_the_answer_where_it_is(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 800, delay=0.01)
+    async with app.run_test() as pilot:
+        await ask(pilot, "one")
+        await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[-1].text)
+        left = app.manager.conversation.id
+        for is_open in (True, False):  # is the chat in which the command is refused
+            press(app, *"/regen", "enter")
+            await until(pilot, lambda: app._prompt.text == "/regen")
+            press(app, "ctrl+u")
+            if is_open:
+                press(app, "ctrl+n")
+                await until(pilot, lambda: "✎ one" in screen_text(app))
+                assert questions(app)[1:] == []
+        await app.manager.open_chat(left)
+        await app.draw_conversation()
+        assert len(app.query(ChatView)) == 1
+        before = len(answers(app)[0].text)
+        await until(pilot, lambda: len(answers(app)[0].text) > before + 100)
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+
+
 async def test_the_list_renames_it_and_does_not_delete_it(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 300, delay=0.01)
     async with app.run_test(size=(100, 30)) as pilot:
@@ -167,6 +190,7 @@ async def test_the_list_renames_it_and_does_not_delete_it(make_app: MakeApp) -> 
         press(app, "enter")
         await until(pilot, lambda: "✎ Sea animals" in screen_text(app))
         press(app, "escape")
+        await until(pilot, lambda: "✎ Sea animals   ▱" in screen_text(app))  # in the status line
         await until(pilot, lambda: not app.manager.is_busy)
         await app.manager.settled()
         chat = await app.manager.stored().load_chat(chat_id)

@@ -61,13 +61,11 @@ class DrawnTurn:
         """Another chat is opened."""
         self._in_sight.clear()
         self.chat.display = False
-        self._status.elsewhere = self.conversation.title
 
     def come_back(self) -> None:
         """The chat is open again."""
         self._in_sight.set()
         self.chat.display = True
-        self._status.elsewhere = ""
         if self._built:
             self._show(self._built)
 
@@ -117,25 +115,36 @@ class ChatPanes:
         """
         self.shown = make()
         """That of the chat that is open."""
-        self.turn: DrawnTurn | None = None
-        """What is being drawn, in whichever."""
+        self._turns: list[DrawnTurn] = []
+        """What is being drawn; more than one where the last one takes the place of another, or is
+        about to be refused because of it."""
         self._make = make
         self._conversation = conversation
         self._status = status
         self._account = account
 
+    @property
+    def turn(self) -> DrawnTurn | None:
+        """What is being drawn, in whichever."""
+        return self._turns[-1] if self._turns else None
+
     def begin_turn(self, conversation: Conversation) -> DrawnTurn:
         """Have a turn drawn in the pane of the chat that is open."""
-        self.turn = DrawnTurn(conversation, self.shown, self._status, self._account)
-        return self.turn
+        turn = DrawnTurn(conversation, self.shown, self._status, self._account)
+        self._turns.append(turn)
+        return turn
 
     def end_turn(self, turn: DrawnTurn) -> None:
         """Nothing of it comes any more that would have to be drawn out of sight."""
-        if self.turn is turn:  # else the next one has begun already
-            self.turn = None
+        self._turns.remove(turn)
         if not turn.is_in_sight:
-            self._status.elsewhere = ""
+            self.say_where()
             turn.chat.remove()
+
+    def say_where(self) -> None:
+        """Say in the status line in which chat an answer is being written out of sight."""
+        turn = self.turn
+        self._status.elsewhere = turn.conversation.title if turn and not turn.is_in_sight else ""
 
     def is_other(self, conversation: Conversation) -> bool:
         """Whether this is another chat than the last time; then it is the one that is open."""
@@ -149,10 +158,12 @@ class ChatPanes:
             return False
         if turn.chat is before:
             turn.go_out_of_sight()
+            self.say_where()
             self.shown = self._make()
             await cast(Widget, before.parent).mount(self.shown, before=before)
             return False
         self.shown = turn.chat
         turn.come_back()
+        self.say_where()
         await before.remove()
         return True
