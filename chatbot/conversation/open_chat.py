@@ -130,16 +130,15 @@ class OpenChat(ABC):
         self._use(conversation, is_stored=False)
 
     async def open_chat(self, chat_id: str) -> None:
-        """Go on with a stored chat.
+        """Go on with a stored chat, or with one whose answer is being written.
 
         Raises:
             StoreError: it is not there, or cannot be read.
         """
-        if self.left is None or self.left.conversation.id != chat_id:
-            chat = await self.stored().load_chat(chat_id)
-            self.open_stored(chat)
-        else:
+        if self.left and self.left.conversation.id == chat_id:
             self._come_back(self.left)
+        elif not (self.is_answering and self.conversation.id == chat_id):
+            self.open_stored(await self.stored().load_chat(chat_id))
 
     def open_stored(self, chat: StoredChat) -> None:
         """Go on with a chat as it came out of the store."""

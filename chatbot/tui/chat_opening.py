@@ -29,13 +29,17 @@ async def _open(app: "ChatApp", chat_id: str, message_id: str | None) -> None:
     try:
         if chat_id != app.manager.conversation.id:
             await app.manager.open_chat(chat_id)
-        conversation = app.manager.conversation
-        shown = {message.id for message in conversation.path()}
-        if message_id is not None and message_id in conversation and message_id not in shown:
-            conversation.show(conversation.newest_leaf(message_id))
     except ChatbotError as error:
         app.refuse(str(error))
         return
+    conversation = app.manager.conversation
+    shown = {message.id for message in conversation.path()}
+    if message_id is not None and message_id in conversation and message_id not in shown:
+        if app.manager.is_answering:
+            app.refuse("It is on another branch; stop the answer here first (Esc).")
+            message_id = None
+        else:
+            conversation.show(conversation.newest_leaf(message_id))
     await app.draw_conversation()
     if message_id is not None:
         await app.go_to_message(message_id)

@@ -6,6 +6,7 @@ import signal
 from textual.widgets import Input, Markdown
 
 from chatbot.messages import ToolResultPart
+from chatbot.tui import chat_opening
 from chatbot.tui.approval_screen import ApprovalScreen
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chats_screen import ChatsScreen
@@ -170,6 +171,30 @@ async def test_a_command_that_is_refused_leaves_the_answer_where_it_is(make_app:
         assert len(app.query(ChatView)) == 1
         before = len(answers(app)[0].text)
         await until(pilot, lambda: len(answers(app)[0].text) > before + 100)
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+
+
+async def test_who_opens_the_chat_that_is_open_sees_its_answer_go_on(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 200, delay=0.01)
+    async with app.run_test(notifications=True) as pilot:
+        await ask_and_wait(pilot, app, "zero")
+        press(app, *"/edit one", "enter")
+        await until(pilot, lambda: questions(app) == ["one"] and "word" in answers(app)[0].text)
+        chat_id, leaf = app.manager.conversation.id, app.manager.conversation.active_leaf
+        hidden = next(m.id for m in app.manager.conversation.messages() if m.text == "zero")
+        await app.manager.settled()  # so that the list has it
+        view = answers(app)[0]
+        press(app, *f"/open {chat_id}", "enter")
+        await until(pilot, lambda: not app._prompt.text)
+        await chat_opening._open(app, chat_id, None)
+        await chat_opening._open(app, chat_id, hidden)
+        await until(pilot, lambda: "It is on another branch" in notices(app))
+        assert app.manager.conversation.active_leaf == leaf
+        assert app.manager.is_answering
+        before = len(view.text)
+        await until(pilot, lambda: len(view.text) > before + 100)
+        assert answers(app) == [view]
         press(app, "escape")
         await until(pilot, lambda: not app.manager.is_busy)
 

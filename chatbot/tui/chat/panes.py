@@ -152,11 +152,15 @@ class ChatPanes:
         return before is not conversation
 
     async def change_to(self, conversation: Conversation) -> bool:
-        """Have the pane for this chat in sight; returns whether the chat is in it already."""
+        """Have the pane for this chat in sight; returns whether the chat is in it already, with the
+        answer that is being written."""
         turn, before = self.turn, self.shown
-        if turn is None or (turn.conversation is conversation) == (turn.chat is before):
+        if turn is None:
             return False
-        if turn.chat is before:
+        is_of_turn, is_shown = turn.conversation is conversation, turn.chat is before
+        if is_of_turn == is_shown:
+            return is_shown
+        if is_shown:
             turn.go_out_of_sight()
             self.say_where()
             self.shown = self._make()
