@@ -1,6 +1,7 @@
 """Chats that are kept: the list, long chats, variants after a restart, the ribbon."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,7 @@ async def test_a_long_chat_is_shown_a_part_at_a_time_wherever_the_user_is(
             for _ in range(200):
                 press(app, key)
                 await pilot.pause(0.01)
+                await until(pilot, lambda: not app._chat._is_adding)
                 assert is_part()
                 if f" {last}\n" in screen_text(app):
                     break
@@ -204,10 +206,51 @@ async def test_a_note_comes_below_the_end_of_a_chat(make_app: MakeApp) -> None:
         assert "assistant 99" in screen_text(app)
 
 
-async def test_the_focus_goes_on_through_a_chat_that_is_shown_in_part(make_app: MakeApp) -> None:
+async def test_a_note_leaves_an_answer_that_is_being_written_where_it_is(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer="word " * 800, delay=0.01)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.manager.open(long_chat(30, "\n\nline" * 15))
+        await app.draw_conversation()
+        await ask(pilot, "one")
+        await until(pilot, lambda: "word word" in answers(app)[-1].text)
+        view = answers(app)[-1]
+        app.show_note("A note.")
+        await until(pilot, lambda: "A note." in screen_text(app))
+        for _ in range(15):
+            await pilot.press("pageup")
+        app.show_note("Another note.")
+        await until(pilot, lambda: "Another note." in screen_text(app))
+        assert app.manager.is_answering
+        assert answers(app)[-1] is view
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+
+
+async def test_paging_down_leaves_out_no_message(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.manager.open(long_chat(30))
+        app.manager.open(long_chat(30, "\n\nword" * 15))
+        await app.draw_conversation()
+        await app.go_to_message(app.manager.conversation.path()[0].id)
+        seen: set[str] = set()
+        for _ in range(100):
+            await until(pilot, lambda: not app._chat._is_adding)
+            seen |= set(re.findall(r"user \d+", screen_text(app)))
+            if "user 29" in seen:
+                break
+            await pilot.press("pagedown")
+        assert seen == {f"user {number}" for number in range(30)}
+
+
+@pytest.mark.parametrize("more", ["", "\n\nword" * 15], ids=["short", "tall"])
+async def test_the_focus_goes_on_through_a_chat_that_is_shown_in_part(
+    make_app: MakeApp, more: str
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.manager.open(long_chat(30, more))
         await app.draw_conversation()
         path = app.manager.conversation.path()
         await app.go_to_message(path[0].id)

@@ -188,25 +188,36 @@ class ChatView(VerticalScroll, can_focus=False):
             self._is_adding = False
             return
         fixed = views[0 if is_above else -1]
-        before = fixed.virtual_region.y
+        before, scroll_y = fixed.virtual_region.y, self.scroll_y
         async with self.batch():  # or what comes would be seen, a piece at a time, instead
             await (self._mount_earlier() if is_above else self._mount_later())
 
         def stay() -> None:
-            if not self._is_following and fixed.is_attached:  # by now: scrolling would end it
+            # By now: scrolling would end it.
+            if fixed.is_attached and not (is_above and self._is_following):
+                # Where much was put away above, it came to its end of itself.
+                now = scroll_y if self._is_following else self.scroll_y
+                self.release_anchor()
                 moved = fixed.virtual_region.y - before
-                self.scroll_to(y=self.scroll_y + moved, animate=False, immediate=True)
+                self.scroll_to(y=now + moved, animate=False, immediate=True)
             self._is_adding = False
             self._add_where_end(self.scroll_y)
 
         self.call_after_refresh(stay)
+
+    @property
+    def _can_all_go(self) -> bool:
+        """Whether no answer is being written, which stays where it is."""
+        return all(map(_can_go, self.children))
 
     async def _mount_earlier(self) -> None:
         page, self._earlier = self._earlier[-PAGE:], self._earlier[:-PAGE]
         await self._mount_items(page, before=0)
         lowest = self.scroll_y + (1 + KEPT_SCREENS) * self.size.height
         below = takewhile(lambda view: view.virtual_region.y >= lowest, reversed(self.children))
-        away = _going(below)
+        # A note below an answer that is being written would be put away, and that answer lost with
+        # the next thing that comes to the end.
+        away = _going(below) if self._can_all_go else []
         self._later = [*_items(reversed(away)), *self._later]
         await self._take_away(away)
 
@@ -349,7 +360,7 @@ class ChatView(VerticalScroll, can_focus=False):
 
     async def _show_around(self, message_id: str) -> None:
         """Show the page that the message with this id is on, wherever it is."""
-        if not all(map(_can_go, self.children)):  # an answer is being written, which stays
+        if not self._can_all_go:
             async with self.batch():
                 while self._earlier and not self._shown(message_id):
                     await self._mount_earlier()
@@ -386,7 +397,8 @@ class ChatView(VerticalScroll, can_focus=False):
         views = list(self.query(MessageView))
         index = views.index(view) + step if view in views else len(views) - 1
         if self._later and index == len(views):
-            return True  # it is on its way
+            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)  # to have it come
+            return True
         if not 0 <= index < len(views):
             return False
         self.screen.set_focus(views[index])
