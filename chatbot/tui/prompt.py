@@ -177,8 +177,12 @@ class Prompt(MessageArea):
         self.go_on_with(typed)
 
     def give_back(self, text: str) -> None:
-        """Put a text that could not be dealt with before what was typed since."""
-        self.propose(f"{text}\n{self.text}" if self.text else text)
+        """Put a text that could not be dealt with before what was typed since; while a question is
+        edited, it comes afterwards."""
+        if self.edited:
+            self._before_edit = f"{text}\n{self._before_edit}".rstrip("\n")
+        else:
+            self.propose(f"{text}\n{self.text}" if self.text else text)
 
     def put_away(self) -> bool:
         """Empty the box; the text comes back like an earlier message. False: there was none."""

@@ -261,6 +261,30 @@ async def test_a_killed_engine_costs_the_answer_that_is_out_of_sight_alone(
         assert last_answer(app).text.startswith("word")
 
 
+async def test_what_waits_does_not_come_back_into_a_question_that_is_edited(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer="word " * 100, delay=0.01)
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "zero")
+        first = app.manager.conversation.id
+        press(app, "ctrl+n")
+        await until(pilot, lambda: not questions(app))
+        await begun(pilot, app)
+        await app.manager.open_chat(first)
+        await app.draw_conversation()
+        press(app, *"two", "enter")
+        await until(pilot, lambda: "takes it back · two" in screen_text(app))
+        press(app, "ctrl+t", "e")
+        await until(pilot, lambda: app._prompt.edited is not None)
+        assert app.session.engine.pid is not None
+        os.kill(app.session.engine.pid, signal.SIGKILL)
+        await until(pilot, lambda: "takes it back" not in screen_text(app))
+        assert app._prompt.text == "zero"
+        press(app, "escape")
+        await until(pilot, lambda: app._prompt.text == "two")
+
+
 async def test_what_is_not_kept_is_not_left(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 500, delay=0.02)
     app.manager.store = None
