@@ -139,6 +139,7 @@ class ChatApp(App[int]):
         self._choose_first_theme(screen.theme)
         self._keymap_wanted = screen.keymap
         self._screen_problems = screen.problems
+        self._is_choosing = False
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
         self._prompt = Prompt(self._send, self._take_back_last, self.key_of("help"))
@@ -238,7 +239,8 @@ class ChatApp(App[int]):
 
     def _ask_next(self) -> None:
         """Ask the question that waits longest, unless an answer is being written."""
-        is_busy = self.manager.is_busy or any(
+        is_busy = self._is_choosing or self.manager.is_busy
+        is_busy = is_busy or any(
             worker.group == "turn" and not worker.is_finished for worker in self.workers
         )
         if not is_busy and (question := self._waiting.take_first()):
@@ -586,12 +588,14 @@ class ChatApp(App[int]):
     def _say_how_it_ended(self, turn: DrawnTurn, answer: Message) -> None:
         """Say that an answer repeats another one, or is there; after one that failed, nothing more
         is asked."""
+        has_failed = answer.making is not None and answer.making.finish_reason == "error"
         if not turn.is_in_sight:
             title = turn.conversation.title
-            self.tell(f"The answer in “{title}” is there; {self.key_of('chats')} opens it.")
+            ended = "failed" if has_failed else "is there"
+            self.tell(f"The answer in “{title}” {ended}; {self.key_of('chats')} opens it.")
         elif sentence := repetition_note(turn.conversation, answer):
             self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
-        if answer.making and answer.making.finish_reason == "error":
+        if has_failed:
             self._take_back_all()
 
     def _show_account(self, event: object) -> None:
@@ -610,6 +614,11 @@ class ChatApp(App[int]):
         answer = self.manager.conversation.last("assistant")
         if answer and answer.making and answer.making.statistics:
             self._status.show_result(answer.making.statistics)
+
+    def choose_answer(self, *, is_over: bool) -> None:
+        """Ask nothing while the user chooses one of several answers, which it is to follow."""
+        self._is_choosing = not is_over
+        self.call_later(self._ask_next)
 
     def show_title(self) -> None:
         """Show the title of the chat in the frame of the prompt, and of one out of sight."""

@@ -253,6 +253,7 @@ async def test_a_killed_engine_costs_the_answer_that_is_out_of_sight_alone(
         assert app.session.engine.pid is not None
         os.kill(app.session.engine.pid, signal.SIGKILL)
         await until(pilot, lambda: app._prompt.text == "two")
+        await until(pilot, lambda: "The answer in “one” failed; Ctrl+K opens" in notices(app))
         await until(pilot, lambda: not app.manager.is_busy)
         assert len(app.manager.conversation) == 0
         await app.manager.open_chat(chat_id)

@@ -5,10 +5,12 @@ import signal
 from pathlib import Path
 
 from chatbot.tui.app import ChatApp
+from chatbot.tui.variants.screen import VariantsScreen
 from tests.tui.helpers import (
     MakeApp,
     answers,
     ask,
+    ask_and_wait,
     last_answer,
     press,
     questions,
@@ -98,6 +100,24 @@ async def test_a_question_that_cannot_be_asked_brings_back_what_waits_behind_it(
             await until(pilot, lambda: not app._prompt.text)
         await until(pilot, lambda: app._prompt.text.endswith("?\ntwo"))
         assert asked(app) == ["one"]
+
+
+async def test_what_is_sent_before_several_answers_are_shown_waits_until_one_is_kept(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(delay=0.01)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask_and_wait(pilot, app, "one")
+        press(app, *"/variants 2", "enter", *"two", "enter")
+        await until(pilot, lambda: isinstance(app.screen, VariantsScreen))
+        await until(pilot, lambda: not app._status.is_busy)
+        await pilot.pause(0.1)
+        assert asked(app) == ["one"]
+        kept = app.manager.conversation.variants(last_answer(app).id)[2]
+        press(app, "right", "enter")
+        await until(pilot, lambda: len(app.manager.conversation.path()) == 4)
+        assert asked(app) == ["one", "two"]
+        assert app.manager.conversation.path()[1].id == kept
 
 
 async def test_a_command_is_carried_out_at_once_and_one_that_is_refused_changes_nothing(

@@ -52,6 +52,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         else:
             go_on_from(conversation, answer_id)
         app.show_conversation()
+        app.choose_answer(is_over=True)
 
     async def open_screen(started: VariantsStarted) -> VariantsScreen:
         nonlocal screen, question_id
@@ -70,6 +71,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
             hints,
         )
         app.clear_notifications()  # they were about what is covered now
+        app.choose_answer(is_over=False)
         await app.push_screen(screen, keep)
         status_line = app.screen_stack[0].query_one(StatusLine)
         screen.watch(status_line, "status", screen.show_load)
