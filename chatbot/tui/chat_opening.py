@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from chatbot.errors import ChatbotError
 from chatbot.store.chat_store import ChatStore
 from chatbot.tui.chats_screen import ChatsScreen
+from chatbot.tui.status_line import StatusLine
 
 if TYPE_CHECKING:
     from chatbot.tui.app import ChatApp
@@ -18,10 +19,15 @@ def open_chats(app: "ChatApp", store: ChatStore) -> None:
         if choice is not None:
             app.run_worker(_open(app, *choice), group="turn")
 
+    def tell_end(elsewhere: str) -> None:
+        if not elsewhere:
+            screen.forget_left()
+
     left = app.manager.left
-    app.open_screen(
-        ChatsScreen(store, app.manager.conversation, left.conversation if left else None), chosen
-    )
+    screen = ChatsScreen(store, app.manager.conversation, left.conversation if left else None)
+    app.open_screen(screen, chosen)
+    if left:
+        screen.watch(app.screen_stack[0].query_one(StatusLine), "elsewhere", tell_end, init=False)
 
 
 async def _open(app: "ChatApp", chat_id: str, message_id: str | None) -> None:

@@ -238,6 +238,13 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         self.show_rows(self._search.value, select)
         return True
 
+    def forget_left(self) -> None:
+        """The answer that was being written in another chat is there."""
+        self._left = None
+        if self._renaming is None:
+            self._say("")
+        self._draw(self._list.highlighted or 0)
+
     def _highlighted(self) -> ChatInfo | SearchHit | None:
         index = self._list.highlighted
         return self._rows[index] if index is not None and index < len(self._rows) else None

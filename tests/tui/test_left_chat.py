@@ -223,6 +223,20 @@ async def test_the_list_renames_it_and_does_not_delete_it(make_app: MakeApp) -> 
         assert [one.text for one in chat.messages] == ["one", "word " * 300]
 
 
+async def test_the_list_says_so_no_longer_than_it_is_true(make_app: MakeApp) -> None:
+    app = make_app(answer=LONG, delay=0.01)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await begun(pilot, app)
+        press(app, "ctrl+k")
+        await until(
+            pilot, lambda: isinstance(app.screen, ChatsScreen) and "✎ one" in screen_text(app)
+        )
+        await until(pilot, lambda: not app.manager.is_busy)
+        await until(pilot, lambda: "✎" not in screen_text(app))
+        press(app, "ctrl+d")
+        await until(pilot, lambda: "There are no chats yet." in screen_text(app))
+
+
 async def test_a_tool_waits_to_be_allowed_until_its_chat_is_open(make_app: MakeApp) -> None:
     app = make_app(tools=["get_weather"], delay=0.05)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
