@@ -129,7 +129,7 @@ class ConversationManager(OpenChat):
     @property
     def may_be_left(self) -> bool:
         """Whether a single answer is being made, which is kept, and can be shown later."""
-        return self.can_come_back and self.store is not None and self._turn is not None
+        return self.can_come_back and self.is_kept and self._turn is not None
 
     def require_free(self) -> None:
         """See that no answer is being made, in whatever chat.

@@ -429,7 +429,7 @@ async def test_ctrl_c_empties_the_prompt_and_up_brings_it_back(make_app: MakeApp
 
 async def test_a_key_that_is_refused_leaves_the_draft(make_app: MakeApp) -> None:
     app = make_app(answer="word " * 60, delay=0.02)
-    app.manager.store = None  # else the chat can be left
+    app.manager._journal = None  # as where chats are not kept, which are not left
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await ask(pilot, "a long one")
         await until(pilot, lambda: app.manager.is_busy)

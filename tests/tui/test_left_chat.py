@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from textual.widgets import Input, Markdown
 
 from chatbot.messages import ToolResultPart
@@ -300,12 +301,22 @@ async def test_what_waits_does_not_come_back_into_a_question_that_is_edited(
         await until(pilot, lambda: app._prompt.text == "two")
 
 
-async def test_what_is_not_kept_is_not_left(make_app: MakeApp) -> None:
+@pytest.mark.parametrize("has_journal", [False, True])
+async def test_what_is_not_kept_is_not_left(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, has_journal: bool
+) -> None:
+    """Because no chat is kept, or because this one's writes fail."""
     app = make_app(answer="word " * 500, delay=0.02)
-    app.manager.store = None
+    if not has_journal:
+        app.manager._journal = None
     async with app.run_test(notifications=True) as pilot:
         await ask(pilot, "one")
         await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[-1].text)
+        if app.manager._journal:
+            # Or it would be made good by the next write.
+            monkeypatch.setattr(app.manager._journal, "flush_answer", lambda *_: None)
+            await app.manager.settled()
+            app.manager._journal.is_behind = True
         press(app, "ctrl+n")
         await until(pilot, lambda: "stop it first" in notices(app))
         assert questions(app) == ["one"]
