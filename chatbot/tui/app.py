@@ -234,7 +234,8 @@ class ChatApp(App[int]):
         if sent.edited or sent.text.startswith("/"):
             self.take(sent.text, is_typed=True, edited=sent.edited, attached=sent.attached)
         else:
-            self._waiting.add(sent)
+            chat_id = self.manager.conversation.id if self.manager.is_busy else ""
+            self._waiting.add(sent._replace(chat_id=chat_id))
             self._ask_next()
 
     def _ask_next(self) -> None:
@@ -243,8 +244,13 @@ class ChatApp(App[int]):
         is_busy = is_busy or any(
             worker.group == "turn" and not worker.is_finished for worker in self.workers
         )
-        if not is_busy and (question := self._waiting.take_first()):
+        if is_busy or not (question := self._waiting.take_first()):
+            return
+        if question.chat_id in ("", self.manager.conversation.id):
             self.take(question.text, is_typed=True, attached=question.attached)
+        else:  # another chat was opened meanwhile
+            self._take_back_all()
+            self._prompt.give_back(question.text)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.worker.group == "turn":

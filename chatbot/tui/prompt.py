@@ -45,6 +45,8 @@ class Sent(NamedTuple):
     """The question that it is in other words."""
     attached: Sequence[str] = ()
     """Names of the files that were said to go with it."""
+    chat_id: str = ""
+    """The chat that it is for, where it has to wait for an answer; else the one that is open."""
 
 
 class Prompt(MessageArea):

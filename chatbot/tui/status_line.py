@@ -13,8 +13,8 @@ from chatbot.engine.client import EngineStatus
 from chatbot.messages import Statistics
 from chatbot.tui.drawing.cells import draw_bar
 
-MOST_OF_TITLE: Final = 24
-"""Cells of another chat's title."""
+MOST_OF_TITLE: Final = 26
+"""Cells of another chat's title, with the sign before it."""
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -31,7 +31,8 @@ class StatusLine(Widget):
     knowledge: reactive[str] = reactive("")
     """What is being done to the knowledge folders, briefly; empty when all are ready."""
     elsewhere: reactive[str] = reactive("")
-    """Title of the chat in which an answer is being written while another one is open."""
+    """Title of the chat in which an answer is being written while another one is open, behind a
+    sign."""
     _frame: reactive[int] = reactive(0)
 
     def __init__(self, id: str) -> None:
@@ -116,7 +117,7 @@ class StatusLine(Widget):
     def _right(self) -> Content:
         parts = []
         if self.elsewhere:  # and what is known of speed is about that
-            parts.append(f"✎ {set_cell_size(self.elsewhere, MOST_OF_TITLE).rstrip()}")
+            parts.append(set_cell_size(self.elsewhere, MOST_OF_TITLE).rstrip())
         if self.knowledge:
             parts.append(self.knowledge)
         if self.tokens_per_second and not self.elsewhere:

@@ -109,6 +109,39 @@ async def test_what_waits_comes_back_into_the_prompt_when_its_chat_is_left(
         assert len(app.manager.conversation) == 0
 
 
+async def test_what_waits_is_asked_in_no_other_chat_than_its_own(make_app: MakeApp) -> None:
+    app = make_app(answer=LONG, delay=0.01)
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "zero")
+        first = app.manager.conversation.id
+        press(app, "ctrl+n")
+        await until(pilot, lambda: not questions(app))
+        await begun(pilot, app)
+        press(app, *"two", "enter", *"three", "enter")
+        await until(pilot, lambda: "takes it back · three" in screen_text(app))
+        await app.manager.open_chat(first)  # about to be drawn when the answer comes to its end
+        await until(pilot, lambda: app._prompt.text == "two\nthree")
+        assert not app.manager.is_busy
+        assert len(app.manager.conversation) == 2
+
+
+async def test_an_answer_that_is_held_says_so_out_of_sight(make_app: MakeApp) -> None:
+    app = make_app(answer=LONG, delay=0.02)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask(pilot, "one")
+        await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[-1].text)
+        press(app, "f8")
+        await until(pilot, lambda: "held after" in foot(answers(app)[-1]))
+        chat_id = app.manager.conversation.id
+        press(app, "ctrl+n")
+        await until(pilot, lambda: "‖ one" in screen_text(app))
+        await app.manager.open_chat(chat_id)
+        await app.draw_conversation()
+        press(app, "f8")
+        await until(pilot, lambda: not app.manager.is_busy)
+        assert last_answer(app).text == LONG
+
+
 async def test_a_third_chat_can_be_opened_and_read(make_app: MakeApp) -> None:
     app = make_app(answer=LONG, delay=0.02)
     async with app.run_test() as pilot:

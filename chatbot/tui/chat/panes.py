@@ -44,6 +44,8 @@ class DrawnTurn:
         self._in_sight.set()
         self.answer: Message | None = None
         """Once it is there."""
+        self.is_held = False
+        """The user has it wait between two tokens."""
         self._built: PromptBuilt | None = None
         self._num_begun = 0
         """Tokens of the answer that were there before the prompt was built."""
@@ -75,6 +77,8 @@ class DrawnTurn:
             self._built, self._num_begun = event, event.num_generated_tokens
         if isinstance(event, TurnFinished):
             self.answer = event.answer
+        if isinstance(event, AnswerHeld | TextDelta | ThoughtDelta):
+            self.is_held = isinstance(event, AnswerHeld)
         if not (self.is_in_sight and self._built):
             return
         match event:
@@ -142,9 +146,12 @@ class ChatPanes:
             turn.chat.remove()
 
     def say_where(self) -> None:
-        """Say in the status line in which chat an answer is being written out of sight."""
+        """Say in the status line in which chat an answer is written, or held, out of sight."""
         turn = self.turn
-        self._status.elsewhere = turn.conversation.title if turn and not turn.is_in_sight else ""
+        if turn is None or turn.is_in_sight:
+            self._status.elsewhere = ""
+        else:
+            self._status.elsewhere = f"{'‖' if turn.is_held else '✎'} {turn.conversation.title}"
 
     def is_other(self, conversation: Conversation) -> bool:
         """Whether this is another chat than the last time; then it is the one that is open."""
