@@ -122,10 +122,10 @@ async def _report(client: RetrievalClient, status: FolderStatus) -> dict[str, An
 def _summary(report: dict[str, Any]) -> Iterator[str]:
     name = clean_line(report["folder"], 1000)
     passages, embedded = report["passages"], report["embedded"]
-    share = "all embedded" if embedded == passages else f"{embedded:,} of them embedded"
+    share = ", all embedded" if embedded == passages else f", {embedded:,} of them embedded"
     yield (
-        f"{name}: {report['stage']}, {report['files']:,} files, {passages:,} passages, {share}, "
-        f"{size(report['bytes'])}"
+        f"{name}: {report['stage']}, {report['files']:,} files, {passages:,} passages"
+        f"{share if passages else ''}, {size(report['bytes'])}"
     )
     if report["notice"]:
         yield f"  {clean_line(report['notice'], 500)}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _POLICIES: Final = {
     "ask": "you are asked before it runs",
     "allow": "it runs without a question, unless text of others is in the chat",
-    "deny": "it never runs",
+    "deny": "the model never runs it",
 }
 _VERBS: Final = {
     "on": "the model may call it",
