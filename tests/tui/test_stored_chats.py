@@ -133,12 +133,14 @@ async def test_the_chat_that_is_open_keeps_the_title_that_the_list_gave_it(
         assert not app.manager.conversation.is_pinned
 
 
-def long_chat(num_exchanges: int, more: str = "") -> Conversation:
-    """A chat of so many short questions, each with an answer, which ``more`` is the end of."""
+def long_chat(num_exchanges: int, more: str = "", num_long: int | None = None) -> Conversation:
+    """A chat of so many short questions, each with an answer, which ``more`` is the end of: of the
+    first ``num_long``, or of all."""
     conversation, parent = Conversation(), None
     for number in range(num_exchanges):
+        is_long = num_long is None or number < num_long
         for role in ("user", "assistant"):
-            text = f"{role} {number}" + (more if role == "assistant" else "")
+            text = f"{role} {number}" + (more if is_long and role == "assistant" else "")
             message = Message(role=role, parts=(TextPart(text),), parent_id=parent)
             conversation.add(message)
             parent = message.id
@@ -231,7 +233,8 @@ async def test_a_note_leaves_an_answer_that_is_being_written_where_it_is(
 async def test_paging_down_leaves_out_no_message(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.manager.open(long_chat(30, "\n\nword" * 15))
+        # What is put away above is higher than what comes below in its place.
+        app.manager.open(long_chat(60, "\n\nword" * 15, num_long=8))
         await app.draw_conversation()
         await app.go_to_message(app.manager.conversation.path()[0].id)
         chat = app._chat
@@ -242,10 +245,10 @@ async def test_paging_down_leaves_out_no_message(make_app: MakeApp) -> None:
             # By their places: what is on the screen may be that of a key before.
             places = {view.text: view.virtual_region for view in app.query(QuestionView)}
             seen |= {t for t, place in places.items() if place.y < bottom and place.bottom > top}
-            if "user 29" in seen:
+            if "user 59" in seen:
                 break
             await pilot.press("pagedown")
-        assert seen == {f"user {number}" for number in range(30)}
+        assert seen == {f"user {number}" for number in range(60)}
 
 
 @pytest.mark.parametrize("more", ["", "\n\nword" * 15], ids=["short", "tall"])
