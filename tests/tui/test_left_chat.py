@@ -25,7 +25,7 @@ from tests.tui.helpers import (
     until,
 )
 
-LONG = "word " * 150
+LONG = "word " * 200
 
 
 async def begun(pilot, app, text: str = "one") -> str:  # type: ignore[no-untyped-def]
@@ -40,7 +40,7 @@ async def begun(pilot, app, text: str = "one") -> str:  # type: ignore[no-untype
 
 
 async def test_the_answer_goes_on_and_is_there_afterwards(make_app: MakeApp) -> None:
-    app = make_app(answer=LONG, delay=0.01)
+    app = make_app(answer=LONG, delay=0.02)
     async with app.run_test(notifications=True) as pilot:
         chat_id = await begun(pilot, app)
         assert "✎ one" in screen_text(app)
@@ -51,7 +51,7 @@ async def test_the_answer_goes_on_and_is_there_afterwards(make_app: MakeApp) -> 
         assert not questions(app)
         await app.manager.open_chat(chat_id)
         await app.draw_conversation()
-        await until(pilot, lambda: "150 tokens" in foot(answers(app)[-1]))
+        await until(pilot, lambda: "200 tokens" in foot(answers(app)[-1]))
         assert last_answer(app).text == LONG
         assert last_answer(app).making.finish_reason == "stop"  # type: ignore[union-attr]
 
@@ -84,7 +84,7 @@ async def test_who_comes_back_sees_it_go_on_and_can_stop_it(make_app: MakeApp) -
 
 
 async def test_what_is_asked_meanwhile_is_asked_in_the_chat_that_is_open(make_app: MakeApp) -> None:
-    app = make_app(answer=LONG, delay=0.01)
+    app = make_app(answer=LONG, delay=0.02)
     async with app.run_test() as pilot:
         chat_id = await begun(pilot, app)
         press(app, *"two", "enter")
@@ -99,7 +99,7 @@ async def test_what_is_asked_meanwhile_is_asked_in_the_chat_that_is_open(make_ap
 async def test_what_waits_comes_back_into_the_prompt_when_its_chat_is_left(
     make_app: MakeApp,
 ) -> None:
-    app = make_app(answer=LONG, delay=0.01)
+    app = make_app(answer=LONG, delay=0.02)
     async with app.run_test() as pilot:
         press(app, *"one", "enter", *"two", "enter")
         await until(pilot, lambda: bool(answers(app)) and "word" in answers(app)[-1].text)
@@ -110,7 +110,7 @@ async def test_what_waits_comes_back_into_the_prompt_when_its_chat_is_left(
 
 
 async def test_what_waits_is_asked_in_no_other_chat_than_its_own(make_app: MakeApp) -> None:
-    app = make_app(answer=LONG, delay=0.01)
+    app = make_app(answer=LONG, delay=0.02)
     async with app.run_test() as pilot:
         await ask_and_wait(pilot, app, "zero")
         first = app.manager.conversation.id
@@ -170,7 +170,7 @@ async def test_a_third_chat_can_be_opened_and_read(make_app: MakeApp) -> None:
 
 
 async def test_commands_that_ask_say_where_an_answer_is_being_written(make_app: MakeApp) -> None:
-    app = make_app(answer="word " * 200, delay=0.01)
+    app = make_app(answer=LONG, delay=0.02)
     async with app.run_test(notifications=True) as pilot:
         await ask_and_wait(pilot, app, "zero")
         first = app.manager.conversation.id
@@ -210,7 +210,7 @@ async def test_a_command_that_is_refused_leaves_the_answer_where_it_is(make_app:
 
 
 async def test_who_opens_the_chat_that_is_open_sees_its_answer_go_on(make_app: MakeApp) -> None:
-    app = make_app(answer="word " * 200, delay=0.01)
+    app = make_app(answer="word " * 400, delay=0.02)
     async with app.run_test(notifications=True) as pilot:
         await ask_and_wait(pilot, app, "zero")
         press(app, *"/edit one", "enter")
@@ -234,7 +234,7 @@ async def test_who_opens_the_chat_that_is_open_sees_its_answer_go_on(make_app: M
 
 
 async def test_the_list_renames_it_and_does_not_delete_it(make_app: MakeApp) -> None:
-    app = make_app(answer="word " * 300, delay=0.01)
+    app = make_app(answer="word " * 300, delay=0.02)
     async with app.run_test(size=(100, 30)) as pilot:
         chat_id = await begun(pilot, app)
         press(app, "ctrl+k")
@@ -258,7 +258,7 @@ async def test_the_list_renames_it_and_does_not_delete_it(make_app: MakeApp) -> 
 
 
 async def test_the_list_says_so_no_longer_than_it_is_true(make_app: MakeApp) -> None:
-    app = make_app(answer=LONG, delay=0.01)
+    app = make_app(answer=LONG, delay=0.02)
     async with app.run_test(size=(100, 30)) as pilot:
         await begun(pilot, app)
         press(app, "ctrl+k")
@@ -313,7 +313,7 @@ async def test_a_killed_engine_costs_the_answer_that_is_out_of_sight_alone(
 async def test_what_waits_does_not_come_back_into_a_question_that_is_edited(
     make_app: MakeApp,
 ) -> None:
-    app = make_app(answer="word " * 100, delay=0.01)
+    app = make_app(answer="word " * 100, delay=0.02)
     async with app.run_test() as pilot:
         await ask_and_wait(pilot, app, "zero")
         first = app.manager.conversation.id
