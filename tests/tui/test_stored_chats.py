@@ -11,8 +11,8 @@ from chatbot.messages import Making, Message, Statistics, TextPart
 from chatbot.paths import config_file
 from chatbot.settings import Sampling
 from chatbot.tui.app import ChatApp
-from chatbot.tui.chat.chat_view import PAGE
 from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.partial_scroll import PAGE
 from chatbot.tui.chat.question_view import QuestionView
 from chatbot.tui.chats_screen import ChatsScreen, when
 from chatbot.tui.help_screen import HelpScreen
