@@ -214,7 +214,8 @@ async def test_who_opens_the_chat_that_is_open_sees_its_answer_go_on(make_app: M
     async with app.run_test(notifications=True) as pilot:
         await ask_and_wait(pilot, app, "zero")
         press(app, *"/edit one", "enter")
-        await until(pilot, lambda: questions(app) == ["one"] and "word" in answers(app)[0].text)
+        await until(pilot, lambda: questions(app) == ["one"] and bool(answers(app)))
+        await until(pilot, lambda: "word" in answers(app)[0].text)
         chat_id, leaf = app.manager.conversation.id, app.manager.conversation.active_leaf
         hidden = next(m.id for m in app.manager.conversation.messages() if m.text == "zero")
         await app.manager.settled()  # so that the list has it
