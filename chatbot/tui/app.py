@@ -240,11 +240,13 @@ class ChatApp(App[int]):
 
     def _ask_next(self) -> None:
         """Ask the question that waits longest, unless an answer is being written."""
-        is_busy = self._is_choosing or self.manager.is_busy
-        is_busy = is_busy or any(
-            worker.group == "turn" and not worker.is_finished for worker in self.workers
-        )
-        if is_busy or not (question := self._waiting.take_first()):
+        turns = (worker for worker in self.workers if worker.group == "turn")
+        if (
+            self._is_choosing
+            or self.manager.is_busy
+            or not all(worker.is_finished for worker in turns)
+            or not (question := self._waiting.take_first())
+        ):
             return
         if question.chat_id in ("", self.manager.conversation.id):
             self.take(question.text, is_typed=True, attached=question.attached)

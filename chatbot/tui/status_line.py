@@ -4,14 +4,14 @@ speed, and how full the window is."""
 from time import monotonic
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from chatbot.engine.client import EngineStatus
 from chatbot.messages import Statistics
-from chatbot.tui.drawing.cells import draw_bar
+from chatbot.tui.drawing.cells import draw_bar, fitted
 
 MOST_OF_TITLE: Final = 26
 """Cells of another chat's title, with the sign before it."""
@@ -117,7 +117,7 @@ class StatusLine(Widget):
     def _right(self) -> Content:
         parts = []
         if self.elsewhere:  # and what is known of speed is about that
-            parts.append(set_cell_size(self.elsewhere, MOST_OF_TITLE).rstrip())
+            parts.append(fitted(self.elsewhere, MOST_OF_TITLE))
         if self.knowledge:
             parts.append(self.knowledge)
         if self.tokens_per_second and not self.elsewhere:

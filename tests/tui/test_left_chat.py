@@ -39,6 +39,15 @@ async def begun(pilot, app, text: str = "one") -> str:  # type: ignore[no-untype
     return chat_id
 
 
+async def answered(pilot, app) -> str:  # type: ignore[no-untyped-def]
+    """Have a question answered and begin another chat; returns the id of the first."""
+    await ask_and_wait(pilot, app, "zero")
+    chat_id: str = app.manager.conversation.id
+    press(app, "ctrl+n")
+    await until(pilot, lambda: not questions(app))
+    return chat_id
+
+
 async def test_the_answer_goes_on_and_is_there_afterwards(make_app: MakeApp) -> None:
     app = make_app(answer=LONG, delay=0.02)
     async with app.run_test(notifications=True) as pilot:
@@ -112,10 +121,7 @@ async def test_what_waits_comes_back_into_the_prompt_when_its_chat_is_left(
 async def test_what_waits_is_asked_in_no_other_chat_than_its_own(make_app: MakeApp) -> None:
     app = make_app(answer=LONG, delay=0.02)
     async with app.run_test() as pilot:
-        await ask_and_wait(pilot, app, "zero")
-        first = app.manager.conversation.id
-        press(app, "ctrl+n")
-        await until(pilot, lambda: not questions(app))
+        first = await answered(pilot, app)
         await begun(pilot, app)
         press(app, *"two", "enter", *"three", "enter")
         await until(pilot, lambda: "takes it back · three" in screen_text(app))
@@ -145,10 +151,7 @@ async def test_an_answer_that_is_held_says_so_out_of_sight(make_app: MakeApp) ->
 async def test_a_third_chat_can_be_opened_and_read(make_app: MakeApp) -> None:
     app = make_app(answer=LONG, delay=0.02)
     async with app.run_test() as pilot:
-        await ask_and_wait(pilot, app, "zero")
-        first = app.manager.conversation.id
-        press(app, "ctrl+n")
-        await until(pilot, lambda: not questions(app))
+        first = await answered(pilot, app)
         left = await begun(pilot, app)
         press(app, *"for the new one", "enter")
         await until(pilot, lambda: "takes it back" in screen_text(app))
@@ -172,10 +175,7 @@ async def test_a_third_chat_can_be_opened_and_read(make_app: MakeApp) -> None:
 async def test_commands_that_ask_say_where_an_answer_is_being_written(make_app: MakeApp) -> None:
     app = make_app(answer=LONG, delay=0.02)
     async with app.run_test(notifications=True) as pilot:
-        await ask_and_wait(pilot, app, "zero")
-        first = app.manager.conversation.id
-        press(app, "ctrl+n")
-        await until(pilot, lambda: not questions(app))
+        first = await answered(pilot, app)
         await begun(pilot, app)
         await app.manager.open_chat(first)
         await app.draw_conversation()
@@ -316,10 +316,7 @@ async def test_what_waits_does_not_come_back_into_a_question_that_is_edited(
 ) -> None:
     app = make_app(answer="word " * 100, delay=0.02)
     async with app.run_test() as pilot:
-        await ask_and_wait(pilot, app, "zero")
-        first = app.manager.conversation.id
-        press(app, "ctrl+n")
-        await until(pilot, lambda: not questions(app))
+        first = await answered(pilot, app)
         await begun(pilot, app)
         await app.manager.open_chat(first)
         await app.draw_conversation()
