@@ -336,6 +336,34 @@ async def test_growing_code_is_coloured_from_where_it_is_not_settled(
     assert max(coloured) <= 40 < num_lines
 
 
+async def test_growing_code_does_not_look_at_all_of_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    rows = CodeLines._rows.fget
+    assert rows is not None
+
+    def note(self: CodeLines) -> object:
+        nonlocal looks
+        looks += 1
+        return rows(self)
+
+    page = Page("```python\n")
+    async with page.run_test(size=(60, 30)) as pilot:
+        await pilot.pause()
+        await page.markdown.append(CODE * 5)
+        await pilot.pause()
+        [lines] = page.query(CodeLines)
+        num_rows = len(lines.render_lines(lines.size.region))
+        assert len(lines._strips) == num_rows > 300
+        monkeypatch.setattr(CodeLines, "_rows", property(note))
+        await page.markdown.append("x = 1\n")
+        await pilot.pause()
+        assert "x = 1" in lines._code
+        assert looks < 100
+        assert len(lines._strips) > 300  # what did not change is still there
+
+
 async def test_code_can_be_selected_and_is_drawn_in_colours() -> None:
     page = Page("```python\nreturn 1\nreturn 2\n```\n")
     async with page.run_test(size=(60, 12)) as pilot:

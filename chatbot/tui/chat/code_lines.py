@@ -264,15 +264,19 @@ class CodeLines(Widget):
             if old is None or new is None or not new.is_same(old)
         ]
         if self._strips:
-            top, anew = self.styles.padding.top, set(changed)
-            rows = {y: self._row(y - top) for y in self._strips}
-            for y, row in rows.items():
-                if row is None or row.line in anew:
-                    del self._strips[y]
+            self._forget_rows(first, {*changed})
         if self._is_growing and num_lines - first > MAX_TAIL:
             blank = [y for y in range(first + 1, num_lines - 1) if not self._lines[y].plain]
             self._num_settled = blank[-1] if blank else num_lines - 1
         return changed[0] if changed else num_lines
+
+    def _forget_rows(self, first: int, changed: set[int]) -> None:
+        """Draw the ``changed`` lines anew, none of which is before ``first``."""
+        rows, top = self._rows, self.styles.padding.top
+        start = top + self._folding.first_row(first)
+        for y in [y for y in self._strips if y >= start]:
+            if y - top >= len(rows) or rows[y - top].line in changed:
+                del self._strips[y]
 
     def _colour(self, lines: list[Content]) -> list[Content]:
         # A guess takes long and is mostly wrong.
