@@ -125,13 +125,18 @@ def _cpu_bytes(shape: ModelShape, precision: str) -> int:
 
 
 def cache_bytes(shape: ModelShape, precision: str, num_tokens: int, *, on_cpu: bool = False) -> int:
-    """Keys and values of ``num_tokens``; layers with a window keep no more than that."""
+    """Keys and values of ``num_tokens``.
+
+    Layers with a window keep no more than that in transformers' own cache; the others, of our step
+    and on a GPU, keep all, so that a chat can go back to any place.
+    """
+    is_plain = on_cpu and not shape.has_own_step
     # Our own step has them in bf16 or fp32.
-    is_wide = precision == "fp32" or (precision == "fp16" and on_cpu and shape.has_own_step)
+    is_wide = precision == "fp32" or (precision == "fp16" and on_cpu and not is_plain)
     bytes_per_value = 4 if is_wide else 2
-    num_full = shape.num_layers - shape.num_sliding_layers
-    num_kept = num_full * num_tokens
-    num_kept += shape.num_sliding_layers * min(num_tokens, shape.sliding_window)
+    num_sliding = shape.num_sliding_layers if is_plain else 0
+    num_kept = (shape.num_layers - num_sliding) * num_tokens
+    num_kept += num_sliding * min(num_tokens, shape.sliding_window)
     return 2 * num_kept * shape.num_kv_heads * shape.head_dim * bytes_per_value
 
 

@@ -7,10 +7,20 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    Cohere2Config,
+    Cohere2ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    Gemma4ForCausalLM,
+    Gemma4TextConfig,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Phi3Config,
@@ -41,6 +51,11 @@ from tests.engine.tiny_models import make_gpt2, make_llama
 
 TOKENS = [(11 * n) % 390 + 3 for n in range(700)]
 
+WINDOW: dict[str, Any] = {
+    "head_dim": 16,
+    "sliding_window": 48,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
 FAMILIES: dict[str, Callable[[], Any]] = {
     "llama": make_llama,
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=16)),
@@ -49,6 +64,13 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "mixture": lambda: Qwen2MoeForCausalLM(
         Qwen2MoeConfig(**SIZES, num_experts=4, moe_intermediate_size=32)
     ),
+    # The others have layers that look back over a window.
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=48)),
+    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, **WINDOW)),
+    "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **WINDOW)),
+    "gemma4": lambda: Gemma4ForCausalLM(Gemma4TextConfig(**SIZES, **WINDOW)),
+    "cohere2": lambda: Cohere2ForCausalLM(Cohere2Config(**SIZES, **WINDOW)),
+    "gpt-oss": lambda: GptOssForCausalLM(GptOssConfig(**SIZES, **WINDOW, num_local_experts=4)),
 }
 
 
@@ -167,15 +189,24 @@ def test_reading_is_broken_off_between_layers() -> None:
     assert static.read(TOKENS[20:40], 20, never).isfinite().all()
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=16)),
-        lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=64)),
-    ],
-)
-def test_layers_with_a_window_are_left_to_transformers(make: Callable[[], Any]) -> None:
-    assert "window" in forward_refusal(make())
+def test_kinds_of_layers_that_are_not_known_are_left_to_transformers() -> None:
+    config = Lfm2Config(**SIZES, layer_types=["conv", "full_attention"])
+    assert "conv" in forward_refusal(Lfm2ForCausalLM(config))
+
+
+def test_layers_that_share_keys_are_left_to_transformers() -> None:
+    sizes = {**SIZES, "num_hidden_layers": 4}
+    config = Gemma4TextConfig(
+        **sizes, num_kv_shared_layers=2, layer_types=["sliding_attention", "full_attention"] * 2
+    )
+    assert "share" in forward_refusal(Gemma4ForCausalLM(config))
+
+
+def test_a_window_that_the_family_knows_nothing_of_is_none() -> None:
+    torch.manual_seed(0)
+    static, growing, _ = decoders(make_llama(sliding_window=16))
+    ours = static.read(TOKENS[:60], 0, never)
+    torch.testing.assert_close(ours, growing.read(TOKENS[:60], 0, never), atol=2e-4, rtol=1e-4)
 
 
 def test_a_rotation_that_changes_with_the_length_is_left_to_transformers() -> None:

@@ -158,11 +158,14 @@ def test_the_cache_of_llama_3() -> None:
     assert cache_bytes(shape, "fp16", 1000) == 131_072_000
 
 
-def test_layers_with_a_window_keep_no_more_than_that() -> None:
+def test_layers_with_a_window_keep_no_more_than_that_in_transformers_cache() -> None:
     shape = catalogue()["gemma-3-1b"].shape
     assert (shape.sliding_window, shape.num_sliding_layers, shape.num_layers) == (512, 22, 26)
     a_token = 2 * 256 * 2  # keys and values, one head of 256, two bytes
-    assert cache_bytes(shape, "bf16", 8000) == a_token * (4 * 8000 + 22 * 512)
+    plain = msgspec.structs.replace(shape, has_own_step=False)
+    few = cache_bytes(plain, "bf16", 8000, on_cpu=True)
+    assert few == a_token * (4 * 8000 + 22 * 512)
+    assert cache_bytes(shape, "bf16", 8000) == a_token * 26 * 8000
 
 
 def test_quantised_weights_keep_the_embeddings() -> None:

@@ -32,20 +32,28 @@ def forward_refusal(model: Any) -> str:
     if reason := place_refusal(model):
         return reason
     config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None)
-    if kinds != {"full_attention"} or (
-        window is not None
-        and getattr(config, "layer_types", None) is None
-        and getattr(config, "use_sliding_window", True)
-    ):
-        return "some of its layers look back over a window"
+    if other := set(_windows(model)) - {"all", "full_attention", "sliding_attention"}:
+        return f"some of its layers are of the kind {min(other)}"
+    if getattr(config, "num_kv_shared_layers", 0):
+        return "some of its layers share keys and values"
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope in MOVING_ROPES:
         return f"its rotary embedding is {rope}"
     if config._attn_implementation not in ("sdpa", "eager"):
         return f"its attention is {config._attn_implementation}"
     return ""
+
+
+def _windows(model: Any) -> dict[str, int | None]:
+    """How many tokens, itself among them, a token sees in layers of each kind; None: all before."""
+    config = model.config.get_text_config(decoder=True)
+    window: int | None = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return {kind: window if kind == "sliding_attention" else None for kind in kinds}
+    # A configuration may speak of a window that its family knows nothing of.
+    has_window = hasattr(inspect.getmodule(type(model)), "create_sliding_window_causal_mask")
+    return {"all": window if has_window else None}
 
 
 class StaticStep(ABC):
@@ -104,6 +112,7 @@ class ForwardStep(StaticStep):
         self._model = model
         self._dtype = model.dtype
         self._is_eager = model.config._attn_implementation == "eager"
+        self._windows = _windows(model)
         parameters = inspect.signature(model.forward).parameters
         self._can_keep_last = "logits_to_keep" in parameters
 
@@ -119,14 +128,10 @@ class ForwardStep(StaticStep):
         """See ``StaticStep``."""
         place = cache.place
         place.positions, place.length = positions, length
-        is_seen = torch.arange(length, device=self.device) <= positions[:, None]
-        mask = is_seen[None, None]
-        if self._is_eager:
-            lowest = torch.finfo(self._dtype).min
-            mask = torch.zeros_like(mask, dtype=self._dtype).masked_fill_(~mask, lowest)
+        masks = {kind: self._mask(positions, length, own) for kind, own in self._windows.items()}
         output = self._model(
             input_ids=ids,
-            attention_mask=mask,
+            attention_mask=masks.get("all", masks),
             position_ids=positions[None],
             past_key_values=cache,
             use_cache=True,
@@ -134,3 +139,15 @@ class ForwardStep(StaticStep):
         )
         logits: Tensor = output.logits
         return logits
+
+    def _mask(self, positions: Tensor, length: int, window: int | None) -> Tensor:
+        """Which of ``length`` tokens are seen: [1, 1, n, length], as the attention wants it."""
+        places = torch.arange(length, device=self.device)
+        is_seen = places <= positions[:, None]
+        if window is not None:
+            is_seen &= places > positions[:, None] - window
+        mask = is_seen[None, None]
+        if not self._is_eager:
+            return mask
+        lowest = torch.finfo(self._dtype).min
+        return torch.zeros_like(mask, dtype=self._dtype).masked_fill_(~mask, lowest)
