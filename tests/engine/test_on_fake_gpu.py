@@ -84,6 +84,9 @@ def waits_for_each(gpu: FakeGpu, cached: CachedModel, **options: Any) -> list[li
         ("qwen-3", "fused", torch.float16),
         ("phi-3", "static", torch.bfloat16),
         ("gemma", "static", torch.float16),
+        ("mistral", "static", torch.bfloat16),
+        ("gemma-2", "static", torch.bfloat16),
+        ("gemma-3", "static", torch.bfloat16),
     ],
 )
 def test_each_step_is_a_graph_that_nothing_waits_for(
