@@ -241,6 +241,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
         mock.patch.object(FakeTensor, "tolist", _list),
         mock.patch("torch.cuda.mem_get_info", return_value=room),
         mock.patch("torch.Generator", return_value=generator),
+        mock.patch("torch.backends.cuda.can_use_efficient_attention", return_value=True),
         mock.patch("chatbot.engine.kv_cache.CudaCapture", return_value=gpu.capture),
     ):
         yield gpu

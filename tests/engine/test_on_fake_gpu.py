@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -14,7 +15,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from chatbot.engine.benchmark.shapes import random_config
+from chatbot.engine.decode.gpu import static_fused_step
 from chatbot.engine.decode.gpu.readback import Readback
+from chatbot.engine.decode.gpu.split_attention import attend_in_parts
 from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.finding import find_model
@@ -100,6 +103,18 @@ def test_each_step_is_a_graph_that_nothing_waits_for(
         assert others == [[]] * 11
         assert gpu.num_received == before + 11
     assert cached.decoder_name == f"{step} graph"
+
+
+def test_attention_in_parts_waits_for_nothing(gpu: FakeGpu) -> None:
+    cached = cached_model(random_config("tiny"))
+    cached.read([PROMPT[n % 250] for n in range(1100)])
+    with mock.patch.object(static_fused_step, "attend_in_parts", wraps=attend_in_parts) as parts:
+        before = gpu.num_replayed
+        prompt = [PROMPT[n % 250] for n in range(1101)]
+        _, *others = waits_for_each(gpu, cached, prompt=prompt, sampling=GREEDY)
+    assert parts.call_count > 0
+    assert others == [[]] * 11
+    assert gpu.num_replayed > before
 
 
 def test_what_graphs_read_stays_where_it_is(gpu: FakeGpu) -> None:

@@ -18,6 +18,7 @@ from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Interrupted
 from chatbot.engine.decode.gpu import static_fused_step
+from chatbot.engine.decode.gpu.split_attention import FEWEST, attend_in_parts
 from chatbot.engine.decode.gpu.static import StaticDecoder
 from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep, static_fused_refusal
 from chatbot.engine.decode.gpu.static_step import ForwardStep, StaticStep
@@ -55,6 +56,24 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
     # The weights that were joined are still the model's own.
     torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["llama with biases", "tied, one key head"])
+def test_a_token_behind_many_attends_in_parts(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(static_fused_step, "can_split", lambda *_: True)
+    model = make(family)
+    tokens = [TOKENS[n % len(TOKENS)] for n in range(FEWEST - 1)]
+    expected = reference(model, tokens)[-4:]
+    calls = []
+
+    def note(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        calls.append(keys.shape[1])
+        return attend_in_parts(queries, keys, values, mask)
+
+    monkeypatch.setattr(static_fused_step, "attend_in_parts", note)
+    found = read_in(decoder_for(model), tokens, range(len(tokens) - 4, len(tokens)))[-4:]
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
+    assert calls == [FEWEST] * 4 * model.config.num_hidden_layers
 
 
 @pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])
@@ -196,18 +215,18 @@ class AsOnGpu(TorchFunctionMode):
         return torch.relu(args[0])
 
 
-def num_launches(shape: str, kind: str) -> int:
-    """Of a step of one token."""
+def num_launches(shape: str, kind: str, length: int = 256) -> int:
+    """Of a step of one token, which looks at so much of the cache."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(random_config(shape), dtype=torch.bfloat16).eval()
     step = ForwardStep(model) if kind == "static" else StaticFusedStep(model, Brake(model))
     cache = step.make_cache()
-    cache.reserve(256, 0)
+    cache.reserve(length, 0)
     ids, positions = torch.zeros(2, 1, dtype=torch.int64, device="meta")
     with torch.no_grad():
-        step(cache, ids[None], positions, 256)
+        step(cache, ids[None], positions, length)
         with AsOnGpu(), Launches() as launches:
-            step(cache, ids[None], positions, 256)
+            step(cache, ids[None], positions, length)
     return launches.names.total()
 
 
@@ -224,6 +243,13 @@ def test_a_step_takes_few_launches(shape: str, num_layers: int, each: int) -> No
     found = num_launches(shape, "fused")
     assert found <= num_layers * each + 16
     assert 3 * found < num_launches(shape, "static")
+
+
+def test_attention_in_parts_takes_few_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = num_launches("llama-3.1-8b", "fused", FEWEST)
+    monkeypatch.setattr(static_fused_step, "can_split", lambda *_: True)
+    # One of them copies what a GPU's kernel writes as the next one wants it.
+    assert whole < num_launches("llama-3.1-8b", "fused", FEWEST) <= whole + 32 * 4
 
 
 @pytest.mark.parametrize(("num_alternatives", "most"), [(0, 34), (5, 55)])

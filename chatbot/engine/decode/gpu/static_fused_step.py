@@ -21,6 +21,7 @@ from chatbot.engine.decode.architecture import (
 )
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.gpu.device_projections import device_projection
+from chatbot.engine.decode.gpu.split_attention import FEWEST, attend_in_parts, can_split
 from chatbot.engine.decode.gpu.static_cache import StaticCache
 from chatbot.engine.decode.gpu.static_step import StaticStep, place_refusal
 
@@ -28,6 +29,10 @@ JOINED_SHARE: Final = 4
 """Weights are joined where they take at most one part in so many of the device's memory, and would
 fit once more. What they took before cannot always be used again, and for larger ones a launch less
 matters little."""
+
+MASKED: Final = -30_000.0
+"""Is added where nothing is to be seen: e to the power of it is 0. Infinity would make a sum of
+such numbers alone no number."""
 
 
 def static_fused_refusal(model: Any) -> str:
@@ -54,6 +59,7 @@ class StaticFusedStep(StaticStep):
         self._brake = brake
         self._num_shared = self._parts.num_heads // self._parts.num_kv_heads
         self._rotations = _Rotations(self._parts)
+        self._can_split = can_split(self.device, self._parts.dtype, self._parts.head_size)
 
     def __call__(
         self,
@@ -90,7 +96,7 @@ class StaticFusedStep(StaticStep):
         size = (positions.shape[0], length)
         mask = torch.zeros(size, dtype=self._parts.dtype, device=self.device)
         places = torch.arange(length, device=self.device)
-        return mask.masked_fill_(places > positions[:, None], -torch.inf)
+        return mask.masked_fill_(places > positions[:, None], MASKED)
 
     def _turned_heads(
         self, layer: Layer, projected: Tensor, rotation: Tensor
@@ -123,6 +129,9 @@ class StaticFusedStep(StaticStep):
         """
         num_rows, num_new, _, size = queries.shape
         num_kv_heads, num_shared = self._parts.num_kv_heads, self._num_shared
+        if num_rows * num_new == 1 and self._can_split and keys.shape[2] >= FEWEST:
+            asked = queries.view(num_kv_heads, num_shared, size)
+            return attend_in_parts(asked, keys[0], values[0], mask).reshape(1, -1)
         apart = queries.view(num_rows, num_new, num_kv_heads, num_shared, size)
         attended = functional.scaled_dot_product_attention(
             apart.permute(0, 2, 3, 1, 4).reshape(-1, num_shared, num_new, size),
