@@ -377,6 +377,7 @@ async def test_a_log_that_cannot_be_opened_keeps_no_worker_from_its_work(tmp_pat
     [
         (-9, "was killed (SIGKILL"),
         (-11, "crashed (SIGSEGV)"),
+        (-signal.SIGVTALRM, "was ended because a file of the model"),
         (-99, "crashed (signal 99)"),
         (1, "ended unexpectedly (exit status 1)"),
     ],

@@ -1,7 +1,7 @@
 """Messages to prompt text, by the template that came with the model.
 
-Templates are code. transformers renders them in its sandbox, and here they get a time limit
-besides. A model without one gets a plain form with a name before each message.
+Templates are code. transformers renders them in its sandbox, and here they get limits of time
+and memory besides. A model without one gets a plain form with a name before each message.
 """
 
 import copy
@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from chatbot.engine.chat_formats import ChatFormat
+from chatbot.engine.limits import MAX_MEMORY_BYTES, call_within
 from chatbot.engine.prefix_windows import added_by_windows
 from chatbot.engine.prompt_prefixes import PromptPrefixes
 from chatbot.engine.protocol.messages import ChatMessage, ToolCall, ToolSchema
 from chatbot.engine.protocol.model_info import ThinkingSwitch
 from chatbot.engine.template_limits import limit_templates
-from chatbot.engine.time_limit import call_within
 from chatbot.errors import ModelError
 from chatbot.models.library_errors import first_sentence
+from chatbot.wording import memory
 
 T = TypeVar("T")
 
@@ -110,7 +111,8 @@ class ChatTemplate:
             tools: for a template that knows tools.
 
         Raises:
-            ModelError: the template refuses these messages, is broken, or takes too long.
+            ModelError: the template refuses these messages, is broken, or takes too long or too
+                much memory.
         """
         return self._limited(lambda: self._render(messages, tools, for_answer=True), RENDER_SECONDS)
 
@@ -160,6 +162,11 @@ class ChatTemplate:
         except TimeoutError as error:
             raise ModelError(
                 f"The model's chat template was stopped because {error}; use another model."
+            ) from error
+        except MemoryError as error:
+            raise ModelError(
+                "The model's chat template was stopped because it took more than "
+                f"{memory(MAX_MEMORY_BYTES)} of memory; use another model."
             ) from error
         except Exception as error:
             raise ModelError(

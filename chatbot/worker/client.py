@@ -25,6 +25,9 @@ from chatbot.worker.protocol import MAX_LINE_BYTES, Event, Request, encode
 
 EventT = TypeVar("EventT", bound=Event)
 
+HUNG: Final = signal.SIGVTALRM
+"""By which a worker has the system end it where a single step never does."""
+
 STOP_SECONDS: Final = 2.0
 """How long a worker may take to end by itself before it is killed."""
 
@@ -155,9 +158,11 @@ class WorkerProcess(Generic[EventT]):
         self._log_keeper.cancel()
         if self._is_stopping:
             reason = "was stopped"
+        remedy = "try again, and a new one is started"
+        if status == -HUNG and not reason:
+            remedy = "use another model or adapter"
         self._end = WorkerError(
-            f"{self._name.capitalize()} {reason or describe_exit(status)}; "
-            "try again, and a new one is started."
+            f"{self._name.capitalize()} {reason or describe_exit(status)}; {remedy}."
         )
         for queue in self._queues.values():
             queue.put_nowait(self._end)
@@ -195,6 +200,8 @@ def describe_exit(status: int) -> str:
     """How a process ended, in words: ``was killed (SIGKILL)``."""
     if status == -signal.SIGKILL:
         return "was killed (SIGKILL; systems do that when memory runs out)"
+    if status == -HUNG:
+        return "was ended because a file of the model (template, tokenizer, adapter) hung it"
     if status < 0:
         try:
             return f"crashed ({signal.Signals(-status).name})"

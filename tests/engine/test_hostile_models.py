@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from chatbot.engine.client import EngineClient, LoadOptions
-from chatbot.errors import ModelError
+from chatbot.engine.protocol.messages import ChatMessage
+from chatbot.engine.protocol.prompt import Render
+from chatbot.errors import ModelError, WorkerError
 from tests.engine.running_engine import RunningEngine
 
 QUESTION = [{"role": "user", "content": "Hi?"}]
@@ -138,6 +140,11 @@ def test_a_gguf_with_absurd_sizes(engine: RunningEngine, tmp_path: Path, tiny_fo
     check_alive(engine, tiny_folder)
 
 
+def doubling(expression: str) -> str:
+    step = f"{{% set ns.a = {expression} %}}"
+    return f"{{% set ns = namespace(a='a') %}}{{% for i in range(60) %}}{step}{{% endfor %}}"
+
+
 @pytest.mark.parametrize(
     ("template", "words"),
     [
@@ -147,6 +154,10 @@ def test_a_gguf_with_absurd_sizes(engine: RunningEngine, tmp_path: Path, tiny_fo
         ),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses"),
         ("{{ 'a' * 10 ** 11 }}", "absurdly large"),
+        (doubling("ns.a + ns.a"), "GiB of memory"),
+        (doubling("ns.a ~ ns.a"), "GiB of memory"),
+        (doubling("[ns.a, ns.a]|join"), "GiB of memory"),
+        ("{{ ('a' * 1000000)|replace('a', 'b' * 9000) }}", "GiB of memory"),
     ],
 )
 def test_a_hostile_template(
@@ -159,6 +170,21 @@ def test_a_hostile_template(
     assert failed["type"] == "Failed"
     assert words in failed["message"]
     check_alive(engine, tiny_folder)
+
+
+async def test_a_template_that_hangs_in_one_step_ends_the_engine_and_says_so(
+    folder: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Nothing of Python's has a turn meanwhile: no time limit, no request to stop."""
+    (folder / "chat_template.jinja").write_text(doubling("[ns.a, ns.a]") + "{{ ns.a }}")
+    client = EngineClient(tmp_path / "engine.log")
+    try:
+        await client.ensure_loaded(str(folder), "fp32")
+        with pytest.raises(WorkerError, match=r"hung it; use another model or adapter\.$"):
+            await client.render(Render(messages=(ChatMessage("user", "Hi?"),)))
+        assert (await client.ensure_loaded(str(tiny_folder), "fp32")).name == str(tiny_folder)
+    finally:
+        await client.close()
 
 
 def bring_code(folder: Path) -> None:
