@@ -5,7 +5,8 @@ name of its base and by the sizes of its matrices, and leaves the model as it wa
 last one goes. Adapters are read from safetensors alone.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ MAX_WEIGHT: Final = 10.0
 _PREFIX: Final = "base_model.model."
 _DOWN: Final = ".lora_A.weight"
 _UP: Final = ".lora_B.weight"
+
+_NEARLY_A_NAME: Final = re.compile(r"[\w.^$\\-]*(\.\*[\w.^$\\-]*)?")
+"""An expression for a layer that is matched at once: of those that repeat, one at most."""
 
 
 class _Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,13 +82,23 @@ def _put_in(model: Any, key: str, folder: Path) -> None:
     from safetensors.torch import load_file
 
     config = LoraConfig.from_pretrained(str(folder))
+    tensors = load_file(folder / "adapter_model.safetensors")
     config.inference_mode = True
     config.megatron_config = None  # with one, peft imports whatever module the file names
-    model.load_adapter(
-        peft_config=config,
-        adapter_state_dict=load_file(folder / "adapter_model.safetensors"),
-        adapter_name=key,
-    )
+    _without_expressions(config, tensors)
+    model.load_adapter(peft_config=config, adapter_state_dict=tensors, adapter_name=key)
+
+
+def _without_expressions(config: Any, names: Iterable[str]) -> None:
+    """Have peft match no expression of the file's for the layers: the names of the weights say
+    which are meant.
+    """
+    chosen = (config.target_modules, config.exclude_modules, config.layers_pattern)
+    if any(isinstance(one, str) for one in chosen) or config.layers_pattern:
+        config.target_modules = {
+            name.removeprefix(_PREFIX).split(".lora_")[0] for name in names if ".lora_" in name
+        }
+        config.exclude_modules = config.layers_pattern = config.layers_to_transform = None
 
 
 def _put_back(model: Any, active: list[str]) -> None:
@@ -158,6 +172,12 @@ def _find(loaded: LoadedModel, use: AdapterUse) -> _Found:
         raise ModelError(f"The adapter {name} cannot be read: {error.strerror}.") from error
     if config.get("peft_type") != "LORA":
         raise ModelError(f"The adapter {name} is no LoRA but {config.get('peft_type')}.")
+    for field in ("rank_pattern", "alpha_pattern", "modules_to_save"):
+        if not all(_NEARLY_A_NAME.fullmatch(str(layer)) for layer in config.get(field) or ()):
+            raise ModelError(
+                f"The adapter {name} is not used, since its {field} may take for ever to match; "
+                "name the layers in full in its adapter_config.json."
+            )
     _check_base(loaded, name, str(config.get("base_model_name_or_path") or ""))
     rank = _check_sizes(loaded, name, tensors)
     info = AdapterInfo(path=use.path, name=name, weight=use.weight, rank=rank)

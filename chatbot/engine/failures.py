@@ -41,11 +41,19 @@ def is_device_lost(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
             return True
-        error = error.__cause__
+        error = error.__cause__ if error.__cause__ is not error else None  # raised from itself
     return False
 
 
-def as_chatbot_error(error: Exception, what: str) -> ChatbotError:
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up, as over an expression that takes for ever to match.
+
+    Each of them has a class of its own for that, outside ``Exception`` and of no module.
+    """
+    return type(error).__name__ == "PanicException"
+
+
+def as_chatbot_error(error: BaseException, what: str) -> ChatbotError:
     """``error`` as one that may be shown.
 
     Args:
@@ -63,4 +71,8 @@ def as_chatbot_error(error: Exception, what: str) -> ChatbotError:
         )
     if is_disk_full(error):
         return ModelError(f"The disk is full, so {what} failed; free some space and try again.")
+    if is_panic(error):
+        return ModelError(
+            f"A library gave up while {what} ({first_sentence(error)}); use another model."
+        )
     return ModelError(f"An error occurred while {what}: {first_sentence(error)}.")

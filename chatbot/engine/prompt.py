@@ -9,7 +9,7 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,10 +18,15 @@ from chatbot.engine.chat_template import ChatTemplate
 from chatbot.engine.dialects.compact import with_tools
 from chatbot.engine.dialects.recognition import recognise
 from chatbot.engine.dialects.schemas import parameters_of
+from chatbot.engine.limits import ended_when_endless
 from chatbot.engine.protocol.messages import ChatMessage, ToolCall, ToolSchema
 from chatbot.engine.protocol.model_info import ThinkingSwitch
 from chatbot.engine.special_tokens import SpecialTokenGuard
 from chatbot.engine.token_memory import TokenMemory
+
+ENCODE_SECONDS: Final = 10.0
+ENCODE_SECONDS_PER_CHARACTER: Final = 1e-4
+"""A hundred times what a slow tokenizer takes."""
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -352,12 +357,17 @@ class PromptBuilder:
 
     def _encode(self, text: str) -> tuple[list[int], list[int]]:
         """Token ids, and the first character of each."""
-        if self._tokenizer.is_fast:
+        # Its expressions are the model's, and nothing else interrupts one that takes for ever.
+        with ended_when_endless(ENCODE_SECONDS + ENCODE_SECONDS_PER_CHARACTER * len(text)):
             encoding = self._tokenizer(
-                text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+                text,
+                add_special_tokens=False,
+                return_offsets_mapping=self._tokenizer.is_fast,
+                verbose=False,
             )
-            return encoding["input_ids"], [start for start, _ in encoding["offset_mapping"]]
-        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = encoding["input_ids"]
+        if self._tokenizer.is_fast:
+            return ids, [start for start, _ in encoding["offset_mapping"]]
         # Without offsets: as if all tokens were of the same length.
         return ids, [index * len(text) // len(ids) for index in range(len(ids))]
 

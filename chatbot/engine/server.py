@@ -12,7 +12,7 @@ from chatbot.engine.adapters import use_adapters
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.cpu.preparing import begin_for
 from chatbot.engine.devices import look, release_memory, take_device, trim_memory
-from chatbot.engine.failures import as_chatbot_error, is_device_lost
+from chatbot.engine.failures import as_chatbot_error, is_device_lost, is_panic
 from chatbot.engine.finding import FoundModel, find_model
 from chatbot.engine.inbox import Control, Inbox, check_sampling
 from chatbot.engine.loading import LoadedModel, load
@@ -66,7 +66,9 @@ class Engine:
             is_lost = False
             try:
                 self._carry_out(request)
-            except Exception as error:
+            except BaseException as error:
+                if not isinstance(error, Exception) and not is_panic(error):
+                    raise
                 traceback.print_exc(file=sys.stderr)
                 shown = as_chatbot_error(error, "answering")
                 kind = type(shown).__name__

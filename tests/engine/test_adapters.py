@@ -1,6 +1,7 @@
 """LoRA adapters: in, weighted and out between two answers, and refused where they do not fit."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from chatbot.engine.protocol.model_info import AdapterUse
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.running_engine import RunningEngine
+from tests.engine.test_hostile_models import edit
 from tests.engine.test_static_fused_step import OnFusedStep
 from tests.engine.tiny_models import make_llama, make_tokenizer
 
@@ -273,6 +275,54 @@ def test_no_module_is_imported_for_an_adapter(tiny: RunningEngine, tmp_path: Pat
     config = json.loads((other / "adapter_config.json").read_text())
     named = {**config, "megatron_core": "antigravity", "megatron_config": {"a": 1}}
     (other / "adapter_config.json").write_text(json.dumps(named))
+    assert use(tiny, (other, 1))["type"] == "Adapted"
+    use(tiny)
+
+
+ENDLESS = r"(([\w.]+)+)+!"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_modules": ENDLESS},
+        {"target_modules": r".*\.(q|v)_proj"},
+        {"exclude_modules": ENDLESS},
+        {"layers_pattern": [ENDLESS], "layers_to_transform": [0]},
+    ],
+)
+def test_the_layers_of_an_adapter_are_those_of_its_weights(
+    tiny: RunningEngine, adapters: tuple[Path, Path], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    other = Path(shutil.copytree(adapters[0], tmp_path / "other"))
+    edit(other / "adapter_config.json", **changes)
+    use(tiny, (adapters[0], 1))
+    expected = certainty(tiny)
+    assert use(tiny, (other, 1))["type"] == "Adapted"
+    assert certainty(tiny) == expected
+    use(tiny)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rank_pattern": {ENDLESS: 4}},
+        {"alpha_pattern": {"(a|a)(a|a)": 8}},
+        {"modules_to_save": [".*.*.*x"]},
+    ],
+)
+def test_an_expression_that_may_not_end_is_refused(
+    tiny: RunningEngine, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    other = write_adapter(tmp_path / "other", 4)
+    edit(other / "adapter_config.json", **changes)
+    assert f"its {next(iter(changes))} may take for ever" in refused(tiny, (other, 1))
+    edit(
+        other / "adapter_config.json",
+        modules_to_save=None,
+        rank_pattern={"^model.*q_proj$": 4},
+        alpha_pattern={},
+    )
     assert use(tiny, (other, 1))["type"] == "Adapted"
     use(tiny)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chatbot.engine.client import EngineClient, LoadOptions
+from chatbot.engine.failures import is_device_lost
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.protocol.prompt import Render
 from chatbot.errors import ModelError, WorkerError
@@ -183,6 +184,48 @@ async def test_a_template_that_hangs_in_one_step_ends_the_engine_and_says_so(
         with pytest.raises(WorkerError, match=r"hung it; use another model or adapter\.$"):
             await client.render(Render(messages=(ChatMessage("user", "Hi?"),)))
         assert (await client.ensure_loaded(str(tiny_folder), "fp32")).name == str(tiny_folder)
+    finally:
+        await client.close()
+
+
+def test_an_error_that_is_raised_from_itself_is_looked_at_once() -> None:
+    error = ModelError("It is damaged.")
+    error.__cause__ = error
+    assert not is_device_lost(error)
+
+
+def split_by(expression: str, folder: Path) -> None:
+    """Have the tokenizer cut texts by an expression."""
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": expression},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    edit(folder / "tokenizer.json", pre_tokenizer=split)
+
+
+def test_a_tokenizer_that_gives_up_has_its_sentence(
+    engine: RunningEngine, folder: Path, tiny_folder: Path
+) -> None:
+    split_by("(a+)+$", folder)
+    assert engine.ask("Load", model=str(folder), precision="fp32")["type"] == "Loaded"
+    failed = engine.ask("Render", messages=[{"role": "user", "content": "a" * 40 + "!"}])
+    assert failed["type"] == "Failed"
+    assert "retry-limit-in-match over); use another model." in failed["message"]
+    check_alive(engine, tiny_folder)
+
+
+async def test_a_tokenizer_that_hangs_ends_the_engine_and_says_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Each place of the text takes it less than what it gives up at."""
+    split_by(r"(?:.|.){20}[^\s\S]", folder)
+    client = EngineClient(tmp_path / "engine.log")
+    try:
+        await client.ensure_loaded(str(folder), "fp32")
+        with pytest.raises(WorkerError, match=r"hung it; use another model or adapter\.$"):
+            await client.render(Render(messages=(ChatMessage("user", "ab " * 4000),)))
     finally:
         await client.close()
 
