@@ -19,7 +19,7 @@ what is allowed to single models under ``[models]``::
 
     [models]
     folders = ["~/models"]
-    allow_code = ["org/name"]
+    allow_code = ["org/name@1a2b…"]
 
 Knows nothing of what a setting does.
 """
@@ -59,7 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     """Rebound keys: the name of an action, and its keys separated by commas."""
     allow_code: tuple[str, ...] = ()
-    """Models that may run program code of their own: hub ids and absolute paths."""
+    """Models that may run program code of their own: hub ids with a commit (``org/name@1a2b…``) and
+    absolute paths."""
     model_folders: tuple[str, ...] = DEFAULT_MODEL_FOLDERS
     """Where the user keeps models; ``~`` stands in it as it was written."""
     problems: tuple[str, ...] = ()
@@ -202,6 +203,12 @@ def _load_allow_code(table: Any, file: Path, problems: list[str]) -> tuple[str, 
     if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
         problems.append(f'[models] allow_code in {file} must be a list: allow_code = ["org/name"].')
         return ()
+    problems += [
+        f"{clean_line(model)} in allow_code in {file} is not used, since it names no commit; run: "
+        f"chatbot models allow-code {clean_line(model)}"
+        for model in models
+        if "@" not in model and not model.startswith("/")
+    ]
     return tuple(model.strip() for model in models)
 
 
@@ -230,12 +237,17 @@ def save_allow_code(model: str, *, is_allowed: bool, file: Path) -> None:
         if table is None:
             table = document["models"] = tomlkit.table()
         known = [str(name) for name in table.get("allow_code", [])]
-        wanted = [*(name for name in known if name != model), *([model] if is_allowed else [])]
+        kept = (name for name in known if _without_commit(name) != _without_commit(model))
+        wanted = [*kept, *([model] if is_allowed else [])]
         _put_list(table, "allow_code", wanted, [])
         if not document["models"]:
             del document["models"]
 
     edit_document(file, change)
+
+
+def _without_commit(model: str) -> str:
+    return model if model.startswith("/") else model.partition("@")[0]
 
 
 def save_settings(settings: Settings, names: Collection[str], file: Path) -> None:

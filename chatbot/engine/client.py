@@ -175,7 +175,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Models that are loaded even where they do not seem to fit."""
     allow_code: frozenset[str] = frozenset()
     """Models that may run program code of their own, by their places; see ``Reference``. By name
-    alone, a folder of that name where the program is started would do."""
+    alone, a folder of that name where the program is started would do, and any code that the
+    model may have tomorrow."""
 
 
 class EngineClient:
@@ -364,7 +365,7 @@ class EngineClient:
 
     def _allows_code(self, model: str) -> bool:
         with contextlib.suppress(ModelError):
-            return resolve(model).place in self.options.allow_code
+            return bool(self.options.allow_code) and resolve(model).place in self.options.allow_code
         return False  # the engine says what is wrong with it
 
     async def _ask(self, request: Request, answer_type: type[_AnswerT]) -> _AnswerT:

@@ -57,6 +57,8 @@ def find_model(reference: str, report: Report, *, allows_code: bool = False) -> 
     try:
         folder = _find_folder(reference, report, allows_code=allows_code)
         _check_weights(folder, reference)
+        if allows_code:
+            _refuse_code_of_others(folder, reference)
         config = _read_config(folder, reference, allows_code=allows_code)
         tokenizer = _read_tokenizer(folder, reference, allows_code=allows_code)
         own_name = str(_read_json(folder / "config.json", reference).get("_name_or_path") or "")
@@ -172,6 +174,21 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
     ]
 
 
+def _refuse_code_of_others(folder: Path, name: str) -> None:
+    """Refuse a model that names code of another one's, which nobody allowed.
+
+    Raises:
+        ModelError: it does.
+    """
+    for file in (folder / "config.json", folder / "tokenizer_config.json"):
+        named = _read_json(file, name).get("auto_map", {}) if file.is_file() else {}
+        if "--" in json.dumps(named):  # as in "org/other--module.Class"
+            raise ModelError(
+                f"{name} names program code of another model in its {file.name}, and you allowed "
+                "its own alone; choose another model."
+            )
+
+
 def _read_config(folder: Path, name: str, *, allows_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -218,5 +235,6 @@ def _read_json(file: Path, name: str) -> dict[str, Any]:
 def _runs_code(name: str) -> ModelError:
     return ModelError(
         f"{name} names program code of its own (auto_map), which is not run unless you allow it "
-        f"for this model: read that code first, then run: chatbot models allow-code {name}"
+        "for this model as it is now: read that code first, then run: "
+        f"chatbot models allow-code {name}"
     )

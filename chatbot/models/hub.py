@@ -73,6 +73,8 @@ def fetch(
         return folder
     if folder is not None and is_offline():
         return folder
+    # The code that was allowed, and not what the model may have come to on the hub since.
+    commit = folder.name if folder is not None else None
 
     def show(progress: PullProgress) -> None:
         stage = f"Downloading {hub_id}"
@@ -81,7 +83,7 @@ def fetch(
         share = progress.done_bytes / progress.total_bytes if progress.total_bytes else None
         report(stage, share)
 
-    return pull(hub_id, show, with_code=with_code)
+    return pull(hub_id, show, with_code=with_code, commit=commit)
 
 
 def is_offline() -> bool:
@@ -92,7 +94,11 @@ def is_offline() -> bool:
 
 
 def pull(
-    hub_id: str, on_progress: Callable[[PullProgress], None], *, with_code: bool = False
+    hub_id: str,
+    on_progress: Callable[[PullProgress], None],
+    *,
+    with_code: bool = False,
+    commit: str | None = None,
 ) -> Path:
     """Bring the cache up to date with the hub; returns the model's folder.
 
@@ -102,6 +108,7 @@ def pull(
         hub_id: the model.
         on_progress: told often how far it is.
         with_code: fetch the model's own program code as well.
+        commit: this state of it, and not its present one.
 
     Raises:
         ModelError: it cannot be downloaded, or is of no use; the text says why.
@@ -115,13 +122,13 @@ def pull(
         )
     on_progress(PullProgress(hub_id=hub_id, done_bytes=0, total_bytes=0))
     try:
-        plan = _ask(hub_id, with_code)
+        plan = _ask(hub_id, with_code, commit)
         return _carry_out(hub_id, plan, on_progress)
     except Exception as error:
         raise explain(hub_id, error, has_token=bool(get_token())) from error
 
 
-def _ask(hub_id: str, with_code: bool) -> _Plan:
+def _ask(hub_id: str, with_code: bool, commit: str | None) -> _Plan:
     """What the model consists of.
 
     Raises:
@@ -130,7 +137,7 @@ def _ask(hub_id: str, with_code: bool) -> _Plan:
     """
     from huggingface_hub import HfApi, hf_hub_url
 
-    info = HfApi().model_info(hub_id, files_metadata=True, timeout=TIMEOUT_SECONDS)
+    info = HfApi().model_info(hub_id, revision=commit, files_metadata=True, timeout=TIMEOUT_SECONDS)
     commit = str(info.sha)
     if not _COMMIT.fullmatch(commit):
         raise ModelError(f"The hub's answer about {hub_id} makes no sense; try again later.")

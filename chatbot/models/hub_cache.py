@@ -47,15 +47,20 @@ def repo_folder(hub_id: str) -> Path:
     return cache_root() / f"models--{hub_id.replace('/', '--')}"
 
 
+def cached_commit(hub_id: str) -> str:
+    """Which state of a model's files is the present one, as the hub names it; else empty."""
+    try:
+        commit = (repo_folder(hub_id) / "refs" / "main").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return commit if _COMMIT.fullmatch(commit) else ""
+
+
 def cached_folder(hub_id: str) -> Path | None:
     """The folder with a model's present files; None where they are not all there."""
-    repo = repo_folder(hub_id)
-    try:
-        commit = (repo / "refs" / "main").read_text("ascii").strip()
-    except (OSError, ValueError):
-        return None
-    folder = repo / "snapshots" / commit
-    return folder if _COMMIT.fullmatch(commit) and is_complete(folder) else None
+    commit = cached_commit(hub_id)
+    folder = repo_folder(hub_id) / "snapshots" / commit
+    return folder if commit and is_complete(folder) else None
 
 
 def is_complete(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from chatbot.errors import ModelError
 from chatbot.models.catalogue import CatalogueEntry, catalogue, find_entry
+from chatbot.models.hub_cache import cached_commit
 from chatbot.models.library_errors import first_sentence
 from chatbot.models.notebook import read_notebook
 
@@ -39,8 +40,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """What it stands for wherever the program is started: an absolute path, or a hub id."""
-        return str(self.path.resolve()) if self.path else self.hub_id or self.text
+        """What it stands for wherever the program is started, and today: an absolute path, or a hub
+        id with the commit that is on this machine, ``org/name@1a2b…``.
+        """
+        if self.path:
+            return str(self.path.resolve())
+        return f"{self.hub_id}@{cached_commit(self.hub_id)}" if self.kind == "hub" else self.text
 
 
 def resolve(text: str) -> Reference:

@@ -185,10 +185,17 @@ def test_offline_it_does_not_wait(hub: StandInHub, online: dict[str, str]) -> No
 
 
 def test_code_is_allowed_to_one_model(tmp_path: Path) -> None:
-    env = {"CHATBOT_CONFIG_DIR": str(tmp_path)}
-    assert models("allow-code", "org/name", **env).returncode == 0
+    env = {"CHATBOT_CONFIG_DIR": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub")}
+    assert (
+        "first run: chatbot models pull org/name" in models("allow-code", "org/name", **env).stderr
+    )
+    refs = tmp_path / "hub" / "models--org--name" / "refs"
+    refs.mkdir(parents=True)
     file = tmp_path / "config.toml"
-    assert file.read_text() == '[models]\nallow_code = ["org/name"]\n'
+    for commit in ("1" * 40, "2" * 40):
+        (refs / "main").write_text(commit)
+        assert models("allow-code", "org/name", **env).returncode == 0
+        assert file.read_text() == f'[models]\nallow_code = ["org/name@{commit}"]\n'
     assert models("allow-code", "no-such-model", **env).returncode == 1
     assert "no-such-model" not in file.read_text()
     assert models("allow-code", "org/name", "--revoke", **env).returncode == 0

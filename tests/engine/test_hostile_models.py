@@ -254,13 +254,43 @@ async def test_what_is_allowed_to_a_model_is_not_to_a_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     client = EngineClient(tmp_path / "engine.log")
     try:
-        client.options = LoadOptions(allow_code=frozenset({"org/name"}))
+        client.options = LoadOptions(allow_code=frozenset({"org/name@"}))
         with pytest.raises(ModelError, match="not run unless you allow it"):
             await client.ensure_loaded("org/name", "fp32")
         client.options = LoadOptions(allow_code=frozenset({str(here)}))
         assert (await client.ensure_loaded("org/name", "fp32")).name == "org/name"
     finally:
         await client.close()
+
+
+async def test_code_is_allowed_as_it_was_on_that_day(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then, now = "1" * 40, "2" * 40
+    repo = tmp_path / "hub" / "models--org--name"
+    for commit in (then, now):
+        bring_code(Path(shutil.copytree(tiny_folder, repo / "snapshots" / commit)))
+    (repo / "refs").mkdir()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    client = EngineClient(tmp_path / "engine.log")
+    client.options = LoadOptions(allow_code=frozenset({f"org/name@{then}"}))
+    try:
+        (repo / "refs" / "main").write_text(now)
+        with pytest.raises(ModelError, match="unless you allow it for this model as it is now"):
+            await client.ensure_loaded("org/name", "fp32")
+        (repo / "refs" / "main").write_text(then)
+        assert (await client.ensure_loaded("org/name", "fp32")).name == "org/name"
+    finally:
+        await client.close()
+
+
+def test_code_of_another_model_is_not_run(engine: RunningEngine, folder: Path) -> None:
+    bring_code(folder)
+    edit(folder / "config.json", auto_map={"AutoConfig": "org/other--own.OwnConfig"})
+    refused = engine.ask("Load", model=str(folder), precision="fp32", allows_code=True)
+    assert "code of another model in its config.json" in refused["message"]
 
 
 def test_code_runs_only_where_it_is_allowed(engine: RunningEngine, folder: Path) -> None:

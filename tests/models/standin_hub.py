@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub.requests.append((path, self.headers.get("Range", ""), token))
         if hub.status:
             self._send(hub.status, b"")
-        elif path == f"/api/models/{hub.hub_id}":
+        elif path in (page := f"/api/models/{hub.hub_id}", f"{page}/revision/{COMMIT}"):
             if hub.token and token != hub.token and not hub.is_gated_at_files:
                 self._refuse(token)
             else:

@@ -93,6 +93,7 @@ def test_code_comes_only_where_it_is_allowed(server: StandInHub) -> None:
     pull(NAME, quiet)
     folder = fetch(NAME, lambda *_: None, with_code=True)
     assert (folder / "modeling_evil.py").is_file()
+    assert f"/api/models/{NAME}/revision/{COMMIT}" in {path for path, _, _ in server.requests}
     assert server.num_sent("model.safetensors") == 1
 
 

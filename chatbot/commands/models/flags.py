@@ -117,9 +117,14 @@ def _allow_code(model: str, *, is_allowed: bool) -> None:
         if is_allowed:  # nothing is allowed by a slip of the pen
             raise
         place = model
+    if is_allowed and place.endswith("@"):
+        raise ModelError(
+            f"{model} is not on this machine, so that nobody can say what you allow; first run: "
+            f"chatbot models pull {model}"
+        )
     save_allow_code(place, is_allowed=is_allowed, file=config_file())
     print(
-        f"{model} may run program code of its own from the next load on."
+        f"{place} may run program code of its own from the next load on, and no later one."
         if is_allowed
         else f"{model} may not run program code of its own."
     )
