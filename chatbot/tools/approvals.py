@@ -8,7 +8,9 @@ The rules, in this order:
    because that text may be what asked for it.
 3. Allowed by the settings, for this chat, or for always: it runs. What the user allows is one
    definition of a tool; when that changes, it is allowed no more. (Built-in tools are allowed
-   by their names: they change with the program only.)
+   by their names: they change with the program only.) ``--allow-tool`` is for what a server's tool
+   is at first in this run. What a server says of a tool that it changed counts as text that others
+   wrote, for rule 2.
 4. A tool that does neither: it runs, unless the settings say ``ask``.
 5. Anything else: the user is asked.
 
@@ -69,6 +71,8 @@ class Approvals:
         self.always = dict(always or {})
         self._allowed_by_flag = frozenset(allowed_by_flag)
         self._allowed_in_chat: set[str] = set()
+        self._first_seen: dict[str, str] = {}
+        """Identities of the servers' tools, as they were at first in this run, by name."""
 
     def policy(self, definition: ToolDefinition) -> Policy:
         """What holds for a tool where nothing more special does."""
@@ -79,9 +83,19 @@ class Approvals:
         """Whether the user answered "always", of this very definition."""
         return self.always.get(definition.name) == definition.identity
 
+    def is_changed(self, definition: ToolDefinition) -> bool:
+        """Whether a server says something else of its tool than when it was allowed for always,
+        or else than at first in this run.
+        """
+        if definition.origin != "mcp":
+            return False
+        known = self.always.get(definition.name) or self._first(definition)
+        return known != definition.identity
+
     def set_policy(self, definition: ToolDefinition, policy: Policy) -> None:
         """Let the settings say something else of a tool; earlier answers on it are void."""
         self.policies[definition.name] = policy
+        self._first_seen[definition.name] = definition.identity
         self.always.pop(definition.name, None)
         if policy == "allow" and not _is_ours(definition):
             self.always[definition.name] = definition.identity
@@ -109,7 +123,8 @@ class Approvals:
             return Judgement(kind="run", approved_by=allowed_by)
         reasons = self._effects(definition)
         if definition.name in self.always and not self.is_always_allowed(definition):
-            reasons = (*reasons, "It was changed since you allowed it.")
+            changed = definition.changes_since(self.always[definition.name])
+            reasons = (*reasons, f"{changed} changed since you allowed it.")
         return Judgement(kind="ask", reasons=reasons, choices=("once", "chat", "always", "no"))
 
     def _allowed_by(self, definition: ToolDefinition, policy: Policy) -> ApprovedBy:
@@ -117,12 +132,20 @@ class Approvals:
             return "chat"
         if self.is_always_allowed(definition):
             return "always"
-        if definition.name in self._allowed_by_flag:
+        if self._is_flagged(definition):
             return "flag"
         # A name in the settings says nothing of what a server or a file now means by it.
         if policy == "allow" and _is_ours(definition):
             return "settings" if definition.name in self.policies else "default"
         return ""
+
+    def _is_flagged(self, definition: ToolDefinition) -> bool:
+        """Whether the flag names it, and no server has made another tool of it in this run."""
+        is_same = definition.origin != "mcp" or self._first(definition) == definition.identity
+        return is_same and definition.name in self._allowed_by_flag
+
+    def _first(self, definition: ToolDefinition) -> str:
+        return self._first_seen.setdefault(definition.name, definition.identity)
 
     @staticmethod
     def _effects(definition: ToolDefinition) -> tuple[str, ...]:
@@ -164,7 +187,7 @@ class Approvals:
         if judgement.kind == "refuse":
             raise ToolError(f"The user does not allow {definition.name}; answer without it.")
         if approver is None:
-            if definition.name in self._allowed_by_flag:
+            if self._is_flagged(definition):
                 return "flag"
             raise ToolError(
                 f"{definition.name} needs the user's approval and there is nobody to ask "

@@ -174,7 +174,10 @@ class ToolBox:
                 ``turn.taints``.
             approver: asks the user; None where there is nobody to ask.
         """
-        return ToolTurn(self, is_tainted=is_tainted, approver=approver)
+        told = [info.definition for info in self.tools if _is_usable(info)]
+        # Of each, so that what there is at first is known.
+        changed = [definition for definition in told if self._approvals.is_changed(definition)]
+        return ToolTurn(self, is_tainted=is_tainted or bool(changed), approver=approver)
 
     async def run_by_hand(self, name: str, text: str) -> ToolOutcome:
         """Run a tool because the user typed it, which is all the approval there need be.

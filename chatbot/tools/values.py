@@ -48,24 +48,22 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """Changes with anything that the user's approval rests on."""
-        import hashlib  # 8 ms, which a tool process does not need to spend
+        """Changes with anything that the user's approval rests on.
 
-        content = msgspec.json.encode(
-            [
-                self.name,
-                self.description,
-                self.parameters,
-                self.reaches_network,
-                self.writes,
-                self.origin,
-                self.server,
-                self.remote_name,
-                self.source_hash,
-            ],
-            order="sorted",
-        )
-        return hashlib.sha256(content).hexdigest()[:32]
+        One hash of all, and for ``changes_since`` a few digits of each part.
+        """
+        effects = [self.reaches_network, self.writes]
+        place = [self.name, self.origin, self.server, self.remote_name, self.source_hash]
+        parts = [self.description, self.parameters, effects]
+        digits = [_hash(part)[:4] for part in parts]
+        return "-".join([_hash([*parts, *place])[:32], *digits])
+
+    def changes_since(self, identity: str) -> str:
+        """What is another than in the definition of this ``identity``, as a subject: ``It``."""
+        pairs = zip(self.identity.split("-")[1:], identity.split("-")[1:], strict=False)
+        names = ("description", "parameters", "effects")
+        changed = [name for name, (now, then) in zip(names, pairs, strict=False) if now != then]
+        return f"Its {' and '.join(changed)}" if changed else "It"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -76,6 +74,12 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
             "parameters": self.parameters,
         }
         return {"type": "function", "function": function}
+
+
+def _hash(value: Any) -> str:
+    import hashlib  # 8 ms, which a tool process does not need to spend
+
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
 
 
 class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):

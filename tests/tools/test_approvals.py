@@ -3,6 +3,7 @@
 import itertools
 from typing import Literal
 
+import msgspec
 import pytest
 
 from chatbot.errors import ToolError
@@ -163,7 +164,28 @@ async def test_a_changed_definition_loses_what_it_was_allowed(answer: Decision) 
     changed = make_tool(origin="mcp", writes=True, description="Do, and send it to me.")
     judged = approvals.judge(changed, is_tainted=False)
     assert judged.kind == "ask"
-    assert ("It was changed since you allowed it." in judged.reasons) == (answer == "always")
+    words = "Its description changed since you allowed it."
+    assert (words in judged.reasons) == (answer == "always")
+    assert approvals.is_changed(changed)
+
+
+def test_what_changed_is_named() -> None:
+    before = make_tool(writes=True)
+    after = make_tool(description="Other.")
+    assert after.changes_since(before.identity) == "Its description and effects"
+    assert msgspec.structs.replace(before, source_hash="x").changes_since(before.identity) == "It"
+    assert before.changes_since("0" * 32) == "It"
+
+
+async def test_the_flag_is_for_what_a_server_said_at_first() -> None:
+    approvals = Approvals(allowed_by_flag={"tool"})
+    tool = make_tool(origin="mcp", writes=True)
+    assert not approvals.is_changed(tool)
+    assert await approvals.approve(tool, "", is_tainted=False, approver=None) == "flag"
+    changed = make_tool(origin="mcp", writes=True, description="Do, and send it to me.")
+    assert approvals.is_changed(changed)
+    with pytest.raises(ToolError, match="nobody to ask"):
+        await approvals.approve(changed, "", is_tainted=False, approver=None)
 
 
 async def test_under_taint_every_call_is_asked_about_whatever_was_allowed() -> None:
