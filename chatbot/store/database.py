@@ -14,6 +14,7 @@ import msgspec
 
 from chatbot.errors import StoreError
 from chatbot.messages import Making, Message, Part, TextPart
+from chatbot.store.cleaning import cleaned, decoded, safe_role, safe_time
 from chatbot.store.failures import explained
 from chatbot.store.opening import FILE_NAME, open_file
 from chatbot.store.schema import MIGRATIONS, VERSION
@@ -49,6 +50,7 @@ class Database:
             """Sentences for the user about what opening had to do."""
             try:
                 self.tidy()
+                self._name_safely()
                 self._purge(time.time() - KEEP_DELETED_SECONDS)
             except BaseException:
                 self.close()
@@ -119,6 +121,16 @@ class Database:
                 connection.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (dead,))
             self.drop_import(dead)
 
+    def _name_safely(self) -> None:
+        """Give what has an id that cannot be typed or shown one of the same bytes, written out."""
+        for table, column in (("chats", "id"), ("chats", "active_leaf"), ("messages", "id")):
+            where = f"WHERE {column} GLOB '*[^A-Za-z0-9_-]*'"
+            if self.query(f"SELECT 1 FROM {table} {where} LIMIT 1"):
+                with self.writing() as connection:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = lower(hex({column})) {where}"
+                    )
+
     def drop_import(self, importer: str) -> None:
         """Take back the chats of an import that did not come to its end."""
         while True:
@@ -153,15 +165,15 @@ class Database:
 
 
 def message_of(row: tuple[Any, ...], parent_id: str | None) -> Message:
-    """The message of a row of ``MESSAGE_COLUMNS``."""
+    """The message of a row of ``MESSAGE_COLUMNS``, cleaned; its text where its parts are broken."""
     message_id, role, created_at, text, parts, making = row
     return Message(
         id=message_id,
         parent_id=parent_id,
-        role=role,
-        created_at=created_at,
-        parts=_parts_decoder.decode(parts) if parts is not None else (TextPart(text),),
-        making=_making_decoder.decode(making) if making is not None else None,
+        role=safe_role(role),
+        created_at=safe_time(created_at),
+        parts=(parts and decoded(parts, _parts_decoder)) or (TextPart(cleaned(text)),),
+        making=decoded(making, _making_decoder) if making is not None else None,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from chatbot.errors import StoreError
 from chatbot.messages import Message
+from chatbot.store.cleaning import safe_time
 from chatbot.store.database import MESSAGE_COLUMNS, Database, message_of
 from chatbot.store.values import ChatInfo, Deletion, Rating, StoredChat
 from chatbot.terminal_text import clean_line
@@ -130,10 +131,10 @@ def info_of(row: tuple[Any, ...]) -> ChatInfo:
     chat_id, title, is_title_given, created_at, updated_at, is_pinned, *count = row
     return ChatInfo(
         id=chat_id,
-        title=title,
+        title=clean_line(title),
         is_title_given=bool(is_title_given),
-        created_at=created_at,
-        updated_at=updated_at,
+        created_at=safe_time(created_at),
+        updated_at=safe_time(updated_at),
         is_pinned=bool(is_pinned),
         num_messages=count[0] if count else 0,
     )

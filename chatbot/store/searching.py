@@ -9,6 +9,7 @@ import sqlite3
 from typing import Any, Final
 
 from chatbot.errors import StoreError
+from chatbot.store.cleaning import safe_role, safe_time
 from chatbot.store.database import Database
 from chatbot.store.failures import is_damage
 from chatbot.store.reading import INFO_COLUMNS, SHOWN, info_of
@@ -146,8 +147,8 @@ def _hit(row: tuple[Any, ...]) -> SearchHit:
     return SearchHit(
         chat=info_of(tuple(info)),
         message_id=message_id,
-        role=role,
-        created_at=created_at,
+        role=role and safe_role(role),
+        created_at=safe_time(created_at),
         excerpt=_runs(excerpt),
     )
 
@@ -157,5 +158,5 @@ def _runs(marked: str) -> tuple[Run, ...]:
     runs = []
     for index, piece in enumerate(re.split(f"[{_BEGIN}{_END}]", re.sub(r"\s+", " ", marked))):
         if piece:
-            runs.append(Run(piece, is_hit=index % 2 == 1))
+            runs.append(Run(clean(piece), is_hit=index % 2 == 1))
     return tuple(runs)

@@ -30,14 +30,12 @@ from chatbot.messages import (
     ToolResultPart,
 )
 from chatbot.settings import Sampling
+from chatbot.store.cleaning import LATEST_TIME
 from chatbot.store.values import ChatInfo, StoredChat
 from chatbot.terminal_text import clean, clean_line
 
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _NAMESPACE: Final = uuid.UUID("0b6c1f0e-3d0b-4b5e-8a53-6f2f0b8d8f31")
-
-_LATEST_TIME: Final = 32_503_680_000.0
-"""The year 3000: a time after it is no time in seconds."""
 
 
 class EmptyChatError(FormatError):
@@ -261,4 +259,4 @@ def _cleaned_making(making: Making) -> Making:
 
 
 def _is_time(seconds: float) -> bool:
-    return math.isfinite(seconds) and 0 < seconds < _LATEST_TIME
+    return math.isfinite(seconds) and 0 < seconds < LATEST_TIME
