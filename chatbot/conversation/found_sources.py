@@ -12,6 +12,7 @@ from chatbot.messages import Source, SourcesPart, Verdict
 from chatbot.retrieval.protocol import Found
 from chatbot.retrieval.values import Hit, Passage
 from chatbot.terminal_text import clean, clean_line
+from chatbot.wording import place_in
 
 NUM_CANDIDATES: Final = 20
 """Passages that are asked for; those that are not used are kept to be looked at."""
@@ -139,7 +140,8 @@ def name_folders(folders: Sequence[str]) -> dict[str, str]:
 
 
 def location_of(passage: Passage, names: Mapping[str, str] | None = None) -> str:
-    """Where a passage stands: ``settings.md:12-30``, ``paper.pdf, page 3``; cleaned.
+    """Where a passage stands: ``settings.md:12-30``, ``paper.pdf, page 3``, ``costs.xlsx, sheet 2,
+    rows 3 to 9``; cleaned.
 
     Args:
         passage: of an indexed document.
@@ -149,7 +151,8 @@ def location_of(passage: Passage, names: Mapping[str, str] | None = None) -> str
     if names and passage.folder in names:
         name = f"{clean_line(names[passage.folder])}/{name}"
     if passage.page is not None:
-        return f"{name}, page {passage.page}"
+        lines = passage.start_line, passage.end_line
+        return f"{name}, {place_in(passage.file, *lines, passage.page)}"
     if passage.start_line == passage.end_line:
         return f"{name}:{passage.start_line}"
     return f"{name}:{passage.start_line}-{passage.end_line}"

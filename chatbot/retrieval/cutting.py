@@ -45,7 +45,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     headings: tuple[str, ...] = ()
     """The headings above it, the outermost first; as the document has them, not cleaned."""
     start_line: int
-    """First line, from 1."""
+    """First line, from 1; of a spreadsheet the number of the row in its sheet."""
     end_line: int
     """Last line, included."""
     page: int | None = None
@@ -79,7 +79,8 @@ def cut(document: Document, tokenizer: "Tokenizer | TokenCounter", *, max_tokens
     tokens = counter.index(document.text)
     limit = max(1, min(max_tokens - counter.num_special, MAX_TOKENS))
     cuts: list[tuple[int, int, tuple[str, ...]]] = []
-    for section in _merge_short(_find_sections(document, tokens), min(TARGET_TOKENS, limit)):
+    sections = _merge_short(document, _find_sections(document, tokens), min(TARGET_TOKENS, limit))
+    for section in sections:
         context = text_to_embed(section.headings, document.title, "")
         room = max(1, min(limit, max_tokens - counter.num_special - counter.count(context)))
         for start, end in _divide_section(document.text, section, tokens, room):
@@ -132,11 +133,12 @@ def _find_sections(document: Document, tokens: TokenIndex) -> list[_Section]:
     return sections
 
 
-def _merge_short(sections: list[_Section], target: int) -> list[_Section]:
+def _merge_short(document: Document, sections: list[_Section], target: int) -> list[_Section]:
     """Join each section that is short to the one before it, where the two belong together."""
     merged: list[_Section] = []
+    sheets = set(document.page_starts) if document.has_rows else ()
     for section in sections:
-        previous = merged[-1] if merged else None
+        previous = merged[-1] if merged and section.start not in sheets else None
         if previous and (headings := _common_headings(previous, section, target)) is not None:
             merged[-1] = _Section(
                 previous.start,
@@ -195,14 +197,22 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:
 def _locate(document: Document, cuts: list[tuple[int, int, tuple[str, ...]]]) -> list[Cut]:
     line_ends = [found.start() for found in re.finditer("\n", document.text)]
     pages = document.page_starts
-    return [
-        Cut(
-            start=start,
-            end=end,
-            headings=headings,
-            start_line=bisect.bisect_left(line_ends, start) + 1,
-            end_line=bisect.bisect_left(line_ends, end - 1) + 1,
-            page=max(bisect.bisect_right(pages, start), 1) if pages else None,
+    located: list[Cut] = []
+    for start, end, headings in cuts:
+        page = max(bisect.bisect_right(pages, start), 1) if pages else None
+        # The line with a sheet's name is none of its rows.
+        above = 0
+        if page and document.has_rows:
+            above = bisect.bisect_left(line_ends, pages[page - 1]) + 1
+        first, last = (bisect.bisect_left(line_ends, place) + 1 for place in (start, end - 1))
+        located.append(
+            Cut(
+                start=start,
+                end=end,
+                headings=headings,
+                start_line=max(first - above, 1),
+                end_line=max(last - above, 1),
+                page=page,
+            )
         )
-        for start, end, headings in cuts
-    ]
+    return located

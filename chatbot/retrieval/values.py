@@ -62,11 +62,11 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     headings: tuple[str, ...] = ()
     """The headings above it, the outermost first; cleaned, each one line."""
     start_line: int
-    """First line, from 1."""
+    """First line, from 1; of a spreadsheet the row in its sheet."""
     end_line: int
     """Last line, included."""
     page: int | None = None
-    """From 1, where the document has pages: the page that it begins on."""
+    """From 1, where the document has pages, slides or sheets: the one that it begins on."""
     start: int
     """Characters of the document's text before it, as the document was decoded."""
     end: int

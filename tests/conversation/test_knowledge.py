@@ -144,12 +144,13 @@ def test_folders_of_one_run(home: Path) -> None:
 
 
 async def test_every_hit_gets_its_verdict(made: Made) -> None:
-    made.settings = with_settings(num_sources=2, relevance_threshold=0.5)
+    made.settings = with_settings(num_sources=3, relevance_threshold=0.5)
     long = "word " * 200
     made.retrieval.hits = (
         hit("best", 0.9, headings=("Sampling", "Top-p"), start_line=12),
         hit("again", 0.9, duplicate_of=0),
         hit("second\nline", 0.5, file="a/b.pdf", page=3),
+        hit("a | 7", 0.5, file="b.xlsx", page=2, start_line=4),
         hit(long, 0.8),
         hit("far", 0.49),
     )
@@ -157,12 +158,14 @@ async def test_every_hit_gets_its_verdict(made: Made) -> None:
     assert [(s.text, s.verdict) for s in found.sources] == [
         ("best", "used"),
         ("second\nline", "used"),
+        ("a | 7", "used"),
     ]
     assert [s.verdict for s in found.candidates] == ["duplicate", "beyond", "irrelevant"]
     assert len(found.candidates[1].text) <= 300
     assert [(s.title, s.location) for s in found.sources] == [
         ("Sampling › Top-p", "notes.md:12"),
         ("b.pdf", "a/b.pdf, page 3"),
+        ("b.xlsx", "b.xlsx, sheet 2, row 4"),
     ]
     assert (found.query, found.threshold, found.seconds) == ("a question", 0.5, 0.25)
 

@@ -150,6 +150,9 @@ def test_the_place_of_a_passage_names_the_folder_where_its_source_does() -> None
         assert place_in_words(source) == place
         page = msgspec.structs.replace(source, page=2, location=location.replace(":3", ", page 2"))
         assert place_in_words(page) == place.replace("line 3", "page 2")
+    where = {"file": "b.xlsx", "page": 2, "start_line": 3, "end_line": 3}
+    row = Source(title="", location="f1/b.xlsx, sheet 2, row 3", text="", **where)
+    assert place_in_words(row) == "f1/b.xlsx · sheet 2, row 3"
 
 
 async def test_a_source_that_is_not_there_is_refused(make_told: MakeApp) -> None:

@@ -31,8 +31,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     For Markdown, plain text, reStructuredText, code, CSV and JSON the text is the decoded file,
     character by character, with line ends as Python's text mode has them: ``\\r\\n`` and ``\\r``
     are one ``\\n``, and a byte order mark is left out. Offsets into it are therefore offsets into
-    ``Path.read_text``. For HTML, PDF, Word, EPUB, notebooks
-    and e-mail it is what was extracted.
+    ``Path.read_text``. For all other formats it is what was extracted.
 
     Nothing here is cleaned for the terminal, because offsets count the text as it is: passages
     are cleaned when they are made.
@@ -47,7 +46,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     headings: tuple[Heading, ...] = ()
     """In the order of the text."""
     page_starts: tuple[int, ...] = ()
-    """Offset of each page's first character, where there are pages."""
+    """Offset of each page's first character, where there are pages; slides and sheets are some."""
+    has_rows: bool = False
+    """Whether its pages are sheets, each a line with its name and then its rows, one a line."""
 
 
 class DocumentError(KnowledgeError):

@@ -6,8 +6,8 @@ Kept apart, so that finding, opening and reading agree on it.
 from typing import Final
 
 MAX_FILE_BYTES: Final = 64 * 2**20
-"""PDF, Word, EPUB, notebooks and e-mail, whose size is mostly pictures: books of a thousand pages
-fit."""
+"""PDF, what offices write, EPUB, notebooks and e-mail, whose size is mostly pictures: books of a
+thousand pages fit."""
 
 MAX_TEXT_BYTES: Final = 16 * 2**20
 """Formats that are text themselves: three times the Bible. Larger ones are data or logs, in

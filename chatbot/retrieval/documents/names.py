@@ -14,6 +14,10 @@ Format = Literal[
     "pdf",
     "word",
     "epub",
+    "slides",
+    "sheets",
+    "opendocument",
+    "rtf",
     "notebook",
     "mail",
 ]
@@ -26,6 +30,12 @@ _FORMATS: Final[dict[str, tuple[Format, str]]] = {
     **dict.fromkeys(("htm", "html", "xhtml"), ("html", "HTML")),
     "pdf": ("pdf", "PDF"),
     **dict.fromkeys(("docx", "docm", "dotx"), ("word", "Word")),
+    **dict.fromkeys(("pptx", "pptm", "ppsx", "potx"), ("slides", "PowerPoint")),
+    **dict.fromkeys(("xlsx", "xlsm", "xltx", "xlsb", "xls"), ("sheets", "Excel")),
+    "ods": ("sheets", "OpenDocument spreadsheet"),
+    **dict.fromkeys(("odt", "ott"), ("opendocument", "OpenDocument text")),
+    **dict.fromkeys(("odp", "otp"), ("opendocument", "OpenDocument slides")),
+    "rtf": ("rtf", "RTF"),
     "epub": ("epub", "EPUB"),
     "ipynb": ("notebook", "Jupyter notebook"),
     "eml": ("mail", "E-mail"),
@@ -83,8 +93,9 @@ _NO_DOCUMENTS: Final = {
     "data of a model": "ckpt gguf h5 npy npz onnx parquet pickle pkl pt pth safetensors",
 }
 _OFFICE: Final = {
-    "doc dot key odp odt pages ppt pptx rtf": ".docx, .pdf or .txt",
-    "numbers ods xls xlsb xlsm xlsx": ".csv or .pdf",
+    "doc dot pages": ".docx, .pdf or .txt",
+    "key pps ppt": ".pptx or .pdf",
+    "numbers": ".xlsx or .csv",
     "msg": ".eml",
 }
 _REASONS: Final = {
@@ -100,7 +111,9 @@ _REASONS: Final = {
     },
 }
 
-_WITH_PICTURES: Final = frozenset(("pdf", "word", "epub", "notebook", "mail"))
+_WITH_PICTURES: Final = frozenset(
+    (*("pdf", "word", "slides", "sheets", "opendocument", "rtf", "epub", "notebook", "mail"),)
+)
 
 LEFT_OUT_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "__MACOSX"})
 """Folders that programs fill; those whose name begins with a dot are left out besides."""

@@ -32,6 +32,9 @@ class TextBuilder:
         self._heading_level = 0
         self._heading_part: int | None = None
         self._heading_start = 0
+        self._page_starts: list[int] = []
+        self._num_pages_due = 0
+        """Begun since the last text; those before the last of them are empty."""
         self._num_newlines_due = 0
         self._is_space_due = False
         self._prefix = ""
@@ -97,6 +100,12 @@ class TextBuilder:
         self._is_cell_due = self._num_characters > self._row_start
         self._is_opening = True
 
+    def start_page(self) -> None:
+        """What follows is on a new page, which may stay empty."""
+        self._is_opening = False
+        self.end_block()
+        self._num_pages_due += 1
+
     def start_heading(self, level: int) -> None:
         """What follows, up to ``end_heading``, is a heading."""
         self._is_opening = False
@@ -128,13 +137,18 @@ class TextBuilder:
         text = "".join(self._parts)
         first_heading = self._headings[0].text if self._headings else ""
         title = fold(title) or first_heading or fold(name)
-        return Document(kind=kind, title=title, text=text, headings=tuple(self._headings))
+        starts = (*self._page_starts, *[len(text)] * self._num_pages_due)
+        return Document(
+            kind=kind, title=title, text=text, headings=tuple(self._headings), page_starts=starts
+        )
 
     def _put(self, text: str) -> None:
         before = self._white_space()
         if self._heading_level and self._heading_part is None:
             self._heading_part = len(self._parts) + 1
             self._heading_start = self._num_characters + len(before)
+        self._page_starts += [self._num_characters + len(before)] * self._num_pages_due
+        self._num_pages_due = 0
         text = SURROGATES.sub("\ufffd", text)
         self._parts += (before, text)
         self._num_characters += len(before) + len(text)

@@ -12,7 +12,7 @@ from textual.content import Content
 from chatbot.messages import SentenceSupport, Source, SourcesPart
 from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import draw_bar, fitted
-from chatbot.wording import counted, duration
+from chatbot.wording import counted, duration, place_in
 
 COLOURS: Final = ("$text-primary", "$text-accent", "$text-success", "$text-secondary")
 """Of the sources, in turn; the numbers beside them say the same."""
@@ -39,14 +39,12 @@ def place_in_words(source: Source) -> str:
     file = clean_line(source.file)
     if not file:
         return place_of(source)
-    place = source.location.rpartition(":" if source.page is None else ", page ")[0]
+    where = place_in(source.file, source.start_line, source.end_line, source.page)
+    is_line = source.page is None
+    place = source.location.rpartition(":" if is_line else f", {where}")[0]
     if place.endswith(f"/{file}"):
         file = clean_line(place)
-    if source.page is not None:
-        return f"{file} · page {source.page}"
-    if source.start_line == source.end_line:
-        return f"{file} · line {source.start_line}" if source.start_line else file
-    return f"{file} · lines {source.start_line} to {source.end_line}"
+    return file if is_line and not source.end_line else f"{file} · {where}"
 
 
 def source_line(index: int, source: Source, width: int) -> Content:

@@ -22,7 +22,7 @@ from chatbot.retrieval.values import DocumentInfo, Passage
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.keys import bind
-from chatbot.wording import size
+from chatbot.wording import counted, page_word, place_in, size
 
 MOST_SHOWN: Final = 500
 """Documents in the list; whoever wants more types a part of the name."""
@@ -182,7 +182,7 @@ def document_facts(document: DocumentInfo) -> Content:
     if document.kind:
         facts.insert(0, document.kind)
     if document.num_pages is not None:
-        facts.append(f"{document.num_pages} pages")
+        facts.append(counted(document.num_pages, page_word(document.file)))
     if not document.problem:
         facts.append(f"{document.num_characters:,} characters")
         facts.append(f"{document.num_embedded} of {document.num_passages} passages embedded")
@@ -194,11 +194,7 @@ def document_facts(document: DocumentInfo) -> Content:
 
 def passage_row(number: int, passage: Passage, width: int) -> Content:
     """A passage: where it stands, and how it begins."""
-    place = f"lines {passage.start_line}-{passage.end_line}"
-    if passage.page:
-        place = f"page {passage.page}"
-    elif passage.start_line == passage.end_line:
-        place = f"line {passage.start_line}"
+    place = place_in(passage.file, passage.start_line, passage.end_line, passage.page)
     head = fitted(f"{number} · {place}  {passage.heading_path}", width)
     text = " ".join(clean(passage.text).split())
     lines = Content(text[: 3 * width]).wrap(max(width - 2, 8))[:2]

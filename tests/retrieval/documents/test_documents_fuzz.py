@@ -17,6 +17,12 @@ from tests.retrieval.documents.making_files import (
     make_word,
     make_zip,
 )
+from tests.retrieval.documents.making_office import (
+    make_opendocument,
+    make_shape,
+    make_sheets,
+    make_slides,
+)
 
 MAX_SECONDS_PER_FILE = 20
 
@@ -30,6 +36,13 @@ SEEDS = {
     "pdf": make_pdf(["A page\nof text"] * 3, title="Title", outline=[("A", 0), ("B", 2)]),
     "docx": make_word("A title"),
     "epub": make_epub(PAGES, list(PAGES)),
+    "pptx": make_slides([make_shape("One", "Two", place="")] * 3, notes={0: "Hello."}),
+    "xlsx": make_sheets({"S": [["name", "price"], *([f"thing {n}", n] for n in range(50))]}),
+    "odt": make_opendocument("text", *["<text:p>Some words.</text:p>"] * 20),
+    "rtf": b"{\\rtf1\\ansi"
+    + rb"{\fonttbl{\f0\fcharset0 A;}}"
+    + rb"Caf\'e9 \u8364? {\b x}\par" * 20
+    + b"}",
 }
 INTERESTING = (
     b"\0",
@@ -84,7 +97,7 @@ def make_files(folder: Path, ending: str, count: int) -> list[str]:
     chance = random.Random(ending)
     names = [f"{index:03}.{ending}" for index in range(count)]
     for index, name in enumerate(names):
-        is_within = ending != "pdf" and index % 2
+        is_within = ending not in ("pdf", "rtf") and index % 2
         change = mutate_within if is_within else mutate
         (folder / name).write_bytes(change(SEEDS[ending], chance))
     return names

@@ -20,6 +20,13 @@ from tests.retrieval.documents.making_files import (
     make_pdf,
     make_word,
 )
+from tests.retrieval.documents.making_office import (
+    make_open_spreadsheet,
+    make_opendocument,
+    make_shape,
+    make_sheets,
+    make_slides,
+)
 
 REPOSITORY = Path(__file__).parent.parent.parent.parent
 MISBEHAVING = (sys.executable, "-m", "tests.retrieval.documents.misbehaving_reader")
@@ -83,6 +90,12 @@ def test_reads_every_format_as_it_is_read_without_limits(reader: Reader, tmp_pat
         "h.pdf": make_pdf(["H", "I"]),
         "i.docx": make_word(),
         "j.epub": make_epub({"a": make_page("<h1>J</h1>")}, ["a"]),
+        "k.pptx": make_slides([make_shape("K", place="title")]),
+        "l.xlsx": make_sheets({"L": [["a", "b"]]}),
+        "m.ods": make_open_spreadsheet("M", [["a", "b"]]),
+        "n.odt": make_opendocument("text", "<text:p>N</text:p>"),
+        "o.odp": make_opendocument("presentation", "<draw:page><text:p>O</text:p></draw:page>"),
+        "p.rtf": b"{\\rtf1 P\\par}",
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -293,6 +306,7 @@ def test_the_process_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     heavy = {"torch", "numpy", "lxml", "pypdfium2", "docx", "asyncio", "textual", "sqlite3"}
+    heavy |= {"python_calamine", "striprtf"}
     assert heavy.isdisjoint(done.stdout.split())
 
 

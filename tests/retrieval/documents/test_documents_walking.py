@@ -47,7 +47,7 @@ def test_leaves_out_what_no_user_wrote(tmp_path: Path) -> None:
 def test_lists_what_cannot_be_read_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(tmp_path, "photo.JPG", "old.doc", "hours.xlsx", "tool.exe")
+    put(tmp_path, "photo.JPG", "old.doc", "hours.numbers", "tool.exe")
     (tmp_path / "empty.md").touch()
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(16 * 2**20 + 1)
@@ -67,7 +67,7 @@ def test_lists_what_cannot_be_read_with_the_reason(
         "huge.txt": "The file is larger than 16 MiB, which is the limit for its kind; "
         "split it to have it read.",
         "old.doc": "Files of the kind .doc are not read; save it as .docx, .pdf or .txt.",
-        "hours.xlsx": "Files of the kind .xlsx are not read; save it as .csv or .pdf.",
+        "hours.numbers": "Files of the kind .numbers are not read; save it as .xlsx or .csv.",
         "photo.JPG": "This is a picture, which holds no text.",
         "pipe.txt": "This is a pipe, which is never opened.",
         "socket.txt": "This is a socket, which is never opened.",

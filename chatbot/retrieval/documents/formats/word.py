@@ -11,21 +11,16 @@ from typing import Any, Final
 
 from lxml import etree
 
-from chatbot.retrieval.documents.archive import Archive
 from chatbot.retrieval.documents.document import Document, DocumentError
+from chatbot.retrieval.documents.formats.office import main_part, open_office, title_of
 from chatbot.retrieval.documents.formats.word_styles import WordStyles, read_styles
 from chatbot.retrieval.documents.formats.xml import (
     SAFE,
     attribute,
     check_xml,
     local_name,
-    parse_xml,
 )
 from chatbot.retrieval.documents.text_builder import TextBuilder
-
-_OLE_MARK: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""Of the container that Word puts an encrypted document into."""
-_NO_TITLES: Final = ("untitled", "document", "dokument", "word document", "title")
 
 _WHITE_SPACE: Final = frozenset(("tab", "ptab"))
 _LINE_BREAKS: Final = frozenset(("br", "cr"))
@@ -33,37 +28,15 @@ _LINE_BREAKS: Final = frozenset(("br", "cr"))
 
 def read(name: str, kind: str, content: bytes) -> Document:
     """See ``formats``."""
-    if content.startswith(_OLE_MARK):
-        raise DocumentError(
-            "It is protected with a password or in an old format; save it as .docx without one."
-        )
-    archive = Archive(content)
-    main = _main_part(archive)
+    archive = open_office(content, ".docx")
+    main = main_part(archive, "Word document")
     folder = posixpath.dirname(main)
     styles = read_styles(archive, f"{folder}/styles.xml")
     builder = TextBuilder()
     for part in (main, f"{folder}/footnotes.xml", f"{folder}/endnotes.xml"):
         if part in archive:
             _Part(builder, styles).read(archive.read(part))
-    return builder.build(kind, name, _title(archive))
-
-
-def _main_part(archive: Archive) -> str:
-    """The name of the part that holds the text."""
-    for relation in parse_xml(archive.read("_rels/.rels")):
-        if attribute(relation, "Type").endswith("/officeDocument"):
-            return posixpath.normpath(attribute(relation, "Target").lstrip("/"))
-    raise DocumentError("It is no Word document, whatever its name says.")
-
-
-def _title(archive: Archive) -> str:
-    """The title that its author gave it; empty where it is what programs put there."""
-    if "docProps/core.xml" not in archive:
-        return ""
-    for element in parse_xml(archive.read("docProps/core.xml")).iter("{*}title"):
-        title = (element.text or "").strip()
-        return "" if title.lower() in _NO_TITLES else title
-    return ""
+    return builder.build(kind, name, title_of(archive))
 
 
 class _Part:
