@@ -39,8 +39,8 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     num_problems: int = 0
     """Files that are not in the index, each for a reason that ``ListDocuments`` gives."""
     num_ignored: int = 0
-    """Files and folders that the user's ``.chatbotignore`` leaves out; what is in such a folder is
-    not counted."""
+    """Files and folders that ``.chatbotignore`` or a ``.gitignore`` leaves out; what is in such a
+    folder is not counted."""
     seconds_left: float | None = None
     """Until this stage is over; None while it is not known."""
     error: str = ""

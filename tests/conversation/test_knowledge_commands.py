@@ -74,7 +74,8 @@ async def test_folders_are_listed_with_their_state(face: KnowingFace) -> None:
         (FolderStatus(folder="/x", stage="failed", error="The disk is full."), "The disk is full."),
         (
             FolderStatus(folder="/x", stage="ready", num_ignored=3, notice="It was damaged."),
-            "ready · 0 files · 0 passages · 3 left out by `.chatbotignore` · It was damaged.",
+            "ready · 0 files · 0 passages · 3 left out by `.chatbotignore` and `.gitignore` · "
+            "It was damaged.",
         ),
     ],
 )

@@ -130,7 +130,7 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     if report["notice"]:
         yield f"  {clean_line(report['notice'], 500)}"
     if report["ignored"]:
-        yield f"  left out by .chatbotignore: {report['ignored']:,}"
+        yield f"  left out by .chatbotignore and .gitignore: {report['ignored']:,}"
     if report["problems"]:
         yield f"  not in the index ({len(report['problems']):,}):"
     for problem in report["problems"]:

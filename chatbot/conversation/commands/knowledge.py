@@ -101,7 +101,7 @@ def describe_folder(state: FolderState) -> str:
     if status.num_problems:
         parts.append(f"{status.num_problems:,} with problems (`/knowledge problems`)")
     if status.num_ignored:
-        parts.append(f"{status.num_ignored:,} left out by `.chatbotignore`")
+        parts.append(f"{status.num_ignored:,} left out by `.chatbotignore` and `.gitignore`")
     if status.notice:
         parts.append(clean_line(status.notice, 500))
     return " · ".join(parts)

@@ -1,24 +1,30 @@
-"""What the user leaves out of a folder: the patterns in its ``.chatbotignore``.
+"""What is left out of a folder: by the user's ``.chatbotignore``, and by ``.gitignore`` files.
 
-They are written and mean the same as those in a ``.gitignore``. Opens that one file; knows
-nothing of the others but their names.
+Each ``.gitignore`` holds for the folder that it is in, and what stands further down has the later
+word, as git has it; ``.chatbotignore``, in the outermost folder alone, has the last one, so that a
+pattern with ``!`` in it takes back what git leaves out. Opens these files; knows nothing of the
+others but their names.
 """
 
+import errno
 import os
 import re
 import stat
 from pathlib import Path
 from typing import Final
 
+from pathspec import PathSpec
 from pathspec.gitignore import GitIgnoreSpec
 
 from chatbot.wording import memory
 
 IGNORE_FILE: Final = ".chatbotignore"
+GIT_IGNORE_FILE: Final = ".gitignore"
 
+_NOT_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _MAX_BYTES: Final = 64 * 1024
 _MAX_LINES: Final = 1000
-"""Each is held against each name in the folder."""
+"""Of a file, and of all that hold in one place: each is held against each name there."""
 _MAX_STARS: Final = 4
 """Of a pattern, between two slashes: each one more multiplies the time that a name may take."""
 _STARS: Final = re.compile(r"\*+")
@@ -27,13 +33,64 @@ _MAX_JUMPS: Final = 2
 
 
 class Ignores:
-    """The patterns of one folder, as they were when they were read."""
+    """The patterns of one folder and of those below it, each as it was when it was first asked."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = folder
+        self._own = _read(os.path.join(folder, IGNORE_FILE), _MAX_LINES)
+        self._of_git: dict[str, _Chain] = {}
+        """By folder, as ``problem_in`` takes it."""
+
+    def is_ignored(self, file: str, *, is_folder: bool) -> bool:
+        """Whether this is left out.
+
+        Args:
+            file: relative to the folder, with ``/``; nothing above it is left out.
+            is_folder: what is in it is left out too.
+        """
+        path = f"{file}/" if is_folder else file
+        for length, patterns in ((0, self._own), *self._in_force(file[: file.rfind("/") + 1])):
+            decision = patterns.decide(path[length:])
+            if decision is not None:
+                return decision
+        return False
+
+    def problem_in(self, inside: str) -> tuple[str, str]:
+        """A file of patterns that cannot be used as it is, and why, in one sentence; else empty.
+
+        Args:
+            inside: a folder relative to this one: empty, or ends in ``/``.
+        """
+        if not inside and self._own.problem:
+            return IGNORE_FILE, self._own.problem
+        for length, patterns in self._in_force(inside)[:1]:
+            if length == len(inside):
+                return inside + GIT_IGNORE_FILE, patterns.problem
+        return "", ""
+
+    def _in_force(self, inside: str) -> "_Chain":
+        """The ``.gitignore`` files that hold in a folder."""
+        chain = self._of_git.get(inside)
+        if chain is None:
+            # Whoever asks comes from above, so this is one step deep.
+            chain = self._in_force(inside[: inside.rfind("/", 0, -1) + 1]) if inside else ()
+            num_lines = sum(patterns.num_lines for _, patterns in chain)
+            path = os.path.join(self._folder, inside, GIT_IGNORE_FILE)
+            patterns = _read(path, _MAX_LINES - num_lines)
+            if patterns.num_lines or patterns.problem:
+                chain = ((len(inside), patterns), *chain)
+            self._of_git[inside] = chain
+        return chain
+
+
+class _Patterns:
+    """The patterns of one file."""
 
     def __init__(self, lines: list[str]) -> None:
         """Take patterns over; those that mean nothing are not in force, and named in ``problem``.
 
         Args:
-            lines: of a ``.chatbotignore``.
+            lines: of the file.
         """
         self.problem = ""
         """What is wrong with the file, in one sentence; else empty."""
@@ -47,24 +104,26 @@ class Ignores:
                     f"with at most {_MAX_STARS} stars between two slashes and {_MAX_JUMPS} times "
                     "**."
                 )
-        self._spec = GitIgnoreSpec.from_lines(usable)
-        self._is_empty = not usable
+        self._of_files = GitIgnoreSpec.from_lines(usable)
+        # For files a pattern that names them comes before one that names a folder above them,
+        # which is in the way of folders themselves: there the last one that fits decides.
+        self._of_folders = PathSpec(self._of_files.patterns)
+        self.num_lines = len(usable)
 
-    def is_ignored(self, file: str, *, is_folder: bool) -> bool:
-        """Whether the user leaves this out.
-
-        Args:
-            file: relative to the folder, with ``/``.
-            is_folder: what is in it is left out too.
-        """
-        if self._is_empty:
-            return False
-        return self._spec.match_file(f"{file}/" if is_folder else file)
+    def decide(self, path: str) -> bool | None:
+        """Whether the last pattern that fits leaves a path out; None where none fits."""
+        if not self.num_lines:
+            return None
+        spec = self._of_folders if path.endswith("/") else self._of_files
+        return spec.check_file(path).include
 
 
-def read_ignores(folder: str | Path) -> Ignores:
-    """The patterns of a folder; none where it has no ``.chatbotignore``."""
-    path = os.path.join(folder, IGNORE_FILE)
+_Chain = tuple[tuple[int, _Patterns], ...]
+"""Files of patterns, the nearest first, each with the length of the path to its folder."""
+
+
+def _read(path: str, max_lines: int) -> _Patterns:
+    """The patterns of a file; none where it is not there."""
     try:
         # Not through a link, which may lead anywhere, and never waiting for a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -75,20 +134,20 @@ def read_ignores(folder: str | Path) -> Ignores:
             data = os.read(descriptor, _MAX_BYTES)
         finally:
             os.close(descriptor)
-    except FileNotFoundError:
-        return Ignores([])
     except OSError as error:
+        if error.errno in _NOT_THERE:
+            return _Patterns([])
         return _unread(f"It cannot be read ({(error.strerror or 'unknown error').lower()})")
     lines = data.decode("utf-8-sig", "replace").splitlines()
-    if len(lines) > _MAX_LINES:
-        return _unread(f"It has more than {_MAX_LINES:,} lines")
-    return Ignores(lines)
+    if len(lines) > max_lines:
+        return _unread(f"It has more than {max_lines:,} lines")
+    return _Patterns(lines)
 
 
-def _unread(reason: str) -> Ignores:
-    ignores = Ignores([])
-    ignores.problem = f"{reason}, so nothing is left out by it; mend or remove it."
-    return ignores
+def _unread(reason: str) -> _Patterns:
+    patterns = _Patterns([])
+    patterns.problem = f"{reason}, so nothing is left out by it; mend or remove it."
+    return patterns
 
 
 def _is_usable(line: str) -> bool:

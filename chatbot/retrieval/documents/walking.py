@@ -1,5 +1,5 @@
-"""Finds the files of a folder. Opens none of them but the one that names what to leave out;
-knows nothing of what is in them.
+"""Finds the files of a folder. Opens none of them but those that name what to leave out; knows
+nothing of what is in them.
 
 Links are followed only to what lies inside the folder. Most of what lies there is found under
 its own name anyway; what remains is a link into a hidden or left-out place, which is followed
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from chatbot.errors import KnowledgeError
-from chatbot.retrieval.documents.ignoring import IGNORE_FILE, Ignores, read_ignores
+from chatbot.retrieval.documents.ignoring import Ignores
 from chatbot.retrieval.documents.names import format_of, is_left_out, max_bytes_of, problem_of
 from chatbot.terminal_text import clean_line, is_safe
 from chatbot.wording import memory
@@ -47,21 +47,22 @@ class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     """Why it cannot be read, in one sentence; else empty."""
     is_ignored: bool = False
-    """Whether the user leaves it out, by ``.chatbotignore``; of a folder nothing else is said."""
+    """Whether ``.chatbotignore`` or a ``.gitignore`` leaves it out; of a folder nothing else is
+    said."""
 
 
 def walk(folder: Path) -> Iterator[FoundFile]:
     """Yield what is in the folder and below it, always in the same order.
 
     Hidden files and folders, backups and what programs fill (``node_modules``) are left out
-    without a word. What the folder's own ``.chatbotignore`` names is yielded as ignored, a folder
-    as one.
+    without a word. What ``.chatbotignore`` or a ``.gitignore`` leaves out is yielded as ignored, a
+    folder as one.
 
     Raises:
         KnowledgeError: there is no such folder, or it cannot be read.
     """
     root = find_root(folder)
-    return _Walk(root, read_ignores(root)).run()
+    return _Walk(root, Ignores(root)).run()
 
 
 def find_root(folder: Path) -> str:
@@ -93,8 +94,6 @@ class _Walk:
         """Real paths of what links led to."""
 
     def run(self) -> Iterator[FoundFile]:
-        if self._ignores.problem:
-            yield _problem(IGNORE_FILE, self._ignores.problem)
         # A stack instead of recursion: a path may be two thousand folders deep.
         waiting = [""]
         while waiting:
@@ -106,6 +105,9 @@ class _Walk:
             except OSError as error:
                 yield _problem(inside[:-1], _reason(error, _NO_RIGHT_FOLDER))
                 continue
+            patterns, problem = self._ignores.problem_in(inside)
+            if problem:
+                yield _problem(patterns, problem)
             taken = {entry.name for entry in entries}
             for entry in entries:
                 found = self._look_at(inside, entry, taken)

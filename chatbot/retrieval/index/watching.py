@@ -11,7 +11,7 @@ from typing import Any, Final
 import watchfiles
 
 from chatbot.paths import data_dir
-from chatbot.retrieval.documents.ignoring import IGNORE_FILE, read_ignores
+from chatbot.retrieval.documents.ignoring import GIT_IGNORE_FILE, IGNORE_FILE, Ignores
 from chatbot.retrieval.documents.names import is_left_out
 
 _DEBOUNCE_MS: Final = 500
@@ -44,7 +44,7 @@ class FolderWatcher:
         self._on_change = on_change
         self._watch = watch
         self._own = str(data_dir().resolve()) + os.sep
-        self._ignores = read_ignores(folder)
+        self._ignores = Ignores(folder)
         self._stop = threading.Event()
         self.notice = ""
         """One sentence, where the folder cannot be watched and is looked through instead."""
@@ -117,15 +117,17 @@ class FolderWatcher:
         if path.startswith(self._own):
             return False
         file = os.path.relpath(path, self._folder)
-        if file == IGNORE_FILE:
-            self._ignores = read_ignores(self._folder)
-            return True
         *above, name = file.split(os.sep)
+        if any(is_left_out(part, True) for part in above):
+            return False
+        is_of_patterns = file == IGNORE_FILE or name == GIT_IGNORE_FILE
+        if is_of_patterns:
+            self._ignores = Ignores(self._folder)
         places = ["/".join(above[:depth]) for depth in range(1, len(above) + 1)]
         if any(self._ignores.is_ignored(place, is_folder=True) for place in places):
             return False
-        if name != "." and self._ignores.is_ignored("/".join((*above, name)), is_folder=False):
-            return False
+        if name == "." or is_of_patterns:
+            return True
         # What has gone may have been a folder or a file.
         is_out = is_left_out(name, True) and is_left_out(name, False)
-        return name == "." or not (is_out or any(is_left_out(part, True) for part in above))
+        return not is_out and not self._ignores.is_ignored(file, is_folder=False)

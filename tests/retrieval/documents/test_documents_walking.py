@@ -207,6 +207,48 @@ def test_what_the_user_leaves_out_is_ignored_as_git_would(tmp_path: Path) -> Non
     assert problems(tmp_path) == {}
 
 
+def test_gitignore_files_hold_below_them_and_the_nearest_has_the_last_word(tmp_path: Path) -> None:
+    put(tmp_path, "a.log", "build/x.md", "src/build/y.md", "src/kept.log", "src/z.md", "docs/build")
+    put(tmp_path, "src/deep/z.md", "src/deep/w.md", "top.md", "src/top.md")
+    (tmp_path / ".gitignore").write_text("*.log\nbuild/\n/top.md\n")
+    (tmp_path / "src" / ".gitignore").write_text("!kept.log\n/z.md\ndeep/w.md\n")
+    kept = ["docs/build", "src/deep/z.md", "src/kept.log", "src/top.md"]
+    assert files_in_force(tmp_path) == kept
+    ignored = sorted(found.file for found in walk(tmp_path) if found.is_ignored)
+    assert ignored == ["a.log", "build", "src/build", "src/deep/w.md", "src/z.md", "top.md"]
+    assert problems(tmp_path) == {}
+
+
+def test_chatbotignore_has_the_last_word_over_git(tmp_path: Path) -> None:
+    put(tmp_path, "a.log", "build/x.md", "b.md", "sub/c.log")
+    (tmp_path / ".gitignore").write_text("*.log\nbuild/\n")
+    (tmp_path / "sub").joinpath(".gitignore").write_text("c.*\n")
+    (tmp_path / ".chatbotignore").write_text("!build/\nb.md\n")
+    assert files_in_force(tmp_path) == ["build/x.md"]
+    (tmp_path / ".chatbotignore").write_text("!*\nb.md\n")
+    assert files_in_force(tmp_path) == ["a.log", "build/x.md", "sub/c.log"]
+
+
+def test_a_list_of_what_is_kept_keeps_it(tmp_path: Path) -> None:
+    put(tmp_path, "a.md", "b.txt", "sub/c.md", "sub/d.txt", "drafts/e.md")
+    (tmp_path / ".gitignore").write_text("*\n!*/\n!*.md\n")
+    (tmp_path / ".chatbotignore").write_text("drafts/\n")
+    assert files_in_force(tmp_path) == ["a.md", "sub/c.md"]
+    (tmp_path / ".chatbotignore").write_text("!*\ndrafts/\n")
+    assert files_in_force(tmp_path) == ["a.md", "b.txt", "sub/c.md", "sub/d.txt"]
+
+
+def test_a_gitignore_that_cannot_be_used_is_told_of(tmp_path: Path) -> None:
+    put(tmp_path, "a/b.md", "a/c/d.md")
+    (tmp_path / ".gitignore").write_text("x\n" * 600)
+    (tmp_path / "a" / ".gitignore").write_text("b.md\n" + "*a" * 40 + "b\n")
+    (tmp_path / "a" / "c" / ".gitignore").write_text("d.md\n" * 600)
+    assert files_in_force(tmp_path) == ["a/c/d.md"]
+    found = problems(tmp_path)
+    assert found["a/.gitignore"].startswith("Line 2 is no pattern")
+    assert "more than 399 lines" in found["a/c/.gitignore"]  # in one place 1,000 hold at most
+
+
 def test_a_link_does_not_bring_in_what_is_left_out(tmp_path: Path) -> None:
     put(tmp_path, "drafts/x.md", "a.md")
     (tmp_path / "link.md").symlink_to(tmp_path / "drafts" / "x.md")

@@ -405,3 +405,10 @@ def test_what_the_user_leaves_out_is_no_change(tmp_path: Path) -> None:
     patterns.write_text("x.md\n")
     assert matters(".chatbotignore")
     assert [matters(f) for f in ("x.log", "x.md")] == [True, False]
+    (tmp_path / "sub" / "node_modules").mkdir(parents=True)
+    (tmp_path / "sub" / ".gitignore").write_text("*.o\nbuild/\n")
+    assert [matters(f) for f in ("sub/x.o", "sub/build/y", "x.o")] == [False, False, True]
+    (tmp_path / "sub" / ".gitignore").write_text("build/\n")
+    assert [matters(f) for f in ("sub/.gitignore", "sub/x.o")] == [True, True]
+    patterned = ("sub/build/.gitignore", "sub/node_modules/.gitignore", "sub/node_modules/x.md")
+    assert [matters(f) for f in patterned] == [False] * 3
