@@ -19,6 +19,7 @@ from chatbot.retrieval.embedding import Embedder
 from chatbot.retrieval.index import reading
 from chatbot.retrieval.index.preparing import embedding_identity
 from chatbot.retrieval.index.searching import SearchedIndex
+from chatbot.retrieval.named_files import find_named
 from chatbot.retrieval.protocol import (
     Forget,
     Found,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from chatbot.retrieval.reranking import CrossEncoderReranker
 
 _MAX_HITS: Final = 1000
+_MAX_UNREAD: Final = 3
+"""Files of one name of which it is said why they cannot be searched."""
 
 _UNUSED_SECONDS: Final = 600.0
 """After which the index of a folder that is not searched is closed."""
@@ -78,6 +81,7 @@ class Searching:
         began_embedding = time.perf_counter()
         vector, baseline = self._embed_query(request, indexes, notices)
         embedding_seconds = time.perf_counter() - began_embedding
+        notices += _unread(request.query, indexes)
         reranker = self._load_reranker(request.reranker, notices)
         hits = ranking.search(
             request.query,
@@ -226,3 +230,13 @@ class Searching:
 
     def _model(self, reference: str) -> Embedder:
         return self._embedders.get(reference).result()
+
+
+def _unread(query: str, indexes: Sequence[SearchedIndex]) -> list[str]:
+    """Of files that the query names and that are not in an index, why not."""
+    if "." not in query:
+        return []
+    problems = [row for index in indexes for row in reading.list_problems(index.connection)]
+    named = find_named(query, {number: file for number, (file, _) in enumerate(problems)})
+    found = [problems[number] for number in sorted(named)[:_MAX_UNREAD]]
+    return [f"{clean_line(file)} is not searched. {problem}" for file, problem in found]

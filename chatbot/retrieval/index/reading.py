@@ -94,6 +94,12 @@ def list_documents(connection: sqlite3.Connection) -> tuple[DocumentInfo, ...]:
     )
 
 
+def list_problems(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The files that are not in the index, by path, each with the reason."""
+    query = "SELECT file, problem FROM documents WHERE problem <> '' ORDER BY file"
+    return connection.execute(query).fetchall()
+
+
 def list_passages(connection: sqlite3.Connection, folder: str, file: str) -> tuple[Passage, ...]:
     """The passages of one file, in order.
 

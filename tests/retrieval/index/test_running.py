@@ -84,6 +84,21 @@ async def test_each_kind_of_change_is_seen_within_two_seconds(
     check_whole(folder)
 
 
+async def test_a_search_says_of_a_file_it_names_why_it_is_not_searched(
+    folder: Path, retrieval: RetrievalClient
+) -> None:
+    for name in ("old.doc", "bold.doc", "sub1/Old.doc"):
+        (folder / name).write_bytes(b"x")
+    await retrieval.index([str(folder)], OPTIONS, watch=False)
+    found = await retrieval.search("What does old.doc say?", [str(folder)], OPTIONS)
+    reason = "Files of the kind .doc are not read; save it as .docx, .pdf or .txt."
+    assert found.notice == " ".join(
+        f"{file} is not searched. {reason}" for file in ("old.doc", "sub1/Old.doc")
+    )
+    for query in ("old doc", "harbour.", "file1.md"):
+        assert not (await retrieval.search(query, [str(folder)], OPTIONS)).notice
+
+
 async def test_a_folder_that_goes_and_comes_back(folder: Path, retrieval: RetrievalClient) -> None:
     async with watched(retrieval, folder):
         folder.rename(folder.parent / "away")
