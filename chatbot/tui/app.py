@@ -33,6 +33,7 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.thinking import thinking_problem
+from chatbot.conversation.unsent import keep_unsent, take_unsent
 from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
@@ -201,6 +202,8 @@ class ChatApp(App[int]):
         """Do what would have held up the first frame."""
         for problem in (*self.session.problems, *self._screen_problems):
             self.notify(problem, severity="warning", timeout=15, markup=False)
+        if self.session.store and (unsent := take_unsent()):
+            self._prompt.give_back(unsent)
         self.load_model()
         await self._sidebar.fill()
         self.run_worker(markdown.prepare, thread=True, group="prepare")
@@ -220,7 +223,15 @@ class ChatApp(App[int]):
         await super().on_event(event)
 
     async def on_unmount(self) -> None:
+        self._keep_unsent()
         await self.session.close_workers()
+
+    def _keep_unsent(self) -> None:
+        """Keep for the next start what waits to be asked, and what stands in the prompt."""
+        unsent = "\n".join(filter(None, (*self._waiting.texts, self._prompt.unsent)))
+        if self.session.store and unsent:
+            with contextlib.suppress(OSError):  # the chats, on the same disk, say that it is full
+                keep_unsent(unsent)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
@@ -755,6 +766,7 @@ class ChatApp(App[int]):
     def _end_by_signal(self, number: int) -> None:
         """End with the terminal as it was, and all that was written kept."""
         if not os.isatty(0):  # it was closed, and Textual would wait for it without end
+            self._keep_unsent()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.exit(return_code=128 + number)

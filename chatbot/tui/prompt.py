@@ -195,6 +195,15 @@ class Prompt(MessageArea):
                 self._remember(text.strip())
         return True
 
+    @property
+    def unsent(self) -> str:
+        """What was written here and never sent, the words for an edited question included."""
+        known = self.edited.text if self.edited else ""
+        if self._recalled:
+            known = self._sent[-self._recalled]
+        texts = (self._before_edit, self._draft if self._recalled else "", self.text)
+        return "\n".join(text for text in texts if text.strip() not in ("", known.strip()))
+
     def _remember(self, text: str) -> None:
         if not self._sent or self._sent[-1] != text:
             self._sent.append(text)

@@ -30,6 +30,11 @@ class WaitingQuestions(Static):
         self._key = key
         self._waiting: list[Sent] = []
 
+    @property
+    def texts(self) -> list[str]:
+        """What waits, in its order."""
+        return [one.text for one in self._waiting]
+
     def add(self, question: "Sent") -> None:
         """Have a question wait behind the others."""
         self._waiting.append(question)

@@ -11,6 +11,7 @@ from tests.tui.helpers import (
     answers,
     ask,
     ask_and_wait,
+    filled,
     last_answer,
     press,
     questions,
@@ -131,3 +132,38 @@ async def test_a_command_is_carried_out_at_once_and_one_that_is_refused_changes_
         await until(pilot, lambda: len(app.manager.conversation) == 4)
         assert last_answer(app).text.startswith("word")
         assert asked(app) == ["one", "two"]
+
+
+async def test_what_was_not_asked_is_in_the_prompt_at_the_next_start(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 500, delay=0.02)
+    async with app.run_test() as pilot:
+        press(app, *"one", "enter", *"two", "enter", *"three", "enter", *"four")
+        await until(pilot, lambda: bool(answers(app)) and app._prompt.text == "four")
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app._prompt.text == "two\nthree\nfour")
+        press(app, "enter")
+        await until(pilot, lambda: asked(app) == ["two\nthree\nfour"])
+    app = make_app()
+    async with app.run_test() as pilot:
+        await filled(pilot)
+        assert app._prompt.text == ""
+
+
+async def test_of_the_prompt_only_what_is_new_is_kept_for_the_next_start(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "one")
+        press(app, *"draft", "up")
+        await until(pilot, lambda: app._prompt.text == "one")
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app._prompt.text == "draft")
+        await pilot.press("ctrl+c")
+        await ask_and_wait(pilot, app, "one")
+        await pilot.press(*"before", "ctrl+t", "k", "e", "!")
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app._prompt.text == "before\none!")
