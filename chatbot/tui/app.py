@@ -262,7 +262,7 @@ class ChatApp(App[int]):
         if question.chat_id in ("", self.manager.conversation.id):
             self.take(question.text, is_typed=True, attached=question.attached)
         else:  # another chat was opened meanwhile
-            self._take_back_all()
+            self.take_back_all()
             self._prompt.give_back(question.text)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -276,7 +276,7 @@ class ChatApp(App[int]):
             self._prompt.give_back(question.text)
         return question is not None
 
-    def _take_back_all(self) -> None:
+    def take_back_all(self) -> None:
         """Put all that waits into the prompt: what it was to follow is not as it was meant."""
         while self._take_back_last():
             pass
@@ -312,7 +312,7 @@ class ChatApp(App[int]):
         except ChatbotError as error:
             self.refuse(str(error))
             if not self.manager.is_busy:
-                self._take_back_all()
+                self.take_back_all()
             if edited and edited.id in self.manager.conversation:
                 self.begin_edit(edited)
                 self._prompt.propose(text)
@@ -462,7 +462,7 @@ class ChatApp(App[int]):
 
     def _stop_answer(self) -> None:
         """End the running answer; what was to be asked after it comes back into the prompt."""
-        self._take_back_all()
+        self.take_back_all()
         self.manager.stop()
 
     def action_hold(self) -> None:
@@ -615,7 +615,7 @@ class ChatApp(App[int]):
         elif sentence := repetition_note(turn.conversation, answer):
             self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
         if has_failed:
-            self._take_back_all()
+            self.take_back_all()
 
     def _show_account(self, event: object) -> None:
         if isinstance(event, PromptBuilt):
@@ -658,7 +658,7 @@ class ChatApp(App[int]):
         self._end_edit()
         self.show_title()
         if self._panes.is_other(conversation) and self.manager.is_busy:
-            self._take_back_all()  # it was to follow what is written there
+            self.take_back_all()  # it was to follow what is written there
             self._message_keys.go_to_prompt()
         if await self._panes.change_to(conversation):
             return

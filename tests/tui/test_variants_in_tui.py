@@ -169,7 +169,9 @@ async def test_the_frame_names_the_keys_that_keep_an_answer(
     ]
     async with app.run_test(size=(80, 24)) as pilot:
         hints = Hints("F8 goes on", "F5 ends it", "F8 holds · s sets")
-        screen = VariantsScreen("variants", numbered, "Why?", lambda: None, lambda _: True, hints)
+        screen = VariantsScreen(
+            "variants", numbered, "Why?", lambda: None, lambda: None, lambda _: True, hints
+        )
         await app.push_screen(screen)
         await until(pilot, lambda: words in screen_text(app))
 

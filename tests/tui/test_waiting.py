@@ -121,6 +121,23 @@ async def test_what_is_sent_before_several_answers_are_shown_waits_until_one_is_
         assert app.manager.conversation.path()[1].id == kept
 
 
+async def test_leaving_several_answers_brings_back_what_waits(make_app: MakeApp) -> None:
+    app = make_app(answer="word " * 500, delay=0.02)
+    async with app.run_test(size=(100, 30)) as pilot:
+        press(app, *"/variants 2 which", "enter", *"two", "enter", *"three", "enter")
+        await until(pilot, lambda: isinstance(app.screen, VariantsScreen))
+        await until(pilot, lambda: "word" in screen_text(app))
+        press(app, "escape")
+        await until(pilot, lambda: not app.manager.is_busy)
+        assert app._prompt.text == "two\nthree"
+        press(app, "enter")
+        await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
+        await until(pilot, lambda: not app._status.is_busy)
+        await pilot.pause(0.1)
+        assert asked(app) == ["which"]
+        assert "two" in screen_text(app)
+
+
 async def test_a_command_is_carried_out_at_once_and_one_that_is_refused_changes_nothing(
     make_app: MakeApp,
 ) -> None:

@@ -67,6 +67,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
             started.plans,
             started.question.text,
             app.manager.stop,
+            app.take_back_all,
             partial(change_setting, app),
             hints,
         )

@@ -73,6 +73,7 @@ class VariantsScreen(ModalScreen[str | None]):
         plans: Sequence[VariantPlan],
         question: str,
         stop: Callable[[], None],
+        take_back: Callable[[], None],
         change: Callable[[str], bool],
         hints: Hints,
     ) -> None:
@@ -83,6 +84,7 @@ class VariantsScreen(ModalScreen[str | None]):
             plans: the answers that are to come.
             question: what they answer.
             stop: ends all of them.
+            take_back: brings back what the user sent to follow the one that is kept.
             change: has all of them go on with another setting, given as ``NAME VALUE``; False
                 where that cannot be, which the user was told.
             hints: what can be done about answers that are held, or think, or are written.
@@ -97,6 +99,7 @@ class VariantsScreen(ModalScreen[str | None]):
         """Each has a model of its own, and waits for it."""
         self._plans = tuple(plans)
         self._stop = stop
+        self._take_back = take_back
         self._change = change
         self._hints = hints
         self._num_held: int | None = None
@@ -347,7 +350,9 @@ class VariantsScreen(ModalScreen[str | None]):
         """Stop the answers; once they are over, go back to the chat."""
         if self._setting.display:
             self._show_setting(is_shown=False)
-        elif self.is_over:
+            return
+        self._take_back()
+        if self.is_over:
             self.dismiss(None)
         else:
             self.say("stopping …")
