@@ -110,6 +110,10 @@ class PlainFace:
         except ChatbotError as error:
             self._show_error(str(error))
 
+    async def ask(self, text: str, events: AsyncGenerator[TurnEvent]) -> None:
+        """See ``Face``. Nothing is typed here while an answer is written."""
+        await self.run_turn(events)
+
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """See ``Face``."""
         await self._turns.run(events)

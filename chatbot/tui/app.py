@@ -245,9 +245,12 @@ class ChatApp(App[int]):
         if sent.edited or sent.text.startswith("/"):
             self.take(sent.text, is_typed=True, edited=sent.edited, attached=sent.attached)
         else:
-            chat_id = self.manager.conversation.id if self.manager.is_busy else ""
-            self._waiting.add(sent._replace(chat_id=chat_id))
-            self._ask_next()
+            self._ask_in_turn(sent)
+
+    def _ask_in_turn(self, question: Sent) -> None:
+        chat_id = self.manager.conversation.id if self.manager.is_busy else ""
+        self._waiting.add(question._replace(chat_id=chat_id))
+        self._ask_next()
 
     def _ask_next(self) -> None:
         """Ask the question that waits longest, unless an answer is being written."""
@@ -260,7 +263,8 @@ class ChatApp(App[int]):
         ):
             return
         if question.chat_id in ("", self.manager.conversation.id):
-            self.take(question.text, is_typed=True, attached=question.attached)
+            attached, events = question.attached, question.events
+            self.take(question.text, is_typed=True, attached=attached, events=events)
         else:  # another chat was opened meanwhile
             self.take_back_all()
             self._prompt.give_back(question.text)
@@ -289,6 +293,7 @@ class ChatApp(App[int]):
         is_typed: bool = False,
         edited: Message | None = None,
         attached: Sequence[str] = (),
+        events: AsyncGenerator[TurnEvent] | None = None,
     ) -> None:
         """Carry out a command, or ask a question, or one in other words than ``edited``; what was
         typed comes back when it fails.
@@ -298,12 +303,16 @@ class ChatApp(App[int]):
             is_typed: it stood in the prompt.
             edited: the question that it is in other words.
             attached: names of the files that were said to go with it.
+            events: asks and answers the question, where that is otherwise than it says itself.
         """
         files = names_to_read(text, edited, attached)
-        if not text.startswith("/") and (words := missing_words(text, edited, files)):
+        is_plain = events is None and not text.startswith("/")
+        if is_plain and (words := missing_words(text, edited, files)):
             self.tell(words)
         try:
-            if text.startswith("/"):
+            if events:
+                await self.run_turn(events)
+            elif not is_plain:
                 await run_command(self, text)
             elif edited:
                 await self.run_turn(self.manager.edit(text, edited.id, files=files))
@@ -568,6 +577,10 @@ class ChatApp(App[int]):
         self._chat.focus_message(None, 0)
 
     # What commands and turns need of a face (see conversation.commands.Face)
+
+    async def ask(self, text: str, events: AsyncGenerator[TurnEvent]) -> None:
+        """Have a question wait until it is its turn."""
+        self._ask_in_turn(Sent(text, events=events))
 
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Render a turn as it happens."""

@@ -1,6 +1,6 @@
 """Where the user types: several lines, earlier messages at hand, paste made safe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.message import Message
 
 from chatbot.conversation.mentions import begun_mention
+from chatbot.events import TurnEvent
 from chatbot.messages import Message as ChatMessage
 from chatbot.terminal_text import clean
 from chatbot.tui.key_order import ran_own_binding
@@ -45,6 +46,8 @@ class Sent(NamedTuple):
     """The question that it is in other words."""
     attached: Sequence[str] = ()
     """Names of the files that were said to go with it."""
+    events: AsyncGenerator[TurnEvent] | None = None
+    """Asks and answers it, where that is otherwise than it says itself."""
     chat_id: str = ""
     """The chat that it is for, where it has to wait for an answer; else the one that is open."""
 

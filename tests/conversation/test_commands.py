@@ -47,6 +47,9 @@ class FakeFace:
     def show_conversation(self) -> None:
         self.calls.append("show_conversation")
 
+    async def ask(self, text: str, events: AsyncGenerator[TurnEvent]) -> None:
+        await self.run_turn(events)
+
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         await all_of(events)
         self.calls.append("run_turn")

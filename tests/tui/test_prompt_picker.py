@@ -147,21 +147,24 @@ async def test_a_persona_becomes_the_system_prompt(make_app: MakeApp) -> None:
         assert questions(app) == []
 
 
-async def test_nothing_is_sent_while_an_answer_is_written(make_app: MakeApp) -> None:
-    app = make_app(answer="word " * 500, delay=0.02)
+async def test_a_question_of_the_library_waits_while_an_answer_is_written(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(answer="word " * 100, delay=0.02)
     async with app.run_test(size=(80, 24)) as pilot:
-        await ask(pilot, "first")
-        await until(pilot, lambda: app.manager.is_busy)
+        press(app, *"first", "enter", *"second", "enter")
+        await until(pilot, lambda: "next" in screen_text(app))
         picker = await open_picker(pilot, app)
-        await choose(pilot, picker, "plain")
-        press(app, "tab", *"second", "enter")
-        await until(pilot, lambda: "An answer is being written" in screen_text(app))
-        press(app, "escape")
+        await choose(pilot, picker, "translation")
+        press(app, "tab", *"Tree", "tab", *"Greek", "enter")
         await until(pilot, lambda: app.screen is not picker)
-        assert app.manager.is_busy
-        press(app, "escape")
-        await until(pilot, lambda: not app.manager.is_busy)
-        assert questions(app) == ["first"]
+        await until(pilot, lambda: "takes it back · Translate" in screen_text(app))
+        await until(pilot, lambda: len(app.manager.conversation) == 6)
+        assert questions(app)[:2] == ["first", "second"]
+        assert "into Greek" in questions(app)[2]
+        making = last_answer(app).making
+        assert making is not None
+        assert making.sampling.temperature == 0.2
 
 
 async def test_mistakes_are_said_below_the_preview(make_app: MakeApp) -> None:

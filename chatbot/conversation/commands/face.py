@@ -34,6 +34,15 @@ class Face(Protocol):
         """Draw the conversation anew; another branch or another chat is to be shown."""
         ...
 
+    async def ask(self, text: str, events: AsyncGenerator[TurnEvent]) -> None:
+        """Ask a question in its turn, after an answer that is being written.
+
+        Args:
+            text: the question, as it comes back where it is not asked in the end.
+            events: asks and answers it.
+        """
+        ...
+
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Show an answer as it comes."""
         ...

@@ -155,7 +155,7 @@ async def use_prompt(face: Face, filled: FilledPrompt) -> None:
     """Send a filled prompt, or take on its persona.
 
     Raises:
-        ChatbotError: an answer is being written, or the system prompt could not be kept.
+        ChatbotError: the system prompt could not be kept, or nothing can be asked.
     """
     prompt = filled.prompt
     if prompt.kind == "persona":
@@ -168,7 +168,7 @@ async def use_prompt(face: Face, filled: FilledPrompt) -> None:
         return
     # What the template itself names is somebody else's wish, and is not read.
     files = mentioned_files("\n".join(filled.values))
-    await face.run_turn(face.manager.reply(filled.text, prompt.settings, files=files))
+    await face.ask(filled.text, face.manager.reply(filled.text, prompt.settings, files=files))
 
 
 async def _theme(face: Face, arguments: str) -> None:

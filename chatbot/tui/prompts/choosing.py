@@ -28,8 +28,7 @@ async def fill_prompt(
     app.clear_notifications()  # they were about what is covered now
     for problem in library.problems:
         app.notify(problem, severity="warning", timeout=15, markup=False)
-    picker = PromptPicker(library, name, values, lambda: app.manager.is_answering)
-    return await app.push_screen_wait(picker)
+    return await app.push_screen_wait(PromptPicker(library, name, values))
 
 
 async def choose_prompt(app: "ChatApp", box: "Prompt") -> None:

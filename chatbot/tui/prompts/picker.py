@@ -45,7 +45,6 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
         library: PromptLibrary,
         name: str,
         values: Mapping[str, str],
-        is_busy: Callable[[], bool],
     ) -> None:
         """Make the picker.
 
@@ -53,13 +52,11 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
             library: the prompts there are.
             name: the prompt to begin with; empty for the first.
             values: what the user gave already.
-            is_busy: whether an answer is being written, so that no question can be sent.
         """
         super().__init__()
         self._library = library
         self._begin_with = name
         self._values = dict(values)
-        self._is_busy = is_busy
         self._groups: dict[str, PromptFields] = {}
         """The fields of each prompt that was looked at; they keep what was typed."""
         self._previewed: Mapping[str, str] = {}
@@ -241,9 +238,6 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
         if missing := prompt.missing(group.values):
             if field := group.find(missing[0].name):
                 field.give_focus()
-            return
-        if prompt.kind == "question" and self._is_busy():
-            self._say("An answer is being written; Esc, and Esc again, stops it.", "-failed")
             return
         try:
             filled = prompt.fill(group.values)
