@@ -553,12 +553,11 @@ class ChatApp(App[int]):
         """As ``action_models``, for a command."""
         self.action_models()
 
-    @work(group="turn")
-    async def action_prompts(self) -> None:
+    def action_prompts(self) -> None:
         """Choose a prompt of the library; what is in the message box is its input."""
         from chatbot.tui.prompts.choosing import choose_prompt
 
-        await choose_prompt(self, self._prompt)
+        choose_prompt(self, self._prompt)
 
     def action_help(self) -> None:
         """Show the help page."""

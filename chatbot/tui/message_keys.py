@@ -1,7 +1,7 @@
-"""Keys and pastes while a message has the focus: for it, or for the prompt.
+"""Keys and pastes while a message has the focus, or the prompt: for it, or for the prompt.
 
-By way of the message's queue a key would act once it has bubbled up to the app, and several that
-come in one piece would all be meant for the message that had the focus before. So each acts here,
+By way of the widget's queue a key would act once it has bubbled up to the app, and several that
+come in one piece would all be meant for what had the focus before, or was in it. So each acts here,
 before the next one is looked at. Knows not what the keys of a message do.
 """
 
@@ -47,30 +47,34 @@ class MessageKeys:
 
     async def took(self, event: Event) -> bool:
         """Deal with something that was typed; False: it goes on to what has the focus then."""
-        if event.is_forwarded:
+        if event.is_forwarded or not isinstance(event, Key | Paste):
             return False
-        if isinstance(event, Key):
-            return await self._took_key(event)
+        if isinstance(event, Key) and await self._took_key(event):
+            return True
         if isinstance(event, Paste) and self._is_among_messages:
             self.go_to_prompt()
-        return False
+        if self._app.focused is not self._prompt:
+            return False
+        event._set_forwarded()
+        await self._prompt._dispatch_message(event)
+        return True
 
     async def _took_key(self, event: Key) -> bool:
         app = self._app
         app.app_focus = True  # which gives the focus back to what had it
         is_text = bool(event.character) and event.is_printable
-        if app.focused is self._prompt:
-            if is_text:
-                self._chat.focus_next_answer(is_wanted=False)
+        is_in_prompt = app.focused is self._prompt
+        if not (is_in_prompt or self._is_among_messages):
             return False
-        if not self._is_among_messages:
-            return False
-        if active := app.screen.active_bindings.get(event.key):
+        if is_in_prompt and is_text:
+            self._chat.focus_next_answer(is_wanted=False)
+        elif active := app.screen.active_bindings.get(event.key):
             return await app.run_action(active.binding.action, active.node)
-        # A key that was for the message which is about to come in its place is no text.
-        is_meant = app.focused is None and self._chat.focuses_next
-        if is_text and not (is_meant and is_message_key(event.key, self._keymap)):
-            self.go_to_prompt()
+        elif is_text:
+            # A key that was for the message which is about to come in its place is no text.
+            is_meant = app.focused is None and self._chat.focuses_next
+            if not (is_meant and is_message_key(event.key, self._keymap)):
+                self.go_to_prompt()
         return False
 
     @property

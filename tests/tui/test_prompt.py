@@ -34,6 +34,19 @@ async def test_keys_in_one_burst_keep_their_order(make_app: MakeApp) -> None:
         await until(pilot, lambda: app._prompt.text == "dc")
 
 
+async def test_letters_of_a_burst_stay_out_of_a_question_that_is_edited_after_them(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask_and_wait(pilot, app, "one")
+        app.post_message(events.Paste("two "))
+        press(app, *"three", "ctrl+t", "k", "e", "!", "escape", *" four")
+        await until(pilot, lambda: app._prompt.text == "two three four")
+        await pilot.press("ctrl+c", "up", "up")
+        assert app._prompt.text == "one!"
+
+
 async def test_earlier_messages_come_back_and_the_draft_stays(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test() as pilot:

@@ -135,6 +135,14 @@ async def test_the_command_opens_the_picker_with_what_it_says(make_app: MakeApp)
         assert "into Greek.\nUse a formal tone." in questions(app)[0]
 
 
+async def test_letters_right_behind_its_key_are_for_the_picker(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        press(app, "a", "ctrl+r", *"transl")
+        await until(pilot, lambda: "Translate the text" in screen_text(app))
+        assert app._prompt.text == "a"
+
+
 async def test_a_persona_becomes_the_system_prompt(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
