@@ -306,6 +306,30 @@ async def test_a_long_chat_shows_its_end_and_more_on_the_way_up(make_app: MakeAp
         assert len(app.query(MessageView)) <= 2 * PAGE  # and nothing more is needed
 
 
+async def test_what_comes_by_scrolling_is_dimmed_below_a_question_that_is_edited(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.manager.open(long_chat(40))
+        await app.draw_conversation()
+        path = app.manager.conversation.path()
+        await app.go_to_message(path[20].id)
+        await until(pilot, lambda: app.focused is app._chat._shown(path[20].id))
+        await pilot.press("e")
+        assert app._prompt.edited is path[20]
+        for shown in (path[-1], path[0], path[-1]):
+            await app.go_to_message(shown.id)
+            await until(pilot, lambda one=shown: app._chat._shown(one.id) is not None)
+            views = app.query(MessageView)
+            dimmed = {view.message_id for view in views if view.has_class("-edited")}
+            below = {one.id for one in path[20:]}
+            assert dimmed == below & {view.message_id for view in views}
+        app._prompt.screen.set_focus(app._prompt)
+        await pilot.press("escape")
+        assert not app.query(".-edited")
+
+
 async def test_delete_undo_fork_and_pin_on_a_message(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test() as pilot:

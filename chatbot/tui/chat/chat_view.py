@@ -59,6 +59,7 @@ class ChatView(PartialScroll):
         self._key_of = key_of
         self._variant_of: Callable[[str], str] = lambda _: ""
         self._left_out: frozenset[str] = frozenset()
+        self._dimmed: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
         self._rating_of: Callable[[str], int | None] = lambda _: None
         self.written_elsewhere: frozenset[str] = frozenset()
@@ -111,6 +112,7 @@ class ChatView(PartialScroll):
                 is_elsewhere=message.id in self.written_elsewhere,
             )
         view.set_class(message.id in self._left_out, "-left-out")
+        view.set_class(message.id in self._dimmed, "-edited")
         view.set_class(message.id in self._pinned, "-pinned")
         return view
 
@@ -164,10 +166,12 @@ class ChatView(PartialScroll):
 
     def dim_from(self, message_id: str | None) -> None:
         """Dim the message with this id and all below it; None: none of them."""
-        is_below = False
-        for view in self.query(MessageView):
-            is_below = is_below or view.message_id == message_id
-            view.set_class(is_below, "-edited")
+        views = self.query(MessageView)
+        ids = [one.id for one in self._everything() if isinstance(one, Message)]
+        ids += [view.message_id for view in views if view.message is None]  # being written
+        self._dimmed = frozenset(ids[ids.index(message_id) :] if message_id in ids else ())
+        for view in views:
+            view.set_class(view.message_id in self._dimmed, "-edited")
 
     def give_way(self) -> None:
         """A key is to be seen before more of an answer is."""
