@@ -412,8 +412,9 @@ class ConversationManager(OpenChat):
 
     @property
     def is_held(self) -> bool:
-        """Whether the running answers are held, or about to be."""
-        return self._running is not None and self._running.is_held
+        """Whether the running answers are held, or about to be, in whichever chat."""
+        running = self._turn or self._variants
+        return running is not None and running.is_held
 
     async def _read_files(self, names: Sequence[str]) -> tuple[FilePart, ...]:
         """Files for a question; nothing else is begun meanwhile.

@@ -151,7 +151,11 @@ class ChatApp(App[int]):
         self._status = StatusLine(id="status")
         self._account = PromptAccount(self.manager, self._prompt, self._ribbon, self._status)
         self._panes = ChatPanes(
-            lambda: ChatView(self.key_of), self.manager.conversation, self._status, self._account
+            lambda: ChatView(self.key_of),
+            self.manager.conversation,
+            self._status,
+            self._account,
+            lambda: self.manager.is_held,
         )
         self._sidebar = Sidebar(self.manager.settings, self.theme_names)
         self._knowledge = KnowledgeWatch(self, session.knowledge)

@@ -44,8 +44,6 @@ class DrawnTurn:
         self._in_sight.set()
         self.answer: Message | None = None
         """Once it is there."""
-        self.is_held = False
-        """The user has it wait between two tokens."""
         self._built: PromptBuilt | None = None
         self._num_begun = 0
         """Tokens of the answer that were there before the prompt was built."""
@@ -77,8 +75,6 @@ class DrawnTurn:
             self._built, self._num_begun = event, event.num_generated_tokens
         if isinstance(event, TurnFinished):
             self.answer = event.answer
-        if isinstance(event, AnswerHeld | TextDelta | ThoughtDelta):
-            self.is_held = isinstance(event, AnswerHeld)
         if not (self.is_in_sight and self._built):
             return
         match event:
@@ -108,6 +104,7 @@ class ChatPanes:
         conversation: Conversation,
         status: StatusLine,
         account: PromptAccount,
+        is_held: Callable[[], bool],
     ) -> None:
         """Begin with one pane.
 
@@ -116,6 +113,7 @@ class ChatPanes:
             conversation: the chat that is open.
             status: counts the tokens of the chat that is open.
             account: says what its prompt consists of.
+            is_held: whether the user has an answer that is being written wait between two tokens.
         """
         self.shown = make()
         """That of the chat that is open."""
@@ -126,6 +124,7 @@ class ChatPanes:
         self._conversation = conversation
         self._status = status
         self._account = account
+        self._is_held = is_held
 
     @property
     def turn(self) -> DrawnTurn | None:
@@ -151,7 +150,7 @@ class ChatPanes:
         if turn is None or turn.is_in_sight:
             self._status.elsewhere = ""
         else:
-            self._status.elsewhere = f"{'‖' if turn.is_held else '✎'} {turn.conversation.title}"
+            self._status.elsewhere = f"{'‖' if self._is_held() else '✎'} {turn.conversation.title}"
 
     def is_other(self, conversation: Conversation) -> bool:
         """Whether this is another chat than the last time; then it is the one that is open."""
