@@ -20,7 +20,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.driver import Driver
-from textual.events import Event, InputEvent, Key
+from textual.events import Event, InputEvent, Key, Resize
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -201,6 +201,9 @@ class ChatApp(App[int]):
         if len(self.manager.conversation):
             self.show_conversation()
         self.call_after_refresh(self._finish_start)
+
+    def on_resize(self, event: Resize) -> None:
+        self._sidebar.fit(event.size.width)
 
     async def _finish_start(self) -> None:
         """Do what would have held up the first frame."""

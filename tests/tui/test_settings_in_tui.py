@@ -193,3 +193,27 @@ async def test_the_sidebar_is_closed_where_there_is_no_room(make_app: MakeApp) -
         await pilot.press("ctrl+b")
         assert sidebar.display
         assert app.focused is app.query_one("#setting-temperature NumberInput")
+
+
+async def test_a_sidebar_without_room_beside_the_chat_lies_over_it_and_goes_with_the_focus(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await filled(pilot)
+        width = app._chat.size.width
+        await pilot.press("ctrl+b")
+        await until(pilot, lambda: app._sidebar.region.right == 60)
+        assert app._chat.size.width == width
+        assert "Temperature" in screen_text(app)
+        await pilot.press("escape")
+        assert app.focused is app._prompt
+        await until(pilot, lambda: "Temperature" not in screen_text(app))
+        await pilot.press("ctrl+b")
+        await pilot.resize_terminal(100, 20)
+        await until(pilot, lambda: app._chat.size.width < 100 - app._sidebar.size.width)
+        app.set_focus(app._prompt)
+        await pilot.pause()
+        assert app._sidebar.display
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, lambda: not app._sidebar.display)

@@ -26,6 +26,10 @@ KNOWLEDGE: Final = (
 """Settings that act on the knowledge folders."""
 
 
+BESIDE_FROM: Final = 80
+"""Columns from which there is room for the chat beside it; on a narrower screen it lies over it."""
+
+
 class Sidebar(VerticalScroll, can_focus=False):
     """Controls, grouped by what they act on."""
 
@@ -48,6 +52,19 @@ class Sidebar(VerticalScroll, can_focus=False):
                 help="Colours of the screen.",
             )
         )
+
+    def on_mount(self) -> None:
+        self.watch(self.screen, "focused", self._give_way, init=False)
+
+    def fit(self, num_columns: int) -> None:
+        """Lie beside the chat, or over it, on a screen of so many columns."""
+        self.set_class(num_columns < BESIDE_FROM, "-over")
+        self._give_way(self.screen.focused)
+
+    def _give_way(self, focused: Widget | None) -> None:
+        """Where it lies over the chat, it goes when the user goes there."""
+        if focused and self.has_class("-over") and self not in focused.ancestors:
+            self.display = False
 
     async def fill(self) -> None:
         """Add the controls. They are most of the widgets, so the first frame goes without."""
