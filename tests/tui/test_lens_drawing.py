@@ -297,6 +297,9 @@ def test_little_room_takes_whole_facts_and_keys() -> None:
     assert heading == "Token lens · 1 token so far · perplexity 2.00"
     keys = keys_for("text", is_running=False, width=60)
     assert keys == "n uncertain · s surprising · Enter other · Esc"
+    many = dict.fromkeys(("temperature", "top_k"), "0.3")
+    first, _ = facts_of(likeliest((0.5, 0.75), (0.2, 0.25)), 2, 126, many, 44).plain.split("\n")
+    assert first == "3 of 126  w0  2 tokens kept (70.0%)"
     _, figures = facts_of(records[0], 0, 1, {}, 56).plain.split("\n")
     assert figures == "p 50.0% → 50.0% · rank 1 → 1 · surprise 1.00 bit"
 

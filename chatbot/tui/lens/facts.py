@@ -99,8 +99,8 @@ def facts_of(
         about += _drawn_from(record)
         told = [f"{setting} {value}" for setting, value in settings.items()]
     # The token's id goes first where there is too little room: it is copied with ``c``. Then the
-    # settings go, but for the first.
-    rests = [about + told[:number] for number in range(len(told), 0, -1)] or [about]
+    # settings go.
+    rests = [about + told[:number] for number in range(len(told), -1, -1)]
     firsts = [
         Content.assemble((head, "dim"), name, ("  " + " · ".join(rest), "dim"))
         for rest in [[f"token {record.token}", *rests[0]], *rests]
