@@ -331,11 +331,11 @@ def find_spec(name: str) -> Spec:
     """The setting called ``name``; ``-`` and case do not matter.
 
     Raises:
-        SettingError: there is none of that name; the text lists those there are.
+        SettingError: there is none of that name.
     """
     spec = _BY_NAME.get(name.lower().replace("-", "_"))
     if spec is None:
-        raise SettingError(f"There is no setting {name[:80]!r}; there are {', '.join(_BY_NAME)}.")
+        raise SettingError(f"There is no setting {name[:80]!r}; /set lists them.")
     return spec
 
 

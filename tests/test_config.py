@@ -158,6 +158,7 @@ def test_a_broken_file_is_named_and_never_written_over(file: Path, content: byte
         ("theme = 1", "theme"),
         ("[other]\nx = 1", "other"),
         ('"\\u001b]52;c;x\\u0007\\u202e" = 1', "is not used"),
+        ("temprature = 1", "There is no setting 'temprature'; /set lists them."),
     ],
 )
 def test_a_wrong_entry_is_named_and_the_others_are_used(file: Path, text: str, named: str) -> None:

@@ -118,10 +118,10 @@ def test_names_are_forgiving(name: str) -> None:
     assert find_spec(name).name == "top_p"
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(SettingError, match=r"temperature.*context_length") as caught:
+def test_an_unknown_name_is_answered_with_where_the_known_ones_are() -> None:
+    with pytest.raises(SettingError, match="/set lists them") as caught:
         find_spec("\x1b[2J" + "x" * 10_000)
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 150
     assert "\x1b" not in str(caught.value)
 
 

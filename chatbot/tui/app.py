@@ -207,7 +207,11 @@ class ChatApp(App[int]):
 
     async def _finish_start(self) -> None:
         """Do what would have held up the first frame."""
-        for problem in (*self.session.problems, *self._screen_problems):
+        problems = [*self.session.problems, *self._screen_problems]
+        if num_others := len(problems[MOST_NOTICES:]):
+            others = f"{num_others + 1} further entries are not used: chatbot doctor names all."
+            problems[MOST_NOTICES - 1 :] = [others]
+        for problem in problems:
             self.notify(problem, severity="warning", timeout=15, markup=False)
         if self.session.store and (unsent := take_unsent()):
             self._prompt.give_back(unsent)

@@ -184,6 +184,18 @@ async def test_keys_are_rebound_by_name_and_unknown_names_are_said(make_app: Mak
         await until(pilot, lambda: len(app.manager.conversation) == 2)
 
 
+async def test_more_entries_that_are_not_used_than_can_be_shown_are_counted(
+    make_app: MakeApp,
+) -> None:
+    config_dir().mkdir(parents=True)
+    config_file().write_text("".join(f"wrong_{number} = 1\n" for number in range(5)))
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await filled(pilot)
+        for words in ("wrong_0 in", "wrong_1 in", "3 further entries", "doctor names all."):
+            await until(pilot, lambda said=words: said in screen_text(app))
+
+
 async def test_the_sidebar_is_closed_where_there_is_no_room(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
