@@ -22,7 +22,7 @@ from chatbot.store.chat_store import ChatStore
 from chatbot.store.values import ChatInfo, SearchHit
 from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import fewer, fitted
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.wording import counted
 
 OPTION_PADDING: Final = 2
@@ -35,7 +35,8 @@ MOST_SHOWN: Final = 200
 """Rows in the list; whoever wants more searches."""
 
 HINTS: Final = (
-    "Enter opens · F2 renames · Ctrl+S pins · Ctrl+D deletes · Ctrl+Z undoes · Esc closes"
+    "Enter opens · {rename_chat} renames · {pin_chat} pins · {delete_chat} deletes · "
+    "{undo_delete} undoes · Esc closes"
 )
 
 
@@ -81,7 +82,6 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="chats") as box:
             box.border_title = "Chats"
-            box.border_subtitle = HINTS
             yield self._search
             yield self._list
             yield self._foot
@@ -118,7 +118,7 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
 
     def on_resize(self) -> None:
         box = self.query_one("#chats")
-        box.border_subtitle = fewer(HINTS, box.outer_size.width - 6)
+        box.border_subtitle = fewer(with_keys(self.app, HINTS), box.outer_size.width - 6)
         self._draw(self._list.highlighted or 0)
 
     def _draw(self, highlighted: int) -> None:
@@ -211,14 +211,16 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
             return
         chat = _chat_of(row)
         if chat.id == self._current.id:
-            self._say("This chat is open; begin another one first (Ctrl+N).")
+            words = "This chat is open; begin another one first ({new_chat})."
+            self._say(with_keys(self.app, words))
             return
         if self._left and chat.id == self._left.id:
             self._say("An answer is being written in this chat; open it to stop that first.")
             return
         if await self._change(self._store.delete_chat(chat.id), None):
             self._deleted.append(chat.id)
-            self._say(f"Deleted: {chat.title or 'a chat'}. Ctrl+Z brings it back.")
+            back = with_keys(self.app, "{undo_delete} brings it back.")
+            self._say(f"Deleted: {chat.title or 'a chat'}. {back}")
 
     async def action_undo_delete(self) -> None:
         """Bring back the chat that was deleted last."""

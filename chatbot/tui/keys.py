@@ -4,9 +4,10 @@ Each can be rebound by its name under ``[keys]`` in config.toml.
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+from textual.app import App
 from textual.binding import Binding, Keymap
 from textual.keys import KEY_NAME_REPLACEMENTS, Keys, _character_to_key, key_to_character
 
@@ -139,8 +140,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "open_passage": Key("enter", "open the passage in its document", "knowledge"),
     "map_labels": Key("l", "show or hide the keywords on the map", "knowledge"),
     "only_problems": Key("p", "only the files that could not be read, or all", "knowledge"),
-    "previous_pane": Key("ctrl+left,f5", "the tab before", "knowledge"),
-    "next_pane": Key("ctrl+right,f6", "the next tab", "knowledge"),
+    "previous_pane": Key("f5,ctrl+left", "the tab before", "knowledge"),
+    "next_pane": Key("f6,ctrl+right", "the next tab", "knowledge"),
     "previous_precision": Key("left", "price by the precision before", "models"),
     "next_precision": Key("right", "price by the next precision", "models"),
     "shorter_window": Key("minus", "price by a shorter window", "models"),
@@ -249,6 +250,28 @@ def shown_keys(name: str, keymap: Mapping[str, str]) -> str:
     """The keys of an action as a person reads them: ``Shift+Enter, Ctrl+J``."""
     keys = keymap.get(name) or KEYS[name].keys
     return ", ".join(map(_shown, keys.split(",")))
+
+
+def with_keys(app: App[Any], words: str) -> str:
+    """Words with the keys that are bound in this app.
+
+    Args:
+        app: knows which the user rebound.
+        words: the name of an action stands in braces where its key is to be: ``{pin_chat} pins``.
+    """
+    return words.format_map({name: _first_key(name, app._keymap) for name in KEYS})
+
+
+def _first_key(name: str, keymap: Mapping[str, str]) -> str:
+    """The first key of an action, where there is little room: ``←``, or ``Ctrl+K``."""
+    key = (keymap.get(name) or KEYS[name].keys).split(",")[0].strip()
+    return _SIGNS.get(key) or _shown(key)
+
+
+_SIGNS: Final[Mapping[str, str]] = {
+    **{"left": "←", "right": "→", "up": "↑", "down": "↓"},
+    **{"minus": "-", "plus": "+"},
+}
 
 
 def message_keys(keymap: Mapping[str, str], width: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from chatbot.paths import config_file
 from chatbot.tui.keys import KEYS, check_keymap
-from tests.tui.helpers import MakeApp, screen_text
+from tests.tui.helpers import MakeApp, filled, screen_text, until
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,24 @@ def test_two_names_of_a_key_are_one() -> None:
 def test_two_actions_can_change_keys() -> None:
     wanted = {"hold": "f9", "step": "f8"}
     assert check_keymap(wanted) == (wanted, ())
+
+
+@pytest.mark.parametrize(
+    ("opens", "rebound", "words"),
+    [
+        ("ctrl+k", "pin_chat = 'f7'", "F2 renames · F7 pins"),
+        ("ctrl+o", "next_precision = 'ctrl+l'", "Enter load · ← Ctrl+L precision · + - window"),
+        ("f4", "next_pane = 'f9,f10'", "F5 F9 tabs · Esc closes"),
+        ("f4", "add_folder = 'n'", "No folder is searched; n adds one."),
+    ],
+)
+async def test_frames_name_the_keys_that_are_bound(
+    make_app: MakeApp, opens: str, rebound: str, words: str
+) -> None:
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text(f"[keys]\n{rebound}\n")
+    app = make_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await filled(pilot)
+        await pilot.press(opens)
+        await until(pilot, lambda: words in screen_text(app))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from chatbot.conversation.token_text import called, in_a_row, visible
 from chatbot.messages import Making, Message, SettingChange, TextPart, ThinkingPart
 from chatbot.settings import Sampling
 from chatbot.tokens import NO_TOKEN, Alternative, Region, TokenRecord
+from chatbot.tui.keys import with_keys
 from chatbot.tui.lens.alternatives import LensAlternatives
 from chatbot.tui.lens.drawing import (
     bar,
@@ -44,6 +46,8 @@ from chatbot.tui.lens.opening import stretches_of
 from chatbot.tui.lens.screen import Stretch
 from chatbot.tui.lens.text import wrap
 from tests.tui.helpers import screen_text, until
+
+NAMED = partial(with_keys, App())
 
 
 def record(before: float, entropy: float = 1.0, token: int = 1, **more: object) -> TokenRecord:
@@ -286,16 +290,16 @@ def test_the_frame_says_what_there_is_room_for() -> None:
     assert heading_of([], is_running=True, width=80) == "Token lens · nothing is written yet"
     for running in (True, False):
         for place in ("text", "alternatives", "input"):
-            assert len(keys_for(place, is_running=running, width=80)) <= 74
-        assert 76 < len(keys_for("text", is_running=running, width=160)) <= 154
-    assert "F9" in keys_for("text", is_running=True, width=80)
+            assert len(keys_for(place, NAMED, is_running=running, width=80)) <= 74
+        assert 76 < len(keys_for("text", NAMED, is_running=running, width=160)) <= 154
+    assert "F9" in keys_for("text", NAMED, is_running=True, width=80)
 
 
 def test_little_room_takes_whole_facts_and_keys() -> None:
     records = [record(0.5, 1.0)]
     heading = heading_of(records, is_running=True, width=60)
     assert heading == "Token lens · 1 token so far · perplexity 2.00"
-    keys = keys_for("text", is_running=False, width=60)
+    keys = keys_for("text", NAMED, is_running=False, width=60)
     assert keys == "n uncertain · s surprising · Enter other · Esc"
     many = dict.fromkeys(("temperature", "top_k"), "0.3")
     first, _ = facts_of(likeliest((0.5, 0.75), (0.2, 0.25)), 2, 126, many, 44).plain.split("\n")

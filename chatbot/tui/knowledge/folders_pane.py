@@ -6,7 +6,7 @@ Works through the conversation's ``Knowledge``; draws what that says.
 import asyncio
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -21,10 +21,13 @@ from chatbot.conversation.folders import FolderState
 from chatbot.conversation.knowledge import Knowledge
 from chatbot.errors import ChatbotError
 from chatbot.terminal_text import is_safe
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.tui.knowledge.folder_rows import folder_rows
 
-HINTS = "Space on or off · a add · r anew · x stop · Delete remove · Enter documents"
+HINTS: Final = (
+    "{switch_folder} on or off · {add_folder} add · {reindex_folder} anew · {cancel_index} stop · "
+    "{remove_folder} remove · Enter documents"
+)
 
 
 class FoldersPane(Vertical):
@@ -53,7 +56,7 @@ class FoldersPane(Vertical):
         self._input = Input(
             placeholder="A folder to add: ~/notes", id="folder-path", suggester=FolderSuggester()
         )
-        self._foot = Static(HINTS, classes="pane-foot", markup=False)
+        self._foot = Static("", classes="pane-foot", markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._list
@@ -62,6 +65,7 @@ class FoldersPane(Vertical):
 
     def on_mount(self) -> None:
         self._input.display = False
+        self._say_hint(HINTS)
 
     def take_focus(self) -> None:
         """Let the user's keys come here."""
@@ -82,7 +86,7 @@ class FoldersPane(Vertical):
         if rows:
             self._list.highlighted = min(highlighted or 0, len(rows) - 1)
         elif not self._input.display:
-            self._say("No folder is searched; a adds one.")
+            self._say_hint("No folder is searched; {add_folder} adds one.")
 
     @property
     def _chosen(self) -> FolderState | None:
@@ -101,7 +105,7 @@ class FoldersPane(Vertical):
             return False
         self._input.value = ""
         self._input.display = False
-        self._say(HINTS)
+        self._say_hint(HINTS)
         self._list.focus()
         return True
 
@@ -155,13 +159,17 @@ class FoldersPane(Vertical):
     def action_cancel_index(self) -> None:
         """Stop indexing."""
         self._knowledge.retrieval.cancel_index()
-        self._say("Indexing is stopped; what is indexed stays. r begins anew.")
+        self._say_hint("Indexing is stopped; what is indexed stays. {reindex_folder} begins anew.")
 
     @on(OptionList.OptionSelected)
     def _open(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if state := self._chosen:
             self.post_message(self.Chosen(state.path))
+
+    def _say_hint(self, words: str) -> None:
+        """Say something in which actions are named by their keys."""
+        self._say(with_keys(self.app, words))
 
     def _say(self, text: str) -> None:
         self._foot.update(text)

@@ -19,7 +19,7 @@ from chatbot.conversation.knowledge import Knowledge
 from chatbot.errors import ChatbotError
 from chatbot.retrieval.values import FolderMap, MapPoint, Passage
 from chatbot.terminal_text import clean, clean_line
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.tui.knowledge.map_canvas import (
     cell_of,
     colour_of,
@@ -29,7 +29,7 @@ from chatbot.tui.knowledge.map_canvas import (
     shape_of,
 )
 
-HINTS = "↑ ↓ ← → from passage to passage · l hides the keywords · Enter opens"
+HINTS = "↑ ↓ ← → from passage to passage · {map_labels} hides the keywords · Enter opens"
 
 
 class MapView(Widget, can_focus=True):
@@ -126,12 +126,15 @@ class MapPane(Vertical):
         """Passages by file, of the files that the cursor was on."""
         self._view = MapView(id="map-view")
         self._about = Static("", id="map-about", markup=False)
-        self._foot = Static(HINTS, classes="pane-foot", markup=False)
+        self._foot = Static("", classes="pane-foot", markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._view
         yield self._about
         yield self._foot
+
+    def on_mount(self) -> None:
+        self._foot.update(with_keys(self.app, HINTS))
 
     def take_focus(self) -> None:
         """Let the user's keys come here."""

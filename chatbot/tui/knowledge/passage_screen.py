@@ -20,7 +20,7 @@ from chatbot.messages import Source
 from chatbot.retrieval.values import DocumentText
 from chatbot.terminal_text import clean_line
 from chatbot.tui.chat.source_lines import place_in_words
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.tui.knowledge.document_view import DocumentView
 from chatbot.tui.knowledge.passage_place import find_passage
 
@@ -90,8 +90,10 @@ class PassageScreen(ModalScreen[None]):
         source = self.source
         box = self.query_one("#passage")
         box.border_title = Content(f"{self._labels[self._index]} {place_in_words(source)}")
-        steps = f"← → {self._index + 1} of {len(self._sources)} · " if self._sources[1:] else ""
-        box.border_subtitle = Content(f"{steps}↑ ↓ scroll · c copies · e edits · Esc closes")
+        count = f"{self._index + 1} of {len(self._sources)}"
+        steps = f"{{previous_source}} {{next_source}} {count} · " if self._sources[1:] else ""
+        words = f"{steps}{{up}} {{down}} scroll · {{copy_passage}} copies · {{edit_document}} edits"
+        box.border_subtitle = Content(with_keys(self.app, f"{words} · Esc closes"))
         self._headings.update(Content.styled(clean_line(source.title), "bold $text-primary"))
         self._say("")
         try:

@@ -19,7 +19,7 @@ from chatbot.conversation.knowledge import Knowledge
 from chatbot.messages import Source
 from chatbot.retrieval.values import Passage
 from chatbot.terminal_text import clean_line
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.tui.knowledge.documents_pane import DocumentsPane
 from chatbot.tui.knowledge.folders_pane import FoldersPane
 from chatbot.tui.knowledge.map_pane import MapPane
@@ -58,7 +58,8 @@ class KnowledgeScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="knowledge") as box:
             box.border_title = "Knowledge"
-            box.border_subtitle = "F5 F6 tabs · Esc closes"
+            words = "{previous_pane} {next_pane} tabs · Esc closes"
+            box.border_subtitle = with_keys(self.app, words)
             with Horizontal(id="knowledge-head"):
                 yield self._chooser
             with TabbedContent(initial="folders", id="knowledge-tabs"):

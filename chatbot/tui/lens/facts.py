@@ -3,7 +3,7 @@
 Pure functions from values to content.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from textual.content import Content
@@ -30,30 +30,46 @@ WIDE_SCREEN: Final = 120
 _FRAME: Final = 6
 """Cells of the frame beside the keys in it."""
 
+_MOVES: Final = "{lens_left} {lens_right} {lens_up} {lens_down} · "
+_MORE_KEYS: Final = (
+    "{lens_uncertain} {lens_less_uncertain} most uncertain · "
+    "{lens_surprising} {lens_less_surprising} most surprising · {lens_branch} another token · "
+    "{lens_type} type one · {lens_temperatures} temperatures · {lens_marks} heights · "
+    "{lens_copy} copy as JSON · Esc"
+)
 _TEXT_KEYS: Final = (
-    "← → ↑ ↓ · n N most uncertain · s S most surprising · Enter another token · i type one · "
-    "t temperatures · m heights · c copy as JSON · Esc",
-    "n uncertain · s surprising · Enter other · i type · t temperatures · Esc",
+    _MOVES + _MORE_KEYS,
+    "{lens_uncertain} uncertain · {lens_surprising} surprising · {lens_branch} other · "
+    "{lens_type} type · {lens_temperatures} temperatures · Esc",
 )
 """With as much room as they need, and with little."""
 
 _RUNNING_KEYS: Final = (
-    f"F8 hold · F9 step · {_TEXT_KEYS[0].removeprefix('← → ↑ ↓ · ')}",
-    "F8 hold · F9 one token · n uncertain · Enter other · i type · Esc",
+    "{hold} hold · {step} step · " + _MORE_KEYS,
+    "{hold} hold · {step} one token · {lens_uncertain} uncertain · {lens_branch} other · "
+    "{lens_type} type · Esc",
 )
 _OTHER_KEYS: Final[Mapping[Place, str]] = {
-    "alternatives": "↑ ↓ choose · Enter goes on with it · t temperatures · Esc back",
+    "alternatives": "{lens_up} {lens_down} choose · {lens_branch} goes on with it · "
+    "{lens_temperatures} temperatures · Esc back",
     "input": "Enter goes on with this text · Esc back",
 }
 _REGIONS: Final[Mapping[Region, str]] = {"thinking": "thinking", "call": "part of a call"}
 
 
-def keys_for(place: Place, *, is_running: bool, width: int) -> str:
-    """The keys that matter most where one is, as many as there is room for."""
+def keys_for(place: Place, with_keys: Callable[[str], str], *, is_running: bool, width: int) -> str:
+    """The keys that matter most where one is, as many as there is room for.
+
+    Args:
+        place: where one is.
+        with_keys: puts keys in place of actions in braces.
+        is_running: the answer is being written.
+        width: cells of the frame.
+    """
     room = width - _FRAME
     if place in _OTHER_KEYS:
-        return fewer(_OTHER_KEYS[place], room)
-    full, brief = _RUNNING_KEYS if is_running else _TEXT_KEYS
+        return fewer(with_keys(_OTHER_KEYS[place]), room)
+    full, brief = map(with_keys, _RUNNING_KEYS if is_running else _TEXT_KEYS)
     return full if len(full) <= room else fewer(brief, room)
 
 

@@ -5,6 +5,7 @@ it to carry out.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
 from textual import on, work
@@ -20,7 +21,7 @@ from chatbot.conversation.token_figures import most_surprising, most_uncertain
 from chatbot.conversation.token_json import token_json
 from chatbot.errors import ChatbotError
 from chatbot.tokens import Alternative, TokenRecord
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.tui.lens.alternatives import LensAlternatives
 from chatbot.tui.lens.curve import LensCurve
 from chatbot.tui.lens.distributions import LensDistributions
@@ -145,7 +146,8 @@ class LensScreen(ModalScreen[Choice | None]):
         self._was_running = self._is_running()
         running = {"is_running": self._was_running}
         box.border_title = Content(heading_of(self._records, width=width, **running))
-        box.border_subtitle = Content(keys_for(place, width=width, **running))
+        named = partial(with_keys, self.app)
+        box.border_subtitle = Content(keys_for(place, named, width=width, **running))
 
     def _poll(self) -> None:
         if self._is_running():

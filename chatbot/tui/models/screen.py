@@ -31,7 +31,7 @@ from chatbot.models.removing import remove
 from chatbot.settings import PRECISIONS
 from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import draw_bar, fewer
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.tui.models.rows import (
     ELSEWHERE,
     HERE,
@@ -45,7 +45,11 @@ from chatbot.tui.models.rows import (
 )
 from chatbot.wording import size
 
-KEYS: Final = "Enter load · ←→ precision · +- window · p get · Delete remove · a add · Esc closes"
+HINTS: Final = (
+    "Enter load · {previous_precision} {next_precision} precision · "
+    "{longer_window} {shorter_window} window · {pull_model} get · {remove_model} remove · "
+    "{add_model} add · Esc closes"
+)
 LEGEND: Final = f"{LOADED} loaded  {HERE} here  {ELSEWHERE} on the hub · figures in GiB"
 
 WINDOWS: Final = (1024, 2048, 4096, 0, 16384, 32768, 65536, 131072)
@@ -139,7 +143,8 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self.set_interval(LOOK_SECONDS, self._look_again)
 
     def on_resize(self) -> None:
-        self.query_one("#models").border_subtitle = fewer(KEYS, self.size.width - 6)
+        words = fewer(with_keys(self.app, HINTS), self.size.width - 6)
+        self.query_one("#models").border_subtitle = words
         self.call_after_refresh(lambda: self._draw(self._chosen))
 
     # What is shown
@@ -287,7 +292,8 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         self._draw()
         self._list.highlighted = 0
         if not facts.is_here and not facts.problem:
-            self._say(f"{facts.reference} is not on this machine; p gets it from the hub.")
+            gets = with_keys(self.app, "{pull_model} gets it from the hub.")
+            self._say(f"{facts.reference} is not on this machine; {gets}")
 
     def _end_adding(self) -> bool:
         if not self._input.display:
@@ -304,7 +310,8 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         if facts is None or facts.kind != "hub":
             self._say("Only models of the hub are downloaded.")
         elif self._pulling:
-            self._say(f"{self._pulling} is being downloaded; x stops it.")
+            stops = with_keys(self.app, "{stop_pull} stops it.")
+            self._say(f"{self._pulling} is being downloaded; {stops}")
         else:
             self._pulling, self._is_stopped = facts.reference, False
             self._pull(facts.reference)
@@ -326,7 +333,8 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
             pull(resolve(reference).hub_id, show)
             sentence = f"{reference} is here."
         except _StoppedError:
-            sentence = f"{reference}: stopped; p goes on where it was."
+            goes_on = with_keys(self.app, "{pull_model} goes on where it was.")
+            sentence = f"{reference}: stopped; {goes_on}"
         except ChatbotError as error:
             sentence = f"✗ {error}"
         if not self._is_stopped or self.is_attached:
@@ -362,7 +370,8 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
             self._say("It is loaded; load another one first.")
         elif self._doomed != facts.reference:
             self._doomed = facts.reference
-            self._say(f"Delete once more removes {clean_line(facts.reference, 80)} from here.")
+            again = with_keys(self.app, "{remove_model} once more")
+            self._say(f"{again} removes {clean_line(facts.reference, 80)} from here.")
         else:
             self._doomed = ""
             self._remove(facts.reference)
