@@ -87,7 +87,7 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
         sliding_window=window,
         num_sliding_layers=num_sliding,
         is_tied=config.is_tied,
-        has_own_step=config.family in OWN_STEP and not num_sliding,
+        has_own_step=config.family in OWN_STEP,
         is_exact=config.family in _FAMILIES,
     )
 

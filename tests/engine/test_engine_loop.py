@@ -246,11 +246,11 @@ def test_a_failed_step_leaves_an_empty_cache(llama: Any) -> None:
 
 
 def make_sliding(window: int) -> Any:
-    """A model whose layers look back over ``window`` tokens."""
-    from transformers import MistralConfig, MistralForCausalLM
+    """A model of another build whose layers look back over ``window`` tokens."""
+    from transformers import Starcoder2Config, Starcoder2ForCausalLM
 
     torch.manual_seed(0)
-    config = MistralConfig(
+    config = Starcoder2Config(
         vocab_size=400,
         hidden_size=32,
         intermediate_size=64,
@@ -259,7 +259,7 @@ def make_sliding(window: int) -> Any:
         num_key_value_heads=2,
         sliding_window=window,
     )
-    return MistralForCausalLM(config).eval()
+    return Starcoder2ForCausalLM(config).eval()
 
 
 def test_what_is_within_the_window_is_not_read_again() -> None:
@@ -280,6 +280,7 @@ def test_what_is_within_the_window_is_not_read_again() -> None:
     tokens, _, _ = write(cached, PROMPT[:110])
     assert cached.num_tokens > 128
     assert cached.rewind(PROMPT[:110], reproducible=False) == 0
+    assert cached.decoder_name == "transformers"
 
 
 def test_layers_that_cannot_go_back_start_afresh() -> None:

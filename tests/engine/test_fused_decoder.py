@@ -69,6 +69,12 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     ),
     "large heads": lambda: LlamaForCausalLM(LlamaConfig(**{**SIZES, "head_dim": 32})),
     "mistral": lambda: MistralForCausalLM(MistralConfig(**{**SIZES, "sliding_window": None})),
+    "short windows": lambda: MistralForCausalLM(MistralConfig(**{**SIZES, "sliding_window": 8})),
+    "one long window": lambda: Qwen2ForCausalLM(
+        Qwen2Config(
+            **{**SIZES, "use_sliding_window": True, "sliding_window": 130, "max_window_layers": 1}
+        )
+    ),
     "qwen 2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
     "qwen 3": lambda: Qwen3ForCausalLM(Qwen3Config(**{**SIZES, "head_dim": 16})),
     "smollm 3": lambda: SmolLM3ForCausalLM(
@@ -122,9 +128,10 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
-def test_several_tokens_come_to_what_each_does_alone(precision: Precision) -> None:
+@pytest.mark.parametrize("family", ["llama with biases", "short windows"])
+def test_several_tokens_come_to_what_each_does_alone(family: str, precision: Precision) -> None:
     """To the last bit: or a guess could be taken that the model would not write itself."""
-    model = make("llama with biases").bfloat16()
+    model = make(family).bfloat16()
     prepare_for_cpu(model, precision)
     decoder = FusedDecoder(packed_architecture(model))
     alone = read_in(decoder, TOKENS, [360, *range(361, 400)])
@@ -144,7 +151,7 @@ def num_threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("num_threads", [1, 3], indirect=True)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3"])
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "short windows"])
 def test_a_token_of_a_portion_comes_to_the_same_in_any_other(
     family: str, precision: Precision, num_threads: int
 ) -> None:
@@ -176,7 +183,7 @@ def test_where_a_library_multiplies_it_matters_how_many_are_read(
     assert (found - exact).square().mean().sqrt() < 1.2 * error
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3", "short windows"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Precision) -> None:
     exact = reference(make(family), TOKENS)
@@ -191,7 +198,9 @@ def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Prec
     assert (found - expected).square().mean().sqrt() < 1.5 * error
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "tied, one key head"])
+@pytest.mark.parametrize(
+    "family", ["llama with biases", "qwen 3", "tied, one key head", "short windows"]
+)
 def test_eight_bits_are_nearly_exact(family: str) -> None:
     model = make(family)
     expected = reference(model, TOKENS)
@@ -247,19 +256,23 @@ def test_the_cache_grows_by_buckets_and_keeps_what_was_read() -> None:
     torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-3)
 
 
-def test_what_was_taken_back_leaves_no_trace() -> None:
-    cached = CachedModel(make("qwen 3"))
+@pytest.mark.parametrize("family", ["qwen 3", "short windows"])
+def test_what_was_taken_back_leaves_no_trace(family: str) -> None:
+    cached = CachedModel(make(family))
     cached.read(TOKENS[:40])
     cached.read_each([7, 8, 9, 10])
     cached.take_back(3)
     assert cached.num_tokens == 41
     logits = cached.read([5])
-    fresh = CachedModel(make("qwen 3")).read([*TOKENS[:40], 7, 5])
+    fresh = CachedModel(make(family)).read([*TOKENS[:40], 7, 5])
     torch.testing.assert_close(logits, fresh, atol=2e-4, rtol=1e-3)
 
 
-def _with_window() -> Any:
-    return MistralForCausalLM(MistralConfig(**{**SIZES, "sliding_window": 16}))
+def _with_chunks() -> Any:
+    model = make("qwen 2")
+    model.config.layer_types[1] = "chunked_attention"
+    model.config.attention_chunk_size = 64
+    return model
 
 
 def _with_gelu() -> Any:
@@ -280,7 +293,7 @@ def _with_adapter() -> Any:
     ("model", "words"),
     [
         (make_gpt2, "another build"),
-        (_with_window, "window"),
+        (_with_chunks, "kind chunked_attention"),
         (_with_gelu, "gelu"),
         (_with_adapter, "Adapted"),
     ],

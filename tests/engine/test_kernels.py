@@ -63,7 +63,12 @@ def kept(numbers: torch.Tensor) -> kernels.Kept:
 
 
 def attended(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int, scale: float
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    start: int,
+    scale: float,
+    window: int = 0,
 ) -> torch.Tensor:
     """What compiled code attends to, with rows that are longer than they need be."""
     num_new, num_heads, size = queries.shape
@@ -85,6 +90,7 @@ def attended(
         num_texts=num_texts,
         capacity=capacity,
         scale=scale,
+        window=window,
         partial_sums=partial_sums.data_ptr(),
     )
     TEAM.run(program, num_new, start, room_for(num_heads, num_kv_heads), 2)
@@ -93,13 +99,14 @@ def attended(
 
 
 def by_torch(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, window: int = 0
 ) -> torch.Tensor:
     """Attention in fp64 of the last tokens, which follow one another in one text or are the last of
-    a text each, to all of ``keys`` and ``values``."""
+    a text each, to all of ``keys`` and ``values``, or to the last ``window`` of them."""
     (num_new, num_heads, size), (num_texts, _, num_tokens, _) = queries.shape, keys.shape
     apart = queries.view(num_texts, -1, num_heads, size).transpose(1, 2).double()
-    mask = torch.ones(apart.shape[2], num_tokens).tril(num_tokens - apart.shape[2]).bool()
+    seen = torch.ones(apart.shape[2], num_tokens).tril(num_tokens - apart.shape[2])
+    mask = (seen if window == 0 else seen.triu(num_tokens - apart.shape[2] - window + 1)).bool()
     found = functional.scaled_dot_product_attention(
         apart, keys.double(), values.double(), attn_mask=mask, scale=scale, enable_gqa=True
     )
@@ -142,13 +149,46 @@ def test_tiles_equal_torchs_attention(
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_what_a_token_attends_to_is_the_same_whatever_is_read_with_it() -> None:
+WINDOWS = [1, 8, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3, 10 * CHUNK]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("num_texts", [1, 3])
+@pytest.mark.parametrize("start", [0, 37, CHUNK - 2, 3 * CHUNK + 2])
+def test_a_few_tokens_see_no_more_than_their_window(
+    start: int, num_texts: int, window: int
+) -> None:
+    queries = numbers(3, 6, 20, spread=3)
+    both = numbers(2, num_texts, 2, 4 * CHUNK, 20, spread=3)
+    end = start + (3 if num_texts == 1 else 1)
+    first = max(end - (2 if num_texts == 1 else 0) - window, 0)
+    keys, values = both
+    expected = by_torch(queries, keys[:, :, :end], values[:, :, :end], 0.3, window)
+    both[:, :, :, :first] = torch.nan  # what none of them sees is not read
+    found = attended(queries, keys, values, start, 0.3, window)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("start", [0, 37, 3 * CHUNK + 2])
+def test_tiles_see_no_more_than_their_window(start: int, window: int) -> None:
+    queries = numbers(300, 6, 64, spread=3)
+    keys, values = numbers(2, 1, 2, start + 300, 64, spread=3)
+    expected = by_torch(queries, keys, values, 0.2, window)
+    first = max(start + 1 - window, 0) // CHUNK * CHUNK
+    keys[:, :, :first] = values[:, :, :first] = torch.nan
+    found = attend(queries, keys, values, 0.2, window)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("window", [None, 8, 200])
+def test_what_a_token_attends_to_is_the_same_whatever_is_read_with_it(window: int | None) -> None:
     queries, start = numbers(300, 6, 64), 2 * CHUNK - 7
     both = numbers(2, 1, 2, start + 300, 64).bfloat16()
 
     def attended_from(first: int, end: int) -> torch.Tensor:
         keys, values = both[:, :, :, : start + end]
-        return attend(queries[first:end], keys, values, 0.125)
+        return attend(queries[first:end], keys, values, 0.125, window)
 
     together = attended_from(0, 300)
     for ends in ((17, 300), (100, 101, 300), (64, 128, 192, 256, 300), (299, 300)):
@@ -166,14 +206,16 @@ def test_nothing_hides_a_key_that_is_no_number(place: int) -> None:
     assert found[:place].isfinite().all()
 
 
-def test_attention_of_a_token_is_the_same_whatever_is_beside_it() -> None:
+@pytest.mark.parametrize("window", [0, 5, CHUNK])
+def test_attention_of_a_token_is_the_same_whatever_is_beside_it(window: int) -> None:
     queries, start = numbers(16, 6, 64), 2 * CHUNK - 7
     keys, values = numbers(2, 1, 2, 3 * CHUNK, 64).bfloat16()
-    together = attended(queries, keys, values, start, 0.125)
+    together = attended(queries, keys, values, start, 0.125, window)
     for row in range(16):
-        alone = attended(queries[row : row + 1], keys, values, start + row, 0.125)
+        alone = attended(queries[row : row + 1], keys, values, start + row, 0.125, window)
         assert torch.equal(alone, together[row : row + 1])
-    texts = attended(queries[:2], keys.repeat(2, 1, 1, 1), values.repeat(2, 1, 1, 1), start, 0.125)
+    twice = keys.repeat(2, 1, 1, 1), values.repeat(2, 1, 1, 1)
+    texts = attended(queries[:2], *twice, start, 0.125, window)
     assert torch.equal(texts[0], together[0])
 
 

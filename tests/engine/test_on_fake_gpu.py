@@ -85,6 +85,7 @@ def waits_for_each(gpu: FakeGpu, cached: CachedModel, **options: Any) -> list[li
     [
         ("llama-3", "fused", torch.bfloat16),
         ("qwen-3", "fused", torch.float16),
+        ("mistral", "fused", torch.bfloat16),
         ("phi-3", "static", torch.bfloat16),
         ("gemma", "static", torch.float16),
         ("mistral", "static", torch.bfloat16),
@@ -152,15 +153,15 @@ def test_several_answers_wait_for_their_tokens_alone(
     assert gpu.num_replayed == 11 - 2
 
 
-def from_python(step: Any, positions: Tensor, length: int) -> Tensor:
+def from_python(step: Any, positions: Tensor, length: int, window: int | None) -> Tensor:
     return torch.tensor([[0.0] * length], dtype=torch.bfloat16, device=positions.device)
 
 
-def from_the_host(step: Any, positions: Tensor, length: int) -> Tensor:
+def from_the_host(step: Any, positions: Tensor, length: int, window: int | None) -> Tensor:
     return torch.zeros(1, length, dtype=torch.bfloat16)
 
 
-def fetched(step: Any, positions: Tensor, length: int) -> Tensor:
+def fetched(step: Any, positions: Tensor, length: int, window: int | None) -> Tensor:
     return torch.zeros(1, length, dtype=torch.bfloat16, device="cuda") + int(positions[0])
 
 

@@ -58,7 +58,7 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
     torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "tied, one key head"])
+@pytest.mark.parametrize("family", ["llama with biases", "tied, one key head", "one long window"])
 def test_a_token_behind_many_attends_in_parts(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static_fused_step, "can_split", lambda *_: True)
     model = make(family)
@@ -76,7 +76,7 @@ def test_a_token_behind_many_attends_in_parts(family: str, monkeypatch: pytest.M
     assert calls == [FEWEST] * 4 * model.config.num_hidden_layers
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3"])
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3", "short windows"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_as_close_as_its_rounding(family: str, dtype: torch.dtype) -> None:
     exact = reference(make(family), TOKENS)
@@ -95,7 +95,10 @@ class OnFusedStep(CachedModel):
         return StaticDecoder(StaticFusedStep(self._model, self._brake), self._brake, None)
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "tied, one key head"])
+@pytest.mark.parametrize(
+    "family",
+    ["llama with biases", "qwen 3", "tied, one key head", "short windows", "one long window"],
+)
 def test_rows_are_those_of_the_model(family: str) -> None:
     model = make(family)
     cached = OnFusedStep(model)

@@ -166,6 +166,8 @@ def test_layers_with_a_window_keep_no_more_than_that_in_transformers_cache() -> 
     few = cache_bytes(plain, "bf16", 8000, on_cpu=True)
     assert few == a_token * (4 * 8000 + 22 * 512)
     assert cache_bytes(shape, "bf16", 8000) == a_token * 26 * 8000
+    own = msgspec.structs.replace(shape, has_own_step=True)
+    assert cache_bytes(own, "bf16", 8000, on_cpu=True) == a_token * 26 * 8000
 
 
 def test_quantised_weights_keep_the_embeddings() -> None:

@@ -52,6 +52,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     key_norm: Norm | None
     is_rotated: bool
     """Whether positions are told by rotation; else they are not told."""
+    window: int | None
+    """How many tokens a new one sees, itself among them; None: all before it."""
     output: Projection
     mlp_norm: Norm
     gate_up: Projection
@@ -87,11 +89,8 @@ def refusal(model: Any) -> str:
         return f"its weights are {model.dtype}"
     if config.hidden_act != "silu":
         return f"its activation is {config.hidden_act}"
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
-        return "some of its layers look back over a window"
-    if type(model).__name__ == "MistralForCausalLM" and config.sliding_window is not None:
-        return "its layers look back over a window"
+    if unknown := set(_kinds_of_layers(model)) - {"full_attention", "sliding_attention"}:
+        return f"some of its layers are of the kind {min(unknown)}"
     if type(model.model.embed_tokens) is not nn.Embedding:
         return f"its embedding is a {type(model.model.embed_tokens).__name__}"
     rope = model.model.rotary_emb
@@ -100,6 +99,16 @@ def refusal(model: Any) -> str:
     if 2 * rope.inv_freq.shape[0] != model.model.layers[0].self_attn.head_dim:
         return "it rotates a part of each head"
     return ""
+
+
+def _kinds_of_layers(model: Any) -> Sequence[str]:
+    """What transformers calls the attention of each layer."""
+    config = model.config
+    if type(model).__name__ == "MistralForCausalLM":  # whatever its configuration says of layers
+        kind = "full_attention" if config.sliding_window is None else "sliding_attention"
+        return [kind] * config.num_hidden_layers
+    kinds: Sequence[str] | None = getattr(config, "layer_types", None)
+    return kinds or ["full_attention"] * config.num_hidden_layers
 
 
 def projected_layers(model: Any) -> Iterator[tuple[nn.Module, str]]:
@@ -124,7 +133,10 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
     rope = model.model.rotary_emb
     return Architecture(
         embedding=model.model.embed_tokens.weight.detach(),
-        layers=tuple(_layer(layer, projection_of, dtype) for layer in model.model.layers),
+        layers=tuple(
+            _layer(layer, kind, projection_of, dtype)
+            for layer, kind in zip(model.model.layers, _kinds_of_layers(model), strict=True)
+        ),
         final_norm=_norm(model.model.norm, dtype),
         head=projection_of(model, ("lm_head",)),
         num_heads=config.num_attention_heads,
@@ -138,7 +150,7 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
     )
 
 
-def _layer(layer: Any, projection_of: ProjectionOf, dtype: torch.dtype) -> Layer:
+def _layer(layer: Any, kind: str, projection_of: ProjectionOf, dtype: torch.dtype) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     query_norm = getattr(attention, "q_norm", None)
     key_norm = getattr(attention, "k_norm", None)
@@ -148,6 +160,7 @@ def _layer(layer: Any, projection_of: ProjectionOf, dtype: torch.dtype) -> Layer
         query_norm=None if query_norm is None else _norm(query_norm, dtype),
         key_norm=None if key_norm is None else _norm(key_norm, dtype),
         is_rotated=bool(getattr(attention, "use_rope", True)),
+        window=attention.config.sliding_window if kind == "sliding_attention" else None,
         output=projection_of(attention, ("o_proj",)),
         mlp_norm=_norm(layer.post_attention_layernorm, dtype),
         gate_up=projection_of(mlp, GROUPS[1]),

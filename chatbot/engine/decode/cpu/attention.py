@@ -12,7 +12,9 @@ from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.kernels.tiled_attention import room_for_tile
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None
+) -> Tensor:
     """Attention of tokens that follow one another, fp32 [n, heads * head size].
 
     Also where the processor multiplies numbers in bf16: torch's, which goes by such products, takes
@@ -23,6 +25,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tenso
         keys: [1, kv heads, all tokens, head size], in bf16 or fp32, a token behind the other.
         values: as ``keys``, with the same strides.
         scale: of the products of queries and keys.
+        window: see ``Layer.window``.
     """
     num_new, num_heads, size = queries.shape
     num_kv_heads, num_tokens = keys.shape[1:3]
@@ -42,6 +45,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tenso
         num_texts=1,
         capacity=keys.stride(1) // size,
         scale=scale,
+        window=window or 0,
     )
     room = room_for_tile(num_heads, num_kv_heads, size)
     TEAM.run(tiles, num_new, num_tokens - num_new, room, torch.get_num_threads())

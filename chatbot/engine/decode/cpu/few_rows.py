@@ -122,6 +122,7 @@ class FewRows:
             **_between(self._queries, self._attended),
             **sizes_of(parts),
             scale=parts.head_size**-0.5,
+            window=layer.window or 0,
         )
         yield _product(layer.output, self._attended, self._product)
         yield self._norm(Kind.ADD_AND_NORMALISE, layer.mlp_norm)

@@ -55,7 +55,7 @@ class ManyRows:
             keys, values = cache.keys[index], cache.values[index]
             queries = self._placed(self._placing[index], projected, keys, values, start, rotations)
             keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
-            attended = attend(queries, keys, values, self._scale)
+            attended = attend(queries, keys, values, self._scale, layer.window)
             hidden = layer.output.add_to(hidden, attended)
             both = layer.gate_up(_normalised(hidden, layer.mlp_norm))
             hidden = layer.down.add_to(hidden, self._gated(both))

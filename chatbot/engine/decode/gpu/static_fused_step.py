@@ -58,6 +58,7 @@ class StaticFusedStep(StaticStep):
         self._parts = read_architecture(model, projection_of)
         self._brake = brake
         self._num_shared = self._parts.num_heads // self._parts.num_kv_heads
+        self._windows = {layer.window for layer in self._parts.layers}
         self._rotations = _Rotations(self._parts)
         self._can_split = can_split(self.device, self._parts.dtype, self._parts.head_size)
 
@@ -73,7 +74,7 @@ class StaticFusedStep(StaticStep):
         """See ``StaticStep``."""
         parts = self._parts
         cache.place.positions, cache.place.length = positions, length
-        mask = self._mask(positions, length)
+        masks = {window: self._mask(positions, length, window) for window in self._windows}
         rotation = self._rotations.at(positions)
         embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
         shape = embedded.shape
@@ -83,7 +84,7 @@ class StaticFusedStep(StaticStep):
             heads = layer.qkv(_normalised(hidden, layer.input_norm)).view(*shape[:2], -1)
             queries, keys, values = self._turned_heads(layer, heads, rotation)
             keys, values = cache.update(keys.transpose(1, 2), values.transpose(1, 2), index)
-            attended = self._attended(queries, keys, values, mask)
+            attended = self._attended(queries, keys, values, masks[layer.window])
             hidden = layer.output.add_to(hidden, attended)
             gated = layer.gate_up(_normalised(hidden, layer.mlp_norm))
             gate, up = gated.chunk(2, dim=-1)
@@ -91,12 +92,15 @@ class StaticFusedStep(StaticStep):
         rows = hidden.view(shape)[:, -1:] if wants_last else hidden.view(shape)
         return parts.head(_normalised(rows, parts.final_norm))
 
-    def _mask(self, positions: Tensor, length: int) -> Tensor:
+    def _mask(self, positions: Tensor, length: int, window: int | None) -> Tensor:
         """What is added to the products of queries and keys: [n, length]."""
         size = (positions.shape[0], length)
         mask = torch.zeros(size, dtype=self._parts.dtype, device=self.device)
         places = torch.arange(length, device=self.device)
-        return mask.masked_fill_(places > positions[:, None], MASKED)
+        is_unseen = places > positions[:, None]
+        if window is not None:
+            is_unseen |= places <= positions[:, None] - window
+        return mask.masked_fill_(is_unseen, MASKED)
 
     def _turned_heads(
         self, layer: Layer, projected: Tensor, rotation: Tensor

@@ -194,9 +194,16 @@ def _num_seen(about: Any, row: Any) -> Any:
 
 
 @inlined  # type: ignore[untyped-decorator]
+def first_seen(num_before: Any, window: Any) -> Any:
+    """The first token that the last of ``num_before`` sees; a window of 0 is none."""
+    return max(num_before - window, 0) if window else 0
+
+
+@inlined  # type: ignore[untyped-decorator]
 def cut_attention(about: Any) -> Any:
     """How many parts there are, of one chunk and one head of keys in each of the texts."""
-    about.num_chunks = -(-_num_seen(about, about.num_rows - 1) // CHUNK)
+    about.first_chunk = first_seen(_num_seen(about, 0), about.window) // CHUNK
+    about.num_chunks = -(-_num_seen(about, about.num_rows - 1) // CHUNK) - about.first_chunk
     return about.num_texts * about.num_kv_heads * about.num_chunks
 
 
@@ -207,14 +214,17 @@ def do_attention_part(about: Any, number: Any, thread: Any) -> None:
     text, kv_head = divmod(place, about.num_kv_heads)
     is_bf16 = about.kept_form == Form.BF16.value
     shared, size = about.num_heads // about.num_kv_heads, about.head_size
-    first_token = place * about.capacity + chunk * CHUNK
-    first = first_token * size * (2 if is_bf16 else 4)
+    chunk_start = (about.first_chunk + chunk) * CHUNK
+    token_size = size * (2 if is_bf16 else 4)
     weights = about.room + thread * about.room_size
     first_row, end_row = (0, about.num_rows) if about.num_texts == 1 else (text, text + 1)
     for row in range(first_row, end_row):
-        end = min(_num_seen(about, row) - chunk * CHUNK, CHUNK)
+        num_seen = _num_seen(about, row)
+        start = max(first_seen(num_seen, about.window), chunk_start)
+        end = min(num_seen, chunk_start + CHUNK) - start
         if end <= 0:
             continue
+        first = (place * about.capacity + start) * token_size
         head = row * about.num_heads + kv_head * shared
         queries = about.source + 4 * size * head
         sums = about.partial_sums + 4 * (size + _AHEAD) * (head * about.num_chunks + chunk)
@@ -233,9 +243,12 @@ def put_together(about: Any) -> None:
     """Make what the chunks came to into [new tokens, heads * size], at ``target``."""
     size, num_heads = about.head_size, about.num_heads
     for row in range(about.num_rows):
-        num_own = -(-_num_seen(about, row) // CHUNK)
+        num_seen = _num_seen(about, row)
+        first_own = first_seen(num_seen, about.window) // CHUNK - about.first_chunk
+        num_own = -(-num_seen // CHUNK) - about.first_chunk - first_own
         for head in range(num_heads):
-            first = (row * num_heads + head) * about.num_chunks * (size + _AHEAD)
+            place = (row * num_heads + head) * about.num_chunks + first_own
+            first = place * (size + _AHEAD)
             shape = (num_own, size + _AHEAD)
             chunks = numba.carray(floats_at(about.partial_sums + 4 * first), shape)
             place = about.target + 4 * (row * about.target_size + head * size)

@@ -59,11 +59,13 @@ INSTRUCTION: Final = np.dtype(
         ("turns", np.int64),
         ("is_rotated", np.int64),
         ("scale", np.float64),
+        ("window", np.int64),  # tokens that a new one sees, itself among them; 0: all
         ("partial_sums", np.int64),
         # Known when it is done.
         ("num_rows", np.int64),
         ("start", np.int64),
         ("part", np.int64),
+        ("first_chunk", np.int64),
         ("num_chunks", np.int64),
         ("room", np.int64),
         ("room_size", np.int64),

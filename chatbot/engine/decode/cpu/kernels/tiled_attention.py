@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 from numpy import float32
 
 from chatbot.engine.compiled import called, called_fast, exp, floats_at, inlined, shorts_at
-from chatbot.engine.decode.cpu.kernels.attention import CHUNK, largest_of
+from chatbot.engine.decode.cpu.kernels.attention import CHUNK, first_seen, largest_of
 from chatbot.engine.decode.cpu.kernels.attention_vectors import weighted_sums
 from chatbot.engine.decode.cpu.kernels.between_products import widened
 from chatbot.engine.decode.cpu.kernels.forms import Form
@@ -125,18 +125,25 @@ def _add_up(weights: Any, num_queries: Any, size: Any, values: Any, sums: Any, e
 
 
 @called_fast  # type: ignore[untyped-decorator]
-def _soften(scores: Any, num_seen: Any, so_far: Any, sums: Any, size: Any) -> None:
+def _soften(scores: Any, first: Any, end: Any, so_far: Any, sums: Any, size: Any) -> None:
     """Make the scores of a query into weights, of which the largest so far is 1.
 
     Args:
         scores: the address of those of a chunk.
-        num_seen: how many of the chunk's tokens it sees.
+        first: the first of the chunk's tokens that it sees.
+        end: behind the last one; where it sees none, all weights are 0.
         so_far: the address of the largest score and the sum of all weights.
         sums: the address of the sums of values, which are set against the largest as well.
         size: how many these are.
     """
     numbers, known = numba.carray(floats_at(scores), (CHUNK,)), floats_at(so_far)
-    for token in range(max(num_seen, 0), CHUNK):
+    if first >= end:
+        for token in range(CHUNK):
+            numbers[token] = 0
+        return
+    for token in range(first):
+        numbers[token] = float32(_UNSEEN)
+    for token in range(end, CHUNK):
         numbers[token] = float32(_UNSEEN)
     before = known[0]
     largest = largest_of(scores, CHUNK, before)
@@ -145,7 +152,9 @@ def _soften(scores: Any, num_seen: Any, so_far: Any, sums: Any, size: Any) -> No
         weight = exp(numbers[token] - largest)
         numbers[token] = weight
         total += weight
-    for token in range(max(num_seen, 0), CHUNK):
+    for token in range(first):
+        numbers[token] = 0
+    for token in range(end, CHUNK):
         numbers[token] = 0
     if largest > before:
         factor = exp(before - largest)
@@ -216,7 +225,8 @@ def do_tile_part(about: Any, number: Any, thread: Any) -> None:
     source = about.source + 4 * (first_token * about.num_heads * size + head)
     _begin(about, source, num_tokens, queries, sums, so_far)
     num_seen = about.start + first_token + num_tokens
-    for chunk in range(0, num_seen, CHUNK):
+    first = first_seen(about.start + first_token + 1, about.window) // CHUNK * CHUNK
+    for chunk in range(first, num_seen, CHUNK):
         end = min(num_seen - chunk, CHUNK)
         place = (kv_head * about.capacity + chunk) * size
         if about.kept_form == Form.BF16.value:
@@ -225,9 +235,11 @@ def do_tile_part(about: Any, number: Any, thread: Any) -> None:
             _pack_fp32(about.keys + 4 * place, about.values + 4 * place, size, end, keys, values)
         _score(queries, num_filled, size, keys, scores, end)
         for query in range(num_filled):
-            seen = about.start + first_token + query // num_shared + 1 - chunk
+            seen = about.start + first_token + query // num_shared + 1
             own, own_sums = scores + 4 * CHUNK * query, sums + 4 * _filled(size) * query
-            _soften(own, min(seen, end), so_far + 8 * query, own_sums, _filled(size))
+            own_first = max(first_seen(seen, about.window) - chunk, 0)
+            own_end = min(seen - chunk, end)
+            _soften(own, own_first, own_end, so_far + 8 * query, own_sums, _filled(size))
         _add_up(scores, num_filled, size, values, sums, end)
     target = about.target + 4 * (first_token * about.target_size + head)
     _end(about, target, num_tokens, sums, so_far)
