@@ -49,7 +49,16 @@ _FAMILIES: Final[Mapping[str, _Family]] = {
 }
 """By ``model_type``; all others are taken for relatives of Llama, and said to be estimated."""
 
-OWN_STEP: Final = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
+OWN_STEP: Final = (
+    "gemma",
+    "gemma3",
+    "gemma3_text",
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+)
 """Families that ``engine.decode.architecture`` reads."""
 
 

@@ -6,6 +6,12 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -56,6 +62,16 @@ YARN_ROPE = {
     "factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+GEMMA_3: dict[str, Any] = {
+    "head_dim": 32,
+    "query_pre_attn_scalar": 24,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "rope_parameters": {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0},
+        "full_attention": {"rope_type": "linear", "rope_theta": 50_000.0, "factor": 8.0},
+    },
+}
 
 FAMILIES: dict[str, Callable[[], Any]] = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
@@ -75,6 +91,24 @@ FAMILIES: dict[str, Callable[[], Any]] = {
             **{**SIZES, "use_sliding_window": True, "sliding_window": 130, "max_window_layers": 1}
         )
     ),
+    "gemma": lambda: GemmaForCausalLM(GemmaConfig(**{**SIZES, "head_dim": 32})),
+    "gemma 3 that sees": lambda: Gemma3ForConditionalGeneration(
+        Gemma3Config(
+            text_config={**SIZES, **GEMMA_3, "final_logit_softcapping": None},
+            vision_config={
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 4,
+                "image_size": 28,
+                "patch_size": 14,
+            },
+            boi_token_index=397,
+            eoi_token_index=398,
+            image_token_index=399,
+        )
+    ),
+    "gemma 3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**{**SIZES, **GEMMA_3})),
     "qwen 2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
     "qwen 3": lambda: Qwen3ForCausalLM(Qwen3Config(**{**SIZES, "head_dim": 16})),
     "smollm 3": lambda: SmolLM3ForCausalLM(
@@ -128,7 +162,7 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
-@pytest.mark.parametrize("family", ["llama with biases", "short windows"])
+@pytest.mark.parametrize("family", ["llama with biases", "short windows", "gemma 3"])
 def test_several_tokens_come_to_what_each_does_alone(family: str, precision: Precision) -> None:
     """To the last bit: or a guess could be taken that the model would not write itself."""
     model = make(family).bfloat16()
@@ -151,7 +185,7 @@ def num_threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("num_threads", [1, 3], indirect=True)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit", "4-bit"])
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "short windows"])
+@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "short windows", "gemma 3"])
 def test_a_token_of_a_portion_comes_to_the_same_in_any_other(
     family: str, precision: Precision, num_threads: int
 ) -> None:
@@ -183,7 +217,10 @@ def test_where_a_library_multiplies_it_matters_how_many_are_read(
     assert (found - exact).square().mean().sqrt() < 1.2 * error
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3", "short windows"])
+HALVED = ["llama with biases", "qwen 3", "smollm 3", "short windows", "gemma", "gemma 3"]
+
+
+@pytest.mark.parametrize("family", HALVED)
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Precision) -> None:
     exact = reference(make(family), TOKENS)
@@ -199,7 +236,8 @@ def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Prec
 
 
 @pytest.mark.parametrize(
-    "family", ["llama with biases", "qwen 3", "tied, one key head", "short windows"]
+    "family",
+    ["llama with biases", "qwen 3", "tied, one key head", "short windows", "gemma 3"],
 )
 def test_eight_bits_are_nearly_exact(family: str) -> None:
     model = make(family)
@@ -256,7 +294,7 @@ def test_the_cache_grows_by_buckets_and_keeps_what_was_read() -> None:
     torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("family", ["qwen 3", "short windows"])
+@pytest.mark.parametrize("family", ["qwen 3", "short windows", "gemma 3"])
 def test_what_was_taken_back_leaves_no_trace(family: str) -> None:
     cached = CachedModel(make(family))
     cached.read(TOKENS[:40])
@@ -294,7 +332,7 @@ def _with_adapter() -> Any:
     [
         (make_gpt2, "another build"),
         (_with_chunks, "kind chunked_attention"),
-        (_with_gelu, "gelu"),
+        (_with_gelu, "GELUActivation"),
         (_with_adapter, "Adapted"),
     ],
 )

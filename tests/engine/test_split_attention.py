@@ -31,10 +31,10 @@ def test_parts_come_to_the_same(
     mask[:, position + 1 :] = MASKED
     if device == "cuda":
         assert can_split(torch.device(device), dtype, size)
-    found = attend_in_parts(queries, keys, values, mask)
-    expected = functional.scaled_dot_product_attention(
-        queries.float(), keys[:, : position + 1].float(), values[:, : position + 1].float()
-    )
+    scale = 0.7 * size**-0.5
+    found = attend_in_parts(queries, keys, values, mask, scale)
+    seen = [each[:, : position + 1].float() for each in (keys, values)]
+    expected = functional.scaled_dot_product_attention(queries.float(), *seen, scale=scale)
     torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=tolerance)
 
 

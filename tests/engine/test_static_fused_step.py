@@ -27,6 +27,7 @@ from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
 from tests.engine.test_fused_decoder import (
     FAMILIES,
+    HALVED,
     SIZES,
     TOKENS,
     make,
@@ -58,7 +59,9 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
     torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "tied, one key head", "one long window"])
+@pytest.mark.parametrize(
+    "family", ["llama with biases", "tied, one key head", "one long window", "gemma 3"]
+)
 def test_a_token_behind_many_attends_in_parts(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static_fused_step, "can_split", lambda *_: True)
     model = make(family)
@@ -66,9 +69,9 @@ def test_a_token_behind_many_attends_in_parts(family: str, monkeypatch: pytest.M
     expected = reference(model, tokens)[-4:]
     calls = []
 
-    def note(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    def note(queries: Tensor, keys: Tensor, *rest: Any) -> Tensor:
         calls.append(keys.shape[1])
-        return attend_in_parts(queries, keys, values, mask)
+        return attend_in_parts(queries, keys, *rest)
 
     monkeypatch.setattr(static_fused_step, "attend_in_parts", note)
     found = read_in(decoder_for(model), tokens, range(len(tokens) - 4, len(tokens)))[-4:]
@@ -76,7 +79,7 @@ def test_a_token_behind_many_attends_in_parts(family: str, monkeypatch: pytest.M
     assert calls == [FEWEST] * 4 * model.config.num_hidden_layers
 
 
-@pytest.mark.parametrize("family", ["llama with biases", "qwen 3", "smollm 3", "short windows"])
+@pytest.mark.parametrize("family", HALVED)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_as_close_as_its_rounding(family: str, dtype: torch.dtype) -> None:
     exact = reference(make(family), TOKENS)
@@ -97,7 +100,14 @@ class OnFusedStep(CachedModel):
 
 @pytest.mark.parametrize(
     "family",
-    ["llama with biases", "qwen 3", "tied, one key head", "short windows", "one long window"],
+    [
+        "llama with biases",
+        "qwen 3",
+        "tied, one key head",
+        "short windows",
+        "one long window",
+        "gemma 3",
+    ],
 )
 def test_rows_are_those_of_the_model(family: str) -> None:
     model = make(family)

@@ -210,7 +210,16 @@ def test_weights_on_a_processor_are_in_forms_of_our_own() -> None:
     )
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
+SEEING = tf.Gemma3Config(
+    text_config=tf.Gemma3TextConfig(**SMALL, num_key_value_heads=2, head_dim=16).to_dict(),
+    vision_config={**SMALL, "image_size": 28, "patch_size": 14},
+    boi_token_index=93,
+    eoi_token_index=94,
+    image_token_index=95,
+)
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, SEEING], ids=lambda c: c.model_type)
 def test_which_models_have_a_step_of_our_own(config: Any, tmp_path: Path) -> None:
     model = tf.AutoModelForCausalLM.from_config(config)
     config.save_pretrained(tmp_path)

@@ -10,20 +10,37 @@ from typing import Any, Final
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from transformers.activations import ACT2FN
 
 from chatbot.engine.decode.projection import Projection
 
 CLASSES: Final = (
+    "GemmaForCausalLM",
+    "Gemma3ForCausalLM",
+    "Gemma3ForConditionalGeneration",
     "LlamaForCausalLM",
     "MistralForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
     "SmolLM3ForCausalLM",
 )
-"""Models of one build: norm, attention, norm, gated perceptron, with a residual around each."""
+"""Models of one build: norm, attention, norm, gated perceptron, with a residual around each. Some
+have one more norm of what attention and perceptron come to."""
 
 STATIC_ROPES: Final = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose frequencies do not change as the text grows."""
+
+ACTIVATIONS: Final = {type(ACT2FN[name]): name for name in ("silu", "gelu_pytorch_tanh")}
+
+EMBEDDINGS: Final = (
+    "Embedding",
+    "GemmaTextScaledWordEmbedding",
+    "Gemma3TextScaledWordEmbedding",
+)
+
+CENTRED_NORMS: Final = ("GemmaRMSNorm", "Gemma3RMSNorm")
+"""Their weights are what is to be added to 1."""
 
 DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -41,6 +58,18 @@ class Norm(msgspec.Struct, frozen=True):
     """[size of what is normalised]."""
     epsilon: float
 
+    def __call__(self, rows: Tensor) -> Tensor:
+        """``rows`` [..., size], each divided by its root mean square, times the weight."""
+        return functional.rms_norm(rows, rows.shape[-1:], self.weight, self.epsilon)
+
+
+class Rotation(msgspec.Struct, frozen=True):
+    """By what positions are told; see ``Rotations``."""
+
+    frequencies: Tensor
+    """Radians a position, fp32 [head_size / 2]."""
+    scale: float
+
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One layer's weights."""
@@ -50,14 +79,18 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     query_norm: Norm | None
     """Over each head, before the rotation; and so for the keys."""
     key_norm: Norm | None
-    is_rotated: bool
-    """Whether positions are told by rotation; else they are not told."""
+    rotation: int | None
+    """Which of the model's rotations tells positions; None: they are not told."""
     window: int | None
     """How many tokens a new one sees, itself among them; None: all before it."""
     output: Projection
+    output_norm: Norm | None
+    """Of what attention comes to, before it is added."""
     mlp_norm: Norm
     gate_up: Projection
     down: Projection
+    down_norm: Norm | None
+    """Of what the perceptron comes to, before it is added."""
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,45 +98,83 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
 
     embedding: Tensor
     """[vocab, hidden]."""
+    embedding_scale: float
     layers: tuple[Layer, ...]
     final_norm: Norm
     head: Projection
     num_heads: int
     num_kv_heads: int
     head_size: int
-    frequencies: Tensor
-    """Radians a position, fp32 [head_size / 2]."""
-    rotation_scale: float
+    score_scale: float
+    """Of the products of queries and keys."""
+    rotations: tuple[Rotation, ...]
+    activation: str
+    """Of the gates: one of ``ACTIVATIONS``."""
     dtype: torch.dtype
     """Of what flows through the layers."""
     kept_dtype: torch.dtype
     """Of keys and values."""
 
+    def embedded(self, ids: Tensor) -> Tensor:
+        """What ``ids`` [...] begin as: [..., hidden]."""
+        rows = functional.embedding(ids, self.embedding).to(self.dtype)
+        return rows if self.embedding_scale == 1 else rows * self.embedding_scale
+
+
+def added(hidden: Tensor, projection: Projection, rows: Tensor, norm: Norm | None) -> Tensor:
+    """``hidden`` and the product of ``rows``, which is normalised before where there is a norm."""
+    return projection.add_to(hidden, rows) if norm is None else hidden + norm(projection(rows))
+
 
 def refusal(model: Any) -> str:
     """Why our own step cannot compute ``model``, in a few words; empty when it can."""
-    config = model.config
     if type(model).__name__ not in CLASSES or not type(model).__module__.startswith("transformers"):
         return f"{type(model).__name__} is of another build"
+    config, text = model.config.get_text_config(decoder=True), _text_model(model)
     if model.dtype not in DTYPES:
         return f"its weights are {model.dtype}"
-    if config.hidden_act != "silu":
-        return f"its activation is {config.hidden_act}"
+    activation = type(text.layers[0].mlp.act_fn)
+    if activation not in ACTIVATIONS:
+        return f"its activation is {activation.__name__}"
+    if getattr(config, "use_bidirectional_attention", False):
+        return "its tokens see those behind them"
     if unknown := set(_kinds_of_layers(model)) - {"full_attention", "sliding_attention"}:
         return f"some of its layers are of the kind {min(unknown)}"
-    if type(model.model.embed_tokens) is not nn.Embedding:
-        return f"its embedding is a {type(model.model.embed_tokens).__name__}"
-    rope = model.model.rotary_emb
-    if rope.rope_type not in STATIC_ROPES:
-        return f"its rotary embedding is {rope.rope_type}"
-    if 2 * rope.inv_freq.shape[0] != model.model.layers[0].self_attn.head_dim:
+    embedding = type(text.embed_tokens).__name__
+    if embedding not in EMBEDDINGS:
+        return f"its embedding is a {embedding}"
+    rope = text.rotary_emb
+    kinds = [rope.rope_type] if isinstance(rope.rope_type, str) else rope.rope_type.values()
+    if unknown := set(kinds) - set(STATIC_ROPES):
+        return f"its rotary embedding is {min(unknown)}"
+    head_size = text.layers[0].self_attn.head_dim
+    if any(2 * one.frequencies.shape[0] != head_size for one in _rotations(model).values()):
         return "it rotates a part of each head"
     return ""
 
 
+def _text_model(model: Any) -> Any:
+    """The layers, with what comes before and after: of a model that also sees, those for text."""
+    return getattr(model.model, "language_model", model.model)
+
+
+def _rotations(model: Any) -> dict[str, Rotation]:
+    """By the kind of the layers, or by "" those of all."""
+    rope = _text_model(model).rotary_emb
+    kinds = ("",) if isinstance(rope.rope_type, str) else tuple(rope.rope_type)
+    parts = {kind: f"{kind}_" if kind else "" for kind in kinds}
+    return {
+        kind: Rotation(
+            getattr(rope, f"{part}inv_freq").detach().float(),
+            float(getattr(rope, f"{part}attention_scaling")),
+        )
+        for kind, part in parts.items()
+    }
+
+
 def _kinds_of_layers(model: Any) -> Sequence[str]:
     """What transformers calls the attention of each layer."""
-    config = model.config
+    config = model.config.get_text_config(decoder=True)
     if type(model).__name__ == "MistralForCausalLM":  # whatever its configuration says of layers
         kind = "full_attention" if config.sliding_window is None else "sliding_attention"
         return [kind] * config.num_hidden_layers
@@ -113,7 +184,7 @@ def _kinds_of_layers(model: Any) -> Sequence[str]:
 
 def projected_layers(model: Any) -> Iterator[tuple[nn.Module, str]]:
     """All linear layers of ``model``, for which there is no refusal: their module, their name."""
-    for layer in model.model.layers:
+    for layer in _text_model(model).layers:
         yield from ((layer.self_attn, name) for name in (*GROUPS[0], "o_proj"))
         yield from ((layer.mlp, name) for name in (*GROUPS[1], "down_proj"))
     yield model, "lm_head"
@@ -126,32 +197,43 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
         model: of transformers.
         projection_of: gives its linear layers, alone or as the ``GROUPS``.
     """
-    config = model.config
-    attention = model.model.layers[0].self_attn
-    first = projection_of(model.model.layers[0].mlp, ("down_proj",))
+    config, text = model.config.get_text_config(decoder=True), _text_model(model)
+    attention, mlp = text.layers[0].self_attn, text.layers[0].mlp
+    first = projection_of(mlp, ("down_proj",))
     dtype = first.work_dtype or model.dtype
-    rope = model.model.rotary_emb
+    embedding = text.embed_tokens
+    scale = torch.tensor(getattr(embedding, "scalar_embed_scale", 1.0), device="cpu")
+    rotations = _rotations(model)
+    numbers = {kind: number for number, kind in enumerate(rotations)}
     return Architecture(
-        embedding=model.model.embed_tokens.weight.detach(),
+        embedding=embedding.weight.detach(),
+        # As it is rounded there, which is what a model was trained with.
+        embedding_scale=float(scale.to(embedding.weight.dtype)),
         layers=tuple(
-            _layer(layer, kind, projection_of, dtype)
-            for layer, kind in zip(model.model.layers, _kinds_of_layers(model), strict=True)
+            _layer(layer, kind, numbers.get(kind, 0), projection_of, dtype)
+            for layer, kind in zip(text.layers, _kinds_of_layers(model), strict=True)
         ),
-        final_norm=_norm(model.model.norm, dtype),
+        final_norm=_norm(text.norm, dtype),
         head=projection_of(model, ("lm_head",)),
         num_heads=config.num_attention_heads,
         num_kv_heads=config.num_key_value_heads,
         head_size=attention.head_dim,
-        frequencies=rope.inv_freq.detach().float(),
-        rotation_scale=float(rope.attention_scaling),
+        score_scale=float(attention.scaling),
+        rotations=tuple(rotations.values()),
+        activation=ACTIVATIONS[type(mlp.act_fn)],
         dtype=dtype,
         # As fine as the weights: fp16, which bf16 is not as fine as, the kernels do not read.
         kept_dtype=torch.bfloat16 if model.dtype == torch.bfloat16 else dtype,
     )
 
 
-def _layer(layer: Any, kind: str, projection_of: ProjectionOf, dtype: torch.dtype) -> Layer:
+def _layer(
+    layer: Any, kind: str, rotation: int, projection_of: ProjectionOf, dtype: torch.dtype
+) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
+    # The same name is that of another norm where there are two around the perceptron.
+    has_four = hasattr(layer, "pre_feedforward_layernorm")
+    mlp_norm = layer.pre_feedforward_layernorm if has_four else layer.post_attention_layernorm
     query_norm = getattr(attention, "q_norm", None)
     key_norm = getattr(attention, "k_norm", None)
     return Layer(
@@ -159,16 +241,19 @@ def _layer(layer: Any, kind: str, projection_of: ProjectionOf, dtype: torch.dtyp
         qkv=projection_of(attention, GROUPS[0]),
         query_norm=None if query_norm is None else _norm(query_norm, dtype),
         key_norm=None if key_norm is None else _norm(key_norm, dtype),
-        is_rotated=bool(getattr(attention, "use_rope", True)),
+        rotation=rotation if getattr(attention, "use_rope", True) else None,
         window=attention.config.sliding_window if kind == "sliding_attention" else None,
         output=projection_of(attention, ("o_proj",)),
-        mlp_norm=_norm(layer.post_attention_layernorm, dtype),
+        output_norm=_norm(layer.post_attention_layernorm, dtype) if has_four else None,
+        mlp_norm=_norm(mlp_norm, dtype),
         gate_up=projection_of(mlp, GROUPS[1]),
         down=projection_of(mlp, ("down_proj",)),
+        down_norm=_norm(layer.post_feedforward_layernorm, dtype) if has_four else None,
     )
 
 
-def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:
-    weight: Any = norm.weight
-    epsilon: Any = norm.variance_epsilon
-    return Norm(weight.detach().to(dtype), float(epsilon))
+def _norm(norm: Any, dtype: torch.dtype) -> Norm:
+    weight: Any = norm.weight.detach()
+    if type(norm).__name__ in CENTRED_NORMS:
+        return Norm((1 + weight.float()).to(dtype), float(norm.eps))
+    return Norm(weight.to(dtype), float(norm.variance_epsilon))

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.architecture import Architecture
+from chatbot.engine.decode.architecture import Rotation
 
 _FIRST: Final = 1024
 """Positions that are reckoned at once, at least."""
@@ -18,9 +18,10 @@ class Rotations:
     """The rotation of each position, rounded to what flows through the layers, as transformers
     does."""
 
-    def __init__(self, parts: Architecture) -> None:
-        self._parts = parts
-        self._table = torch.empty(0, parts.head_size // 2, dtype=torch.complex64)
+    def __init__(self, rotation: Rotation, dtype: torch.dtype) -> None:
+        self._rotation = rotation
+        self._dtype = dtype
+        self._table = torch.empty(0, rotation.frequencies.shape[0], dtype=torch.complex64)
 
     def until(self, num_tokens: int) -> Tensor:
         """Of at least the first ``num_tokens`` positions: complex [positions, head size / 2]."""
@@ -29,8 +30,8 @@ class Rotations:
         return self._table
 
     def _reckoned(self, num_tokens: int) -> Tensor:
-        parts = self._parts
-        angles = torch.arange(num_tokens)[:, None].float() * parts.frequencies
-        real = (angles.cos() * parts.rotation_scale).to(parts.dtype).float()
-        imaginary = (angles.sin() * parts.rotation_scale).to(parts.dtype).float()
+        rotation, dtype = self._rotation, self._dtype
+        angles = torch.arange(num_tokens)[:, None].float() * rotation.frequencies
+        real = (angles.cos() * rotation.scale).to(dtype).float()
+        imaginary = (angles.sin() * rotation.scale).to(dtype).float()
         return torch.complex(real, imaginary)

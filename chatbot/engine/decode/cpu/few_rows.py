@@ -3,7 +3,7 @@
 Knows an ``Architecture`` and where its keys and values are; nothing of tokens.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from chatbot.engine.decode.architecture import Architecture, Norm
 from chatbot.engine.decode.cpu.heads import place_heads, sizes_of
 from chatbot.engine.decode.cpu.kernels import attention, products
 from chatbot.engine.decode.cpu.kernels.forms import FILLED
-from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
+from chatbot.engine.decode.cpu.kernels.instructions import GATES, Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
@@ -57,13 +57,16 @@ class FewRows:
         kinds = self._program["kind"]
         self._placing = np.flatnonzero(kinds == Kind.PLACE_HEADS)
         self._attending = np.flatnonzero(kinds == Kind.ATTENTION)
+        numbers = np.array([layer.rotation or 0 for layer in parts.layers])
+        self._turned = [self._placing[numbers == one] for one in range(len(parts.rotations))]
+        """Where in the program each of the rotations is used."""
 
     def __call__(
         self,
         embedded: Tensor,
         cache: KeyValues,
         start: int,
-        rotations: Tensor,
+        rotations: Sequence[Tensor],
         is_cancelled: Callable[[], bool],
     ) -> Tensor:
         """What the head is to be given.
@@ -73,7 +76,7 @@ class FewRows:
             cache: has room for them. They follow one another in its only row, or each of them is
                 in a row of its own.
             start: tokens that are in each row already.
-            rotations: complex [at least all positions, head size / 2].
+            rotations: complex [at least all positions, head size / 2], for each of the model's.
             is_cancelled: asked before each layer.
 
         Returns:
@@ -98,7 +101,7 @@ class FewRows:
             TEAM.run(program, num_new, start, self._room_size, num_threads)
         return self._normalised[:num_new, :hidden_size]
 
-    def _look_at(self, cache: KeyValues, rotations: Tensor) -> None:
+    def _look_at(self, cache: KeyValues, rotations: Sequence[Tensor]) -> None:
         """Have the instructions be about these, which may lie elsewhere than the last ones."""
         keys = [numbers.data_ptr() for numbers in cache.keys]
         values = [numbers.data_ptr() for numbers in cache.values]
@@ -107,7 +110,8 @@ class FewRows:
             self._program["values"][places] = values
         self._program["capacity"] = cache.capacity
         self._program["num_texts"] = cache.num_rows
-        self._program["turns"] = rotations.data_ptr()
+        for places, turns in zip(self._turned, rotations, strict=True):
+            self._program["turns"][places] = turns.data_ptr()
 
     def _written(self, index: int) -> Iterator[Instructions]:
         """The instructions of a layer, and the norm behind it; before the first one, its own."""
@@ -121,30 +125,34 @@ class FewRows:
             Kind.ATTENTION,
             **_between(self._queries, self._attended),
             **sizes_of(parts),
-            scale=parts.head_size**-0.5,
+            scale=parts.score_scale,
             window=layer.window or 0,
         )
         yield _product(layer.output, self._attended, self._product)
+        yield from self._norm_of_product(layer.output_norm)
         yield self._norm(Kind.ADD_AND_NORMALISE, layer.mlp_norm)
         yield _product(layer.gate_up, self._normalised, self._both)
         yield instruction(
-            Kind.GATE, **_between(self._both, self._gated), num_inputs=layer.down.num_inputs
+            GATES[parts.activation],
+            **_between(self._both, self._gated),
+            num_inputs=layer.down.num_inputs,
         )
         yield _product(layer.down, self._gated, self._product)
+        yield from self._norm_of_product(layer.down_norm)
         is_last = index == len(parts.layers) - 1
         following = parts.final_norm if is_last else parts.layers[index + 1].input_norm
         yield self._norm(Kind.ADD_AND_NORMALISE, following)
 
     def _norm(self, kind: Kind, norm: Norm) -> Instructions:
         """What normalises the hidden state, to which the last product may be added before."""
-        return instruction(
-            kind,
-            **_between(self._product, self._normalised),
-            residual=self._hidden.data_ptr(),
-            num_inputs=self._hidden.shape[1],
-            weight=norm.weight.data_ptr(),
-            epsilon=norm.epsilon,
-        )
+        between = _between(self._product, self._normalised)
+        return _normalising(kind, norm, self._hidden, between)
+
+    def _norm_of_product(self, norm: Norm | None) -> Iterator[Instructions]:
+        """What normalises the last product in place, where there is such a norm."""
+        if norm is not None:
+            between = _between(self._product, self._product)
+            yield _normalising(Kind.NORMALISE, norm, self._product, between)
 
 
 def _rows(size: int, *, is_filled: bool = False) -> Tensor:
@@ -159,6 +167,17 @@ def _between(source: Tensor, target: Tensor) -> dict[str, Any]:
         "target": target.data_ptr(),
         "target_size": target.shape[1],
     }
+
+
+def _normalising(kind: Kind, norm: Norm, rows: Tensor, between: dict[str, Any]) -> Instructions:
+    return instruction(
+        kind,
+        **between,
+        residual=rows.data_ptr(),
+        num_inputs=rows.shape[1],
+        weight=norm.weight.data_ptr(),
+        epsilon=norm.epsilon,
+    )
 
 
 def _product(projection: Projection, source: Tensor, target: Tensor) -> Instructions:

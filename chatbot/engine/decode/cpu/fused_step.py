@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from chatbot.engine.decode.architecture import Architecture
 from chatbot.engine.decode.cpu.few_rows import FewRows
@@ -23,7 +22,7 @@ class FusedStep:
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
-        self._rotations = Rotations(architecture)
+        self._rotations = [Rotations(each, architecture.dtype) for each in architecture.rotations]
         self._few_rows = FewRows(architecture)
         self._many_rows = ManyRows(architecture)
         self.exact_from = MAX_FEW + 1 if self._many_rows.is_exact else 0
@@ -57,7 +56,6 @@ class FusedStep:
         is_few = len(tokens) <= MAX_FEW or cache.num_rows > 1
         through = self._few_rows if is_few else self._many_rows
         ids = torch.tensor(tokens, dtype=torch.int64)
-        embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
-        rotations = self._rotations.until(start + len(tokens))
-        rows = through(embedded, cache, start, rotations, is_cancelled)
+        rotations = [each.until(start + len(tokens)) for each in self._rotations]
+        rows = through(parts.embedded(ids), cache, start, rotations, is_cancelled)
         return parts.head(rows if wants_each else rows[-1:])

@@ -62,7 +62,7 @@ def place_heads(
         source=projected,
         target=queries,
         target_size=parts.num_heads * size,
-        is_rotated=layer.is_rotated,
+        is_rotated=layer.rotation is not None,
         **sizes_of(parts),
     )
     return np.concatenate((*norms, placing))

@@ -4,16 +4,15 @@ Each operation is long enough to be asked for by itself. Knows an ``Architecture
 keys and values are; nothing of tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from chatbot.engine.decode.architecture import Architecture, Norm
+from chatbot.engine.decode.architecture import Architecture, added
 from chatbot.engine.decode.cpu.attention import attend
 from chatbot.engine.decode.cpu.heads import place_heads
-from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
+from chatbot.engine.decode.cpu.kernels.instructions import GATES, Instructions, instruction
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
 from chatbot.engine.decode.decoder import Interrupted
@@ -24,9 +23,8 @@ class ManyRows:
 
     def __init__(self, parts: Architecture) -> None:
         self._parts = parts
-        self._scale = parts.head_size**-0.5
         self._placing = [place_heads(parts, layer) for layer in parts.layers]
-        self._gating = instruction(Kind.GATE)
+        self._gating = instruction(GATES[parts.activation])
         self.is_exact = not any(
             product.rounds
             for layer in parts.layers
@@ -40,7 +38,7 @@ class ManyRows:
         embedded: Tensor,
         cache: KeyValues,
         start: int,
-        rotations: Tensor,
+        rotations: Sequence[Tensor],
         is_cancelled: Callable[[], bool],
     ) -> Tensor:
         """See ``FewRows``, which is for fewer; here all of them follow one another."""
@@ -51,15 +49,16 @@ class ManyRows:
         for index, layer in enumerate(parts.layers):
             if is_cancelled():
                 raise Interrupted
-            projected = layer.qkv(_normalised(hidden, layer.input_norm))
+            projected = layer.qkv(layer.input_norm(hidden))
             keys, values = cache.keys[index], cache.values[index]
-            queries = self._placed(self._placing[index], projected, keys, values, start, rotations)
+            turns = rotations[layer.rotation or 0]
+            queries = self._placed(self._placing[index], projected, keys, values, start, turns)
             keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
-            attended = attend(queries, keys, values, self._scale, layer.window)
-            hidden = layer.output.add_to(hidden, attended)
-            both = layer.gate_up(_normalised(hidden, layer.mlp_norm))
-            hidden = layer.down.add_to(hidden, self._gated(both))
-        return _normalised(hidden, parts.final_norm)
+            attended = attend(queries, keys, values, parts.score_scale, layer.window)
+            hidden = added(hidden, layer.output, attended, layer.output_norm)
+            both = layer.gate_up(layer.mlp_norm(hidden))
+            hidden = added(hidden, layer.down, self._gated(both), layer.down_norm)
+        return parts.final_norm(hidden)
 
     def _placed(
         self,
@@ -68,7 +67,7 @@ class ManyRows:
         keys: Tensor,
         values: Tensor,
         start: int,
-        rotations: Tensor,
+        turns: Tensor,
     ) -> Tensor:
         """Queries [n, heads, size]; keys and values are put into the cache."""
         parts = self._parts
@@ -79,12 +78,12 @@ class ManyRows:
         placing["target"][-1] = queries.data_ptr()
         placing["keys"], placing["values"] = keys.data_ptr(), values.data_ptr()
         placing["num_texts"], placing["capacity"] = keys.shape[0], keys.shape[2]
-        placing["turns"] = rotations.data_ptr()
+        placing["turns"] = turns.data_ptr()
         TEAM.run(placing, num_new, start, 0, torch.get_num_threads())
         return queries
 
     def _gated(self, both: Tensor) -> Tensor:
-        """The halves of ``both`` [n, 2 * size], the first one through SiLU, times one another."""
+        """The halves of ``both`` [n, 2 * size], of which the first one is the gate, as one."""
         num_new, size = both.shape[0], both.shape[1] // 2
         gated = torch.empty(num_new, size, dtype=torch.float32, device="cpu")
         gating = self._gating
@@ -92,8 +91,3 @@ class ManyRows:
         gating["num_inputs"] = gating["target_size"] = size
         TEAM.run(gating, num_new, 0, 0, torch.get_num_threads())
         return gated
-
-
-def _normalised(rows: Tensor, norm: Norm) -> Tensor:
-    """``rows`` [n, size], each divided by its root mean square."""
-    return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.epsilon)

@@ -28,7 +28,9 @@ def can_split(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
     return torch.backends.cuda.can_use_efficient_attention(wanted)
 
 
-def attend_in_parts(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def attend_in_parts(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float
+) -> Tensor:
     """Attention of one token, [key heads, heads that share one, head size].
 
     Args:
@@ -37,6 +39,7 @@ def attend_in_parts(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor)
         values: as ``keys``.
         mask: is added to the products of queries and keys, [1, keys]; finite, since a part may be
             masked as a whole.
+        scale: of these products.
     """
     num_parts = keys.shape[1] // PART
     in_parts = (len(queries), num_parts, *queries.shape[1:])
@@ -46,6 +49,7 @@ def attend_in_parts(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor)
         keys.view(kept_in_parts),
         values.view(kept_in_parts),
         mask.view(1, num_parts, 1, PART).expand(*in_parts[:3], PART),
+        scale,
     )
     weights = sums.softmax(dim=1).transpose(1, 2)
     # The parts of a head stand behind one another, as one product of all heads wants them.
@@ -54,16 +58,16 @@ def attend_in_parts(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor)
 
 
 def _attention_and_sums(
-    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Attention, and the logarithm of the sum of each row's exponentials in fp32, which torch's
     public attention keeps to itself."""
     if queries.is_cuda:
         attended, sums, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
-            queries, keys, values, mask, compute_log_sumexp=True
+            queries, keys, values, mask, compute_log_sumexp=True, scale=scale
         )
         return attended, sums[:, :, : queries.shape[2]]  # it rounds their number up
     attended, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        queries, keys, values, attn_mask=mask
+        queries, keys, values, attn_mask=mask, scale=scale
     )
     return attended, sums

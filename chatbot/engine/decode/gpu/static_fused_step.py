@@ -5,6 +5,7 @@ microseconds each, and transformers' own takes over forty a layer. This one take
 them torch's. Knows an ``Architecture``; nothing of graphs.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -13,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatbot.engine.decode.architecture import (
-    Architecture,
     Layer,
-    Norm,
+    Rotation,
+    added,
     read_architecture,
     refusal,
 )
@@ -33,6 +34,11 @@ matters little."""
 MASKED: Final = -30_000.0
 """Is added where nothing is to be seen: e to the power of it is 0. Infinity would make a sum of
 such numbers alone no number."""
+
+ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
+    "silu": functional.silu,
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
+}
 
 
 def static_fused_refusal(model: Any) -> str:
@@ -59,8 +65,10 @@ class StaticFusedStep(StaticStep):
         self._brake = brake
         self._num_shared = self._parts.num_heads // self._parts.num_kv_heads
         self._windows = {layer.window for layer in self._parts.layers}
-        self._rotations = _Rotations(self._parts)
-        self._can_split = can_split(self.device, self._parts.dtype, self._parts.head_size)
+        dtype = self._parts.dtype
+        self._rotations = [_Rotations(each, dtype) for each in self._parts.rotations]
+        self._activation = ACTIVATIONS[self._parts.activation]
+        self._can_split = can_split(self.device, dtype, self._parts.head_size)
 
     def __call__(
         self,
@@ -75,22 +83,22 @@ class StaticFusedStep(StaticStep):
         parts = self._parts
         cache.place.positions, cache.place.length = positions, length
         masks = {window: self._mask(positions, length, window) for window in self._windows}
-        rotation = self._rotations.at(positions)
-        embedded = functional.embedding(ids, parts.embedding).to(parts.dtype)
+        rotations = [each.at(positions) for each in self._rotations]
+        embedded = parts.embedded(ids)
         shape = embedded.shape
         hidden = embedded.view(-1, shape[-1])
         for index, layer in enumerate(parts.layers):
             self._brake.check()
-            heads = layer.qkv(_normalised(hidden, layer.input_norm)).view(*shape[:2], -1)
-            queries, keys, values = self._turned_heads(layer, heads, rotation)
+            heads = layer.qkv(layer.input_norm(hidden)).view(*shape[:2], -1)
+            queries, keys, values = self._turned_heads(layer, heads, rotations)
             keys, values = cache.update(keys.transpose(1, 2), values.transpose(1, 2), index)
             attended = self._attended(queries, keys, values, masks[layer.window])
-            hidden = layer.output.add_to(hidden, attended)
-            gated = layer.gate_up(_normalised(hidden, layer.mlp_norm))
-            gate, up = gated.chunk(2, dim=-1)
-            hidden = layer.down.add_to(hidden, functional.silu(gate).mul_(up))
+            hidden = added(hidden, layer.output, attended, layer.output_norm)
+            gate, up = layer.gate_up(layer.mlp_norm(hidden)).chunk(2, dim=-1)
+            gated = self._activation(gate).mul_(up)
+            hidden = added(hidden, layer.down, gated, layer.down_norm)
         rows = hidden.view(shape)[:, -1:] if wants_last else hidden.view(shape)
-        return parts.head(_normalised(rows, parts.final_norm))
+        return parts.head(parts.final_norm(rows))
 
     def _mask(self, positions: Tensor, length: int, window: int | None) -> Tensor:
         """What is added to the products of queries and keys: [n, length]."""
@@ -103,7 +111,7 @@ class StaticFusedStep(StaticStep):
         return mask.masked_fill_(is_unseen, MASKED)
 
     def _turned_heads(
-        self, layer: Layer, projected: Tensor, rotation: Tensor
+        self, layer: Layer, projected: Tensor, rotations: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [rows, n, its heads, head size]."""
         parts = self._parts
@@ -111,11 +119,11 @@ class StaticFusedStep(StaticStep):
         asked, values = heads.tensor_split((parts.num_heads + parts.num_kv_heads,), dim=2)
         if layer.query_norm and layer.key_norm:
             queries, keys = asked.tensor_split((parts.num_heads,), dim=2)
-            queries = _normalised(queries, layer.query_norm)
-            keys = _normalised(keys, layer.key_norm)
+            queries = layer.query_norm(queries)
+            keys = layer.key_norm(keys)
             asked = torch.cat((queries, keys), dim=2)
-        if layer.is_rotated:
-            asked = asked @ rotation
+        if layer.rotation is not None:
+            asked = asked @ rotations[layer.rotation]
         queries, keys = asked.tensor_split((parts.num_heads,), dim=2)
         return queries, keys, values
 
@@ -135,13 +143,15 @@ class StaticFusedStep(StaticStep):
         num_kv_heads, num_shared = self._parts.num_kv_heads, self._num_shared
         if num_rows * num_new == 1 and self._can_split and keys.shape[2] >= FEWEST:
             asked = queries.view(num_kv_heads, num_shared, size)
-            return attend_in_parts(asked, keys[0], values[0], mask).reshape(1, -1)
+            scale = self._parts.score_scale
+            return attend_in_parts(asked, keys[0], values[0], mask, scale).reshape(1, -1)
         apart = queries.view(num_rows, num_new, num_kv_heads, num_shared, size)
         attended = functional.scaled_dot_product_attention(
             apart.permute(0, 2, 3, 1, 4).reshape(-1, num_shared, num_new, size),
             keys.flatten(0, 1)[:, None].expand(-1, num_shared, -1, -1),
             values.flatten(0, 1)[:, None].expand(-1, num_shared, -1, -1),
             attn_mask=mask,
+            scale=self._parts.score_scale,
         )
         heads = attended.view(num_rows, num_kv_heads, num_shared, num_new, size)
         return heads.permute(0, 3, 1, 2, 4).reshape(num_rows * num_new, -1)
@@ -153,27 +163,22 @@ class _Rotations:
     Each has two numbers a column that are not 0, so nothing is rounded but the sum of two.
     """
 
-    def __init__(self, parts: Architecture) -> None:
-        half = parts.head_size // 2
-        self._parts = parts
-        self._frequencies = parts.frequencies.repeat(2)
-        self._straight = torch.eye(2 * half, dtype=parts.dtype, device=parts.frequencies.device)
+    def __init__(self, rotation: Rotation, dtype: torch.dtype) -> None:
+        half = rotation.frequencies.shape[0]
+        self._scale = rotation.scale
+        self._dtype = dtype
+        self._frequencies = rotation.frequencies.repeat(2)
+        self._straight = torch.eye(2 * half, dtype=dtype, device=rotation.frequencies.device)
         # The first half of a head goes into the second one, and this with the other sign back.
         self._across = self._straight.roll(half, 1)
         self._across[half:].neg_()
 
     def at(self, positions: Tensor) -> Tensor:
         """For int64 [n]: [n, head size, head size]."""
-        parts = self._parts
         angles = positions[:, None, None] * self._frequencies
-        cosines = (angles.cos() * parts.rotation_scale).to(parts.dtype)
-        sines = (angles.sin() * parts.rotation_scale).to(parts.dtype)
+        cosines = (angles.cos() * self._scale).to(self._dtype)
+        sines = (angles.sin() * self._scale).to(self._dtype)
         return torch.addcmul(self._straight * cosines, self._across, sines)
-
-
-def _normalised(rows: Tensor, norm: Norm) -> Tensor:
-    """``rows`` [..., size], each divided by its root mean square."""
-    return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.epsilon)
 
 
 def _can_be_joined(model: Any) -> bool:

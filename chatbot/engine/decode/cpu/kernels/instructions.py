@@ -26,6 +26,11 @@ class Kind(enum.IntEnum):
     """Of activations, before the product with a weight in 4 bits."""
     TILED_ATTENTION = 8
     """Of many tokens that follow one another."""
+    GATE_BY_GELU = 9
+
+
+GATES: Final = {"silu": Kind.GATE, "gelu_pytorch_tanh": Kind.GATE_BY_GELU}
+"""By what transformers calls the activation."""
 
 
 INSTRUCTION: Final = np.dtype(

@@ -100,7 +100,10 @@ def _gate(about: Any, first: Any, end: Any) -> None:
     num_rows = about.num_rows
     both = _rows(about.source, num_rows, 2 * about.num_inputs)
     gated = _rows(about.target, num_rows, about.target_size)
-    between_products.gate(both[first:end], gated[first:end])
+    if about.kind == Kind.GATE.value:
+        between_products.gate(both[first:end], gated[first:end])
+    else:
+        between_products.gate_by_gelu(both[first:end], gated[first:end])
 
 
 @inlined  # type: ignore[untyped-decorator]
