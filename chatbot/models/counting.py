@@ -51,6 +51,7 @@ _FAMILIES: Final[Mapping[str, _Family]] = {
 
 OWN_STEP: Final = (
     "gemma",
+    "gemma2",
     "gemma3",
     "gemma3_text",
     "llama",

@@ -79,6 +79,7 @@ def attended(
     start: int,
     scale: float,
     window: int = 0,
+    bound: float = 0,
 ) -> torch.Tensor:
     """What compiled code attends to, with rows that are longer than they need be."""
     num_new, num_heads, size = queries.shape
@@ -101,6 +102,7 @@ def attended(
         capacity=capacity,
         scale=scale,
         window=window,
+        bound=bound,
         partial_sums=partial_sums.data_ptr(),
     )
     TEAM.run(program, num_new, start, room_for(num_heads, num_kv_heads), 2)
@@ -187,8 +189,26 @@ def test_tiles_see_no_more_than_their_window(start: int, window: int) -> None:
     expected = by_torch(queries, keys, values, 0.2, window)
     first = max(start + 1 - window, 0) // CHUNK * CHUNK
     keys[:, :, :first] = values[:, :, :first] = torch.nan
-    found = attend(queries, keys, values, 0.2, window)
+    found = attend(queries, keys, values, 0.2, window=window)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_scores_are_bent_as_torch_does() -> None:
+    start, scale, bound = 2 * CHUNK - 7, 0.3, 2.0
+    queries = numbers(40, 6, 20, spread=3)
+    keys, values = numbers(2, 1, 2, start + 40, 20, spread=3)
+    shared = [each[0].repeat_interleave(3, 0).double() for each in (keys, values)]
+    scores = queries.transpose(0, 1).double() @ shared[0].transpose(1, 2) * scale
+    assert scores.abs().max() > 10 * bound
+    mask = torch.ones(40, start + 40).tril(start).triu(start - 99).bool()
+    weights = (bound * (scores / bound).tanh()).masked_fill(~mask, -torch.inf).softmax(-1)
+    expected = (weights @ shared[1]).transpose(0, 1).reshape(40, -1).float()
+    found = attend(queries, keys, values, scale, window=100, bound=bound)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    few = attended(queries[:3], keys, values, start, scale, 100, bound)
+    torch.testing.assert_close(few, expected[:3], atol=1e-4, rtol=1e-4)
+    keys[0, 0, start, 3] = torch.nan
+    assert attended(queries[:1], keys, values, start, scale, 100, bound)[:, :60].isnan().all()
 
 
 @pytest.mark.parametrize("window", [None, 8, 200])
@@ -198,7 +218,7 @@ def test_what_a_token_attends_to_is_the_same_whatever_is_read_with_it(window: in
 
     def attended_from(first: int, end: int) -> torch.Tensor:
         keys, values = both[:, :, :, : start + end]
-        return attend(queries[first:end], keys, values, 0.125, window)
+        return attend(queries[first:end], keys, values, 0.125, window=window)
 
     together = attended_from(0, 300)
     for ends in ((17, 300), (100, 101, 300), (64, 128, 192, 256, 300), (299, 300)):

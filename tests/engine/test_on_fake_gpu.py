@@ -91,7 +91,7 @@ def waits_for_each(gpu: FakeGpu, cached: CachedModel, **options: Any) -> list[li
         ("phi-3", "static", torch.bfloat16),
         ("gemma", "fused", torch.float16),
         ("gemma-3", "fused", torch.bfloat16),
-        ("gemma-2", "static", torch.bfloat16),
+        ("gemma-2", "fused", torch.bfloat16),
         ("rinna", "static", torch.float16),
         ("starcoder-2", "static", torch.bfloat16),
     ],

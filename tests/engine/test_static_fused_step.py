@@ -106,6 +106,7 @@ class OnFusedStep(CachedModel):
         "tied, one key head",
         "short windows",
         "one long window",
+        "gemma 2",
         "gemma 3",
     ],
 )
@@ -250,6 +251,7 @@ def num_launches(shape: str, kind: str, length: int = 256) -> int:
         ("llama-3.1-8b", 32, 12),
         ("llama-2-7b", 32, 12),
         ("qwen3-8b", 36, 15),
+        ("gemma-3-1b", 26, 20),
     ],
 )
 def test_a_step_takes_few_launches(shape: str, num_layers: int, each: int) -> None:

@@ -5,7 +5,7 @@ So a machine can be measured with a model that is not there.
 
 from typing import Any, Final
 
-from transformers import LlamaConfig, PretrainedConfig, Qwen3Config
+from transformers import Gemma3TextConfig, LlamaConfig, PretrainedConfig, Qwen3Config
 
 from chatbot.errors import SettingError
 
@@ -16,6 +16,7 @@ _LLAMA_3: Final = {
     "max_position_embeddings": 131_072,
 }
 _SMOLLM2: Final = {"vocab_size": 49_152, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5}
+_GEMMA_3: Final = {"vocab_size": 262_144, "head_dim": 256, "sliding_window": 512}
 _QWEN_3: Final = {"vocab_size": 151_936, "max_position_embeddings": 40_960, "head_dim": 128}
 
 
@@ -44,6 +45,7 @@ _SHAPES: Final[dict[str, tuple[type[PretrainedConfig], dict[str, Any]]]] = {
         {**_QWEN_3, **_sizes(1024, 3072, 28, 16, 8), "tie_word_embeddings": True},
     ),
     "qwen3-8b": (Qwen3Config, {**_QWEN_3, **_sizes(4096, 12_288, 36, 32, 8)}),
+    "gemma-3-1b": (Gemma3TextConfig, {**_GEMMA_3, **_sizes(1152, 6912, 26, 4, 1)}),
     "llama-2-7b": (LlamaConfig, {**_LLAMA_2, **_sizes(4096, 11_008, 32, 32, 32)}),
     "llama-3.2-1b": (
         LlamaConfig,

@@ -17,6 +17,7 @@ from chatbot.engine.decode.projection import Projection
 
 CLASSES: Final = (
     "GemmaForCausalLM",
+    "Gemma2ForCausalLM",
     "Gemma3ForCausalLM",
     "Gemma3ForConditionalGeneration",
     "LlamaForCausalLM",
@@ -36,10 +37,11 @@ ACTIVATIONS: Final = {type(ACT2FN[name]): name for name in ("silu", "gelu_pytorc
 EMBEDDINGS: Final = (
     "Embedding",
     "GemmaTextScaledWordEmbedding",
+    "Gemma2TextScaledWordEmbedding",
     "Gemma3TextScaledWordEmbedding",
 )
 
-CENTRED_NORMS: Final = ("GemmaRMSNorm", "Gemma3RMSNorm")
+CENTRED_NORMS: Final = ("GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm")
 """Their weights are what is to be added to 1."""
 
 DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
@@ -102,11 +104,15 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[Layer, ...]
     final_norm: Norm
     head: Projection
+    logit_bound: float | None
+    """What logits are bent towards, by a tanh; None: they are not."""
     num_heads: int
     num_kv_heads: int
     head_size: int
     score_scale: float
     """Of the products of queries and keys."""
+    score_bound: float | None
+    """What these are bent towards, by a tanh; None: they are not."""
     rotations: tuple[Rotation, ...]
     activation: str
     """Of the gates: one of ``ACTIVATIONS``."""
@@ -119,6 +125,11 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
         """What ``ids`` [...] begin as: [..., hidden]."""
         rows = functional.embedding(ids, self.embedding).to(self.dtype)
         return rows if self.embedding_scale == 1 else rows * self.embedding_scale
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """What ``rows`` [..., hidden] of the last norm come to: [..., vocab]."""
+        logits, bound = self.head(rows), self.logit_bound
+        return logits if bound is None else (logits / bound).tanh_().mul_(bound)
 
 
 def added(hidden: Tensor, projection: Projection, rows: Tensor, norm: Norm | None) -> Tensor:
@@ -215,10 +226,21 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
         ),
         final_norm=_norm(text.norm, dtype),
         head=projection_of(model, ("lm_head",)),
+        logit_bound=(
+            getattr(config, "final_logit_softcapping", None)
+            if type(model).__name__.endswith("ForCausalLM")
+            else None
+        ),
         num_heads=config.num_attention_heads,
         num_kv_heads=config.num_key_value_heads,
         head_size=attention.head_dim,
         score_scale=float(attention.scaling),
+        # In Gemma 3 such a number is there too, and counts for nothing.
+        score_bound=(
+            attention.attn_logit_softcapping
+            if type(attention).__name__ == "Gemma2Attention"
+            else None
+        ),
         rotations=tuple(rotations.values()),
         activation=ACTIVATIONS[type(mlp.act_fn)],
         dtype=dtype,

@@ -13,7 +13,13 @@ from chatbot.engine.decode.cpu.kernels.tiled_attention import room_for_tile
 
 
 def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    scale: float,
+    *,
+    window: int | None = None,
+    bound: float | None = None,
 ) -> Tensor:
     """Attention of tokens that follow one another, fp32 [n, heads * head size].
 
@@ -26,6 +32,7 @@ def attend(
         values: as ``keys``, with the same strides.
         scale: of the products of queries and keys.
         window: see ``Layer.window``.
+        bound: see ``Architecture.score_bound``.
     """
     num_new, num_heads, size = queries.shape
     num_kv_heads, num_tokens = keys.shape[1:3]
@@ -45,6 +52,7 @@ def attend(
         num_texts=1,
         capacity=keys.stride(1) // size,
         scale=scale,
+        bound=bound or 0,
         window=window or 0,
     )
     room = room_for_tile(num_heads, num_kv_heads, size)

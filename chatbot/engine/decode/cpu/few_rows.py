@@ -126,6 +126,7 @@ class FewRows:
             **_between(self._queries, self._attended),
             **sizes_of(parts),
             scale=parts.score_scale,
+            bound=parts.score_bound or 0,
             window=layer.window or 0,
         )
         yield _product(layer.output, self._attended, self._product)

@@ -58,4 +58,4 @@ class FusedStep:
         ids = torch.tensor(tokens, dtype=torch.int64)
         rotations = [each.until(start + len(tokens)) for each in self._rotations]
         rows = through(parts.embedded(ids), cache, start, rotations, is_cancelled)
-        return parts.head(rows if wants_each else rows[-1:])
+        return parts.logits(rows if wants_each else rows[-1:])

@@ -54,7 +54,8 @@ class ManyRows:
             turns = rotations[layer.rotation or 0]
             queries = self._placed(self._placing[index], projected, keys, values, start, turns)
             keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
-            attended = attend(queries, keys, values, parts.score_scale, layer.window)
+            bounds = {"window": layer.window, "bound": parts.score_bound}
+            attended = attend(queries, keys, values, parts.score_scale, **bounds)
             hidden = added(hidden, layer.output, attended, layer.output_norm)
             both = layer.gate_up(layer.mlp_norm(hidden))
             hidden = added(hidden, layer.down, self._gated(both), layer.down_norm)

@@ -67,8 +67,14 @@ class StaticFusedStep(StaticStep):
         self._windows = {layer.window for layer in self._parts.layers}
         dtype = self._parts.dtype
         self._rotations = [_Rotations(each, dtype) for each in self._parts.rotations]
+        bound = self._parts.score_bound
+        self._attend = (
+            functional.scaled_dot_product_attention
+            if bound is None
+            else partial(_bounded_attention, bound=bound)
+        )
+        self._can_split = bound is None and can_split(self.device, dtype, self._parts.head_size)
         self._activation = ACTIVATIONS[self._parts.activation]
-        self._can_split = can_split(self.device, dtype, self._parts.head_size)
 
     def __call__(
         self,
@@ -98,7 +104,7 @@ class StaticFusedStep(StaticStep):
             gated = self._activation(gate).mul_(up)
             hidden = added(hidden, layer.down, gated, layer.down_norm)
         rows = hidden.view(shape)[:, -1:] if wants_last else hidden.view(shape)
-        return parts.head(parts.final_norm(rows))
+        return parts.logits(parts.final_norm(rows))
 
     def _mask(self, positions: Tensor, length: int, window: int | None) -> Tensor:
         """What is added to the products of queries and keys: [n, length]."""
@@ -146,7 +152,7 @@ class StaticFusedStep(StaticStep):
             scale = self._parts.score_scale
             return attend_in_parts(asked, keys[0], values[0], mask, scale).reshape(1, -1)
         apart = queries.view(num_rows, num_new, num_kv_heads, num_shared, size)
-        attended = functional.scaled_dot_product_attention(
+        attended = self._attend(
             apart.permute(0, 2, 3, 1, 4).reshape(-1, num_shared, num_new, size),
             keys.flatten(0, 1)[:, None].expand(-1, num_shared, -1, -1),
             values.flatten(0, 1)[:, None].expand(-1, num_shared, -1, -1),
@@ -179,6 +185,17 @@ class _Rotations:
         cosines = (angles.cos() * self._scale).to(self._dtype)
         sines = (angles.sin() * self._scale).to(self._dtype)
         return torch.addcmul(self._straight * cosines, self._across, sines)
+
+
+def _bounded_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor, scale: float, bound: float
+) -> Tensor:
+    """Attention as torch has it, of scores that are bent towards ``bound``; heads that share keys
+    and values are given the same."""
+    asked = queries.flatten(1, 2)
+    scores = (asked @ keys[:, 0].transpose(1, 2)).mul_(scale / bound).tanh_()
+    weights = torch.add(attn_mask, scores.view(*queries.shape[:3], -1), alpha=bound).softmax(-1)
+    return (weights.flatten(1, 2) @ values[:, 0]).view_as(queries)
 
 
 def _can_be_joined(model: Any) -> bool:

@@ -71,6 +71,14 @@ def largest_of(address: Any, number: Any, least: Any) -> Any:
 
 
 @called_fast  # type: ignore[untyped-decorator]
+def bend(scores: Any, number: Any, bound: Any) -> None:
+    """Bend scores towards ``bound``, by a tanh."""
+    numbers, double = numba.carray(floats_at(scores), (number,)), float32(2) / bound
+    for token in range(number):
+        numbers[token] = bound - float32(2) * bound / (float32(1) + exp(double * numbers[token]))
+
+
+@called_fast  # type: ignore[untyped-decorator]
 def _soften(weights: Any, num_tokens: Any, scale: Any) -> Any:
     """Make scores into weights, of which the largest is 1.
 
@@ -170,6 +178,8 @@ def _chunk_of(form: Form) -> Any:
             own, first = weights + 4 * CHUNK * head, sums + line * head
             if whole < size:
                 score_rest(keys, queries + 4 * size * head, own, whole, size, end)
+            if about.bound != 0:  # of scores that are not scaled yet
+                bend(own, end, float32(about.bound / about.scale))
             largest, total = _soften(own, end, float32(about.scale))
             ahead = floats_at(first)
             ahead[0] = largest

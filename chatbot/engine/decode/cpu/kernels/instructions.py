@@ -64,6 +64,7 @@ INSTRUCTION: Final = np.dtype(
         ("turns", np.int64),
         ("is_rotated", np.int64),
         ("scale", np.float64),
+        ("bound", np.float64),  # what scores are bent towards; 0: nothing
         ("window", np.int64),  # tokens that a new one sees, itself among them; 0: all
         ("partial_sums", np.int64),
         # Known when it is done.

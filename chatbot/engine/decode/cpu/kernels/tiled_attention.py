@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 from numpy import float32
 
 from chatbot.engine.compiled import called, called_fast, exp, floats_at, inlined, shorts_at
-from chatbot.engine.decode.cpu.kernels.attention import CHUNK, first_seen, largest_of
+from chatbot.engine.decode.cpu.kernels.attention import CHUNK, bend, first_seen, largest_of
 from chatbot.engine.decode.cpu.kernels.attention_vectors import weighted_sums
 from chatbot.engine.decode.cpu.kernels.between_products import widened
 from chatbot.engine.decode.cpu.kernels.forms import Form
@@ -239,6 +239,8 @@ def do_tile_part(about: Any, number: Any, thread: Any) -> None:
             own, own_sums = scores + 4 * CHUNK * query, sums + 4 * _filled(size) * query
             own_first = max(first_seen(seen, about.window) - chunk, 0)
             own_end = min(seen - chunk, end)
+            if about.bound != 0 and own_first < own_end:
+                bend(own + 4 * own_first, own_end - own_first, float32(about.bound))
             _soften(own, own_first, own_end, so_far + 8 * query, own_sums, _filled(size))
         _add_up(scores, num_filled, size, values, sums, end)
     target = about.target + 4 * (first_token * about.target_size + head)
