@@ -31,7 +31,8 @@ from chatbot.engine.decode.cpu.key_values import BUCKET, KeyValues
 from chatbot.engine.decode.cpu.packing import packed_architecture, packed_bytes
 from chatbot.engine.decode.cpu.preparing import fused_refusal, prepare_for_cpu
 from chatbot.engine.kv_cache import CachedModel
-from chatbot.settings import Precision
+from chatbot.settings import Precision, Sampling
+from tests.engine.test_prompt_lookup import Counted, write
 from tests.engine.tiny_models import make_gpt2, make_llama
 
 TOKENS = [(11 * n) % 390 + 3 for n in range(400)]
@@ -275,6 +276,24 @@ def test_four_bits_are_close() -> None:
     prepare_for_cpu(model, "4-bit")
     found = read_in(FusedDecoder(packed_architecture(model)), TOKENS, [130])
     assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("looks_up", [False, True])
+@pytest.mark.parametrize(
+    "family", ["short windows", "one long window", "gemma", "gemma 2", "gemma 3"]
+)
+def test_a_long_answer_is_that_of_generate(family: str, looks_up: bool) -> None:
+    model = make(family)
+    prompt = [*TOKENS[:70], *TOKENS[:40]]
+    sampling = Sampling(temperature=0, max_tokens=150)
+    cached = Counted(model)
+    found = write(cached, prompt, sampling, looks_up=looks_up)
+    expected = model.generate(
+        torch.tensor([prompt]), max_new_tokens=150, do_sample=False, eos_token_id=None
+    )
+    assert found == expected[0, len(prompt) :].tolist()
+    assert (cached.num_ahead > 0) is looks_up
+    assert cached.decoder_name == "fused"
 
 
 def test_packed_weights_take_the_memory_of_their_precision() -> None:

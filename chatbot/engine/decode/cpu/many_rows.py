@@ -54,8 +54,8 @@ class ManyRows:
             turns = rotations[layer.rotation or 0]
             queries = self._placed(self._placing[index], projected, keys, values, start, turns)
             keys, values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
-            bounds = {"window": layer.window, "bound": parts.score_bound}
-            attended = attend(queries, keys, values, parts.score_scale, **bounds)
+            scale, bound, window = parts.score_scale, parts.score_bound, layer.window
+            attended = attend(queries, keys, values, scale, window=window, bound=bound)
             hidden = added(hidden, layer.output, attended, layer.output_norm)
             both = layer.gate_up(layer.mlp_norm(hidden))
             hidden = added(hidden, layer.down, self._gated(both), layer.down_norm)
