@@ -56,6 +56,7 @@ OWN_STEP: Final = (
     "gemma3_text",
     "llama",
     "mistral",
+    "phi3",
     "qwen2",
     "qwen3",
     "smollm3",
@@ -97,7 +98,7 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
         sliding_window=window,
         num_sliding_layers=num_sliding,
         is_tied=config.is_tied,
-        has_own_step=config.family in OWN_STEP,
+        has_own_step=config.family in OWN_STEP and not config.has_moving_rotation,
         is_exact=config.family in _FAMILIES,
     )
 

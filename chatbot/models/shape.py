@@ -118,6 +118,14 @@ class TextConfig:
         tying = ("gpt2", "gemma", "gemma2", "gemma3", "gemma3_text", "falcon", "smollm3")
         return self.family in tying
 
+    @property
+    def has_moving_rotation(self) -> bool:
+        """Whether its rotary embedding goes by how long the text is."""
+        rope = self.content.get("rope_parameters") or self.content.get("rope_scaling")
+        if not isinstance(rope, Mapping):
+            return False
+        return rope.get("rope_type", rope.get("type")) in ("dynamic", "longrope", "su")
+
     def _num_kv_heads(self) -> int:
         if self.family == "falcon":
             if self.has("new_decoder_architecture"):

@@ -18,6 +18,8 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -122,6 +124,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
         )
     ),
     "gemma 3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**{**SIZES, **GEMMA_3})),
+    "phi 3": lambda: Phi3ForCausalLM(Phi3Config(**{**SIZES, "sliding_window": 40})),
     "qwen 2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
     "qwen 3": lambda: Qwen3ForCausalLM(Qwen3Config(**{**SIZES, "head_dim": 16})),
     "smollm 3": lambda: SmolLM3ForCausalLM(
@@ -257,7 +260,7 @@ def test_half_precision_is_as_close_as_its_rounding(family: str, precision: Prec
 
 @pytest.mark.parametrize(
     "family",
-    ["llama with biases", "qwen 3", "tied, one key head", "short windows", "gemma 3"],
+    ["llama with biases", "qwen 3", "tied, one key head", "short windows", "gemma 3", "phi 3"],
 )
 def test_eight_bits_are_nearly_exact(family: str) -> None:
     model = make(family)

@@ -88,7 +88,7 @@ def waits_for_each(gpu: FakeGpu, cached: CachedModel, **options: Any) -> list[li
         ("llama-3", "fused", torch.bfloat16),
         ("qwen-3", "fused", torch.float16),
         ("mistral", "fused", torch.bfloat16),
-        ("phi-3", "static", torch.bfloat16),
+        ("phi-3", "fused", torch.bfloat16),
         ("gemma", "fused", torch.float16),
         ("gemma-3", "fused", torch.bfloat16),
         ("gemma-2", "fused", torch.bfloat16),

@@ -96,6 +96,17 @@ CONFIGS = [
     tf.SmolLM3Config(**SMALL, num_key_value_heads=2, pad_token_id=0),
     tf.PhiConfig(**SMALL),
     tf.Phi3Config(**SMALL, num_key_value_heads=2, pad_token_id=0),
+    tf.Phi3Config(
+        **SMALL,
+        pad_token_id=0,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0] * 4,
+            "long_factor": [2.0] * 4,
+            "original_max_position_embeddings": 64,
+        },
+    ),
     tf.GPTNeoXConfig(**SMALL),
     tf.GPT2Config(vocab_size=96, n_positions=64, n_embd=32, n_layer=3, n_head=4),
     tf.FalconConfig(vocab_size=96, hidden_size=32, num_hidden_layers=3, num_attention_heads=4),

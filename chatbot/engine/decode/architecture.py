@@ -22,6 +22,7 @@ CLASSES: Final = (
     "Gemma3ForConditionalGeneration",
     "LlamaForCausalLM",
     "MistralForCausalLM",
+    "Phi3ForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
     "SmolLM3ForCausalLM",
@@ -48,6 +49,12 @@ DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 
 GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that read the same activations, and so can be one product."""
+
+JOINED: Final = ("qkv_proj", "gate_up_proj")
+"""What the ``GROUPS`` are called where each is one layer."""
+
+ONE_WINDOW: Final = ("MistralForCausalLM", "Phi3ForCausalLM")
+"""All of their layers have the window of the configuration, whatever else it says of layers."""
 
 ProjectionOf = Callable[[nn.Module, Sequence[str]], Projection]
 """One product for the layers of a module that have these names."""
@@ -144,7 +151,7 @@ def refusal(model: Any) -> str:
     config, text = model.config.get_text_config(decoder=True), _text_model(model)
     if model.dtype not in DTYPES:
         return f"its weights are {model.dtype}"
-    activation = type(text.layers[0].mlp.act_fn)
+    activation = type(_activation(text))
     if activation not in ACTIVATIONS:
         return f"its activation is {activation.__name__}"
     if getattr(config, "use_bidirectional_attention", False):
@@ -169,6 +176,18 @@ def _text_model(model: Any) -> Any:
     return getattr(model.model, "language_model", model.model)
 
 
+def _activation(text: Any) -> nn.Module:
+    mlp = text.layers[0].mlp
+    activation: nn.Module = mlp.activation_fn if hasattr(mlp, "activation_fn") else mlp.act_fn
+    return activation
+
+
+def _group(parent: nn.Module, number: int) -> tuple[str, ...]:
+    """The layers of ``parent`` that are one of the ``GROUPS``."""
+    joined = JOINED[number]
+    return (joined,) if hasattr(parent, joined) else GROUPS[number]
+
+
 def _rotations(model: Any) -> dict[str, Rotation]:
     """By the kind of the layers, or by "" those of all."""
     rope = _text_model(model).rotary_emb
@@ -186,7 +205,7 @@ def _rotations(model: Any) -> dict[str, Rotation]:
 def _kinds_of_layers(model: Any) -> Sequence[str]:
     """What transformers calls the attention of each layer."""
     config = model.config.get_text_config(decoder=True)
-    if type(model).__name__ == "MistralForCausalLM":  # whatever its configuration says of layers
+    if type(model).__name__ in ONE_WINDOW:
         kind = "full_attention" if config.sliding_window is None else "sliding_attention"
         return [kind] * config.num_hidden_layers
     kinds: Sequence[str] | None = getattr(config, "layer_types", None)
@@ -196,8 +215,8 @@ def _kinds_of_layers(model: Any) -> Sequence[str]:
 def projected_layers(model: Any) -> Iterator[tuple[nn.Module, str]]:
     """All linear layers of ``model``, for which there is no refusal: their module, their name."""
     for layer in _text_model(model).layers:
-        yield from ((layer.self_attn, name) for name in (*GROUPS[0], "o_proj"))
-        yield from ((layer.mlp, name) for name in (*GROUPS[1], "down_proj"))
+        yield from ((layer.self_attn, name) for name in (*_group(layer.self_attn, 0), "o_proj"))
+        yield from ((layer.mlp, name) for name in (*_group(layer.mlp, 1), "down_proj"))
     yield model, "lm_head"
 
 
@@ -242,7 +261,7 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
             else None
         ),
         rotations=tuple(rotations.values()),
-        activation=ACTIVATIONS[type(mlp.act_fn)],
+        activation=ACTIVATIONS[type(_activation(text))],
         dtype=dtype,
         # As fine as the weights: fp16, which bf16 is not as fine as, the kernels do not read.
         kept_dtype=torch.bfloat16 if model.dtype == torch.bfloat16 else dtype,
@@ -260,7 +279,7 @@ def _layer(
     key_norm = getattr(attention, "k_norm", None)
     return Layer(
         input_norm=_norm(layer.input_layernorm, dtype),
-        qkv=projection_of(attention, GROUPS[0]),
+        qkv=projection_of(attention, _group(attention, 0)),
         query_norm=None if query_norm is None else _norm(query_norm, dtype),
         key_norm=None if key_norm is None else _norm(key_norm, dtype),
         rotation=rotation if getattr(attention, "use_rope", True) else None,
@@ -268,7 +287,7 @@ def _layer(
         output=projection_of(attention, ("o_proj",)),
         output_norm=_norm(layer.post_attention_layernorm, dtype) if has_four else None,
         mlp_norm=_norm(mlp_norm, dtype),
-        gate_up=projection_of(mlp, GROUPS[1]),
+        gate_up=projection_of(mlp, _group(mlp, 1)),
         down=projection_of(mlp, ("down_proj",)),
         down_norm=_norm(layer.post_feedforward_layernorm, dtype) if has_four else None,
     )
