@@ -54,6 +54,7 @@ OWN_STEP: Final = (
     "gemma2",
     "gemma3",
     "gemma3_text",
+    "granite",
     "llama",
     "mistral",
     "phi3",

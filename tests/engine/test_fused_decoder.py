@@ -14,6 +14,8 @@ from transformers import (
     Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -86,6 +88,13 @@ GEMMA_3: dict[str, Any] = {
         "full_attention": {"rope_type": "linear", "rope_theta": 50_000.0, "factor": 8.0},
     },
 }
+GRANITE: dict[str, Any] = {
+    "embedding_multiplier": 12.0,
+    "attention_multiplier": 0.05,
+    "residual_multiplier": 0.22,
+    "logits_scaling": 3.0,
+    "rms_norm_eps": 0.1,
+}
 
 FAMILIES: dict[str, Callable[[], Any]] = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
@@ -124,6 +133,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
         )
     ),
     "gemma 3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**{**SIZES, **GEMMA_3})),
+    "granite": lambda: GraniteForCausalLM(GraniteConfig(**{**SIZES, **GRANITE})),
     "phi 3": lambda: Phi3ForCausalLM(Phi3Config(**{**SIZES, "sliding_window": 40})),
     "qwen 2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
     "qwen 3": lambda: Qwen3ForCausalLM(Qwen3Config(**{**SIZES, "head_dim": 16})),
@@ -240,7 +250,10 @@ def test_where_a_library_multiplies_it_matters_how_many_are_read(
     assert (found - exact).square().mean().sqrt() < 1.2 * error
 
 
-HALVED = ["llama with biases", "qwen 3", "smollm 3", "short windows", "gemma", "gemma 2", "gemma 3"]
+HALVED = [
+    *("llama with biases", "qwen 3", "smollm 3", "short windows"),
+    *("gemma", "gemma 2", "gemma 3", "granite"),
+]
 
 
 @pytest.mark.parametrize("family", HALVED)

@@ -88,6 +88,7 @@ CONFIGS = [
     tf.LlamaConfig(**SMALL, num_key_value_heads=2, tie_word_embeddings=True),
     tf.LlamaConfig(**SMALL, attention_bias=True, mlp_bias=True),
     tf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=16),
+    tf.GraniteConfig(**SMALL, num_key_value_heads=2),
     tf.GemmaConfig(**SMALL, num_key_value_heads=1, head_dim=16),
     tf.Gemma2Config(**SMALL, num_key_value_heads=2, head_dim=16),
     tf.Gemma3TextConfig(**SMALL, num_key_value_heads=2, head_dim=16),

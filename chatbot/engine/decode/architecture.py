@@ -20,6 +20,7 @@ CLASSES: Final = (
     "Gemma2ForCausalLM",
     "Gemma3ForCausalLM",
     "Gemma3ForConditionalGeneration",
+    "GraniteForCausalLM",
     "LlamaForCausalLM",
     "MistralForCausalLM",
     "Phi3ForCausalLM",
@@ -233,17 +234,22 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
     dtype = first.work_dtype or model.dtype
     embedding = text.embed_tokens
     scale = torch.tensor(getattr(embedding, "scalar_embed_scale", 1.0), device="cpu")
+    shrinking = _shrinking(text.layers[0])
+    divisor = config.logits_scaling if type(model).__name__ == "GraniteForCausalLM" else 1.0
+    final_norm = _norm(text.norm, dtype, shrinking)
     rotations = _rotations(model)
     numbers = {kind: number for number, kind in enumerate(rotations)}
     return Architecture(
         embedding=embedding.weight.detach(),
         # As it is rounded there, which is what a model was trained with.
-        embedding_scale=float(scale.to(embedding.weight.dtype)),
+        embedding_scale=float(scale.to(embedding.weight.dtype))
+        * getattr(text, "embedding_multiplier", 1.0)
+        / shrinking,
         layers=tuple(
             _layer(layer, kind, numbers.get(kind, 0), projection_of, dtype)
             for layer, kind in zip(text.layers, _kinds_of_layers(model), strict=True)
         ),
-        final_norm=_norm(text.norm, dtype),
+        final_norm=Norm(final_norm.weight / divisor, final_norm.epsilon),
         head=projection_of(model, ("lm_head",)),
         logit_bound=(
             getattr(config, "final_logit_softcapping", None)
@@ -277,8 +283,9 @@ def _layer(
     mlp_norm = layer.pre_feedforward_layernorm if has_four else layer.post_attention_layernorm
     query_norm = getattr(attention, "q_norm", None)
     key_norm = getattr(attention, "k_norm", None)
+    shrinking = _shrinking(layer)
     return Layer(
-        input_norm=_norm(layer.input_layernorm, dtype),
+        input_norm=_norm(layer.input_layernorm, dtype, shrinking),
         qkv=projection_of(attention, _group(attention, 0)),
         query_norm=None if query_norm is None else _norm(query_norm, dtype),
         key_norm=None if key_norm is None else _norm(key_norm, dtype),
@@ -286,15 +293,22 @@ def _layer(
         window=attention.config.sliding_window if kind == "sliding_attention" else None,
         output=projection_of(attention, ("o_proj",)),
         output_norm=_norm(layer.post_attention_layernorm, dtype) if has_four else None,
-        mlp_norm=_norm(mlp_norm, dtype),
+        mlp_norm=_norm(mlp_norm, dtype, shrinking),
         gate_up=projection_of(mlp, _group(mlp, 1)),
         down=projection_of(mlp, ("down_proj",)),
         down_norm=_norm(layer.post_feedforward_layernorm, dtype) if has_four else None,
     )
 
 
-def _norm(norm: Any, dtype: torch.dtype) -> Norm:
+def _shrinking(layer: Any) -> float:
+    """By what a layer multiplies what it adds. Here that is added as it is, to a state that is so
+    much larger, which the norms undo."""
+    return float(getattr(layer, "residual_multiplier", 1.0))
+
+
+def _norm(norm: Any, dtype: torch.dtype, shrinking: float = 1.0) -> Norm:
+    """``norm``, of what is ``1 / shrinking`` times as large as there."""
     weight: Any = norm.weight.detach()
     if type(norm).__name__ in CENTRED_NORMS:
         return Norm((1 + weight.float()).to(dtype), float(norm.eps))
-    return Norm(weight.to(dtype), float(norm.variance_epsilon))
+    return Norm(weight.to(dtype), float(norm.variance_epsilon) / shrinking**2)
