@@ -30,6 +30,11 @@ CONTEXT_WEIGHT: Final = 0.3
 MAX_QUERY_TERMS: Final = 200
 """Different terms of a query that count: a whole document pasted in must not take seconds."""
 
+_SPARE: Final = 100
+"""Passages that are looked at beyond those that are wanted: equal ones come in the order of
+tantivy's segments, which it merges when it finds time."""
+_DIGITS: Final = 4
+"""To which scores are equal: where a sum begins may be another in each segment."""
 _TERMS_AT_ONCE: Final = 20
 """The sum of so many powers of two is exact in a score, which is float32."""
 _HEAP_BYTES: Final = 64_000_000
@@ -133,14 +138,16 @@ class LexicalIndex:
     def search(
         self, query: str, num: int, *, weights: Mapping[str, float] | None = None
     ) -> list[tuple[int, float]]:
-        """Ids and BM25 scores of the passages that fit best, the best first.
+        """Ids and BM25 scores of the passages that fit best, the best first, equal ones by id.
 
         Args:
             query: any text at all.
             num: how many at most.
             weights: what to multiply each term's part of the score with; 1 where it is missing.
         """
-        return self._run(self._scored(query, weights), num)
+        hits = self._run(self._scored(query, weights), num + _SPARE)
+        hits.sort(key=lambda hit: (-round(hit[1], _DIGITS), hit[0]))
+        return hits[:num]
 
     def score(
         self, query: str, ids: Sequence[int], *, weights: Mapping[str, float] | None = None

@@ -43,6 +43,14 @@ def test_bm25_is_what_the_formula_says(tmp_path: Path) -> None:
     assert index.count_passages_with(["dog", "cat", "emu"]) == {"dog": 2, "cat": 1, "emu": 0}
 
 
+def test_equal_passages_come_by_id_whichever_came_first(tmp_path: Path) -> None:
+    index = LexicalIndex(tmp_path, is_writer=True)
+    for number in reversed(range(30)):  # a segment each, until tantivy merges some
+        index.add([LexicalEntry(id=number, text="a cat" if number else "cat")])
+        index.commit()
+    assert [number for number, _ in index.search("cat", 5)] == [0, 1, 2, 3, 4]
+
+
 def test_what_stands_above_a_passage_counts_less(tmp_path: Path) -> None:
     index = LexicalIndex(tmp_path, is_writer=True)
     index.add(
