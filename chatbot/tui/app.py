@@ -104,7 +104,19 @@ _BEHIND_A_DIALOG: Final = frozenset(
 class ChatApp(App[int]):
     """The chat, as a full-screen terminal program."""
 
-    CSS_PATH = "chatbot.tcss"
+    CSS_PATH: ClassVar = [
+        "chatbot.tcss",  # first: the others say what is otherwise in their rooms
+        "approval_screen.tcss",
+        "chat/chat.tcss",
+        "chats_screen.tcss",
+        "help_screen.tcss",
+        "knowledge/knowledge.tcss",
+        "lens/lens.tcss",
+        "models/models.tcss",
+        "prompts/prompts.tcss",
+        "sidebar/sidebar.tcss",
+        "variants/variants.tcss",
+    ]
     TITLE = "chatbot"
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [

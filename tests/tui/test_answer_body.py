@@ -7,14 +7,13 @@ from textual.app import App, ComposeResult
 
 from chatbot.messages import Message, TextPart, ToolCallPart
 from chatbot.tui import app as app_module
-from chatbot.tui.app import ChatApp
 from chatbot.tui.chat.answer_body import AnswerBody
 
 CALL = ToolCallPart(id="1", name="calculate", arguments='{"expression": "1 + 1"}')
 
 
 class Page(App[None]):
-    CSS_PATH = Path(app_module.__file__).parent / ChatApp.CSS_PATH
+    CSS_PATH = Path(app_module.__file__).parent / "chat/chat.tcss"
 
     def __init__(self) -> None:
         super().__init__()

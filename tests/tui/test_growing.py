@@ -51,7 +51,7 @@ TALL = (60, 160)
 class Page(App[None]):
     """One piece of Markdown."""
 
-    CSS_PATH = Path(app_module.__file__).parent / ChatApp.CSS_PATH
+    CSS_PATH = Path(app_module.__file__).parent / "chat/chat.tcss"
 
     def __init__(self, text: str) -> None:
         super().__init__()
