@@ -33,13 +33,13 @@ from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.thinking import thinking_problem
-from chatbot.conversation.unsent import keep_unsent, take_unsent
 from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.session import Session
+from chatbot.tui.asking import Asking
 from chatbot.tui.chat import markdown
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_actions import act_on_message
@@ -152,13 +152,15 @@ class ChatApp(App[int]):
         self._choose_first_theme(screen.theme)
         self._keymap_wanted = screen.keymap
         self._screen_problems = screen.problems
-        self._is_choosing = False
         self._said = ("", 0.0)
         """The last notice, and when it was given."""
-        self._prompt = Prompt(self._send, self._take_back_last, self.key_of("help"))
+        self._prompt = Prompt(self._send, lambda: self.asking.take_back_last(), self.key_of("help"))
         self._message_keys = MessageKeys(self, lambda: self._chat, self._prompt, screen.keymap)
         self._hints = CommandHints(partial(complete_command, self))
         self._waiting = WaitingQuestions(self.key_of("earlier"))
+        self.asking = Asking(
+            self.manager, self._prompt, self._waiting, self._ask, self._is_dealing_with_nothing
+        )
         self._ribbon = ContextRibbon(id="ribbon")
         self._status = StatusLine(id="status")
         self._account = PromptAccount(self.manager, self._prompt, self._ribbon, self._status)
@@ -225,8 +227,8 @@ class ChatApp(App[int]):
             problems[MOST_NOTICES - 1 :] = [others]
         for problem in problems:
             self.notify(problem, severity="warning", timeout=15, markup=False)
-        if self.session.store and (unsent := take_unsent()):
-            self._prompt.give_back(unsent)
+        if self.session.store:
+            self.asking.bring_back_unsent()
         self.load_model()
         await self._sidebar.fill()
         self.run_worker(markdown.prepare, thread=True, group="prepare")
@@ -250,11 +252,8 @@ class ChatApp(App[int]):
         await self.session.close_workers()
 
     def _keep_unsent(self) -> None:
-        """Keep for the next start what waits to be asked, and what stands in the prompt."""
-        unsent = "\n".join(filter(None, (*self._waiting.texts, self._prompt.unsent)))
-        if self.session.store and unsent:
-            with contextlib.suppress(OSError):  # the chats, on the same disk, say that it is full
-                keep_unsent(unsent)
+        if self.session.store:
+            self.asking.keep_unsent()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette (Ctrl+P) offers."""
@@ -268,45 +267,18 @@ class ChatApp(App[int]):
         if sent.edited or sent.text.startswith("/"):
             self.take(sent.text, is_typed=True, edited=sent.edited, attached=sent.attached)
         else:
-            self._ask_in_turn(sent)
+            self.asking.add(sent)
 
-    def _ask_in_turn(self, question: Sent) -> None:
-        chat_id = self.manager.conversation.id if self.manager.is_busy else ""
-        self._waiting.add(question._replace(chat_id=chat_id))
-        self._ask_next()
+    def _ask(self, question: Sent) -> None:
+        attached, events = question.attached, question.events
+        self.take(question.text, is_typed=True, attached=attached, events=events)
 
-    def _ask_next(self) -> None:
-        """Ask the question that waits longest, unless an answer is being written."""
-        turns = (worker for worker in self.workers if worker.group == "turn")
-        if (
-            self._is_choosing
-            or self.manager.is_busy
-            or not all(worker.is_finished for worker in turns)
-            or not (question := self._waiting.take_first())
-        ):
-            return
-        if question.chat_id in ("", self.manager.conversation.id):
-            attached, events = question.attached, question.events
-            self.take(question.text, is_typed=True, attached=attached, events=events)
-        else:  # another chat was opened meanwhile
-            self.take_back_all()
-            self._prompt.give_back(question.text)
+    def _is_dealing_with_nothing(self) -> bool:
+        return all(worker.is_finished for worker in self.workers if worker.group == "turn")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.worker.group == "turn":
-            self._ask_next()
-
-    def _take_back_last(self) -> bool:
-        """Put the question that was sent last and waits still into the prompt; False: none does."""
-        question = self._waiting.take_last()
-        if question:
-            self._prompt.give_back(question.text)
-        return question is not None
-
-    def take_back_all(self) -> None:
-        """Put all that waits into the prompt: what it was to follow is not as it was meant."""
-        while self._take_back_last():
-            pass
+            self.asking.ask_next()
 
     @work(group="turn")
     async def take(
@@ -344,7 +316,7 @@ class ChatApp(App[int]):
         except ChatbotError as error:
             self.refuse(str(error))
             if not self.manager.is_busy:
-                self.take_back_all()
+                self.asking.take_back_all()
             if edited and edited.id in self.manager.conversation:
                 self.begin_edit(edited)
                 self._prompt.propose(text)
@@ -494,7 +466,7 @@ class ChatApp(App[int]):
 
     def _stop_answer(self) -> None:
         """End the running answer; what was to be asked after it comes back into the prompt."""
-        self.take_back_all()
+        self.asking.take_back_all()
         self.manager.stop()
 
     def action_hold(self) -> None:
@@ -602,7 +574,7 @@ class ChatApp(App[int]):
 
     async def ask(self, text: str, events: AsyncGenerator[TurnEvent]) -> None:
         """Have a question wait until it is its turn."""
-        self._ask_in_turn(Sent(text, events=events))
+        self.asking.add(Sent(text, events=events))
 
     async def run_turn(self, events: AsyncGenerator[TurnEvent]) -> None:
         """Render a turn as it happens."""
@@ -650,7 +622,7 @@ class ChatApp(App[int]):
         elif sentence := repetition_note(turn.conversation, answer):
             self.notify(sentence, timeout=NOTICE_SECONDS, markup=False)
         if has_failed:
-            self.take_back_all()
+            self.asking.take_back_all()
 
     def _show_account(self, event: object) -> None:
         if isinstance(event, PromptBuilt):
@@ -668,11 +640,6 @@ class ChatApp(App[int]):
         answer = self.manager.conversation.last("assistant")
         if answer and answer.making and answer.making.statistics:
             self._status.show_result(answer.making.statistics)
-
-    def choose_answer(self, *, is_over: bool) -> None:
-        """Ask nothing while the user chooses one of several answers, which it is to follow."""
-        self._is_choosing = not is_over
-        self.call_later(self._ask_next)
 
     def show_title(self) -> None:
         """Show the title of the chat in the frame of the prompt, and of one out of sight."""
@@ -693,7 +660,7 @@ class ChatApp(App[int]):
         self._end_edit()
         self.show_title()
         if self._panes.is_other(conversation) and self.manager.is_busy:
-            self.take_back_all()  # it was to follow what is written there
+            self.asking.take_back_all()  # it was to follow what is written there
             self._message_keys.go_to_prompt()
         if await self._panes.change_to(conversation):
             return

@@ -52,7 +52,7 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         else:
             go_on_from(conversation, answer_id)
         app.show_conversation()
-        app.choose_answer(is_over=True)
+        app.asking.choose_answer(is_over=True)
 
     async def open_screen(started: VariantsStarted) -> VariantsScreen:
         nonlocal screen, question_id
@@ -67,12 +67,12 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
             started.plans,
             started.question.text,
             app.manager.stop,
-            app.take_back_all,
+            app.asking.take_back_all,
             partial(change_setting, app),
             hints,
         )
         app.clear_notifications()  # they were about what is covered now
-        app.choose_answer(is_over=False)
+        app.asking.choose_answer(is_over=False)
         await app.push_screen(screen, keep)
         status_line = app.screen_stack[0].query_one(StatusLine)
         screen.watch(status_line, "status", screen.show_load)
