@@ -11,7 +11,6 @@ import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
 
 from textual import on, work
@@ -21,7 +20,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.driver import Driver
 from textual.events import Event, InputEvent, Key, Resize
-from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
@@ -53,6 +51,7 @@ from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
 from chatbot.tui.keys import bind, shown_keys
 from chatbot.tui.message_keys import MessageKeys
+from chatbot.tui.notices import MOST_NOTICES, NOTICE_SECONDS, NoticingApp
 from chatbot.tui.palette import palette_commands
 from chatbot.tui.prompt import Prompt, Sent
 from chatbot.tui.prompt_account import COUNT_DELAY, PromptAccount
@@ -74,16 +73,6 @@ if TYPE_CHECKING:
     from chatbot.tui.sidebar.tool_list import ToolList
 
 EventT = TypeVar("EventT")
-ResultT = TypeVar("ResultT")
-
-NOTICE_SECONDS = 10.0
-"""So long a notice stands there, unless it is taken away."""
-
-MOST_NOTICES = 3
-"""So many stand there at once; the oldest ones give way, before they cover the chat."""
-
-KEY_REPEAT_SECONDS = 0.2
-"""A notice takes no longer to stand there."""
 
 LOOK_ELSEWHERE_SECONDS = 1.0
 """Between two looks at what another running chatbot writes."""
@@ -101,7 +90,7 @@ _BEHIND_A_DIALOG: Final = frozenset(
 """Actions that would change, out of sight, what a dialog covers; their keys are the dialog's."""
 
 
-class ChatApp(App[int]):
+class ChatApp(NoticingApp):
     """The chat, as a full-screen terminal program."""
 
     CSS_PATH: ClassVar = [
@@ -152,8 +141,6 @@ class ChatApp(App[int]):
         self._choose_first_theme(screen.theme)
         self._keymap_wanted = screen.keymap
         self._screen_problems = screen.problems
-        self._said = ("", 0.0)
-        """The last notice, and when it was given."""
         self._prompt = Prompt(self._send, lambda: self.asking.take_back_last(), self.key_of("help"))
         self._message_keys = MessageKeys(self, lambda: self._chat, self._prompt, screen.keymap)
         self._hints = CommandHints(partial(complete_command, self))
@@ -802,10 +789,6 @@ class ChatApp(App[int]):
         if info := self.session.engine.status.info:
             self._status.context_length = window_of(info, self.manager.settings)
 
-    def tell(self, sentence: str) -> None:
-        """Say something in passing."""
-        self.notify(sentence, markup=False)
-
     def show_folders(self, knowledge: "Knowledge", work: str) -> None:
         """Show the knowledge folders in the sidebar, and what is being done to them."""
         self._sidebar.show_folders(knowledge.folders)
@@ -840,36 +823,9 @@ class ChatApp(App[int]):
                 screen.dismiss("no")
             raise
 
-    def open_screen(
-        self, screen: Screen[ResultT], callback: Callable[[ResultT | None], None] | None = None
-    ) -> None:
-        """Show a screen over this one, and no notice any more, which was about what is here."""
-        self.clear_notifications()
-        self.push_screen(screen, callback)
-
     def key_of(self, action: str) -> str:
         """The keys that an action is bound to now, as a person reads them."""
         return shown_keys(action, self._keymap_wanted)
-
-    def warn(self, sentence: str) -> None:
-        """Say what the user may want to look at."""
-        self._say_once(sentence, "warning")
-
-    def refuse(self, sentence: str) -> None:
-        """Say what went wrong."""
-        self._say_once(sentence, "error")
-
-    def _refresh_notifications(self) -> None:
-        for oldest in [*self._notifications][:-MOST_NOTICES]:
-            del self._notifications[oldest]
-        super()._refresh_notifications()
-
-    def _say_once(self, sentence: str, severity: SeverityLevel) -> None:
-        """Say it, unless it stands there still, or is about to."""
-        last, self._said = self._said, (sentence, monotonic())
-        is_on_its_way = last[0] == sentence and monotonic() - last[1] < KEY_REPEAT_SECONDS
-        if not is_on_its_way and all(n.message != sentence for n in self._notifications):
-            self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
 
 
 def _typing_into(focused: Widget | None) -> Callable[[str], object]:
