@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -30,8 +30,6 @@ from chatbot.conversation.commands import complete_command, run_command
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
 from chatbot.conversation.repeating import repetition_note
-from chatbot.conversation.thinking import thinking_problem
-from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent
@@ -59,6 +57,7 @@ from chatbot.tui.screen_config import load_screen_config
 from chatbot.tui.sidebar.adapters_watch import AdaptersWatch
 from chatbot.tui.sidebar.knowledge_watch import KnowledgeWatch
 from chatbot.tui.sidebar.setting_controls import SettingChosen
+from chatbot.tui.sidebar.settings_watch import SettingsWatch
 from chatbot.tui.sidebar.sidebar import Sidebar
 from chatbot.tui.sidebar.tools_watch import ToolsWatch
 from chatbot.tui.status_line import StatusLine
@@ -159,6 +158,7 @@ class ChatApp(NoticingApp):
             lambda: self.manager.is_held,
         )
         self._sidebar = Sidebar(self.manager.settings, self.theme_names)
+        self._settings = SettingsWatch(self, self.manager, self._sidebar, self._status)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, session.tools)
         self._adapters = AdaptersWatch(self, lambda: session.engine)
@@ -352,29 +352,7 @@ class ChatApp(NoticingApp):
 
     @on(SettingChosen)
     def _set(self, event: SettingChosen) -> None:
-        if event.name == "theme":
-            self.set_theme(event.text)
-            return
-        before = self.manager.settings
-        try:
-            self.manager.change_setting(event.name, event.text)
-        except ChatbotError as error:
-            self.refuse(str(error))
-        if self.manager.settings == before:
-            return
-        self.show_settings()
-        if event.name in ("model", "precision"):
-            self.load_model()
-        if event.name == "thinking":
-            self._say_thinking()
-        if event.name == "context_length":
-            self._say_window()
-
-    @work(group="window", exclusive=True)
-    async def _say_window(self) -> None:
-        sentence, is_warning = await window_note(self.session.engine, self.manager.settings)
-        severity: Literal["warning", "information"] = "warning" if is_warning else "information"
-        self.notify(sentence, severity=severity, timeout=NOTICE_SECONDS, markup=False)
+        self._settings.set(event)
 
     # By their names, because the classes are not there before the first frame.
     def on_folder_list_switched(self, event: "FolderList.Switched") -> None:
@@ -702,28 +680,11 @@ class ChatApp(NoticingApp):
 
     def load_model(self) -> None:
         """Load the model that is set, in the background."""
-        self._load_model()
-
-    @work(group="load", exclusive=True)
-    async def _load_model(self) -> None:
-        try:
-            await self.manager.load_model()
-        except ChatbotError as error:
-            self.refuse(str(error))
-        self.show_settings()
-        self._say_thinking()
+        self._settings.load_model()
 
     def show_settings(self, changed: str = "") -> None:
         """Show the settings that are in force, and what the next prompt is with them."""
-        self._sidebar.show_settings(self.manager.settings)
-        self._show_window()
-        self.count_context()
-
-    def _say_thinking(self) -> None:
-        """Say where the model does not heed what is set about thinking."""
-        info = self.session.engine.status.info
-        if info and (problem := thinking_problem(self.manager.settings, info)):
-            self.warn(problem)
+        self._settings.show()
 
     def set_theme(self, name: str) -> None:
         """Use a theme, or list them."""
@@ -777,17 +738,8 @@ class ChatApp(NoticingApp):
         self.stylesheet.set_variables(self.get_css_variables())
 
     def _show_status(self, status: EngineStatus) -> None:
-        self._status.status = status
-        self._sidebar.show_status(status)
+        self._settings.follow(status)
         self._adapters.follow(status)
-        if status.info:
-            self.count_context()
-            self._show_window()
-
-    def _show_window(self) -> None:
-        """Show how long the window is that the next answer has."""
-        if info := self.session.engine.status.info:
-            self._status.context_length = window_of(info, self.manager.settings)
 
     def show_folders(self, knowledge: "Knowledge", work: str) -> None:
         """Show the knowledge folders in the sidebar, and what is being done to them."""
