@@ -47,7 +47,7 @@ from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.drawing.compositing import SparingScreen
 from chatbot.tui.drawing.garbage import IdleCollector
 from chatbot.tui.keyboard import patient
-from chatbot.tui.keys import bind, shown_keys
+from chatbot.tui.keys import bind, shown_keys, with_keys
 from chatbot.tui.message_keys import MessageKeys
 from chatbot.tui.notices import MOST_NOTICES, NOTICE_SECONDS, NoticingApp
 from chatbot.tui.palette import palette_commands
@@ -425,9 +425,9 @@ class ChatApp(NoticingApp):
         if self.manager.is_answering:
             self._stop_answer()
         elif self._prompt.put_away():
-            self.notify("Up brings it back; Ctrl+Q ends the program.")
+            self.tell(with_keys(self, "{earlier} brings it back; {quit} ends the program."))
         else:
-            self.notify("Ctrl+Q ends the program.")
+            self.tell(with_keys(self, "{quit} ends the program."))
 
     def _stop_answer(self) -> None:
         """End the running answer; what was to be asked after it comes back into the prompt."""

@@ -62,6 +62,8 @@ def test_two_actions_can_change_keys() -> None:
 @pytest.mark.parametrize(
     ("opens", "rebound", "words"),
     [
+        ("ctrl+c", "quit = 'ctrl+x'", "Ctrl+X ends the program."),
+        ("ctrl+b", "knowledge = 'f6'", "no folder: F6 adds one"),
         ("ctrl+k", "pin_chat = 'f7'", "F2 renames · F7 pins"),
         ("ctrl+o", "next_precision = 'ctrl+l'", "Enter load · ← Ctrl+L precision · + - window"),
         ("f4", "next_pane = 'f9,f10'", "F5 F9 tabs · Esc closes"),
@@ -74,7 +76,7 @@ async def test_frames_name_the_keys_that_are_bound(
     config_file().parent.mkdir(parents=True)
     config_file().write_text(f"[keys]\n{rebound}\n")
     app = make_app()
-    async with app.run_test(size=(120, 30)) as pilot:
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
         await filled(pilot)
         await pilot.press(opens)
         await until(pilot, lambda: words in screen_text(app))

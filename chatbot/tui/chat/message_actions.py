@@ -12,7 +12,7 @@ from chatbot.messages import Message, SourcesPart
 from chatbot.store.values import Rating
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView, MessageView
-from chatbot.tui.keys import NUM_SOURCE_KEYS
+from chatbot.tui.keys import NUM_SOURCE_KEYS, with_keys
 
 _OF_WHAT_IS_SHOWN: Final = frozenset(
     (
@@ -140,16 +140,16 @@ def open_source(app: Actor, view: AnswerView, index: int) -> None:
     """
     found = _found(view)
     if not index < len(found.sources):
-        raise CommandError(
-            f"This answer has no source {index + 1}; s shows all that was found for it."
-        )
+        shows = with_keys(view.app, "{sources} shows all that was found for it.")
+        raise CommandError(f"This answer has no source {index + 1}; {shows}")
     app.open_source(found, index)
 
 
 def _found(view: AnswerView) -> SourcesPart:
     found = view.found
     if found is None:
-        raise CommandError("Nothing was searched for this answer; F4 shows your folders.")
+        words = "Nothing was searched for this answer; {knowledge} shows your folders."
+        raise CommandError(with_keys(view.app, words))
     return found
 
 

@@ -14,8 +14,8 @@ from chatbot.tui.sidebar.row_list import RowList
 class FolderList(RowList[FolderState]):
     """The folders."""
 
-    HINT = "F4 documents, searches, a map"
-    EMPTY = "no folder: F4 adds one"
+    HINT = "{knowledge} documents, searches, a map"
+    EMPTY = "no folder: {knowledge} adds one"
 
     class Switched(Message):
         """The user wants a folder searched, or no longer."""

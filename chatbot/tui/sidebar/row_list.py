@@ -15,6 +15,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from chatbot.tui.drawing.cells import OFF, ON, fitted
+from chatbot.tui.keys import with_keys
 
 Row = TypeVar("Row")
 
@@ -29,7 +30,7 @@ class RowList(Widget, Generic[Row], can_focus=True):
     ]
 
     HINT: ClassVar[str]
-    """The line below the rows: what its keys do."""
+    """The line below the rows: what its keys do; see ``with_keys``."""
     EMPTY: ClassVar[str] = ""
     """What stands there when there are no rows."""
 
@@ -48,8 +49,9 @@ class RowList(Widget, Generic[Row], can_focus=True):
         if self.has_focus and self.cursor < len(lines):
             lines[self.cursor] = lines[self.cursor].stylize("on $primary 30%")
         if not lines and self.EMPTY:
-            lines = [Content.styled(self.EMPTY, "dim")]
-        return [*lines, *self.more_lines(width), Content.styled(self.HINT, "dim")]
+            lines = [Content.styled(with_keys(self.app, self.EMPTY), "dim")]
+        hint = with_keys(self.app, self.HINT)
+        return [*lines, *self.more_lines(width), Content.styled(hint, "dim")]
 
     def line(self, row: Row, width: int) -> Content:
         """How a row is shown, in ``width`` columns."""
