@@ -1,7 +1,7 @@
 """From what the user typed to the kind of place that a model is in.
 
 A reference is a name of the catalogue, an imported name, a hub id, a folder or a ``.gguf``
-file. Nothing is opened here.
+file; a folder that could be a hub id begins with ``./``. Nothing is opened here.
 """
 
 import re
@@ -13,7 +13,7 @@ import msgspec
 
 from chatbot.errors import ModelError
 from chatbot.models.catalogue import CatalogueEntry, catalogue, find_entry
-from chatbot.models.hub_cache import cached_commit
+from chatbot.models.hub_cache import cached_commit, cached_folder
 from chatbot.models.library_errors import first_sentence
 from chatbot.models.notebook import read_notebook
 
@@ -79,12 +79,21 @@ def resolve(text: str) -> Reference:
 def _in_files(text: str, imported: str | None) -> Reference | None:
     """The folder or file that it stands for; None when it is no path.
 
+    What may be a hub id is one: else whoever can write where the program is started chose it.
+
     Raises:
-        ModelError: there is something else, or not any more.
+        ModelError: there is something else, or not any more, or it may be meant.
         OSError: the system does not let it be looked for.
         RuntimeError: there is no such user.
     """
     path = Path(imported or text).expanduser()
+    if not imported and _HUB_ID.fullmatch(text) and path.suffix.lower() != ".gguf":
+        if path.exists() and cached_folder(text) is None:
+            raise ModelError(
+                f"{text} is the name of a model of the hub, which is not on this machine; for what "
+                f"lies here under that name give ./{text}"
+            )
+        return None
     if path.is_dir():
         return Reference(text=text, kind="folder", path=path)
     if path.suffix.lower() == ".gguf":

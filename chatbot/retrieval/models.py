@@ -50,13 +50,15 @@ def find_model_folder(reference: str) -> Path:
             )
         return file.parent
     path = Path(reference).expanduser()
-    if reference.strip() and path.is_dir():
+    # As with language models: what lies here under the name of one of the hub is not meant.
+    is_id = "/" in reference and _HUB_ID.fullmatch(reference)
+    if reference.strip() and not is_id and path.is_dir():
         _check_folder(path, reference)
         return path
     if path.is_absolute() or not _HUB_ID.fullmatch(reference):
         raise KnowledgeError(
             f"There is no model {clean_line(reference, 80)!r}; give {', '.join(CATALOGUE)}, a hub "
-            "id (org/name), or a folder."
+            "id (org/name), or a folder, which begins with ./, ~ or /."
         )
     folder = _fetch(reference)
     _check_folder(folder, reference)

@@ -51,6 +51,23 @@ def test_a_hub_id_that_is_not_cached_while_offline() -> None:
     assert "not on this machine" in refusal("some-org/some-model")
 
 
+def test_a_folder_does_not_pass_for_a_model_of_the_hub(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in a repository of somebody else's, in which the program is started."""
+    shutil.copytree(tiny_folder, tmp_path / "org" / "name")
+    monkeypatch.chdir(tmp_path)
+    assert refusal("org/name").endswith("for what lies here under that name give ./org/name")
+    assert find_model("./org/name", quiet).folder == Path("org/name")
+    hub = tmp_path / "hub"
+    cached = hub / "models--org--name" / "snapshots" / ("1" * 40)
+    shutil.copytree(tiny_folder, cached)
+    (hub / "models--org--name" / "refs").mkdir()
+    (hub / "models--org--name" / "refs" / "main").write_text("1" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub))
+    assert find_model("org/name", quiet).folder == cached
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "There is no file" in refusal(tmp_path / "no.gguf")
 

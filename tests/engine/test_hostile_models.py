@@ -256,9 +256,9 @@ async def test_what_is_allowed_to_a_model_is_not_to_a_folder_of_its_name(
     try:
         client.options = LoadOptions(allow_code=frozenset({"org/name@"}))
         with pytest.raises(ModelError, match="not run unless you allow it"):
-            await client.ensure_loaded("org/name", "fp32")
+            await client.ensure_loaded("./org/name", "fp32")
         client.options = LoadOptions(allow_code=frozenset({str(here)}))
-        assert (await client.ensure_loaded("org/name", "fp32")).name == "org/name"
+        assert (await client.ensure_loaded("./org/name", "fp32")).name == "./org/name"
     finally:
         await client.close()
 

@@ -139,6 +139,17 @@ def test_models_that_cannot_be_used(tmp_path: Path) -> None:
                 use(reference)
 
 
+def test_a_folder_here_does_not_pass_for_a_model_of_the_hub(
+    static_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "name").symlink_to(static_model)
+    monkeypatch.chdir(tmp_path)
+    assert find_model_folder("./org/name") == Path("org/name")
+    with pytest.raises(KnowledgeError, match="HF_HUB_OFFLINE"):
+        find_model_folder("org/name")
+
+
 def test_pickles_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     (tmp_path / "config.json").write_text("{}")
