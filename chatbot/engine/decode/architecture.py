@@ -36,8 +36,7 @@ STATIC_ROPES: Final = ("default", "linear", "llama3", "yarn")
 
 ACTIVATIONS: Final = {type(ACT2FN[name]): name for name in ("silu", "gelu_pytorch_tanh")}
 
-EMBEDDINGS: Final = (
-    "Embedding",
+SCALED_EMBEDDINGS: Final = (
     "GemmaTextScaledWordEmbedding",
     "Gemma2TextScaledWordEmbedding",
     "Gemma3TextScaledWordEmbedding",
@@ -159,9 +158,9 @@ def refusal(model: Any) -> str:
         return "its tokens see those behind them"
     if unknown := set(_kinds_of_layers(model)) - {"full_attention", "sliding_attention"}:
         return f"some of its layers are of the kind {min(unknown)}"
-    embedding = type(text.embed_tokens).__name__
-    if embedding not in EMBEDDINGS:
-        return f"its embedding is a {embedding}"
+    embedding = type(text.embed_tokens)
+    if embedding is not nn.Embedding and embedding.__name__ not in SCALED_EMBEDDINGS:
+        return f"its embedding is a {embedding.__name__}"
     rope = text.rotary_emb
     kinds = [rope.rope_type] if isinstance(rope.rope_type, str) else rope.rope_type.values()
     if unknown := set(kinds) - set(STATIC_ROPES):
