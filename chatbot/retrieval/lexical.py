@@ -22,7 +22,7 @@ from chatbot.errors import KnowledgeError
 from chatbot.retrieval.query_weights import inverse_frequency
 from chatbot.retrieval.words import analyser, find_terms, prepare
 
-LEXICAL_VERSION: Final = 2
+LEXICAL_VERSION: Final = 3
 """Goes up whenever the same passages would be indexed otherwise: the index is then made anew."""
 
 CONTEXT_WEIGHT: Final = 0.3

@@ -48,6 +48,9 @@ _TEXTS: Final = {
     "tex": "LaTeX", "tsv": "TSV", "txt": "Text", "text": "Text", "vtt": "Subtitles",
     "xml": "XML",
 }  # fmt: skip
+TABLE_KINDS: Final = frozenset(("CSV", "TSV", "Excel", "OpenDocument spreadsheet"))
+"""What users call the formats whose headings are the names of columns."""
+
 _LANGUAGES: Final = {
     "asm": "Assembly", "s": "Assembly", "awk": "AWK", "bash": "Shell", "sh": "Shell",
     "zsh": "Shell", "fish": "Shell", "bat": "Batch", "cmd": "Batch", "c": "C", "h": "C",

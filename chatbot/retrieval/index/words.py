@@ -14,6 +14,7 @@ from typing import Final
 
 from chatbot.errors import KnowledgeError
 from chatbot.paths import index_dir
+from chatbot.retrieval.documents.names import TABLE_KINDS
 from chatbot.retrieval.index import schema
 from chatbot.retrieval.index.failures import explained
 from chatbot.retrieval.index.preparing import decode_headings
@@ -67,10 +68,7 @@ class Words:
             with _disk_explained(self._folder):
                 if told := [number for number in ids if number <= self._last_told]:
                     self._lexical.delete(told)
-                self._lexical.add(
-                    LexicalEntry(id=number, text=text, context=_context(file, title, headings))
-                    for number, file, title, headings, text in self._writer.words_of(ids)
-                )
+                self._lexical.add(_entry(*row) for row in self._writer.words_of(ids))
                 self._lexical.commit()
             self._writer.settle_words(ids)
             self._last_told = max(self._last_told, ids[-1])
@@ -128,6 +126,14 @@ def _disk_explained(folder: Path) -> Iterator[None]:
             raise
 
 
-def _context(file: str, title: str, headings: str) -> str:
-    """What stands above a passage, one of a line."""
-    return "\n".join((file, title, *decode_headings(headings)))
+def _entry(number: int, file: str, kind: str, title: str, headings: str, text: str) -> LexicalEntry:
+    """A passage with what stands above it.
+
+    Of a table that is the names of the columns, without which its values mean nothing: they count
+    as text, else the passage with the line that names them, or prose that has their words, would
+    come before the row that is asked for.
+    """
+    names = decode_headings(headings)
+    if kind in TABLE_KINDS and names and not text.startswith(names[-1]):
+        text = f"{names[-1]}\n{text}"
+    return LexicalEntry(id=number, text=text, context="\n".join((file, title, *names)))

@@ -289,10 +289,10 @@ class IndexWriter:
         rows = self.query("SELECT passage FROM pending_words ORDER BY passage LIMIT ?", (limit,))
         return [row[0] for row in rows]
 
-    def words_of(self, ids: Sequence[int]) -> list[tuple[int, str, str, str, str]]:
-        """Those of the passages that are there: id, file, title, headings, text."""
+    def words_of(self, ids: Sequence[int]) -> list[tuple[int, str, str, str, str, str]]:
+        """Those of the passages that are there: id, file, kind, title, headings, text."""
         return self.query(
-            "SELECT passages.id, file, title, headings, text FROM passages "
+            "SELECT passages.id, file, kind, title, headings, text FROM passages "
             "JOIN documents ON documents.id = document "
             "WHERE passages.id IN (SELECT value FROM json_each(?))",
             (_encode_json(ids).decode(),),

@@ -10,6 +10,7 @@ import pytest
 from chatbot.errors import KnowledgeError
 from chatbot.paths import index_dir
 from chatbot.retrieval.client import RetrievalClient
+from chatbot.retrieval.index.searching import SearchedIndex
 from chatbot.retrieval.values import IndexOptions
 from tests.retrieval.index.helpers import (
     OPTIONS,
@@ -133,6 +134,24 @@ async def test_words_that_cannot_be_changed_are_made_anew(folder: Path, tmp_path
     status = await index_once(folder, tmp_path)
     assert (status.stage, status.notice) == ("ready", "")
     check_whole(folder)
+
+
+async def test_the_names_of_columns_are_found_with_each_row_as_in_a_text(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    rows = "".join(f"{'abcdefghij'[n % 10]}{n},{n * 37 % 100},Lyon\n" for n in range(100))
+    (folder / "staff.csv").write_text(f"employee,salary,office\n{rows}")
+    (folder / "plan.md").write_text("# Plan\n\nThe salary is agreed on in the office.\n" * 5)
+    await index_once(folder, tmp_path)
+    index = SearchedIndex(folder, str(folder))
+    try:
+        found = dict(index.search_words("salary", 20, {}))
+        passages = index.read_passages(list(found))
+        scores = [found[number] for number in found if passages[number].file == "staff.csv"]
+        assert len(scores) > 2
+        assert max(scores) < 1.5 * min(scores)  # a word that only stands above counts a third
+    finally:
+        index.close()
 
 
 async def test_an_index_is_for_the_user_alone(folder: Path, tmp_path: Path) -> None:
