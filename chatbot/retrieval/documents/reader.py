@@ -43,6 +43,12 @@ blocked on sending, and would then never be listened to."""
 
 _BLAME: Final = "it is damaged, or made to do that."
 _MEMORY: Final = "Reading it took more memory than there is; split it to have it read."
+_ABORTED: Final = (
+    "Reading it took more memory than there is, or it is damaged; split it or save it anew to have "
+    "it read."
+)
+"""Libraries in Rust and C++ end the process where memory runs out: a sheet of a few kilobytes with
+a cell in its last corner takes half a terabyte."""
 
 _Ahead = deque[tuple[str, bytes]]
 """Files that were asked for, with their requests, and have no answer yet."""
@@ -225,6 +231,8 @@ def _describe(status: int) -> str:
     """Why there is no document, by how the process ended."""
     if status in (-signal.SIGKILL, RESTART_STATUS):
         return _MEMORY
+    if status == -signal.SIGABRT:
+        return _ABORTED
     if status == -signal.SIGXCPU:
         return "Reading it took too long and was given up; split it to have it read."
     how = f"exit status {status}"

@@ -166,6 +166,12 @@ def test_a_table_without_names_of_columns_has_none() -> None:
         assert (2, " | ".join(map(str, row))) not in outline(document)
 
 
+def test_many_empty_cells_on_end_are_one_gap() -> None:
+    row = ["a", *[""] * 8, "b", *[""] * 9, "c", *[""] * 9000, "d"]
+    document = sheets.read("a.xlsx", "Excel", make_sheets({"S": [row]}))
+    assert document.text == f"S\na{' | ' * 9}b | … | c | … | d\n"
+
+
 def test_open_spreadsheets_are_read_alike() -> None:
     content = make_open_spreadsheet("Blatt", [["name", "day"], ["Ann", datetime.date(2026, 1, 31)]])
     document = sheets.read("a.ods", "OpenDocument spreadsheet", content)

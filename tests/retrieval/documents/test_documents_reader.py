@@ -19,6 +19,7 @@ from tests.retrieval.documents.making_files import (
     make_page,
     make_pdf,
     make_word,
+    with_entry,
 )
 from tests.retrieval.documents.making_office import (
     make_open_spreadsheet,
@@ -117,6 +118,22 @@ def test_problems_come_as_they_are_and_in_order(reader: Reader, tmp_path: Path) 
     }
     assert reason(reader, tmp_path, "gone.md") == "The file is no longer there."
     assert reader.read(tmp_path, "b.md").text == "fine"
+
+
+def test_a_sheet_with_a_cell_far_off_costs_that_file_alone(reader: Reader, tmp_path: Path) -> None:
+    far = with_entry(
+        make_sheets({"S": [["a"]]}),
+        "xl/worksheets/sheet1.xml",
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c>'
+        "</row></sheetData></worksheet>",
+    )
+    (tmp_path / "far.xlsx").write_bytes(far)
+    (tmp_path / "b.md").write_text("fine")
+    assert outcomes(reader, tmp_path, ["far.xlsx", "b.md"]) == {
+        "far.xlsx": "Reading it took more memory than th",
+        "b.md": "Markdown",
+    }
 
 
 def test_nothing_to_read_starts_no_process(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ its row. Of a cell there is the value that was last computed. Hidden sheets are 
 """
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ from chatbot.retrieval.documents.formats.office import OLE_MARK
 from chatbot.retrieval.documents.limits import MAX_HEADINGS, MAX_TEXT_CHARACTERS
 
 _SEPARATOR: Final = " | "
+_GAP: Final = re.compile(r"(?: \| ){10,}")
+"""More empty cells on end than anybody counts: before a value far to the right they would be
+passages of nothing else."""
 _MAX_WHOLE: Final = 1e15
 """Whole numbers below it are written in full, and numbers have no more digits that count."""
 
@@ -100,7 +104,7 @@ class _Reading:
 def _joined(cells: list[str]) -> str:
     while cells and not cells[-1]:
         cells.pop()
-    return _SEPARATOR.join(cells)
+    return _GAP.sub(" | … | ", _SEPARATOR.join(cells))
 
 
 def _is_header(row: Sequence[Any]) -> bool:
