@@ -124,7 +124,7 @@ def _allow_code(model: str, *, is_allowed: bool) -> None:
         )
     save_allow_code(place, is_allowed=is_allowed, file=config_file())
     print(
-        f"{place} may run program code of its own from the next load on, and no later one."
+        f"{place} may run program code of its own from the next load on."
         if is_allowed
         else f"{model} may not run program code of its own."
     )
