@@ -388,15 +388,16 @@ def _put(table: Any, name: str, value: Any, default: Any) -> None:
 
 
 def _replace(target: Path, text: str) -> None:
-    """Write a file anew.
+    """Write a file anew, with the line ends that it has.
 
     Args:
         target: where it is itself, so that dotfiles kept in a repository stay linked.
         text: all that will be in it.
     """
+    ends = "\r\n" if target.exists() and b"\r\n" in target.read_bytes() else "\n"
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
+        with os.fdopen(handle, "w", encoding="utf-8", newline=ends) as out:
             if target.exists():
                 os.fchmod(handle, stat.S_IMODE(target.stat().st_mode))
             out.write(text)

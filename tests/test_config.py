@@ -373,7 +373,7 @@ def test_the_mark_that_editors_put_before_utf_8_is_no_part_of_the_settings(file:
     assert load_config(file) == Config(settings=changed(max_history="3"))
     save_settings(changed(max_history="4"), ["max_history"], file)
     assert load_config(file) == Config(settings=changed(max_history="4"))
-    assert "# mine" in file.read_text()
+    assert file.read_bytes() == b"# mine\r\nmax_history = 4\r\n"
 
 
 @pytest.mark.timeout(10)
