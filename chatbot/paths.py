@@ -25,6 +25,12 @@ def working_dir() -> Path:
         return Path(os.environ.get("PWD", "/"))
 
 
+def process_dir() -> Path:
+    """The folder to start a process in: from a deleted one torch does not find its libraries."""
+    folder = working_dir()
+    return folder if folder.is_dir() else Path("/")
+
+
 def config_dir() -> Path:
     """Settings, and the user's own themes and prompts; ``CHATBOT_CONFIG_DIR`` overrides it."""
     return _user_dir("CHATBOT_CONFIG_DIR", platformdirs.user_config_dir("chatbot"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.commands import bench
 from chatbot.conversation.folders import path_of, problem_of
 from chatbot.conversation.mentions import mentioned_files, path_of_name
 from chatbot.models.listing import list_models
@@ -32,6 +33,15 @@ def test_what_is_named_from_there_is_not_there(gone: Path) -> None:
 
 def test_the_models_are_listed(gone: Path) -> None:
     assert "smollm2-135m" in [facts.reference for facts in list_models(["smollm2-135m"])]
+
+
+def test_a_benchmark_is_started_in_one_that_is_there(
+    gone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "where.py").write_text("import os; print(os.getcwd())")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert bench._run("where", []) == 0
+    assert capfd.readouterr().out == "/\n"
 
 
 @pytest.mark.parametrize("is_made_again", [False, True])

@@ -372,6 +372,14 @@ async def test_a_log_that_cannot_be_opened_keeps_no_worker_from_its_work(tmp_pat
         assert "exit status 0" in str(await worker.wait())
 
 
+async def test_too_little_address_space_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (600 * 2**20, -1))
+    with pytest.raises(WorkerError, match=r"more than the 600 MiB .* raise ulimit -v to 2097152"):
+        await print_to(tmp_path / "log", "text")
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

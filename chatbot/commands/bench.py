@@ -11,6 +11,7 @@ from typing import Any
 
 from chatbot.commands.bench_tools import options as tools
 from chatbot.engine.benchmark import options as speed
+from chatbot.paths import process_dir
 from chatbot.retrieval.benchmark import options as retrieval
 
 
@@ -54,4 +55,4 @@ def run_bench(options: argparse.Namespace) -> int:
 
 def _run(module: str, arguments: Sequence[str]) -> int:
     command = [sys.executable, "-P", "-m", module, *arguments]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run(command, check=False, cwd=process_dir()).returncode

@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     # The CPU allocator raises a plain RuntimeError.
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "not enough memory" in text or "out of memory" in text
+        "not enough memory" in text or "out of memory" in text or "cannot allocate memory" in text
     )
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -18,8 +19,9 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from chatbot.errors import WorkerError
-from chatbot.paths import working_dir
+from chatbot.paths import process_dir
 from chatbot.terminal_text import clean_line
+from chatbot.wording import memory
 from chatbot.worker.log import keep_short, open_log
 from chatbot.worker.protocol import MAX_LINE_BYTES, Event, Request, encode
 
@@ -27,6 +29,9 @@ EventT = TypeVar("EventT", bound=Event)
 
 HUNG: Final = signal.SIGVTALRM
 """By which a worker has the system end it where a single step never does."""
+
+LEAST_ADDRESS_SPACE: Final = 2 * 2**30
+"""With less, libraries crash in the middle of being loaded."""
 
 STOP_SECONDS: Final = 2.0
 """How long a worker may take to end by itself before it is killed."""
@@ -65,6 +70,12 @@ class WorkerProcess(Generic[EventT]):
         Raises:
             WorkerError: the program cannot be started.
         """
+        space = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if space != resource.RLIM_INFINITY and space < LEAST_ADDRESS_SPACE:
+            raise WorkerError(
+                f"{name.capitalize()} needs more than the {memory(space)} of address space that a "
+                f"process may have here; raise ulimit -v to {LEAST_ADDRESS_SPACE // 1024} or more."
+            )
         try:
             with contextlib.ExitStack() as opened:
                 log = opened.enter_context(open_log(log_file))
@@ -77,8 +88,7 @@ class WorkerProcess(Generic[EventT]):
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
                     limit=MAX_LINE_BYTES,
-                    # In a folder that was deleted torch does not find its own libraries.
-                    cwd=folder if (folder := working_dir()).is_dir() else "/",
+                    cwd=process_dir(),
                     # Its own session: keys pressed in our terminal are not sent to it.
                     start_new_session=True,
                 )

@@ -151,6 +151,7 @@ def test_every_precision_answers(tiny_folder: Path, precision: str) -> None:
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: not enough memory"),
         OSError(12, "Cannot allocate memory"),
+        RuntimeError("unable to mmap 269 bytes from file <x>: Cannot allocate memory (12)"),
     ],
 )
 def test_memory_that_runs_out_names_what_helps(
