@@ -23,7 +23,12 @@ from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
 from chatbot.commands.status import FAILED, INTERRUPTED, WRONG_USAGE
 from chatbot.commands.usage import Parser
-from chatbot.errors import ChatbotError, PromptUsageError, SettingError, StoppedError
+from chatbot.errors import (
+    ChatbotError,
+    PromptUsageError,
+    SettingError,
+    StoppedError,
+)
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.store import LATEST
@@ -210,6 +215,7 @@ def _converse(options: argparse.Namespace) -> int:
     """Chat, on the screen or in plain text, or answer one question."""
     is_on_screen = options.command is None and not options.plain
     is_on_screen &= sys.stdin.isatty() and sys.stdout.isatty()
+    is_on_screen &= os.environ.get("TERM") != "dumb"  # it can draw nothing
     if is_on_screen:
         # What start-up makes, it keeps: looking for rubbish among it costs a tenth of the time to
         # the first frame. The app turns the collector on again.
@@ -230,6 +236,8 @@ def _converse(options: argparse.Namespace) -> int:
         tools=getattr(options, "tools", None),
         allowed_tools=getattr(options, "allowed_tools", None) or (),
     )
+    if any(getattr(options, name, None) for name in ("tools", "allowed_tools")):
+        session.tools.check_names()  # refused now, not when the model has been loaded
     _prepare_model(session, options, is_on_screen=is_on_screen)
     if options.command == "ask":
         return run_ask(session, options)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from chatbot.errors import KnowledgeError
+from chatbot.errors import KnowledgeError, SettingError
 from chatbot.paths import shipped_dir, working_dir
 from chatbot.retrieval.values import FolderStatus
 from chatbot.settings import MANUAL, KnowledgeFolder
@@ -131,9 +131,12 @@ def folders_of_run(texts: Sequence[str]) -> tuple[KnowledgeFolder, ...]:
     """The folders that the command line names, for one run alone; ``none`` is no folder.
 
     Raises:
-        KnowledgeError: one of them is not there, or cannot be read.
+        SettingError: one of them is not there, or cannot be read.
     """
     if list(texts) == [NO_FOLDERS]:
         return ()
-    folders = {path_of(f): f for f in map(checked_folder, texts)}
+    try:
+        folders = {path_of(f): f for f in map(checked_folder, texts)}
+    except KnowledgeError as error:
+        raise SettingError(str(error)) from error
     return tuple(folders.values())

@@ -99,13 +99,22 @@ class Tools:
 
     async def _start(self) -> None:
         await self.box.refresh()
-        if self._only is not None:
-            try:
+        try:
+            self.check_names()
+            if self._only is not None:
                 self.box.use_only(self._only)
-            except ChatbotError as error:
-                self.problem = str(error)
-                self._tell()
-                raise
+        except ChatbotError as error:
+            self.problem = str(error)
+            self._tell()
+            raise
+
+    def check_names(self) -> None:
+        """Refuse names of tools that were given for this run and that no tool can have.
+
+        Raises:
+            SettingError: there is no such tool.
+        """
+        self.box.require(self._only or ())
 
     async def refresh(self) -> None:
         """List the user's own tools and the servers anew."""

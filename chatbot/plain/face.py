@@ -19,7 +19,7 @@ from chatbot.conversation.manager import ConversationManager
 from chatbot.conversation.mentions import mentioned_files
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
-from chatbot.errors import ChatbotError
+from chatbot.errors import ChatbotError, SettingError
 from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart
 from chatbot.plain.answer_notes import tell_thinking
@@ -75,7 +75,11 @@ class PlainFace:
             print("Ask anything; /help lists the commands, quit leaves.", file=sys.stderr)
         try:
             while not self._is_leaving:
-                line = await read_line(PROMPT if self._is_interactive else "")
+                try:
+                    line = await read_line(PROMPT if self._is_interactive else "")
+                except SettingError as error:
+                    self._show_error(str(error))
+                    continue
                 if line is None:
                     if self._is_interactive:
                         self.tell("")

@@ -9,6 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from chatbot.errors import SettingError
+
+MAX_CHARACTERS: Final = 2**24
+"""Of a line: a pipe may never end one."""
+
 
 class _Reader:
     """Reads a line at a time in a daemon thread: a read cannot be called off, and must not hold up
@@ -20,13 +25,16 @@ class _Reader:
         """Of the terminal, where keys are to be shown only while a line is read."""
         self._waiting: asyncio.Future[str | None] | None = None
         self._is_reading = False
-        self._left_over: list[str | None] = []
+        self._left_over: list[str | SettingError | None] = []
         """A line that nobody has asked for since."""
 
     async def read(self, prompt: str) -> str | None:
         """See ``read_line``."""
         if self._left_over:
-            return self._left_over.pop()
+            left = self._left_over.pop()
+            if isinstance(left, SettingError):
+                raise left
+            return left
         loop = asyncio.get_running_loop()
         line: asyncio.Future[str | None] = loop.create_future()
         self._waiting = line
@@ -41,21 +49,25 @@ class _Reader:
         try:
             self._show_keys(is_on=True)
             if prompt and sys.stdout.isatty():
-                result: str | None = input(prompt)
+                result: str | SettingError | None = input(prompt)
             else:  # input() would put the prompt among the answers
                 print(prompt, end="", file=sys.stderr, flush=True)
-                text = sys.stdin.readline()
-                result = text.rstrip("\n") if text else None
+                result = _next_line()
+        except SettingError as error:
+            result = error
         except (EOFError, OSError, ValueError):
             result = None
         self._show_keys(is_on=False)
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._deliver, result)
 
-    def _deliver(self, text: str | None) -> None:
+    def _deliver(self, text: str | SettingError | None) -> None:
         self._is_reading = False
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(text)
+            if isinstance(text, SettingError):
+                self._waiting.set_exception(text)
+            else:
+                self._waiting.set_result(text)
         else:
             self._left_over.append(text)
 
@@ -88,12 +100,30 @@ class _Reader:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, wanted)
 
 
+def _next_line() -> str | None:
+    """The next line of standard input, or None at its end.
+
+    Raises:
+        SettingError: it is too long; it is passed over.
+    """
+    text = sys.stdin.readline(MAX_CHARACTERS)
+    if len(text) < MAX_CHARACTERS or text.endswith("\n"):
+        return text.rstrip("\n") if text else None
+    while (more := sys.stdin.readline(MAX_CHARACTERS)) and not more.endswith("\n"):
+        pass
+    raise SettingError(f"A line of more than {MAX_CHARACTERS:,} characters is passed over; cut it.")
+
+
 _READER: Final = _Reader()
 """There is one standard input."""
 
 
 async def read_line(prompt: str) -> str | None:
-    """One line of standard input without its end, or None at the end of input."""
+    """One line of standard input without its end, or None at the end of input.
+
+    Raises:
+        SettingError: it is too long, and passed over.
+    """
     return await _READER.read(prompt)
 
 

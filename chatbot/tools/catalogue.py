@@ -16,6 +16,7 @@ from chatbot.tools.built_in.registry import FUNCTIONS
 from chatbot.tools.definitions import define
 from chatbot.tools.knowledge import KnowledgeAccess, KnowledgeTools
 from chatbot.tools.mcp.client import McpServer
+from chatbot.tools.mcp.naming import tool_name
 from chatbot.tools.results import cut
 from chatbot.tools.runner import ToolRunner
 from chatbot.tools.settings import ServerSpec
@@ -59,6 +60,7 @@ class Catalogue:
         self._user: dict[str, ToolDefinition] = {}
         self._user_problems: tuple[str, ...] = ()
         self._user_hash: str | None = None
+        self._is_listed = False
         self._user_listing = asyncio.Lock()
 
     @property
@@ -69,6 +71,16 @@ class Catalogue:
             for definition in server.definitions:
                 found.setdefault(definition.name, definition)
         return found
+
+    def may_have(self, name: str) -> bool:
+        """Whether what is not listed yet may hold a tool of this name."""
+        if not self._is_listed and self._user_file.exists():
+            return True
+        starts = (tool_name(s.spec.name, "")[:-1] for s in self._unlisted())
+        return any(name.startswith(start[:40]) for start in starts)  # the end may be a hash
+
+    def _unlisted(self) -> list[McpServer]:
+        return [server for server in self._servers.values() if server.info.state != "ready"]
 
     @property
     def servers(self) -> tuple[ServerInfo, ...]:
@@ -97,6 +109,7 @@ class Catalogue:
         await asyncio.gather(
             self._list_user_file(), *(server.connect() for server in self._servers.values())
         )
+        self._is_listed = True
 
     async def find(self, name: str) -> ToolDefinition | None:
         """The tool of this name as it is now; the user's file is listed anew if it changed."""

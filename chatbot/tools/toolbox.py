@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from chatbot.errors import ConfigError, ToolError
+from chatbot.errors import ConfigError, SettingError, ToolError
 from chatbot.terminal_text import clean_line
 from chatbot.tools.approvals import Approvals, Approver
 from chatbot.tools.catalogue import Catalogue
@@ -58,6 +58,7 @@ class ToolBox:
         self.has_defaults = True
         """Harmless built-in tools are on where nothing else is chosen."""
         self._only: frozenset[str] | None = None
+        self._allowed_by_flag = frozenset(allowed_by_flag)
         self._save = save
         self._save_problem = ""
         self._watchers: list[Callable[[], None]] = []
@@ -124,6 +125,19 @@ class ToolBox:
     def schemas(self) -> list[dict[str, Any]]:
         """The tools that the model is told of, in the form of OpenAI's functions."""
         return [info.definition.schema for info in self.tools if _is_usable(info)]
+
+    def require(self, names: Collection[str]) -> None:
+        """Make sure that there are tools of these names, and of those that were given to
+        ``--allow-tool``. A name that a tool of the user's file or of a server may have passes until
+        they are listed.
+
+        Raises:
+            SettingError: there is no tool of one of the names.
+        """
+        known = self._catalogue.tools
+        for name in (*names, *sorted(self._allowed_by_flag)):
+            if name not in known and not self._catalogue.may_have(name):
+                raise SettingError(str(_unknown(name, known)))
 
     def use_only(self, names: Collection[str]) -> None:
         """For this run, have these tools on and no other; nothing is kept of it.

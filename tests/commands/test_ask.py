@@ -318,7 +318,7 @@ def test_the_flag_answers_for_the_user() -> None:
 
 def test_a_tool_that_is_not_there() -> None:
     done = run_chatbot("ask", "-k", "none", "-t", "nonsense", "hello")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "There is no tool called nonsense; there are: calculate," in done.stderr
     assert done.stdout == ""
 
@@ -373,7 +373,9 @@ def test_a_schema_that_cannot_be_used(tmp_path: Path, content: str | None, reaso
         (("--temperature", "9"), 2, "Temperature must be"),
         (("-r", "zzz"), 1, "zzz"),
         (("-n", "17"), 2, "from 1 to 16"),
-        (("-t", "nope"), 1, "nope"),
+        (("-t", "nope"), 2, "no tool called nope"),
+        (("--allow-tool", "typo"), 2, "no tool called typo"),
+        (("-k", "/nix"), 2, "no folder /nix"),
     ],
 )
 def test_what_cannot_be_asked_is_json_too(flags: tuple[str, ...], status: int, words: str) -> None:

@@ -71,6 +71,16 @@ def test_why_an_index_failed_is_on_standard_error(folder: Path) -> None:
         assert "failed" in done.stdout
 
 
+def test_what_was_indexed_before_is_searched_where_it_cannot_be_brought_up_to_date(
+    folder: Path,
+) -> None:
+    (folder / "full.txt").write_text("x")
+    done = run_chatbot("search", "needle", "-k", str(folder))
+    assert done.returncode == 0
+    assert done.stderr == "The disk is full.\n"
+    assert done.stdout
+
+
 def test_the_progress_is_a_bar_on_a_terminal(folder: Path) -> None:
     with Terminal("index", str(folder), SCRIPT_INDEX_SECONDS="0.2") as terminal:
         terminal.until(r"Reading notes ▕.*▏ 1 of 2 files · 2 passages · 1 s left")
@@ -155,14 +165,14 @@ def test_several_folders_and_those_of_the_settings(folder: Path, tmp_path: Path)
         (("search",), 2, "search needs a query"),
         (("search", "x", "--queries", "y"), 2, "and not both"),
         (("search", "x", "--top-k", "0"), 2, "--top-k must be"),
-        (("search", "x", "-k", "/no/such"), 1, "There is no folder /no/such"),
+        (("search", "x", "-k", "/no/such"), 2, "There is no folder /no/such"),
         (("search", "x", "-k", "none"), 1, "There is no folder to go through"),
         (("search", "--queries", "/no/such"), 1, "cannot be read"),
-        (("index", "/no/such"), 1, "There is no folder /no/such"),
-        (("ask", "x", "-k", "/no/such"), 1, "There is no folder /no/such"),
+        (("index", "/no/such"), 2, "There is no folder /no/such"),
+        (("ask", "x", "-k", "/no/such"), 2, "There is no folder /no/such"),
         (("ask", "x", "--num-sources", "99"), 2, "Sources must be"),
         (("ask", "x", "--grounding", "maybe"), 2, "one of auto, strict, open"),
-        (("search", "kill retrieval", "-k", "/"), 1, "The whole disk"),
+        (("search", "kill retrieval", "-k", "/"), 2, "The whole disk"),
     ],
 )
 def test_wrong_usage_and_failures(arguments: tuple[str, ...], status: int, reason: str) -> None:

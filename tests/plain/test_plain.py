@@ -1,6 +1,7 @@
 """The plain mode as a process, on the scripted engine."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.errors import SettingError
+from chatbot.plain import line_input
 from chatbot.plain.line_input import _Reader
 from tests.running_chatbot import SCRIPTED, PipedChatbot, Terminal, environment, run_chatbot
 
@@ -166,6 +169,28 @@ def test_a_null_byte_and_a_very_long_line() -> None:
     assert done.returncode == 0
     assert done.stdout.startswith(said("ab") + "You said: xxx")
     assert len(done.stdout) > 200_000
+
+
+def test_a_line_without_end_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_input, "MAX_CHARACTERS", 10)
+    monkeypatch.setattr("sys.stdin", io.StringIO("12345678\n123456789\n" + "x" * 35 + "\nlast\n"))
+    assert [line_input._next_line() for _ in range(2)] == ["12345678", "123456789"]
+    with pytest.raises(SettingError, match="more than 10 characters"):
+        line_input._next_line()
+    assert [line_input._next_line() for _ in range(2)] == ["last", None]
+
+
+def test_a_line_that_is_too_long_costs_no_other() -> None:
+    done = run_chatbot(stdin=b"x" * (line_input.MAX_CHARACTERS + 5) + b"\nhello\n")
+    assert (done.returncode, done.stdout) == (1, said("hello"))
+    assert "A line of more than 16,777,216 characters is passed over" in done.stderr
+
+
+def test_a_dumb_terminal_gets_lines() -> None:
+    with Terminal(TERM="dumb") as terminal:
+        terminal.until("/help lists the commands, quit leaves.*> ")
+        terminal.type("\x04")
+        assert terminal.end() == 0
 
 
 def test_an_output_that_cannot_show_a_character_does_not_end_it() -> None:

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.errors import ConfigError, ToolError
-from chatbot.tools.settings import ToolChoice, ToolSettings, load_tool_settings, save_tool_choice
+from chatbot.errors import ConfigError, SettingError, ToolError
+from chatbot.tools.settings import (
+    ServerSpec,
+    ToolChoice,
+    ToolSettings,
+    load_tool_settings,
+    save_tool_choice,
+)
 from chatbot.tools.toolbox import ToolBox
 from chatbot.tools.values import MAX_CALLS_PER_ROUND, ToolCall
 from tests.tools.boxes import FakeServer, RecordingBox, User, permissive_box, run_one
@@ -233,6 +239,29 @@ async def test_an_edited_file_is_asked_about_anew(tmp_path: Path) -> None:
     assert "refused" in outcome.error
     assert "Its description changed since you allowed it." not in user.asked[-1][0].reasons
     assert "It changed since you allowed it." in user.asked[-1][0].reasons
+
+
+async def test_names_that_no_tool_can_have_are_refused(tmp_path: Path) -> None:
+    box = ToolBox(
+        ToolSettings(servers=(ServerSpec(name="files", command="none"),)),
+        user_file=tmp_path / "tools.py",
+        log_dir=tmp_path,
+        allowed_by_flag=["calculate"],
+    )
+    box.require(["current_time", "files__read"])
+    with pytest.raises(SettingError, match="no tool called typo"):
+        box.require(["typo"])
+    (tmp_path / "tools.py").write_text("def mine(x: int):\n    'Mine.'\n    return x\n")
+    box.require(["mine", "yours"])
+    await box.refresh()
+    box.require(["mine"])
+    with pytest.raises(SettingError, match="no tool called yours"):
+        box.require(["yours"])
+    flagged = ToolBox(
+        ToolSettings(), user_file=tmp_path / "none.py", log_dir=tmp_path, allowed_by_flag=["typo"]
+    )
+    with pytest.raises(SettingError, match="no tool called typo"):
+        flagged.require([])
 
 
 async def test_what_a_server_changed_taints_the_calls_of_other_tools(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from chatbot.commands.knowledge.indexing import (
 )
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.found_sources import location_of, name_folders
+from chatbot.errors import KnowledgeError
 from chatbot.retrieval.values import Hit
 from chatbot.settings import Settings
 from chatbot.terminal_text import clean, clean_line
@@ -48,16 +49,20 @@ async def search_folders(
                 print(clean_line(sentence, 500), file=sys.stderr)
         if not statuses or any(status.stage == "cancelled" for status in statuses):
             return INTERRUPTED
-        if all(status.stage == "failed" for status in statuses):
-            return FAILED
+        is_stale = all(status.stage == "failed" for status in statuses)
         for query in queries:
-            found = await client.search(
-                query,
-                paths,
-                options,
-                num_hits=num_results,
-                reranker=settings.reranker,
-            )
+            try:
+                found = await client.search(
+                    query,
+                    paths,
+                    options,
+                    num_hits=num_results,
+                    reranker=settings.reranker,
+                )
+            except KnowledgeError:
+                if is_stale:  # there is nothing from before either, and why is said already
+                    return FAILED
+                raise
             hits = [hit for hit in found.hits if hit.duplicate_of is None][:num_results]
             if as_json:
                 results = [_as_json(hit) for hit in hits]
