@@ -211,7 +211,7 @@ async def test_a_note_comes_below_the_end_of_a_chat(make_app: MakeApp) -> None:
 async def test_a_note_leaves_an_answer_that_is_being_written_where_it_is(
     make_app: MakeApp,
 ) -> None:
-    app = make_app(answer="word " * 800, delay=0.01)
+    app = make_app(answer="word " * 3000, delay=0.01)
     async with app.run_test(size=(80, 24)) as pilot:
         app.manager.open(long_chat(30, "\n\nline" * 15))
         await app.draw_conversation()
