@@ -14,12 +14,14 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
 
 from chatbot.engine import gguf_conversion, gguf_unpacking
 from chatbot.engine.gguf_conversion import convert
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.errors import ModelError
 from chatbot.models.gguf_header import MAX_ELEMENTS, GgufHeader, content_key, read_header
+from tests.engine.test_fused_decoder import SIZES
 from tests.engine.tiny_models import CHATML, make_llama
 
 F32, F16, Q8_0 = (
@@ -128,6 +130,59 @@ def test_the_converted_model_computes_the_same(
     assert model.generation_config.eos_token_id == 2
     assert not hasattr(model.config, "quantization_config")
     assert {stage for stage, _ in stages} == {"Reading Tiny", "Converting Tiny", "Writing Tiny"}
+
+
+def write_gemma(file: Path, model: Any) -> Path:
+    """Gemma 3 as a GGUF file, in which 1 is added to the weights of norms already."""
+    config = model.config
+    writer = gguf.GGUFWriter(str(file), "gemma3")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_sliding_window(config.sliding_window)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["full_attention"]["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    tokens = ["<pad>", "<eos>", "<bos>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokens += [f"w{number}" for number in range(len(tokens), config.vocab_size)]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(number) for number in range(len(tokens))])
+    writer.add_token_types([3] * 3 + [6] * 256 + [1] * (len(tokens) - 259))
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
+    for name, value in model.state_dict().items():
+        if name != "lm_head.weight":
+            short = names.get_name(name.removesuffix(".weight")) + ".weight"
+            writer.add_tensor(short, (value + 1 if "norm" in name else value).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def test_gemma_comes_to_the_same_by_our_own_step(tmp_path: Path) -> None:
+    sizes = {"num_hidden_layers": 6, "sliding_window": 8, "query_pre_attn_scalar": 256}
+    config = Gemma3TextConfig(
+        **{**SIZES, **sizes, "head_dim": 32, "rope_theta": 5000.0, "tie_word_embeddings": True}
+    )
+    torch.manual_seed(0)
+    model = Gemma3ForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:  # 0 as it is made
+                parameter.normal_(0.5, 0.3)
+    folder = convert(write_gemma(tmp_path / "m.gguf", model), "m", tmp_path / "out", quiet)
+    cached = CachedModel(AutoModelForCausalLM.from_pretrained(folder).eval())
+    assert cached.decoder_name == "fused"
+    tokens = list(range(300, 360))
+    with torch.inference_mode():
+        expected = model(torch.tensor([tokens])).logits[0]
+    torch.testing.assert_close(cached.read_each(tokens), expected, atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
