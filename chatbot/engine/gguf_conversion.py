@@ -20,7 +20,7 @@ from chatbot.models.gguf_header import GgufHeader, content_key, read_header
 from chatbot.models.library_errors import is_disk_full
 from chatbot.wording import size
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Part of each folder's name: a change in what is written makes folders afresh."""
 
 SLACK_BYTES: Final = 64 * 2**20

@@ -83,7 +83,18 @@ def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     if missing := outcome["missing_keys"]:
         # transformers would fill them with random numbers.
         raise ValueError(f"weights are missing, such as {min(missing)}")
+    _scale_positions(model.config, gguf.GGUFReader(str(file)).fields)
     return model, tokenizer
+
+
+def _scale_positions(config: Any, fields: Any) -> None:
+    """Write into ``config`` what positions are divided by, which transformers' reader omits."""
+    scaling = f"{fields['general.architecture'].contents()}.rope.scaling"
+    kind, factor = fields.get(f"{scaling}.type"), fields.get(f"{scaling}.factor")
+    if kind is not None and factor is not None and kind.contents() == "linear":
+        rope = config.rope_parameters
+        # In Gemma 3, those of the layers without a window.
+        rope.get("full_attention", rope).update(rope_type="linear", factor=factor.contents())
 
 
 def _write(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -145,7 +145,10 @@ def write_gemma(file: Path, model: Any) -> Path:
     writer.add_key_length(config.head_dim)
     writer.add_sliding_window(config.sliding_window)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["full_attention"]["rope_theta"])
+    rope = config.rope_parameters["full_attention"]
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    writer.add_rope_scaling_factor(rope["factor"])
     writer.add_vocab_size(config.vocab_size)
     tokens = ["<pad>", "<eos>", "<bos>", *(f"<0x{byte:02X}>" for byte in range(256))]
     tokens += [f"w{number}" for number in range(len(tokens), config.vocab_size)]
@@ -167,8 +170,9 @@ def write_gemma(file: Path, model: Any) -> Path:
 
 def test_gemma_comes_to_the_same_by_our_own_step(tmp_path: Path) -> None:
     sizes = {"num_hidden_layers": 6, "sliding_window": 8, "query_pre_attn_scalar": 256}
+    rope = {"full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 8.0}}
     config = Gemma3TextConfig(
-        **{**SIZES, **sizes, "head_dim": 32, "rope_theta": 5000.0, "tie_word_embeddings": True}
+        **{**SIZES, **sizes, "head_dim": 32, "rope_parameters": rope, "tie_word_embeddings": True}
     )
     torch.manual_seed(0)
     model = Gemma3ForCausalLM(config).eval()
