@@ -10,6 +10,7 @@ import pytest
 from chatbot.retrieval.cutting import cut
 from chatbot.retrieval.documents.document import Document, DocumentError
 from chatbot.retrieval.documents.formats import opendocument, rtf, sheets, slides
+from chatbot.retrieval.documents.formats.office import OLE_MARK
 from chatbot.retrieval.embedding import load_tokenizer
 from chatbot.settings import DEFAULT_EMBEDDING_MODEL
 from tests.retrieval.documents.making_files import make_bomb, make_zip, with_entry
@@ -271,9 +272,10 @@ def test_rtf_is_read_as_it_is_shown() -> None:
     ("read", "content", "said"),
     [
         (slides.read, make_zip({"_rels/.rels": "<r/>"}), "no PowerPoint presentation"),
-        (slides.read, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "save it as .pptx"),
+        (slides.read, OLE_MARK + bytes(600), "save it as .pptx"),
         (slides.read, make_slides([""]), "There is no text in it."),
-        (sheets.read, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "no spreadsheet"),
+        (sheets.read, OLE_MARK + bytes(600), "no spreadsheet"),
+        (sheets.read, OLE_MARK + "EncryptedPackage".encode("utf-16-le"), "with a password"),
         (sheets.read, make_zip({"a": "b"}), "no spreadsheet"),
         (sheets.read, b"name,age", "damaged"),
         (sheets.read, make_sheets({"S": []}), "There is no text in it."),
@@ -281,7 +283,7 @@ def test_rtf_is_read_as_it_is_shown() -> None:
         (rtf.read, b"PK", "no RTF"),
         (rtf.read, b"{\\rtf1 {\\fonttbl}}", "There is no text in it."),
     ],
-    ids=map(str, range(10)),
+    ids=map(str, range(11)),
 )
 def test_what_is_no_such_file_is_refused_with_the_reason(
     read: Read, content: bytes, said: str

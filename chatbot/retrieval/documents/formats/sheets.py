@@ -28,6 +28,9 @@ from chatbot.retrieval.documents.document import (
 from chatbot.retrieval.documents.formats.office import OLE_MARK
 from chatbot.retrieval.documents.limits import MAX_HEADINGS, MAX_TEXT_CHARACTERS
 
+_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
+"""What the container of the old formats has in it where it is around one of the new ones."""
+_LOCKED: Final = "It is protected with a password; save it without one to have it read."
 _SEPARATOR: Final = " | "
 _GAP: Final = re.compile(r"(?: \| ){10,}")
 """More empty cells on end than anybody counts: before a value far to the right they would be
@@ -40,12 +43,12 @@ def read(name: str, kind: str, content: bytes) -> Document:
     """See ``formats``."""
     if not content.startswith(OLE_MARK):
         Archive(content)  # refuses what would fill the memory
+    elif _ENCRYPTED in content:
+        raise DocumentError(_LOCKED)
     try:
         return _Reading().read(load_workbook(io.BytesIO(content))).build(name, kind)
     except PasswordError as error:
-        raise DocumentError(
-            "It is protected with a password; save it without one to have it read."
-        ) from error
+        raise DocumentError(_LOCKED) from error
     except CalamineError as error:
         raise DocumentError("It is damaged or no spreadsheet, whatever its name says.") from error
 
