@@ -60,7 +60,7 @@ def convert(file: Path, name: str, models_dir: Path, report: Report) -> Path:
         models_dir.mkdir(parents=True, exist_ok=True)
         with _only_one(models_dir, name, report):
             if not target.is_dir():
-                _remove_leftovers(models_dir)
+                _remove_leftovers(models_dir, target)
                 _check_space(header, name, models_dir)
                 _convert_into(target, file, name, header, report)
     except OSError as error:
@@ -90,10 +90,13 @@ def _only_one(models_dir: Path, name: str, report: Report) -> Any:
         lock.release()
 
 
-def _remove_leftovers(models_dir: Path) -> None:
-    """Remove what crashed conversions left; nobody else is at work, for we hold the lock."""
-    for folder in models_dir.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove_leftovers(models_dir: Path, target: Path) -> None:
+    """Remove what crashed conversions left, and what other versions of the program made of the same
+    file; nobody else is at work, for we hold the lock."""
+    of_same_file = target.name.removesuffix(str(FORMAT_VERSION))
+    for pattern in (f"{_PARTIAL}*", f"{of_same_file}*"):
+        for folder in models_dir.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_space(header: GgufHeader, name: str, models_dir: Path) -> None:

@@ -226,7 +226,7 @@ class ChatApp(NoticingApp):
     async def on_event(self, event: Event) -> None:
         if isinstance(event, InputEvent):
             self._garbage.note_input()
-        if isinstance(event, Key):
+        if isinstance(event, Key) and self.screen_stack:  # one may come while all is put away
             self._chat.give_way()
             if isinstance(self.screen, SparingScreen):
                 self.screen.key_pause.begin()

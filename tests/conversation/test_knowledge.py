@@ -10,7 +10,7 @@ import pytest
 from chatbot.conversation.folders import folders_of_run
 from chatbot.conversation.found_sources import name_folders
 from chatbot.conversation.knowledge import FIRST_WORDS_SECONDS, Knowledge
-from chatbot.errors import ConfigError, KnowledgeError, WorkerError
+from chatbot.errors import ConfigError, KnowledgeError, SettingError, WorkerError
 from chatbot.messages import Source
 from chatbot.paths import shipped_dir
 from chatbot.retrieval.values import DocumentText, FolderStatus, Hit
@@ -139,7 +139,7 @@ async def test_a_missing_folder_is_a_problem_and_not_the_end(made: Made) -> None
 def test_folders_of_one_run(home: Path) -> None:
     assert folders_of_run(["none"]) == ()
     assert folders_of_run(["~/notes", str(home / "notes")]) == (KnowledgeFolder("~/notes"),)
-    with pytest.raises(KnowledgeError):
+    with pytest.raises(SettingError, match="There is no folder"):
         folders_of_run(["~/notes", "none"])
 
 

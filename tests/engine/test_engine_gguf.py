@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
 
 from chatbot.engine import gguf_conversion, gguf_unpacking
-from chatbot.engine.gguf_conversion import convert
+from chatbot.engine.gguf_conversion import FORMAT_VERSION, convert, converted_folder
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.errors import ModelError
 from chatbot.models.gguf_header import MAX_ELEMENTS, GgufHeader, content_key, read_header
@@ -237,6 +237,16 @@ def test_leftovers_of_a_crash_are_removed_and_never_used(gguf_file: Path, tmp_pa
     (left / "model.safetensors").write_bytes(b"half")
     folder = convert(gguf_file, "Tiny", tmp_path, quiet)
     assert folders(tmp_path) == [folder.name]
+
+
+def test_what_another_version_made_of_the_file_is_removed(gguf_file: Path, tmp_path: Path) -> None:
+    place = converted_folder(gguf_file, "Tiny", tmp_path)
+    older = tmp_path / place.name.replace(f"-v{FORMAT_VERSION}", "-v1")
+    other = tmp_path / "Tiny-0123-v1"
+    for folder in (older, other):
+        folder.mkdir()
+    convert(gguf_file, "Tiny", tmp_path, quiet)
+    assert sorted(folders(tmp_path)) == sorted([place.name, other.name])
 
 
 def test_two_at_once_make_one_folder(gguf_file: Path, tmp_path: Path) -> None:
