@@ -42,11 +42,8 @@ def interleaved(weight: np.ndarray, num_heads: int) -> np.ndarray:
     return halves.swapaxes(1, 2).reshape(rows, columns)
 
 
-def write_gguf(
-    file: Path, model: Any, tokenizer: Any, kind: Any = F32, architecture: str = "llama"
-) -> Path:
-    """``model`` as a GGUF file with its matrices in the format ``kind``."""
-    config = model.config
+def begun(file: Path, config: Any, architecture: str) -> gguf.GGUFWriter:
+    """A GGUF file with the sizes that every model has."""
     writer = gguf.GGUFWriter(str(file), architecture)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -55,8 +52,25 @@ def write_gguf(
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
+    return writer
+
+
+def ended(writer: gguf.GGUFWriter, file: Path) -> Path:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def write_gguf(
+    file: Path, model: Any, tokenizer: Any, kind: Any = F32, architecture: str = "llama"
+) -> Path:
+    """``model`` as a GGUF file with its matrices in the format ``kind``."""
+    config = model.config
+    writer = begun(file, config, architecture)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
@@ -79,11 +93,7 @@ def write_gguf(
         stored = F32 if data.ndim == 1 else kind
         short = names.get_name(name.removesuffix(".weight")) + ".weight"
         writer.add_tensor(short, gguf.quantize(data, stored), raw_dtype=stored)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return file
+    return ended(writer, file)
 
 
 @pytest.fixture(scope="module")
@@ -135,21 +145,13 @@ def test_the_converted_model_computes_the_same(
 def write_gemma(file: Path, model: Any) -> Path:
     """Gemma 3 as a GGUF file, in which 1 is added to the weights of norms already."""
     config = model.config
-    writer = gguf.GGUFWriter(str(file), "gemma3")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
+    writer = begun(file, config, "gemma3")
     writer.add_key_length(config.head_dim)
     writer.add_sliding_window(config.sliding_window)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     rope = config.rope_parameters["full_attention"]
     writer.add_rope_freq_base(rope["rope_theta"])
     writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
     writer.add_rope_scaling_factor(rope["factor"])
-    writer.add_vocab_size(config.vocab_size)
     tokens = ["<pad>", "<eos>", "<bos>", *(f"<0x{byte:02X}>" for byte in range(256))]
     tokens += [f"w{number}" for number in range(len(tokens), config.vocab_size)]
     writer.add_tokenizer_model("llama")
@@ -161,11 +163,7 @@ def write_gemma(file: Path, model: Any) -> Path:
         if name != "lm_head.weight":
             short = names.get_name(name.removesuffix(".weight")) + ".weight"
             writer.add_tensor(short, (value + 1 if "norm" in name else value).numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return file
+    return ended(writer, file)
 
 
 def test_gemma_comes_to_the_same_by_our_own_step(tmp_path: Path) -> None:
