@@ -23,12 +23,7 @@ from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
 from chatbot.commands.status import FAILED, INTERRUPTED, WRONG_USAGE
 from chatbot.commands.usage import Parser
-from chatbot.errors import (
-    ChatbotError,
-    PromptUsageError,
-    SettingError,
-    StoppedError,
-)
+from chatbot.errors import ChatbotError, PromptUsageError, SettingError, StoppedError
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value
 from chatbot.store import LATEST

@@ -202,6 +202,15 @@ def test_layers_that_share_keys_are_left_to_transformers() -> None:
     assert "share" in forward_refusal(Gemma4ForCausalLM(config))
 
 
+def test_kinds_that_the_family_knows_nothing_of_are_none() -> None:
+    torch.manual_seed(0)
+    kinds = ["full_attention", "sliding_attention"]
+    config = MistralConfig(**SIZES, sliding_window=16, layer_types=kinds)
+    static, growing, _ = decoders(MistralForCausalLM(config))
+    ours = static.read(TOKENS[:60], 0, never)
+    torch.testing.assert_close(ours, growing.read(TOKENS[:60], 0, never), atol=2e-4, rtol=1e-4)
+
+
 def test_a_window_that_the_family_knows_nothing_of_is_none() -> None:
     torch.manual_seed(0)
     static, growing, _ = decoders(make_llama(sliding_window=16))

@@ -14,6 +14,7 @@ from torch.nn import functional
 from transformers.activations import ACT2FN
 
 from chatbot.engine.decode.projection import Projection
+from chatbot.engine.decode.windows import kind_refusal, kinds_of_layers, window_of
 
 CLASSES: Final = (
     "GemmaForCausalLM",
@@ -52,9 +53,6 @@ GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 JOINED: Final = ("qkv_proj", "gate_up_proj")
 """What the ``GROUPS`` are called where each is one layer."""
-
-ONE_WINDOW: Final = ("MistralForCausalLM", "Phi3ForCausalLM")
-"""All of their layers have the window of the configuration, whatever else it says of layers."""
 
 ProjectionOf = Callable[[nn.Module, Sequence[str]], Projection]
 """One product for the layers of a module that have these names."""
@@ -156,8 +154,8 @@ def refusal(model: Any) -> str:
         return f"its activation is {activation.__name__}"
     if getattr(config, "use_bidirectional_attention", False):
         return "its tokens see those behind them"
-    if unknown := set(_kinds_of_layers(model)) - {"full_attention", "sliding_attention"}:
-        return f"some of its layers are of the kind {min(unknown)}"
+    if reason := kind_refusal(model):
+        return reason
     embedding = type(text.embed_tokens)
     if embedding is not nn.Embedding and embedding.__name__ not in SCALED_EMBEDDINGS:
         return f"its embedding is a {embedding.__name__}"
@@ -202,16 +200,6 @@ def _rotations(model: Any) -> dict[str, Rotation]:
     }
 
 
-def _kinds_of_layers(model: Any) -> Sequence[str]:
-    """What transformers calls the attention of each layer."""
-    config = model.config.get_text_config(decoder=True)
-    if type(model).__name__ in ONE_WINDOW:
-        kind = "full_attention" if config.sliding_window is None else "sliding_attention"
-        return [kind] * config.num_hidden_layers
-    kinds: Sequence[str] | None = getattr(config, "layer_types", None)
-    return kinds or ["full_attention"] * config.num_hidden_layers
-
-
 def projected_layers(model: Any) -> Iterator[tuple[nn.Module, str]]:
     """All linear layers of ``model``, for which there is no refusal: their module, their name."""
     for layer in _text_model(model).layers:
@@ -245,8 +233,8 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
         * getattr(text, "embedding_multiplier", 1.0)
         / shrinking,
         layers=tuple(
-            _layer(layer, kind, numbers.get(kind, 0), projection_of, dtype)
-            for layer, kind in zip(text.layers, _kinds_of_layers(model), strict=True)
+            _layer(layer, window_of(model, kind), numbers.get(kind, 0), projection_of, dtype)
+            for layer, kind in zip(text.layers, kinds_of_layers(model), strict=True)
         ),
         final_norm=Norm(final_norm.weight / divisor, final_norm.epsilon),
         head=projection_of(model, ("lm_head",)),
@@ -274,7 +262,7 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
 
 
 def _layer(
-    layer: Any, kind: str, rotation: int, projection_of: ProjectionOf, dtype: torch.dtype
+    layer: Any, window: int | None, rotation: int, projection_of: ProjectionOf, dtype: torch.dtype
 ) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     # The same name is that of another norm where there are two around the perceptron.
@@ -289,7 +277,7 @@ def _layer(
         query_norm=None if query_norm is None else _norm(query_norm, dtype),
         key_norm=None if key_norm is None else _norm(key_norm, dtype),
         rotation=rotation if getattr(attention, "use_rope", True) else None,
-        window=attention.config.sliding_window if kind == "sliding_attention" else None,
+        window=window,
         output=projection_of(attention, ("o_proj",)),
         output_norm=_norm(layer.post_attention_layernorm, dtype) if has_four else None,
         mlp_norm=_norm(mlp_norm, dtype, shrinking),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from chatbot.engine.decode.gpu.static_cache import StaticCache
+from chatbot.engine.decode.windows import ALIKE, kind_refusal, kinds_of_layers, window_of
 
 MOVING_ROPES: Final = ("dynamic", "longrope")
 """Rotary embeddings that look at how long the text is, on the CPU, with each step."""
@@ -32,8 +33,8 @@ def forward_refusal(model: Any) -> str:
     if reason := place_refusal(model):
         return reason
     config = model.config.get_text_config(decoder=True)
-    if other := set(_windows(model)) - {"all", "full_attention", "sliding_attention"}:
-        return f"some of its layers are of the kind {min(other)}"
+    if reason := kind_refusal(model):
+        return reason
     if getattr(config, "num_kv_shared_layers", 0):
         return "some of its layers share keys and values"
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
@@ -42,18 +43,6 @@ def forward_refusal(model: Any) -> str:
     if config._attn_implementation not in ("sdpa", "eager"):
         return f"its attention is {config._attn_implementation}"
     return ""
-
-
-def _windows(model: Any) -> dict[str, int | None]:
-    """How many tokens, itself among them, a token sees in layers of each kind; None: all before."""
-    config = model.config.get_text_config(decoder=True)
-    window: int | None = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
-    if kinds is not None:
-        return {kind: window if kind == "sliding_attention" else None for kind in kinds}
-    # A configuration may speak of a window that its family knows nothing of.
-    has_window = hasattr(inspect.getmodule(type(model)), "create_sliding_window_causal_mask")
-    return {"all": window if has_window else None}
 
 
 class StaticStep(ABC):
@@ -112,7 +101,7 @@ class ForwardStep(StaticStep):
         self._model = model
         self._dtype = model.dtype
         self._is_eager = model.config._attn_implementation == "eager"
-        self._windows = _windows(model)
+        self._windows = {kind: window_of(model, kind) for kind in set(kinds_of_layers(model))}
         parameters = inspect.signature(model.forward).parameters
         self._can_keep_last = "logits_to_keep" in parameters
 
@@ -131,7 +120,7 @@ class ForwardStep(StaticStep):
         masks = {kind: self._mask(positions, length, own) for kind, own in self._windows.items()}
         output = self._model(
             input_ids=ids,
-            attention_mask=masks.get("all", masks),
+            attention_mask=masks.get(ALIKE, masks),
             position_ids=positions[None],
             past_key_values=cache,
             use_cache=True,
