@@ -201,7 +201,8 @@ def _load_keys(table: Any, file: Path, problems: list[str]) -> dict[str, str]:
 def _load_allow_code(table: Any, file: Path, problems: list[str]) -> tuple[str, ...]:
     models = table.get("allow_code", []) if isinstance(table, dict) else None
     if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
-        problems.append(f'[models] allow_code in {file} must be a list: allow_code = ["org/name"].')
+        form = 'allow_code = ["org/name@1a2b…"]'
+        problems.append(f"[models] allow_code in {file} must be a list: {form}.")
         return ()
     problems += [
         f"{clean_line(model)} in allow_code in {file} is not used, since it names no commit; run: "
