@@ -28,6 +28,7 @@ class FakeGpu(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.capability = (9, 0)
         self.waits: list[str] = []
         """Operations that wait for all that was launched before."""
         self.num_received = 0
@@ -62,6 +63,12 @@ class FakeGpu(TorchDispatchMode):
             args = (args[0], [_first_place(pick) for pick in args[1]], *args[2:])
         if name in ("normal_", "uniform_"):  # there are no numbers
             return args[0]
+        if name == "_grouped_mm":
+            if self.capability[0] != 9 or args[0].dtype != torch.bfloat16:
+                self._wait("groups are counted")
+            # For fakes it is there in bf16 alone.
+            func, kwargs = torch.ops.aten.new_empty.default, {}
+            args = (args[0], (args[0].shape[0], args[1].shape[-1]))
         result = func(*args, **kwargs)
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if name == "lift_fresh":
@@ -240,6 +247,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
         mock.patch("torch.cuda.Event", event),
         mock.patch.object(FakeTensor, "tolist", _list),
         mock.patch("torch.cuda.mem_get_info", return_value=room),
+        mock.patch("torch.cuda.get_device_capability", side_effect=lambda _: gpu.capability),
         mock.patch("torch.Generator", return_value=generator),
         mock.patch("torch.backends.cuda.can_use_efficient_attention", return_value=True),
         mock.patch("chatbot.engine.kv_cache.CudaCapture", return_value=gpu.capture),

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, Starcoder2Config
+from transformers import AutoModelForCausalLM, Qwen3MoeConfig, Starcoder2Config
 
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.gpu import static_fused_step
@@ -107,6 +107,32 @@ def test_each_step_is_a_graph_that_nothing_waits_for(
         assert others == [[]] * 11
         assert gpu.num_received == before + 11
     assert cached.decoder_name == f"{step} graph"
+
+
+MIXTURE = Qwen3MoeConfig(
+    **GROUPED, head_dim=16, moe_intermediate_size=32, num_experts=8, num_experts_per_tok=2
+)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [((9, 0), torch.bfloat16), ((9, 0), torch.float16), ((8, 6), torch.bfloat16)],
+)
+def test_experts_are_computed_without_waiting_on_every_gpu(
+    gpu: FakeGpu, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    gpu.capability = capability
+    cached = cached_model(MIXTURE, dtype)
+    ways = cached._model.get_experts_implementation()
+    first, *others = waits_for_each(gpu, cached, sampling=GREEDY)
+    assert others == [[]] * 11
+    assert cached.decoder_name == "static graph"
+    # A prompt is read with the weights where they lie, though that may wait.
+    grouping_waits = any("groups" in wait for wait in first)
+    assert grouping_waits == (capability != (9, 0) or dtype != torch.bfloat16)
+    assert cached._model.get_experts_implementation() == ways
+    # Guesses would have the experts of each copied.
+    assert (cached.row_cost < 1) != grouping_waits
 
 
 def test_attention_in_parts_waits_for_nothing(gpu: FakeGpu) -> None:

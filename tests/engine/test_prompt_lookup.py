@@ -115,6 +115,10 @@ def test_wrong_guesses_cost_a_bounded_number_of_steps(row_cost: float) -> None:
     assert 0 < lost <= MAX_LOSS + MAX_LOSS_SHARE * 1000 + row_cost * MAX_LENGTH
 
 
+def test_where_a_token_more_costs_a_whole_step_there_is_no_guess() -> None:
+    assert PromptLookup([1, 2, 3, 4] * 20, 1.0).guess(99) == []
+
+
 def test_an_answer_that_repeats_takes_fewer_steps_and_is_the_same(model: Any) -> None:
     plain = Counted(model)
     expected = write(plain, PROMPT, GREEDY, looks_up=False)

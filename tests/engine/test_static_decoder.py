@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    BambaConfig,
+    BambaForCausalLM,
     Cohere2Config,
     Cohere2ForCausalLM,
     Gemma2Config,
@@ -192,6 +194,11 @@ def test_reading_is_broken_off_between_layers() -> None:
 def test_kinds_of_layers_that_are_not_known_are_left_to_transformers() -> None:
     config = Lfm2Config(**SIZES, layer_types=["conv", "full_attention"])
     assert "conv" in forward_refusal(Lfm2ForCausalLM(config))
+
+
+def test_layers_that_keep_no_keys_are_left_to_transformers() -> None:
+    config = BambaConfig(**SIZES, attn_layer_indices=[1], mamba_n_heads=8)
+    assert "something else than keys" in forward_refusal(BambaForCausalLM(config))
 
 
 def test_layers_that_share_keys_are_left_to_transformers() -> None:

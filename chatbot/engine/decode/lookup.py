@@ -82,6 +82,8 @@ class PromptLookup:
 
     def guess(self, most: int) -> list[int]:
         """What may come next: up to ``most`` tokens, none where it would not pay."""
+        if self._row_cost >= 1:
+            return []
         if self._gain < -MAX_LOSS - MAX_LOSS_SHARE * self._num_new:
             return []
         end = self._best_end()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.brake import Brake
-from chatbot.engine.decode.decoder import GPU_ROW_COST, Decoder
+from chatbot.engine.decode.decoder import Decoder
 from chatbot.engine.decode.gpu.graphed_steps import GraphedSteps
 from chatbot.engine.decode.gpu.graphs import Capture
 from chatbot.engine.decode.gpu.static_batch import StaticBatch
@@ -31,7 +31,6 @@ class StaticDecoder(Decoder):
     """Reads tokens by a ``StaticStep``, one at a time by graphs."""
 
     can_go_back = True
-    row_cost = GPU_ROW_COST
 
     def __init__(self, step: StaticStep, brake: Brake, capture: Capture | None) -> None:
         """Begin with nothing read.
@@ -43,6 +42,7 @@ class StaticDecoder(Decoder):
         """
         self._brake = brake
         self._step = step
+        self.row_cost = step.row_cost
         self._graphs = GraphedSteps(capture)
         # What captured steps read, by how many tokens they read: their memory never changes.
         self._inputs = {

@@ -9,7 +9,11 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from chatbot.engine.decode.decoder import GPU_ROW_COST
+from chatbot.engine.decode.experts import Experts
 from chatbot.engine.decode.gpu.static_cache import StaticCache
 from chatbot.engine.decode.windows import ALIKE, kind_refusal, kinds_of_layers, window_of
 
@@ -37,6 +41,9 @@ def forward_refusal(model: Any) -> str:
         return reason
     if getattr(config, "num_kv_shared_layers", 0):
         return "some of its layers share keys and values"
+    kept = {type(layer) for layer in DynamicCache(config=model.config).layers}
+    if kept - {DynamicLayer, DynamicSlidingWindowLayer}:
+        return "some of its layers keep something else than keys and values"
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope in MOVING_ROPES:
         return f"its rotary embedding is {rope}"
@@ -50,6 +57,8 @@ class StaticStep(ABC):
 
     name: str
     """For statistics: which step this is."""
+    row_cost: float = GPU_ROW_COST
+    """See ``Decoder``."""
 
     def __init__(self, model: Any) -> None:
         """Use ``model``, of transformers, in eval mode, on one device."""
@@ -104,6 +113,8 @@ class ForwardStep(StaticStep):
         self._windows = {kind: window_of(model, kind) for kind in set(kinds_of_layers(model))}
         parameters = inspect.signature(model.forward).parameters
         self._can_keep_last = "logits_to_keep" in parameters
+        self._experts = Experts(model, self.row_cost)
+        self.row_cost = self._experts.row_cost
 
     def __call__(
         self,
@@ -118,14 +129,15 @@ class ForwardStep(StaticStep):
         place = cache.place
         place.positions, place.length = positions, length
         masks = {kind: self._mask(positions, length, own) for kind, own in self._windows.items()}
-        output = self._model(
-            input_ids=ids,
-            attention_mask=masks.get(ALIKE, masks),
-            position_ids=positions[None],
-            past_key_values=cache,
-            use_cache=True,
-            **({"logits_to_keep": 1} if wants_last and self._can_keep_last else {}),
-        )
+        with self._experts.for_step(ids.numel()):
+            output = self._model(
+                input_ids=ids,
+                attention_mask=masks.get(ALIKE, masks),
+                position_ids=positions[None],
+                past_key_values=cache,
+                use_cache=True,
+                **({"logits_to_keep": 1} if wants_last and self._can_keep_last else {}),
+            )
         logits: Tensor = output.logits
         return logits
 
