@@ -22,6 +22,7 @@ from chatbot.engine.precisions import quantisation, work_dtype
 from chatbot.engine.progress import Report, progress_bars
 from chatbot.engine.prompt import PromptBuilder
 from chatbot.engine.protocol.model_info import ModelInfo
+from chatbot.engine.quantised_experts import num_rounded
 from chatbot.engine.recording import TokenTexts
 from chatbot.errors import ModelError
 from chatbot.models.counting import OWN_STEP
@@ -139,7 +140,7 @@ def load(
     try:
         with progress_bars(stage, report), mapped_pieces():
             model = _load_weights(found, precision, device, placement or Placement(device=device))
-            num_parameters = model.num_parameters()
+            num_parameters = model.num_parameters() + num_rounded(model)
             if is_compiling():
                 report("Compiling for this processor, once", None)
             prepare_for_cpu(model, precision)

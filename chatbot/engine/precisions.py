@@ -85,13 +85,17 @@ def work_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def quantisation(precision: Precision, device: torch.device) -> Any:
     """What transformers is to make of the weights: a configuration, or None for nothing.
 
-    8-bit is LLM.int8, 4-bit is NF4 with its scales quantised once more. On a CPU, where neither is
-    fast, the weights are rounded after they are loaded; see ``decode.preparing``.
+    8-bit is LLM.int8, 4-bit is NF4 with its scales quantised once more; for experts see
+    ``quantised_experts``. On a CPU, where neither is fast, the weights are rounded after they are
+    loaded; see ``decode.preparing``.
     """
     if precision in DTYPES or device.type == "cpu":
         return None
     from transformers import BitsAndBytesConfig
 
+    from chatbot.engine.quantised_experts import round_experts_too
+
+    round_experts_too()
     if precision == "8-bit":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=INT8_THRESHOLD)
     return BitsAndBytesConfig(

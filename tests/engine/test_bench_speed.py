@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from chatbot.commands.bench import add_bench_parser, run_bench
 from chatbot.engine.benchmark import measuring, running
 from chatbot.engine.benchmark.measuring import first_token, step_bytes, weight_bytes
-from chatbot.engine.benchmark.quantising import quantise_linears
+from chatbot.engine.benchmark.quantising import quantise
 from chatbot.engine.benchmark.report import FirstToken, Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.running import main
@@ -106,7 +106,7 @@ def test_random_weights_are_rounded_as_those_of_a_folder(precision: Precision, m
     before, layer = step_bytes(model), model.model.layers[0].mlp.up_proj
     inputs = torch.randn(1, 64, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     exact = layer(inputs).float()
-    quantise_linears(model, precision)
+    quantise(model, precision)
     found = model.model.layers[0].mlp.up_proj(inputs).float()
     assert 0 < (found - exact).norm() / exact.norm() < most
     assert model(torch.tensor([[5, 6, 7]])).logits.isfinite().all()

@@ -26,9 +26,10 @@ from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import LoadedModel, load
 from chatbot.engine.protocol.messages import ChatMessage
 from chatbot.engine.protocol.variants import GenerateVariants
+from chatbot.engine.quantised_experts import num_rounded, round_experts_of
 from chatbot.engine.recording import Recorder, TokenTexts
 from chatbot.engine.variants.answers import answer_variants
-from chatbot.settings import Sampling
+from chatbot.settings import Precision, Sampling
 from tests.engine.fake_gpu import FakeGpu, fake_gpu
 from tests.engine.families import FAMILIES, GROUPED
 from tests.engine.test_pipeline import PROMPT, write
@@ -133,6 +134,19 @@ def test_experts_are_computed_without_waiting_on_every_gpu(
     assert cached._model.get_experts_implementation() == ways
     # Guesses would have the experts of each copied.
     assert (cached.row_cost < 1) != grouping_waits
+
+
+@pytest.mark.parametrize("precision", ["8-bit", "4-bit"])
+def test_experts_in_fewer_bits_are_widened_in_the_graph(gpu: FakeGpu, precision: Precision) -> None:
+    with torch.device("cuda"):
+        config = copy.deepcopy(MIXTURE)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    round_experts_of(model, in_4_bits=precision == "4-bit")
+    assert num_rounded(model) > 0
+    cached = CachedModel(model)
+    _, *others = waits_for_each(gpu, cached, sampling=GREEDY)
+    assert others == [[]] * 11
+    assert cached.decoder_name == "static graph"
 
 
 def test_attention_in_parts_waits_for_nothing(gpu: FakeGpu) -> None:

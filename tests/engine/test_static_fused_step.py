@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from chatbot.engine.benchmark.quantising import quantise_linears
+from chatbot.engine.benchmark.quantising import quantise
 from chatbot.engine.benchmark.shapes import random_config
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import Interrupted
@@ -157,7 +157,7 @@ def test_layers_that_add_to_their_weight_compute_by_themselves() -> None:
 @pytest.mark.parametrize("precision", ["4-bit", "8-bit"])
 def test_weights_of_bitsandbytes_are_multiplied_by_it(precision: Precision) -> None:
     model = make_llama(hidden_size=64, intermediate_size=128)
-    quantise_linears(model, precision)
+    quantise(model, precision)
     expected = reference(model, TOKENS)
     found = read_in(decoder_for(model), TOKENS, [130, *range(200, 210)])
     assert torch.corrcoef(torch.stack((found.flatten(), expected.flatten())))[0, 1] > 0.9995

@@ -8,16 +8,18 @@ from typing import Any
 from torch import nn
 
 from chatbot.engine.precisions import INT8_THRESHOLD
+from chatbot.engine.quantised_experts import round_experts_of
 from chatbot.settings import Precision
 
 
-def quantise_linears(model: Any, precision: Precision) -> None:
-    """Have all linear layers of ``model`` but its head in 8 or 4 bits, where they are.
+def quantise(model: Any, precision: Precision) -> None:
+    """Have linear layers of ``model``, except its head, and experts in 8 or 4 bits, in place.
 
     Args:
         model: of transformers, in half precision.
         precision: ``8-bit`` is LLM.int8, ``4-bit`` is NF4 with its scales quantised once more.
     """
+    round_experts_of(model, in_4_bits=precision == "4-bit")
     head = model.get_output_embeddings()
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):

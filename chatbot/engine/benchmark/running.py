@@ -24,7 +24,7 @@ from chatbot.engine.benchmark.measuring import (
     weight_bytes,
 )
 from chatbot.engine.benchmark.options import add_options
-from chatbot.engine.benchmark.quantising import quantise_linears
+from chatbot.engine.benchmark.quantising import quantise
 from chatbot.engine.benchmark.report import Report, format_report
 from chatbot.engine.benchmark.rivals import LlamaCpp
 from chatbot.engine.benchmark.shapes import random_config
@@ -101,7 +101,7 @@ def _measure(
     model = _load(found, config, own_dtype, precision, device)
     num_parameters = model.num_parameters()
     if found is None and quantisation(precision, device):
-        quantise_linears(model, precision)
+        quantise(model, precision)
     prepare_for_cpu(model, precision)
     cached = CachedModel(model)
     seconds = time.perf_counter() - start

@@ -1,8 +1,9 @@
 """The products of a mixture's experts where few tokens are read.
 
 transformers sorts tokens by their experts. On most GPUs torch then asks the device how many each
-was given, and so waits for it in every layer, and cannot be captured. Knows how transformers may
-compute experts instead; nothing of caches and graphs.
+was given, and so waits for it in every layer, and cannot be captured; and weights in 8 or 4 bits
+would be widened for all experts. Knows how transformers may compute experts instead; nothing of
+caches and graphs.
 """
 
 import contextlib
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
+
+from chatbot.engine.quantised_experts import num_rounded
 
 GROUPED: Final = "grouped_mm"
 """Tokens sorted by their experts, whose weights are read where they lie."""
@@ -41,15 +44,17 @@ class Experts:
         self._model = model
         self._ways = model.get_experts_implementation()
         has_experts = any(hasattr(module, "num_experts") for module in model.modules())
-        self._waits = has_experts and GROUPED in self._ways.values() and _grouping_waits(model)
-        with_experts = GATHERED_ROW_COST if self._waits else ROW_COST
+        is_grouped = has_experts and GROUPED in self._ways.values()
+        self._gathers = is_grouped and (num_rounded(model) > 0 or _grouping_waits(model))
+        with_experts = GATHERED_ROW_COST if self._gathers else ROW_COST
         self.row_cost = with_experts if has_experts else row_cost
         """See ``Decoder``."""
 
     @contextlib.contextmanager
     def for_step(self, num_tokens: int) -> Iterator[None]:
-        """Have a step of so many tokens wait for nothing, where they are few."""
-        if not self._waits or num_tokens > MOST_GATHERED:
+        """Have a step of so many tokens wait for nothing, and look at no other experts than theirs,
+        where they are few."""
+        if not self._gathers or num_tokens > MOST_GATHERED:
             yield
             return
         ways = {name: GATHERED if way == GROUPED else way for name, way in self._ways.items()}
