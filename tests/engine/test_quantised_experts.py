@@ -7,7 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
+from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.experts import GATHERED, GROUPED, Experts
+from chatbot.engine.decode.gpu.graphs import CudaCapture
+from chatbot.engine.decode.gpu.static import StaticDecoder
+from chatbot.engine.decode.gpu.static_step import ForwardStep
+from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.precisions import quantisation
 from chatbot.engine.quantised_experts import ExpertWeights, num_rounded
 from chatbot.settings import Precision
@@ -100,6 +105,28 @@ def test_few_tokens_widen_the_experts_that_they_have(original: tuple[Path, Any])
         assert model.get_experts_implementation() == ways
     assert model.get_experts_implementation() == ways
     assert Experts(original[1], 0.1).row_cost == 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "8-bit", "4-bit"])
+def test_a_real_graph_computes_with_them(original: tuple[Path, Any], precision: Precision) -> None:
+    quantised = quantisation(precision, torch.device("cuda"))
+    model = AutoModelForCausalLM.from_pretrained(
+        original[0],
+        dtype=torch.bfloat16,
+        device_map={"": "cuda"},
+        **({"quantization_config": quantised} if quantised else {}),
+    ).eval()
+    assert num_rounded(model) == (NUM_IN_EXPERTS if quantised else 0)
+    static = StaticDecoder(ForwardStep(model), Brake(model), CudaCapture())
+    growing = TransformersDecoder(model, Brake(model))
+    tokens, start = IDS[0].tolist(), 0
+    for size in (20, *[1] * 12):
+        new = tokens[start : start + size]
+        ours, expected = (each.read(new, start, lambda: False) for each in (static, growing))
+        torch.testing.assert_close(ours, expected, atol=0.03, rtol=0.03)
+        start += size
+    assert static.name == "static graph"
 
 
 def test_what_is_loaded_without_rounding_stays(original: tuple[Path, Any]) -> None:
