@@ -19,6 +19,7 @@ import transformers.modeling_gguf_pytorch_utils as gguf_loader
 from gguf.constants import GGUFValueType
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from chatbot.engine.failures import as_chatbot_error, is_out_of_memory
@@ -28,6 +29,12 @@ from chatbot.models.gguf_header import GgufHeader
 from chatbot.models.library_errors import first_sentence, is_disk_full
 
 _DTYPES: Final = {"F16": torch.float16, "F32": torch.float32}
+
+_EXPERTS: Final = {
+    "expert_feed_forward_length": "moe_intermediate_size",
+    "expert_shared_feed_forward_length": "shared_expert_intermediate_size",
+}
+"""Sizes that transformers' reader omits, in place of which it has those of one model."""
 
 
 def unpack(file: Path, folder: Path, name: str, header: GgufHeader, report: Report) -> None:
@@ -148,6 +155,8 @@ def _quick_loading() -> Iterator[None]:
     transformers_logging.set_verbosity_error()
     parse = functools.lru_cache(_string_value)
     original = gguf_loader._gguf_parse_value
+    for family in ("qwen2_moe", "qwen3_moe"):
+        GGUF_CONFIG_MAPPING[family].update(_EXPERTS)
 
     def parse_value(value: Any, types: Any) -> Any:
         is_string = types == [GGUFValueType.STRING] or types == _STRINGS

@@ -14,7 +14,14 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 from chatbot.engine import gguf_conversion, gguf_unpacking
 from chatbot.engine.gguf_conversion import FORMAT_VERSION, convert, converted_folder
@@ -71,16 +78,7 @@ def write_gguf(
     config = model.config
     writer = begun(file, config, architecture)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list([token for token, _ in vocabulary])
-    writer.add_token_types([3 if number < 3 else 1 for _, number in vocabulary])
-    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-    writer.add_token_merges([" ".join(pair) for pair in merges])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_chat_template(CHATML)
+    add_vocabulary(writer, tokenizer)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     for name, value in model.state_dict().items():
         if name == "lm_head.weight":
@@ -94,6 +92,19 @@ def write_gguf(
         short = names.get_name(name.removesuffix(".weight")) + ".weight"
         writer.add_tensor(short, gguf.quantize(data, stored), raw_dtype=stored)
     return ended(writer, file)
+
+
+def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Any) -> None:
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([token for token, _ in vocabulary])
+    writer.add_token_types([3 if number < 3 else 1 for _, number in vocabulary])
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_chat_template(CHATML)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +196,39 @@ def test_gemma_comes_to_the_same_by_our_own_step(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = model(torch.tensor([tokens])).logits[0]
     torch.testing.assert_close(cached.read_each(tokens), expected, atol=2e-4, rtol=1e-3)
+
+
+def test_the_sizes_of_experts_are_those_of_the_file(tokenizer: Any, tmp_path: Path) -> None:
+    config = Qwen3MoeConfig(
+        **SIZES,
+        head_dim=16,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        norm_topk_prob=True,
+    )
+    torch.manual_seed(0)
+    model = Qwen3MoeForCausalLM(config).eval()
+    writer = begun(tmp_path / "m.gguf", config, "qwen3moe")
+    writer.add_key_length(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_expert_count(config.num_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+    writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    add_vocabulary(writer, tokenizer)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3MOE, config.num_hidden_layers)
+    for name, value in model.state_dict().items():
+        parts = {name.removesuffix(".weight"): value}
+        if name.endswith("gate_up_proj"):
+            gate, up = value.chunk(2, 1)
+            parts = {name.replace("gate_up", "gate"): gate, name.replace("gate_up", "up"): up}
+        for part, tensor in parts.items():
+            writer.add_tensor(f"{names.get_name(part)}.weight", tensor.contiguous().numpy())
+    folder = convert(ended(writer, tmp_path / "m.gguf"), "m", tmp_path / "out", quiet)
+    ids = torch.arange(3, 60)[None]
+    with torch.inference_mode():
+        found = AutoModelForCausalLM.from_pretrained(folder)(ids).logits
+        torch.testing.assert_close(found, model(ids).logits, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
