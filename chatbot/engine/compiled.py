@@ -151,3 +151,6 @@ bytes_at: Final = _numbers_at(types.int8)
 
 whole_numbers_at: Final = _numbers_at(types.uint32)
 """The same of unsigned integers of 32 bits."""
+
+longs_at: Final = _numbers_at(types.int64)
+"""The same of integers of 64 bits."""

@@ -23,6 +23,8 @@ class _Family(msgspec.Struct, frozen=True, kw_only=True):
     norms_per_layer: int = 2
     norm_bias: bool = False
     has_qk_norm: bool = False
+    norms_heads_as_one: bool = False
+    """Whether ``has_qk_norm`` is over all heads of a token, not over each."""
     learns_positions: bool = False
     head_bias: bool = False
 
@@ -36,10 +38,14 @@ _FAMILIES: Final[Mapping[str, _Family]] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "gemma": _LLAMA,
+    "granitemoe": _LLAMA,
+    "mixtral": _LLAMA,
+    "olmoe": _Family(has_qk_norm=True, norms_heads_as_one=True),
     "gemma2": _Family(norms_per_layer=4),
     "gemma3_text": _Family(norms_per_layer=4, has_qk_norm=True),
     "qwen2": _Family(qkv_bias=True),
     "qwen3": _Family(has_qk_norm=True),
+    "qwen3_moe": _Family(has_qk_norm=True),
     "smollm3": _LLAMA,
     "phi3": _LLAMA,
     "phi": msgspec.structs.replace(_ALL_BIASED, norms_per_layer=1, head_bias=True),
@@ -55,11 +61,15 @@ OWN_STEP: Final = (
     "gemma3",
     "gemma3_text",
     "granite",
+    "granitemoe",
     "llama",
     "mistral",
+    "mixtral",
+    "olmoe",
     "phi3",
     "qwen2",
     "qwen3",
+    "qwen3_moe",
     "smollm3",
 )
 """Families that ``engine.decode.architecture`` reads."""
@@ -77,6 +87,11 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
     config = TextConfig(content)
     family = _family_of(config)
     layer, layer_small = _layer(config, family)
+    num_experts, num_mixtures = config.experts()
+    experts = num_mixtures * num_experts * _perceptron(config, family, config.expert_size)
+    perceptrons = (config.num_layers - num_mixtures) * _perceptron(
+        config, family, config.intermediate_size
+    )
     embeddings = config.vocab_size * config.hidden_size
     if family.learns_positions:
         embeddings += config.context_length * config.hidden_size
@@ -86,10 +101,12 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
         embeddings += config.vocab_size
     final_norm = config.hidden_size * (2 if family.norm_bias else 1)
     window, num_sliding = config.sliding_layers()
-    small = embeddings + final_norm + config.num_layers * layer_small
+    routers = num_mixtures * num_experts * config.hidden_size
+    small = embeddings + final_norm + routers + config.num_layers * layer_small
     return ModelShape(
-        num_parameters=small + config.num_layers * layer,
+        num_parameters=small + config.num_layers * layer + perceptrons + experts,
         num_unquantised=small,
+        num_in_experts=experts,
         num_layers=config.num_layers,
         num_kv_heads=config.num_kv_heads,
         head_dim=config.head_dim,
@@ -127,21 +144,28 @@ def _family_of(config: TextConfig) -> _Family:
 
 
 def _layer(config: TextConfig, family: _Family) -> tuple[int, int]:
-    """Parameters of one layer: in its matrices, and in its norms and biases."""
+    """Parameters of one layer: in its attention's matrices, and in its norms and biases."""
     hidden, inner = config.hidden_size, config.intermediate_size
     queries = config.num_heads * config.head_dim
     keys = config.num_kv_heads * config.head_dim
-    num_inputs = 2 if family.is_gated else 1  # matrices that lead into the wide middle
-    num_experts = config.number("num_local_experts", "num_experts", default=1)
     matrices = hidden * (queries + 2 * keys) + queries * hidden
-    matrices += num_experts * (num_inputs + 1) * hidden * inner
     small = family.norms_per_layer * hidden * (2 if family.norm_bias else 1)
     if family.qkv_bias:
         small += queries + 2 * keys
     if family.output_bias:
         small += hidden
     if family.mlp_bias:
-        small += num_inputs * inner + hidden
+        small += _num_inputs(family) * inner + hidden
     if family.has_qk_norm:
-        small += 2 * config.head_dim
+        small += queries + keys if family.norms_heads_as_one else 2 * config.head_dim
     return matrices, small
+
+
+def _perceptron(config: TextConfig, family: _Family, inner: int) -> int:
+    """Parameters in the matrices of one perceptron, ``inner`` wide in its middle."""
+    return (_num_inputs(family) + 1) * config.hidden_size * inner
+
+
+def _num_inputs(family: _Family) -> int:
+    """Matrices that lead into the wide middle."""
+    return 2 if family.is_gated else 1

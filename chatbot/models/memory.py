@@ -103,7 +103,9 @@ def weight_bytes(shape: ModelShape, precision: str, *, on_cpu: bool = False) -> 
         per_weight = 0.5 + 1 / _NF4_BLOCK + 4 / (_NF4_BLOCK * _NF4_SCALES_BLOCK)
     else:
         return nominal_bytes(shape.num_parameters, precision)
-    return round(2 * shape.num_unquantised + per_weight * shape.num_quantised)
+    # bitsandbytes leaves experts as they are.
+    num_rounded = shape.num_quantised - shape.num_in_experts
+    return round(2 * (shape.num_parameters - num_rounded) + per_weight * num_rounded)
 
 
 def _cpu_bytes(shape: ModelShape, precision: str) -> int:
@@ -111,16 +113,17 @@ def _cpu_bytes(shape: ModelShape, precision: str) -> int:
     rounded, or the embedding alone is widened.
     """
     head = shape.num_head
-    kept = shape.num_unquantised - (0 if shape.is_tied else head)
+    num_rounded = shape.num_quantised - (0 if shape.has_own_step else shape.num_in_experts)
+    kept = shape.num_parameters - num_rounded - (0 if shape.is_tied else head)
     in_8_bits = 1 + 4 / shape.hidden_size
     in_4_bits = 0.5 + _INT4_GROUP_BYTES / INT4_GROUP
     if precision == "8-bit":
-        return round(2 * kept + in_8_bits * (shape.num_quantised + head))
+        return round(2 * kept + in_8_bits * (num_rounded + head))
     if precision == "4-bit":
-        return round(2 * kept + in_4_bits * shape.num_quantised + in_8_bits * head)
+        return round(2 * kept + in_4_bits * num_rounded + in_8_bits * head)
     # Others are short too, but not while they are loaded.
     if precision == "fp32" and shape.in_16_bits and shape.has_own_step:
-        return 4 * kept + 2 * (shape.num_quantised + head)
+        return 4 * kept + 2 * (num_rounded + head)
     return nominal_bytes(shape.num_parameters, precision)
 
 

@@ -21,8 +21,12 @@ MAX_HEADER_BYTES: Final = 100 * 2**20
 HALVES: Final = ("BF16", "F16")
 """Formats of 16 bits, as the head names them."""
 
-_KEPT: Final = re.compile(r"embed|\bwte\b|\bwpe\b|lm_head|word_embeddings")
+_KEPT: Final = re.compile(
+    r"embed|\bwte\b|\bwpe\b|lm_head|word_embeddings|\.gate\.weight$|\.router\."
+)
 """Names of matrices that quantisation leaves alone."""
+_EXPERTS: Final = re.compile(r"\.experts\.|_moe\.(in|out)put_linear\.")
+"""Names of what may be the matrices of several experts."""
 _BUFFER: Final = re.compile(r"\.attn\.(bias|masked_bias)$|attention\.(bias|masked_bias)$|inv_freq$")
 """Names of tensors that old files hold and that are no weights."""
 _HEAD: Final = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
@@ -86,7 +90,9 @@ def count_tensors(files: list[Path]) -> TensorCount:
             size = math.prod(entry["shape"])
             total += size
             dtypes.add(entry["dtype"])
-            if len(entry["shape"]) != 2 or _KEPT.search(name):
+            num_axes = len(entry["shape"])
+            is_matrix = num_axes == 2 or (num_axes == 3 and _EXPERTS.search(name))
+            if not is_matrix or _KEPT.search(name):
                 unquantised += size
             if _HEAD.search(name):
                 head += size

@@ -26,6 +26,9 @@ LAYER_FIELDS: Final = ("num_hidden_layers", "n_layer", "num_layers")
 _GEMMA3_PATTERN: Final = 6
 """Every so manieth layer of Gemma 3 sees all tokens, where the configuration says nothing."""
 
+_SWITCHED_WINDOWS: Final = ("qwen2", "qwen3", "qwen3_moe", "smollm3")
+"""Families with a window only where a switch says so."""
+
 
 class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     """The sizes of one model."""
@@ -41,6 +44,8 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     vocab_size: int
     context_length: int
     """Longest sequence it was made for, in tokens; 0 where the configuration does not say."""
+    num_in_experts: int = 0
+    """Of the others, those of experts, which our own step alone has in 8 and 4 bits."""
     sliding_window: int = 0
     """Tokens that ``num_sliding_layers`` of its layers see; 0: all layers see all."""
     num_sliding_layers: int = 0
@@ -133,6 +138,21 @@ class TextConfig:
             return 1 if self.content.get("multi_query", True) else self.num_heads
         return self.number("num_key_value_heads", "num_kv_heads", default=self.num_heads)
 
+    def experts(self) -> tuple[int, int]:
+        """How many experts a layer that chooses among them has, and how many such layers."""
+        num_experts = self.number("num_local_experts", "num_experts", default=1)
+        if num_experts == 1:
+            return 0, 0
+        plain = self.content.get("mlp_only_layers")
+        step = self.number("decoder_sparse_step", default=1)
+        numbers = range(step, self.num_layers + 1, step)
+        return num_experts, sum(number - 1 not in (plain or ()) for number in numbers)
+
+    @property
+    def expert_size(self) -> int:
+        """How wide the middle of an expert is."""
+        return self.number("moe_intermediate_size", default=self.intermediate_size)
+
     def sliding_layers(self) -> tuple[int, int]:
         """The window in tokens, and how many layers have it; zeros for none."""
         window = self.content.get("sliding_window")
@@ -146,6 +166,6 @@ class TextConfig:
         if self.family in ("gemma3", "gemma3_text"):
             pattern = self.number("sliding_window_pattern", default=_GEMMA3_PATTERN)
             return window, self.num_layers - self.num_layers // pattern
-        if self.family in ("qwen2", "qwen3", "smollm3") and not self.has("use_sliding_window"):
+        if self.family in _SWITCHED_WINDOWS and not self.has("use_sliding_window"):
             return 0, 0
         return window, self.num_layers

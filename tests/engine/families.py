@@ -168,6 +168,34 @@ FAMILIES: Final = (
         tokens=("<think>", "</think>"),
     ),
     Family(
+        name="qwen-3-moe",
+        config=tf.Qwen3MoeConfig(
+            **GROUPED, head_dim=16, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=24
+        ),
+        template=QWEN3,
+        prompt_end="Hi?<|im_end|>\n<|im_start|>assistant\n",
+        tokens=("<think>", "</think>"),
+    ),
+    Family(
+        name="mixtral",
+        config=tf.MixtralConfig(**GROUPED, num_local_experts=4),
+        template=MISTRAL,
+        prompt_end="[INST] Be kind.\n\nHi?[/INST]",
+        tokens=("[INST]", "[/INST]"),
+    ),
+    Family(
+        name="olmoe",
+        config=tf.OlmoeConfig(**GROUPED, num_experts=6, num_experts_per_tok=2),
+        template=CHATML,
+        prompt_end="Hi?<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    Family(
+        name="granite-moe",
+        config=tf.GraniteMoeConfig(**GROUPED, num_local_experts=4),
+        template=CHATML,
+        prompt_end="Hi?<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    Family(
         name="falcon",
         config=tf.FalconConfig(
             vocab_size=420,
@@ -232,7 +260,7 @@ def write_family(family: Family, folder: Path) -> Path:
     model = tf.AutoModelForCausalLM.from_config(family.config)
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.dim() == 2:  # so large that no two tokens are equally likely
+            if parameter.dim() >= 2:  # so large that no two tokens are equally likely
                 parameter.normal_(0, 0.3)
     tokenizer = make_tokenizer(family.template)
     if family.tokens:

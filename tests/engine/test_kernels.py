@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from chatbot.engine.decode.cpu.attention import attend
 from chatbot.engine.decode.cpu.kernels import between_products as kernels
+from chatbot.engine.decode.cpu.kernels import routing
 from chatbot.engine.decode.cpu.kernels.attention import CHUNK, num_partial_sums, room_for
 from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.instructions import Kind, instruction
@@ -45,6 +47,50 @@ def test_only_the_heads_that_are_named_are_normalised() -> None:
     expected[:, 1:3] = functional.rms_norm(expected[:, 1:3], (8,), weight, EPSILON)
     kernels.normalise_heads(heads.numpy(), 1, 2, weight.numpy(), EPSILON)
     torch.testing.assert_close(heads, expected.view(2, 40))
+
+
+@pytest.mark.parametrize("sums_to_one", [True, False])
+def test_experts_are_chosen_as_torch_chooses_them(sums_to_one: bool) -> None:
+    scores = numbers(40, 13, spread=3)
+    expected = scores.softmax(1).topk(4)
+    wanted = expected.values
+    if sums_to_one:
+        wanted = wanted / wanted.sum(1, keepdim=True)
+    chosen, shares = torch.empty(40, 4, dtype=torch.int64), torch.empty(40, 4)
+    routing.choose(scores.numpy(), sums_to_one, chosen.numpy(), shares.numpy())
+    assert torch.equal(chosen, expected.indices)
+    torch.testing.assert_close(shares, wanted)
+
+
+def test_where_scores_are_no_numbers_experts_are_chosen_all_the_same() -> None:
+    scores = torch.tensor([[float("nan")] * 5, [1.0, float("nan"), 2.0, 3.0, 0.0]])
+    chosen, shares = torch.empty(2, 3, dtype=torch.int64), torch.empty(2, 3)
+    routing.choose(scores.numpy(), True, chosen.numpy(), shares.numpy())
+    for row in chosen.tolist():
+        assert len(set(row)) == 3
+        assert set(row) <= set(range(5))
+    assert shares[0].isnan().all()
+
+
+def test_rows_of_an_expert_lie_together_and_find_back() -> None:
+    rows, shares = numbers(30, 24), numbers(30, 3)
+    chosen = torch.stack([torch.randperm(9)[:3] for _ in range(30)])
+    chosen[chosen == 5] = 1  # whom nobody chooses
+    groups, places = torch.zeros(3, 11, dtype=torch.int64), torch.empty(30, 3, dtype=torch.int64)
+    routing.group(chosen.flatten().numpy(), groups.numpy(), places.numpy().reshape(-1))
+    assert places.flatten().sort().values.tolist() == list(range(90))
+    number = int(groups[0, 9])
+    assert groups[1, :number].tolist() == chosen.unique().tolist()
+    first = groups[2, : number + 1].tolist()
+    sizes = [end - start for start, end in pairwise(first)]
+    assert sizes == chosen.unique(return_counts=True)[1].tolist()
+    spread, found = torch.empty(90, 24), torch.empty(30, 24)
+    routing.spread(rows.numpy(), places.numpy(), spread.numpy())
+    for group in range(number):
+        own = (chosen == groups[1, group]).nonzero()[:, 0]
+        assert torch.equal(spread[first[group] : first[group + 1]], rows[own])
+    routing.collect(spread.numpy(), places.numpy(), shares.numpy(), found.numpy())
+    torch.testing.assert_close(found, rows * shares.sum(1, keepdim=True))
 
 
 @pytest.mark.parametrize("spread", [0.1, 10, 200])

@@ -26,8 +26,9 @@ from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.kv_cache import CachedModel
 from chatbot.settings import Precision
 from tests.engine.test_fused_decoder import (
-    FAMILIES,
+    DENSE,
     HALVED,
+    MIXTURES,
     SIZES,
     TOKENS,
     make,
@@ -47,7 +48,7 @@ def decoder_for(model: Any) -> StaticDecoder:
     return StaticDecoder(StaticFusedStep(model, brake), brake, None)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", DENSE)
 def test_logits_equal_those_of_transformers(family: str) -> None:
     model = make(family)
     expected = reference(model, TOKENS)
@@ -57,6 +58,11 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
     # The weights that were joined are still the model's own.
     torch.testing.assert_close(reference(model, TOKENS), expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("family", MIXTURES)
+def test_a_choice_of_experts_is_left_to_transformers(family: str) -> None:
+    assert "experts" in static_fused_refusal(make(family))
 
 
 @pytest.mark.parametrize(

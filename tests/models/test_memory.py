@@ -95,6 +95,18 @@ CONFIGS = [
     tf.Qwen2Config(**SMALL, num_key_value_heads=2),
     tf.Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=16),
     tf.SmolLM3Config(**SMALL, num_key_value_heads=2, pad_token_id=0),
+    tf.Qwen3MoeConfig(
+        **SMALL,
+        num_key_value_heads=2,
+        head_dim=16,
+        num_experts=6,
+        moe_intermediate_size=40,
+        mlp_only_layers=[1],
+    ),
+    tf.Qwen3MoeConfig(**SMALL, num_experts=6, decoder_sparse_step=2),
+    tf.MixtralConfig(**SMALL, num_key_value_heads=2, num_local_experts=4),
+    tf.OlmoeConfig(**SMALL, num_key_value_heads=2, num_experts=6),
+    tf.GraniteMoeConfig(**SMALL, num_key_value_heads=2, num_local_experts=4),
     tf.PhiConfig(**SMALL),
     tf.Phi3Config(**SMALL, num_key_value_heads=2, pad_token_id=0),
     tf.Phi3Config(
@@ -136,7 +148,22 @@ def test_counted_as_the_real_class_counts(config: Any, tmp_path: Path) -> None:
         if type(module).__name__ in ("Linear", "Conv1D", "FalconLinear")
         and name not in ("lm_head", "embed_out")
     )
-    assert shape.num_quantised == matrices
+    experts = sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if parameter.dim() == 3 and ".experts." in name
+    )
+    assert shape.num_in_experts == experts
+    assert shape.num_quantised == matrices + experts
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
+def test_files_are_counted_as_the_configuration_is(config: Any, tmp_path: Path) -> None:
+    tf.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    shape = shape_of_folder(tmp_path)
+    assert shape == msgspec.structs.replace(
+        shape_of(json.loads((tmp_path / "config.json").read_text())), is_exact=True
+    )
 
 
 @pytest.mark.parametrize("tied", [True, False])

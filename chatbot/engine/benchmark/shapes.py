@@ -5,7 +5,15 @@ So a machine can be measured with a model that is not there.
 
 from typing import Any, Final
 
-from transformers import Gemma3TextConfig, LlamaConfig, PretrainedConfig, Qwen3Config
+from transformers import (
+    Gemma3TextConfig,
+    GraniteMoeConfig,
+    LlamaConfig,
+    OlmoeConfig,
+    PretrainedConfig,
+    Qwen3Config,
+    Qwen3MoeConfig,
+)
 
 from chatbot.errors import SettingError
 
@@ -18,6 +26,28 @@ _LLAMA_3: Final = {
 _SMOLLM2: Final = {"vocab_size": 49_152, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5}
 _GEMMA_3: Final = {"vocab_size": 262_144, "head_dim": 256, "sliding_window": 512}
 _QWEN_3: Final = {"vocab_size": 151_936, "max_position_embeddings": 40_960, "head_dim": 128}
+_QWEN_3_MOE: Final = {
+    "moe_intermediate_size": 768,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "norm_topk_prob": True,
+}
+_GRANITE_MOE: Final = {
+    "vocab_size": 49_155,
+    "max_position_embeddings": 4096,
+    "num_local_experts": 32,
+    "num_experts_per_tok": 8,
+    "attention_multiplier": 1 / 64,
+    "embedding_multiplier": 12.0,
+    "residual_multiplier": 0.22,
+    "logits_scaling": 6.0,
+}
+_OLMOE: Final = {
+    "vocab_size": 50_304,
+    "max_position_embeddings": 4096,
+    "num_experts": 64,
+    "num_experts_per_tok": 8,
+}
 
 
 def _sizes(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int) -> dict[str, Any]:
@@ -45,6 +75,15 @@ _SHAPES: Final[dict[str, tuple[type[PretrainedConfig], dict[str, Any]]]] = {
         {**_QWEN_3, **_sizes(1024, 3072, 28, 16, 8), "tie_word_embeddings": True},
     ),
     "qwen3-8b": (Qwen3Config, {**_QWEN_3, **_sizes(4096, 12_288, 36, 32, 8)}),
+    "qwen3-30b-a3b": (
+        Qwen3MoeConfig,
+        {**_QWEN_3, **_QWEN_3_MOE, **_sizes(2048, 6144, 48, 32, 4)},
+    ),
+    "granite-3.0-1b-a400m": (
+        GraniteMoeConfig,
+        {**_GRANITE_MOE, **_sizes(1024, 512, 24, 16, 8), "tie_word_embeddings": True},
+    ),
+    "olmoe-1b-7b": (OlmoeConfig, {**_OLMOE, **_sizes(2048, 1024, 16, 16, 16)}),
     "gemma-3-1b": (Gemma3TextConfig, {**_GEMMA_3, **_sizes(1152, 6912, 26, 4, 1)}),
     "llama-2-7b": (LlamaConfig, {**_LLAMA_2, **_sizes(4096, 11_008, 32, 32, 32)}),
     "llama-3.2-1b": (

@@ -22,15 +22,19 @@ CLASSES: Final = (
     "Gemma3ForCausalLM",
     "Gemma3ForConditionalGeneration",
     "GraniteForCausalLM",
+    "GraniteMoeForCausalLM",
     "LlamaForCausalLM",
     "MistralForCausalLM",
+    "MixtralForCausalLM",
+    "OlmoeForCausalLM",
     "Phi3ForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
+    "Qwen3MoeForCausalLM",
     "SmolLM3ForCausalLM",
 )
-"""Models of one build: norm, attention, norm, gated perceptron, with a residual around each. Some
-have one more norm of what attention and perceptron come to."""
+"""Models of one build: norm, attention, norm, gated perceptron or a choice of several, with a
+residual around each. Some have one more norm of what attention and perceptron come to."""
 
 STATIC_ROPES: Final = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose frequencies do not change as the text grows."""
@@ -54,8 +58,11 @@ GROUPS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 JOINED: Final = ("qkv_proj", "gate_up_proj")
 """What the ``GROUPS`` are called where each is one layer."""
 
+EXPERTS: Final = ("gate_up_proj", "down_proj")
+"""What experts consist of: each is the weights of all of them, one behind the other."""
+
 ProjectionOf = Callable[[nn.Module, Sequence[str]], Projection]
-"""One product for the layers of a module that have these names."""
+"""One product for the layers, or the weight itself, of a module that have these names."""
 
 
 class Norm(msgspec.Struct, frozen=True):
@@ -78,6 +85,35 @@ class Rotation(msgspec.Struct, frozen=True):
     scale: float
 
 
+class Perceptron(msgspec.Struct, frozen=True, kw_only=True):
+    """A gated one."""
+
+    gate_up: Projection
+    down: Projection
+
+    @property
+    def row_cost(self) -> float:
+        """See ``Decoder``."""
+        return self.gate_up.row_cost
+
+
+class Experts(msgspec.Struct, frozen=True, kw_only=True):
+    """Gated perceptrons, of which each token has those that a product chooses for it."""
+
+    router: Projection
+    """One output for each of them, the softmax of which is what they count for."""
+    num_chosen: int
+    """For each token."""
+    sums_to_one: bool
+    """Whether what those that are chosen count for does."""
+    gate_up: Projection
+    """Of the weights of all of them, one behind the other."""
+    down: Projection
+    """As ``gate_up``."""
+    row_cost: Final = 0.7
+    """See ``Decoder``: another token mostly has other experts."""
+
+
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One layer's weights."""
 
@@ -94,9 +130,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     output_norm: Norm | None
     """Of what attention comes to, before it is added."""
     mlp_norm: Norm
-    gate_up: Projection
-    down: Projection
-    down_norm: Norm | None
+    mlp: Perceptron | Experts
+    mlp_output_norm: Norm | None
     """Of what the perceptron comes to, before it is added."""
 
 
@@ -163,6 +198,10 @@ def refusal(model: Any) -> str:
     kinds = [rope.rope_type] if isinstance(rope.rope_type, str) else rope.rope_type.values()
     if unknown := set(kinds) - set(STATIC_ROPES):
         return f"its rotary embedding is {min(unknown)}"
+    if reason := _mixture_refusal(model):
+        return reason
+    if getattr(config, "clip_qkv", None) is not None:
+        return "its queries, keys and values are clipped"
     head_size = text.layers[0].self_attn.head_dim
     if any(2 * one.frequencies.shape[0] != head_size for one in _rotations(model).values()):
         return "it rotates a part of each head"
@@ -174,8 +213,27 @@ def _text_model(model: Any) -> Any:
     return getattr(model.model, "language_model", model.model)
 
 
+def _mlp(layer: Any) -> Any:
+    return layer.block_sparse_moe if hasattr(layer, "block_sparse_moe") else layer.mlp
+
+
+def mixtures(model: Any) -> Iterator[Any]:
+    """The modules of ``model``, of a class in ``CLASSES``, that choose experts."""
+    mlps = (_mlp(layer) for layer in _text_model(model).layers)
+    return (mlp for mlp in mlps if not hasattr(mlp, "down_proj"))
+
+
+def _mixture_refusal(model: Any) -> str:
+    for mlp in mixtures(model):
+        experts = getattr(mlp, "experts", None)
+        if any(getattr(experts, name, None) is None for name in EXPERTS):
+            return f"its experts are a {type(experts or mlp).__name__}"
+    return ""
+
+
 def _activation(text: Any) -> nn.Module:
-    mlp = text.layers[0].mlp
+    mlp = _mlp(text.layers[0])
+    mlp = getattr(mlp, "experts", mlp)
     activation: nn.Module = mlp.activation_fn if hasattr(mlp, "activation_fn") else mlp.act_fn
     return activation
 
@@ -204,7 +262,9 @@ def projected_layers(model: Any) -> Iterator[tuple[nn.Module, str]]:
     """All linear layers of ``model``, for which there is no refusal: their module, their name."""
     for layer in _text_model(model).layers:
         yield from ((layer.self_attn, name) for name in (*_group(layer.self_attn, 0), "o_proj"))
-        yield from ((layer.mlp, name) for name in (*_group(layer.mlp, 1), "down_proj"))
+        mlp = _mlp(layer)
+        if hasattr(mlp, "down_proj"):
+            yield from ((mlp, name) for name in (*_group(mlp, 1), "down_proj"))
     yield model, "lm_head"
 
 
@@ -213,16 +273,17 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
 
     Args:
         model: of transformers.
-        projection_of: gives its linear layers, alone or as the ``GROUPS``.
+        projection_of: gives its linear layers, alone or as the ``GROUPS``, and of the ``mixtures``
+            the weight of the router and the ``EXPERTS``.
     """
     config, text = model.config.get_text_config(decoder=True), _text_model(model)
-    attention, mlp = text.layers[0].self_attn, text.layers[0].mlp
-    first = projection_of(mlp, ("down_proj",))
+    attention = text.layers[0].self_attn
+    first = projection_of(attention, ("o_proj",))
     dtype = first.work_dtype or model.dtype
     embedding = text.embed_tokens
     scale = torch.tensor(getattr(embedding, "scalar_embed_scale", 1.0), device="cpu")
     shrinking = _shrinking(text.layers[0])
-    divisor = config.logits_scaling if type(model).__name__ == "GraniteForCausalLM" else 1.0
+    divisor = config.logits_scaling if type(model).__name__.startswith("Granite") else 1.0
     final_norm = _norm(text.norm, dtype, shrinking)
     rotations = _rotations(model)
     numbers = {kind: number for number, kind in enumerate(rotations)}
@@ -264,7 +325,7 @@ def read_architecture(model: Any, projection_of: ProjectionOf) -> Architecture:
 def _layer(
     layer: Any, window: int | None, rotation: int, projection_of: ProjectionOf, dtype: torch.dtype
 ) -> Layer:
-    attention, mlp = layer.self_attn, layer.mlp
+    attention = layer.self_attn
     # The same name is that of another norm where there are two around the perceptron.
     has_four = hasattr(layer, "pre_feedforward_layernorm")
     mlp_norm = layer.pre_feedforward_layernorm if has_four else layer.post_attention_layernorm
@@ -281,9 +342,24 @@ def _layer(
         output=projection_of(attention, ("o_proj",)),
         output_norm=_norm(layer.post_attention_layernorm, dtype) if has_four else None,
         mlp_norm=_norm(mlp_norm, dtype, shrinking),
-        gate_up=projection_of(mlp, _group(mlp, 1)),
-        down=projection_of(mlp, ("down_proj",)),
-        down_norm=_norm(layer.post_feedforward_layernorm, dtype) if has_four else None,
+        mlp=_perceptron(_mlp(layer), projection_of),
+        mlp_output_norm=_norm(layer.post_feedforward_layernorm, dtype) if has_four else None,
+    )
+
+
+def _perceptron(mlp: Any, projection_of: ProjectionOf) -> Perceptron | Experts:
+    if hasattr(mlp, "down_proj"):
+        return Perceptron(
+            gate_up=projection_of(mlp, _group(mlp, 1)), down=projection_of(mlp, ("down_proj",))
+        )
+    router = mlp.router if hasattr(mlp, "router") else mlp.gate
+    gate_up, down = (projection_of(mlp.experts, (name,)) for name in EXPERTS)
+    return Experts(
+        router=projection_of(router, ("weight",)),
+        num_chosen=router.top_k,
+        sums_to_one=getattr(router, "norm_topk_prob", True),
+        gate_up=gate_up,
+        down=down,
     )
 
 

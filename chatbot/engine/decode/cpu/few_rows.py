@@ -13,14 +13,13 @@ from torch import Tensor
 from chatbot.engine.decode.architecture import Architecture, Norm
 from chatbot.engine.decode.cpu.heads import place_heads, sizes_of
 from chatbot.engine.decode.cpu.kernels import attention, products
-from chatbot.engine.decode.cpu.kernels.forms import FILLED
-from chatbot.engine.decode.cpu.kernels.instructions import GATES, Instructions, Kind, instruction
+from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
-from chatbot.engine.decode.cpu.projections import DirectProjection
+from chatbot.engine.decode.cpu.perceptrons import perceptron
+from chatbot.engine.decode.cpu.workspace import Workspace, between, product
 from chatbot.engine.decode.decoder import Interrupted
-from chatbot.engine.decode.projection import Projection
 
 
 class FewRows:
@@ -36,16 +35,15 @@ class FewRows:
             ValueError: its layers do not fit together.
         """
         self._parts = parts
-        hidden_size, gated_size = parts.embedding.shape[1], parts.layers[0].down.num_inputs
-        self._hidden = _rows(hidden_size)
-        self._normalised = _rows(hidden_size, is_filled=True)
-        self._heads = _rows((parts.num_heads + 2 * parts.num_kv_heads) * parts.head_size)
-        self._queries = _rows(parts.num_heads * parts.head_size)
-        self._attended = _rows(parts.num_heads * parts.head_size, is_filled=True)
-        self._product = _rows(hidden_size)
-        self._both = _rows(2 * gated_size)
-        self._gated = _rows(gated_size, is_filled=True)
-        self._partial_sums = _rows(0)
+        hidden_size, size = parts.embedding.shape[1], parts.num_heads * parts.head_size
+        self._space = space = Workspace(MAX_FEW)
+        self._hidden = space.rows("hidden", hidden_size)
+        self._normalised = space.rows("normalised", hidden_size, is_filled=True)
+        self._heads = space.rows("heads", size + 2 * parts.num_kv_heads * parts.head_size)
+        self._queries = space.rows("queries", size)
+        self._attended = space.rows("attended", size, is_filled=True)
+        self._product = space.rows("product", hidden_size)
+        self._partial_sums = space.rows("partial sums", 0)
         written = [np.concatenate(list(self._written(index))) for index in range(len(parts.layers))]
         self._program = np.concatenate(written)
         ends = np.cumsum([len(layer) for layer in written])
@@ -119,78 +117,45 @@ class FewRows:
         layer = parts.layers[index]
         if index == 0:
             yield self._norm(Kind.NORMALISE, layer.input_norm)
-        yield _product(layer.qkv, self._normalised, self._heads)
+        yield product(layer.qkv, self._normalised, self._heads)
         yield place_heads(parts, layer, self._heads.data_ptr(), self._queries.data_ptr())
         yield instruction(
             Kind.ATTENTION,
-            **_between(self._queries, self._attended),
+            **between(self._queries, self._attended),
             **sizes_of(parts),
             scale=parts.score_scale,
             bound=parts.score_bound or 0,
             window=layer.window or 0,
         )
-        yield _product(layer.output, self._attended, self._product)
+        yield product(layer.output, self._attended, self._product)
         yield from self._norm_of_product(layer.output_norm)
         yield self._norm(Kind.ADD_AND_NORMALISE, layer.mlp_norm)
-        yield _product(layer.gate_up, self._normalised, self._both)
-        yield instruction(
-            GATES[parts.activation],
-            **_between(self._both, self._gated),
-            num_inputs=layer.down.num_inputs,
+        yield from perceptron(
+            layer.mlp, parts.activation, self._space, self._normalised, self._product
         )
-        yield _product(layer.down, self._gated, self._product)
-        yield from self._norm_of_product(layer.down_norm)
+        yield from self._norm_of_product(layer.mlp_output_norm)
         is_last = index == len(parts.layers) - 1
         following = parts.final_norm if is_last else parts.layers[index + 1].input_norm
         yield self._norm(Kind.ADD_AND_NORMALISE, following)
 
     def _norm(self, kind: Kind, norm: Norm) -> Instructions:
         """What normalises the hidden state, to which the last product may be added before."""
-        between = _between(self._product, self._normalised)
-        return _normalising(kind, norm, self._hidden, between)
+        places = between(self._product, self._normalised)
+        return _normalising(kind, norm, self._hidden, places)
 
     def _norm_of_product(self, norm: Norm | None) -> Iterator[Instructions]:
         """What normalises the last product in place, where there is such a norm."""
         if norm is not None:
-            between = _between(self._product, self._product)
-            yield _normalising(Kind.NORMALISE, norm, self._product, between)
+            places = between(self._product, self._product)
+            yield _normalising(Kind.NORMALISE, norm, self._product, places)
 
 
-def _rows(size: int, *, is_filled: bool = False) -> Tensor:
-    """Room for rows; those that a product reads are filled up with zeros."""
-    num_filled = size + (-size % FILLED if is_filled else 0)
-    return torch.zeros(MAX_FEW, num_filled, dtype=torch.float32, device="cpu")
-
-
-def _between(source: Tensor, target: Tensor) -> dict[str, Any]:
-    return {
-        "source": source.data_ptr(),
-        "target": target.data_ptr(),
-        "target_size": target.shape[1],
-    }
-
-
-def _normalising(kind: Kind, norm: Norm, rows: Tensor, between: dict[str, Any]) -> Instructions:
+def _normalising(kind: Kind, norm: Norm, rows: Tensor, places: dict[str, Any]) -> Instructions:
     return instruction(
         kind,
-        **between,
+        **places,
         residual=rows.data_ptr(),
         num_inputs=rows.shape[1],
         weight=norm.weight.data_ptr(),
         epsilon=norm.epsilon,
     )
-
-
-def _product(projection: Projection, source: Tensor, target: Tensor) -> Instructions:
-    if not isinstance(projection, DirectProjection):
-        raise TypeError(f"compiled code does not multiply by a {type(projection).__name__}")
-    made = projection.product.copy()
-    sizes = int(made["num_inputs"][0]), projection.num_outputs
-    if sizes != (source.shape[1], target.shape[1]):
-        raise ValueError(
-            f"a layer multiplies {sizes[0]} numbers to {sizes[1]}, where there are "
-            f"{source.shape[1]} and {target.shape[1]}"
-        )
-    for name, value in _between(source, target).items():
-        made[name] = value
-    return made

@@ -19,7 +19,7 @@ class FusedDecoder(Decoder):
     can_go_back = True
 
     def __init__(self, architecture: Architecture) -> None:
-        self.row_cost = architecture.layers[0].gate_up.row_cost
+        self.row_cost = architecture.layers[-1].mlp.row_cost
         self._step = FusedStep(architecture)
         self.exact_from = self._step.exact_from
         self._cache = KeyValues(

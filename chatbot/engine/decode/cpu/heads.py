@@ -48,9 +48,10 @@ def place_heads(
             source=projected,
             target=projected,
             target_size=(parts.num_heads + 2 * parts.num_kv_heads) * size,
-            first_head=first_head,
-            num_heads=number,
-            head_size=size,
+            # Some models normalise all heads of a token as one.
+            first_head=first_head * size // norm.weight.numel(),
+            num_heads=number * size // norm.weight.numel(),
+            head_size=norm.weight.numel(),
             weight=norm.weight.data_ptr(),
             epsilon=norm.epsilon,
         )

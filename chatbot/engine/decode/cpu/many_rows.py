@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from chatbot.engine.decode.architecture import Architecture, added
+from chatbot.engine.decode.architecture import Architecture, Experts, Layer, added
 from chatbot.engine.decode.cpu.attention import attend
 from chatbot.engine.decode.cpu.heads import place_heads
 from chatbot.engine.decode.cpu.kernels.instructions import GATES, Instructions, instruction
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
+from chatbot.engine.decode.cpu.perceptrons import through_experts
 from chatbot.engine.decode.decoder import Interrupted
 
 
@@ -28,7 +29,7 @@ class ManyRows:
         self.is_exact = not any(
             product.rounds
             for layer in parts.layers
-            for product in (layer.qkv, layer.output, layer.gate_up, layer.down)
+            for product in (layer.qkv, layer.output, layer.mlp.gate_up, layer.mlp.down)
         )
         """Whether a token comes to the same, to the last bit, however many are read with it: not
         where a library multiplies, which goes by their number."""
@@ -57,9 +58,16 @@ class ManyRows:
             scale, bound, window = parts.score_scale, parts.score_bound, layer.window
             attended = attend(queries, keys, values, scale, window=window, bound=bound)
             hidden = added(hidden, layer.output, attended, layer.output_norm)
-            both = layer.gate_up(layer.mlp_norm(hidden))
-            hidden = added(hidden, layer.down, self._gated(both), layer.down_norm)
+            hidden = self._perceived(layer, hidden)
         return parts.final_norm(hidden)
+
+    def _perceived(self, layer: Layer, hidden: Tensor) -> Tensor:
+        """``hidden``, and what the perceptron makes of it."""
+        rows, mlp = layer.mlp_norm(hidden), layer.mlp
+        if isinstance(mlp, Experts):
+            return hidden + through_experts(mlp, self._parts.activation, rows)
+        gated = self._gated(mlp.gate_up(rows))
+        return added(hidden, mlp.down, gated, layer.mlp_output_norm)
 
     def _placed(
         self,

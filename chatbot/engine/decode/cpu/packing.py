@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from chatbot.engine.decode.architecture import (
+    EXPERTS,
     GROUPS,
     Architecture,
+    mixtures,
     projected_layers,
     read_architecture,
 )
+from chatbot.engine.decode.cpu.kernels.forms import BLOCK
+from chatbot.engine.decode.cpu.packed_experts import PackedExperts
 from chatbot.engine.decode.cpu.projections import (
     DirectProjection,
     Int4Projection,
@@ -64,35 +68,43 @@ def pack_linears(
         model: of transformers.
         precision: 8-bit and 4-bit round the weights; the others leave them as they are. For
             fp32 they may still be in 16 bits, and what is not packed stays so.
-        is_fused: join the layers of ``GROUPS``; for models that our own step computes, since
-            any other would compute the whole group for each of its layers.
+        is_fused: join the layers of ``GROUPS``, and pack experts; for models that our own step
+            computes, since any other would compute the whole group for each of its layers.
         shared: a weight that stays in the model too, and is not copied.
     """
     for parent in list(model.modules()):
         for names in _groups(parent, is_fused):
             _pack(parent, names, precision, shared)
+    for mixture in mixtures(model) if is_fused else ():
+        mixture.experts = PackedExperts(
+            mixture.experts, lambda weight: _projection(weight.clone(), None, EXPERTS, precision)
+        )
 
 
 def packed_bytes(model: Any) -> int:
     """Memory of the weights that are in projections."""
-    held = {id(part.projection): part.projection.num_bytes for part in _packed(model)}
+    held = {id(part): part.num_bytes for part in _packed(model)}
     return sum(held.values())
 
 
 def packed_tensors(model: Any) -> Iterator[Tensor]:
     """What the projections consist of; an embedding that is the head as well is among it."""
     for part in _packed(model):
-        yield from part.projection.held
+        yield from part.held
 
 
 def unpacked(model: Any) -> str:
-    """The first layer of an architecture that computes more than its own weight, as adapters do,
-    and is neither packed nor could be; empty when there is none.
+    """The first layer of an architecture that is neither packed nor could be, such as one that
+    computes more than its own weight, as adapters do; empty when there is none.
     """
     for parent, name in projected_layers(model):
         kind = type(parent.get_submodule(name))
         if kind not in (nn.Linear, PackedLinear):
             return f"its {name} is a {kind.__name__}"
+    for mixture in mixtures(model):
+        sizes = mixture.experts.hidden_dim, 2 * mixture.experts.intermediate_dim
+        if any(size % BLOCK for size in sizes):
+            return f"its experts are no multiples of {BLOCK} wide"
     return ""
 
 
@@ -104,6 +116,11 @@ def packed_architecture(model: Any) -> Architecture:
 def _projection_of(parent: nn.Module, names: Sequence[str]) -> Projection:
     """One product for these layers; weights of those that pack_linears has not seen are joined in
     place."""
+    own = getattr(parent, names[0])
+    if isinstance(own, Projection):
+        return own
+    if isinstance(own, nn.Parameter):  # a router's, or those of all experts
+        return DirectProjection(own.detach().flatten(0, -2), None)
     layers = [parent.get_submodule(name) for name in names]
     first = layers[0]
     if isinstance(first, PackedLinear):
@@ -158,5 +175,10 @@ def _projection(
             return DirectProjection(weight, bias, rounds=not is_head)
 
 
-def _packed(model: Any) -> Iterator[PackedLinear]:
-    return (module for module in model.modules() if isinstance(module, PackedLinear))
+def _packed(model: Any) -> Iterator[DirectProjection]:
+    """The projections of all layers; one that several share comes up as often."""
+    for module in model.modules():
+        if isinstance(module, PackedLinear):
+            yield module.projection
+        elif isinstance(module, PackedExperts):
+            yield from module.projections

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatbot.engine.decode.cpu.kernels.forms import FILLED, Form
+from chatbot.engine.decode.cpu.kernels.forms import BLOCK, FILLED, Form
 from chatbot.engine.decode.projection import Projection
 from chatbot.models.memory import INT4_GROUP
 
@@ -26,6 +26,11 @@ HELD_AS_THEY_ARE: Final = {
     torch.float16: Form.FP16,
     torch.float32: Form.FP32,
 }
+
+
+ROUNDED_AT_ONCE: Final = 2**22
+"""Weights that are rounded at a time, for which there are several copies in fp32: those of all
+experts of a layer are gigabytes."""
 
 
 def multiplies(dtype: torch.dtype) -> bool:
@@ -120,6 +125,12 @@ def _place(numbers: Tensor) -> tuple[int, int]:
     return numbers.data_ptr(), numbers.stride(0) * numbers.element_size()
 
 
+def _parts(weight: Tensor) -> tuple[Tensor, ...]:
+    """``weight`` cut between outputs, and never between those that are kept together."""
+    size = max(ROUNDED_AT_ONCE // max(weight.shape[1], 1) // BLOCK, 1) * BLOCK
+    return torch.split(weight, size)
+
+
 def _filled(weight: Tensor) -> Tensor:
     """``weight`` with zeros behind each row."""
     num_missing = -weight.shape[1] % FILLED
@@ -160,7 +171,8 @@ class Int8Projection(DirectProjection):
     row_cost = 0.35
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        steps, scales = round_int8(weight)
+        rounded = [round_int8(part) for part in _parts(weight)]
+        steps, scales = (torch.cat(each) for each in zip(*rounded, strict=True))
         self._keep(Form.INT8, weight, bias, _filled(steps).contiguous(), scales[:, None])
 
 
@@ -187,14 +199,13 @@ class Int4Projection(DirectProjection):
     row_cost = 0.3
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self._keep(Form.INT4, weight, bias, _in_blocks(*round_int4(_filled(weight))))
+        blocks = [_in_blocks(*round_int4(_filled(part))) for part in _parts(weight)]
+        self._keep(Form.INT4, weight, bias, torch.cat(blocks))
 
 
 def _in_blocks(levels: Tensor, scales: Tensor) -> Tensor:
     """Levels and scales of ``round_int4`` as ``level_vectors`` reads them, zeros behind the last
     outputs: uint8 [blocks, bytes of a row of them]."""
-    from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK  # with a compiler
-
     num_outputs, num_groups = scales.shape[:2]
     missing = -num_outputs % BLOCK
     levels = functional.pad(levels, (0, 0, 0, missing))

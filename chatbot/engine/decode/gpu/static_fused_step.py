@@ -17,6 +17,7 @@ from chatbot.engine.decode.architecture import (
     Layer,
     Rotation,
     added,
+    mixtures,
     read_architecture,
     refusal,
 )
@@ -43,7 +44,10 @@ ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
 
 def static_fused_refusal(model: Any) -> str:
     """Why this step cannot compute ``model``, in a few words; empty when it can."""
-    return place_refusal(model) or refusal(model)
+    if reason := place_refusal(model) or refusal(model):
+        return reason
+    # Which experts a token has would have to come from the device before they can be launched.
+    return "it chooses among experts" if any(mixtures(model)) else ""
 
 
 class StaticFusedStep(StaticStep):
@@ -100,9 +104,9 @@ class StaticFusedStep(StaticStep):
             keys, values = cache.update(keys.transpose(1, 2), values.transpose(1, 2), index)
             attended = self._attended(queries, keys, values, masks[layer.window])
             hidden = added(hidden, layer.output, attended, layer.output_norm)
-            gate, up = layer.gate_up(layer.mlp_norm(hidden)).chunk(2, dim=-1)
+            gate, up = layer.mlp.gate_up(layer.mlp_norm(hidden)).chunk(2, dim=-1)
             gated = self._activation(gate).mul_(up)
-            hidden = added(hidden, layer.down, gated, layer.down_norm)
+            hidden = added(hidden, layer.mlp.down, gated, layer.mlp_output_norm)
         rows = hidden.view(shape)[:, -1:] if wants_last else hidden.view(shape)
         return parts.logits(parts.final_norm(rows))
 

@@ -8,6 +8,10 @@ FILLED: Final = 64
 zero."""
 
 
+BLOCK: Final = 8
+"""Outputs of a weight in 4 bits that are together: their sums fill a vector of AVX2."""
+
+
 class Form(enum.IntEnum):
     """What the numbers are."""
 

@@ -27,6 +27,16 @@ class Kind(enum.IntEnum):
     TILED_ATTENTION = 8
     """Of many tokens that follow one another."""
     GATE_BY_GELU = 9
+    CHOOSE = 10
+    """Experts for each token."""
+    GROUP = 11
+    """What was chosen, by experts."""
+    SPREAD = 12
+    """Rows of tokens to their experts."""
+    PRODUCTS = 13
+    """Of the rows of each expert with its own part of a weight."""
+    COLLECT = 14
+    """What the experts of a token come to."""
 
 
 GATES: Final = {"silu": Kind.GATE, "gelu_pytorch_tanh": Kind.GATE_BY_GELU}
@@ -67,6 +77,15 @@ INSTRUCTION: Final = np.dtype(
         ("bound", np.float64),  # what scores are bent towards; 0: nothing
         ("window", np.int64),  # tokens that a new one sees, itself among them; 0: all
         ("partial_sums", np.int64),
+        # Experts; where what is known of the new tokens' choice is kept: see ``routing``.
+        ("num_experts", np.int64),
+        ("num_chosen", np.int64),
+        ("sums_to_one", np.int64),
+        ("chosen", np.int64),
+        ("shares", np.int64),
+        ("places", np.int64),
+        ("groups", np.int64),
+        ("times", np.int64),  # rows for each new token
         # Known when it is done.
         ("num_rows", np.int64),
         ("start", np.int64),
@@ -86,7 +105,7 @@ Instructions = NDArray[np.void]
 def instruction(kind: Kind, **fields: Any) -> Instructions:
     """One instruction."""
     made = np.zeros(1, INSTRUCTION)
-    made["kind"] = kind
+    made["kind"], made["times"] = kind, 1
     for name, value in fields.items():
         made[name] = value
     return made

@@ -6,7 +6,8 @@ All is compiled code.
 from typing import Any, Final
 
 from chatbot.engine.compiled import called, floats_at, inlined
-from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK, MOST_LEVEL_ROWS, dot_levels
+from chatbot.engine.decode.cpu.kernels.forms import BLOCK
+from chatbot.engine.decode.cpu.kernels.level_vectors import MOST_LEVEL_ROWS, dot_levels
 from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
 
 _ROUNDED_AT_ONCE: Final = 8
@@ -37,14 +38,18 @@ def do_rounding_part(about: Any, number: Any) -> None:
 
 
 @called  # type: ignore[untyped-decorator]
-def do_level_part(about: Any, first: Any, end: Any, thread: Any) -> None:
-    """Make the outputs from ``first``, where a block begins, to ``end``."""
-    num_inputs, num_rows, line = about.num_inputs, about.num_rows, 4 * about.num_outputs
+def do_level_part(
+    about: Any, first: Any, end: Any, first_row: Any, num_rows: Any, start: Any, thread: Any
+) -> None:
+    """Make the outputs from ``first``, where a block begins, to ``end``, of ``num_rows`` of the
+    rounded rows; from the address ``start`` on."""
+    num_inputs, line = about.num_inputs, 4 * about.num_outputs
     row_size = rounded_size(num_inputs)
-    aside = about.room + thread * about.room_size + num_rows * row_size
+    aside = about.room + thread * about.room_size + about.num_rows * row_size
     for output in range(first, end, BLOCK):
         block = about.weight + output // BLOCK * about.weight_size
-        rows, out, left = about.room, about.target + 4 * output, num_rows
+        rows, out = about.room + first_row * row_size, start + 4 * (output - first)
+        left = num_rows
         num_own = min(end - output, BLOCK)
         while left > 0:
             number = min(left, MOST_LEVEL_ROWS)

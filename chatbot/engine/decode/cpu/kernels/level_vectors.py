@@ -12,6 +12,7 @@ from typing import Any, Final
 from llvmlite import ir
 from numba.core import cgutils
 
+from chatbot.engine.decode.cpu.kernels.forms import BLOCK
 from chatbot.engine.decode.cpu.kernels.vectors import (
     BYTE,
     FEATURES,
@@ -29,9 +30,6 @@ from chatbot.engine.decode.cpu.kernels.vectors import (
     shuffled,
 )
 from chatbot.models.memory import INT4_GROUP
-
-BLOCK: Final = 8
-"""Outputs: their sums fill a vector of AVX2."""
 
 BLOCK_BYTES: Final = BLOCK * (INT4_GROUP // 2 + 4)
 

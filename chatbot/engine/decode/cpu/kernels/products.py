@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from chatbot.engine.compiled import called, floats_at, inlined
-from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.forms import BLOCK, Form
 from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.level_products import do_level_part, room_for_levels
-from chatbot.engine.decode.cpu.kernels.level_vectors import BLOCK
 from chatbot.engine.decode.cpu.kernels.product_vectors import DOT_FORMS, block, dot, widen
+from chatbot.engine.decode.cpu.kernels.routing import groups_at
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
 from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, WIDTH, by_number
 
@@ -79,10 +79,10 @@ def product_of(
 
 
 def room_for(product: Instructions, num_rows: int) -> int:
-    """Numbers in fp32 that each thread needs room for."""
+    """Numbers in fp32 that each thread needs room for, with ``num_rows`` new tokens."""
     num_inputs = int(product["num_inputs"][0])
     if product["form"][0] == Form.INT4:
-        return room_for_levels(num_rows, num_inputs)
+        return room_for_levels(num_rows * int(product["times"][0]), num_inputs)
     return (_MOST_WIDENED + _BLOCK_OUTPUTS) * num_inputs if num_rows > MAX_FEW else 0
 
 
@@ -90,13 +90,14 @@ def _few_for(form: Form) -> Any:
     dots = by_number(partial(dot, form))
 
     @called  # type: ignore[untyped-decorator]
-    def few(about: Any, first: Any, end: Any) -> None:
-        num_inputs, num_rows = about.num_inputs, about.num_rows
+    def few(about: Any, first: Any, end: Any, first_row: Any, num_rows: Any, start: Any) -> None:
+        num_inputs = about.num_inputs
         row_size, line = 4 * num_inputs, 4 * about.num_outputs
         for number in range(first, end):
             weight = about.weight + number * about.weight_size
             scales = about.scales + number * about.scales_size
-            rows, out, left = about.source, about.target + 4 * number, num_rows
+            rows, out = about.source + first_row * row_size, start + 4 * (number - first)
+            left = num_rows
             while left > 0:
                 together = min(left, MOST_ROWS)
                 dots(together, weight, scales, rows, row_size, out, line, num_inputs)
@@ -130,15 +131,17 @@ def _widened(about: Any, number: Any, target: Any) -> None:
 
 
 @called  # type: ignore[untyped-decorator]
-def _many(about: Any, first: Any, end: Any, thread: Any) -> None:
-    num_inputs, num_rows = about.num_inputs, about.num_rows
+def _many(
+    about: Any, first: Any, end: Any, first_row: Any, num_rows: Any, start: Any, thread: Any
+) -> None:
+    num_inputs = about.num_inputs
     size, line = 4 * num_inputs, 4 * about.num_outputs
     wide = about.room + thread * about.room_size
     for number in range(first, end):
         _widened(about, number, wide + (number - first) * size)
     for row in range(0, num_rows, _BLOCK_ROWS):
-        rows = about.source + row * size
-        out = about.target + row * line + 4 * first
+        rows = about.source + (first_row + row) * size
+        out = start + row * line
         weight, number = wide, end - first
         is_whole = num_rows - row >= _BLOCK_ROWS
         while number >= _BLOCK_OUTPUTS:
@@ -164,16 +167,23 @@ def _many(about: Any, first: Any, end: Any, thread: Any) -> None:
 
 
 @inlined  # type: ignore[untyped-decorator]
-def cut_product(about: Any, work: Any, num_threads: Any) -> Any:
-    """How many parts a product has, which ``about`` is told the size of."""
+def _is_many(about: Any) -> Any:
+    """Whether a weight is widened once: it goes by the new tokens, so that what one of them comes
+    to is the same however many have the same expert."""
+    return about.num_rows > MAX_FEW * about.times
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _cut(about: Any, work: Any, num_threads: Any, num_weights: Any) -> Any:
+    """How many parts each of so many weights has, which ``about`` is told the size of."""
     num_outputs = about.num_outputs
-    if about.num_rows > MAX_FEW:
+    if _is_many(about):
         work[PATIENCE] = NUM_LOOKS_OF_MANY
-        part = min(-(-num_outputs // (2 * num_threads)), _MOST_WIDENED)
+        part = min(-(-num_weights * num_outputs // (2 * num_threads)), _MOST_WIDENED)
         part = -(-part // _BLOCK_OUTPUTS) * _BLOCK_OUTPUTS
     else:
         work[PATIENCE] = _NUM_LOOKS
-        part = max(-(-num_outputs // (_FEW_PARTS * num_threads)), _LEAST_OUTPUTS)
+        part = max(-(-num_weights * num_outputs // (_FEW_PARTS * num_threads)), _LEAST_OUTPUTS)
     if about.form == Form.INT4.value:
         part = -(-part // BLOCK) * BLOCK
     about.part = part
@@ -181,26 +191,64 @@ def cut_product(about: Any, work: Any, num_threads: Any) -> Any:
 
 
 @inlined  # type: ignore[untyped-decorator]
+def cut_product(about: Any, work: Any, num_threads: Any) -> Any:
+    """How many parts a product has."""
+    return _cut(about, work, num_threads, 1)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def cut_products(about: Any, work: Any, num_threads: Any) -> Any:
+    """How many parts the products of all experts that were chosen have."""
+    num_groups = groups_at(about)[0, about.num_experts]
+    return num_groups * _cut(about, work, num_threads, num_groups)
+
+
+@called  # type: ignore[untyped-decorator]
+def _multiply(
+    about: Any, first: Any, end: Any, first_row: Any, num_rows: Any, start: Any, thread: Any
+) -> None:
+    """Multiply ``num_rows`` rows by the outputs of a weight from ``first`` to ``end``; what the
+    first row comes to is written from the address ``start`` on."""
+    form = about.form
+    if form == Form.INT4.value:
+        do_level_part(about, first, end, first_row, num_rows, start, thread)
+    elif _is_many(about):
+        _many(about, first, end, first_row, num_rows, start, thread)
+    elif form == Form.BF16.value:
+        _few_bf16(about, first, end, first_row, num_rows, start)
+    elif form == Form.FP16.value:
+        _few_fp16(about, first, end, first_row, num_rows, start)
+    elif form == Form.FP32.value:
+        _few_fp32(about, first, end, first_row, num_rows, start)
+    else:
+        _few_int8(about, first, end, first_row, num_rows, start)
+    if about.bias:
+        bias = floats_at(about.bias)
+        for row in range(num_rows):
+            outputs = floats_at(start + 4 * about.num_outputs * row)
+            for output in range(end - first):
+                outputs[output] += bias[first + output]
+
+
+@inlined  # type: ignore[untyped-decorator]
 def do_product_part(about: Any, number: Any, thread: Any) -> None:
     """Make the outputs of one part."""
     first = number * about.part
     end = min(first + about.part, about.num_outputs)
-    form = about.form
-    if form == Form.INT4.value:
-        do_level_part(about, first, end, thread)
-    elif about.num_rows > MAX_FEW:
-        _many(about, first, end, thread)
-    elif form == Form.BF16.value:
-        _few_bf16(about, first, end)
-    elif form == Form.FP16.value:
-        _few_fp16(about, first, end)
-    elif form == Form.FP32.value:
-        _few_fp32(about, first, end)
-    else:
-        _few_int8(about, first, end)
-    if about.bias:
-        bias = floats_at(about.bias)
-        for row in range(about.num_rows):
-            outputs = floats_at(about.target + 4 * about.num_outputs * row)
-            for output in range(first, end):
-                outputs[output] += bias[output]
+    _multiply(about, first, end, 0, about.num_rows, about.target + 4 * first, thread)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def do_products_part(about: Any, number: Any, thread: Any) -> None:
+    """Make some of the outputs of one expert, of all rows that are its own."""
+    num_outputs = about.num_outputs
+    num_parts = -(-num_outputs // about.part)
+    group = number // num_parts
+    first = (number - group * num_parts) * about.part
+    end = min(first + about.part, num_outputs)
+    groups = groups_at(about)
+    first_row = groups[2, group]
+    num_rows = groups[2, group + 1] - first_row
+    weights = groups[1, group] * num_outputs
+    start = about.target + 4 * (first_row * num_outputs + first)
+    _multiply(about, weights + first, weights + end, first_row, num_rows, start, thread)

@@ -7,8 +7,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from chatbot.engine.compiled import compiled, floats_at, inlined, shorts_at
-from chatbot.engine.decode.cpu.kernels import between_products
+from chatbot.engine.compiled import compiled, floats_at, inlined, longs_at, shorts_at
+from chatbot.engine.decode.cpu.kernels import between_products, routing
 from chatbot.engine.decode.cpu.kernels.attention import (
     cut_attention,
     do_attention_part,
@@ -21,7 +21,9 @@ from chatbot.engine.decode.cpu.kernels.products import (
     MAX_FEW,
     NUM_LOOKS_OF_MANY,
     cut_product,
+    cut_products,
     do_product_part,
+    do_products_part,
 )
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE, sharing
 from chatbot.engine.decode.cpu.kernels.tiled_attention import cut_tiles, do_tile_part
@@ -107,12 +109,60 @@ def _gate(about: Any, first: Any, end: Any) -> None:
 
 
 @inlined  # type: ignore[untyped-decorator]
+def _choose(about: Any, first: Any, end: Any) -> None:
+    num_rows, num_chosen = about.num_rows, about.num_chosen
+    routing.choose(
+        _rows(about.source, num_rows, about.num_experts)[first:end],
+        about.sums_to_one != 0,
+        numba.carray(longs_at(about.chosen), (num_rows, num_chosen))[first:end],
+        _rows(about.shares, num_rows, num_chosen)[first:end],
+    )
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _group(about: Any) -> None:
+    size = about.num_rows * about.num_chosen
+    routing.group(
+        numba.carray(longs_at(about.chosen), (size,)),
+        routing.groups_at(about),
+        numba.carray(longs_at(about.places), (size,)),
+    )
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _spread(about: Any, first: Any, end: Any) -> None:
+    num_rows, num_chosen, size = about.num_rows, about.num_chosen, about.target_size
+    routing.spread(
+        _rows(about.source, num_rows, size)[first:end],
+        numba.carray(longs_at(about.places), (num_rows, num_chosen))[first:end],
+        _rows(about.target, num_rows * num_chosen, size),
+    )
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _collect(about: Any, first: Any, end: Any) -> None:
+    num_rows, num_chosen, size = about.num_rows, about.num_chosen, about.target_size
+    routing.collect(
+        _rows(about.source, num_rows * num_chosen, size),
+        numba.carray(longs_at(about.places), (num_rows, num_chosen))[first:end],
+        _rows(about.shares, num_rows, num_chosen)[first:end],
+        _rows(about.target, num_rows, size)[first:end],
+    )
+
+
+@inlined  # type: ignore[untyped-decorator]
 def _do_rows(about: Any, first: Any, end: Any) -> None:
     """Do what is between products to the rows from ``first`` to ``end``."""
     if about.kind == Kind.NORMALISE_HEADS.value:
         _normalise_heads(about, first, end)
     elif about.kind == Kind.PLACE_HEADS.value:
         _place_heads(about, first, end)
+    elif about.kind == Kind.CHOOSE.value:
+        _choose(about, first, end)
+    elif about.kind == Kind.SPREAD.value:
+        _spread(about, first, end)
+    elif about.kind == Kind.COLLECT.value:
+        _collect(about, first, end)
     else:
         _gate(about, first, end)
 
@@ -120,7 +170,7 @@ def _do_rows(about: Any, first: Any, end: Any) -> None:
 @inlined  # type: ignore[untyped-decorator]
 def _begin_rows(about: Any, work: Any) -> Any:
     """Do what is between products to all rows, or give the number of parts, where they are many."""
-    if about.num_rows <= MAX_FEW:
+    if about.num_rows <= MAX_FEW * about.times:
         _do_rows(about, 0, about.num_rows)
         return 0
     work[PATIENCE] = NUM_LOOKS_OF_MANY
@@ -131,6 +181,8 @@ def _begin_rows(about: Any, work: Any) -> Any:
 def _do_part(about: Any, number: Any, thread: Any) -> None:
     if about.kind == Kind.PRODUCT.value:
         do_product_part(about, number, thread)
+    elif about.kind == Kind.PRODUCTS.value:
+        do_products_part(about, number, thread)
     elif about.kind == Kind.ROUNDING.value:
         do_rounding_part(about, number)
     elif about.kind == Kind.TILED_ATTENTION.value:
@@ -151,6 +203,8 @@ def _begin(about: Any, work: Any, num_threads: Any) -> Any:
     kind = about.kind
     if kind == Kind.PRODUCT.value:
         return cut_product(about, work, num_threads)
+    if kind == Kind.PRODUCTS.value:
+        return cut_products(about, work, num_threads)
     if kind == Kind.ROUNDING.value:
         return cut_rounding(about)
     if kind == Kind.ATTENTION.value:
@@ -161,6 +215,8 @@ def _begin(about: Any, work: Any, num_threads: Any) -> Any:
         _normalise(about)
     elif kind == Kind.ADD_AND_NORMALISE.value:
         _add_and_normalise(about)
+    elif kind == Kind.GROUP.value:
+        _group(about)
     else:
         return _begin_rows(about, work)
     return 0
@@ -190,7 +246,7 @@ def run(
         num_parts = 0
         if thread == 0:
             current[0] = program[number]
-            about.num_rows, about.start = num_rows, start
+            about.num_rows, about.start = num_rows * about.times, start
             about.room, about.room_size = room, room_size
             num_parts = _begin(about, work, num_threads)
         if thread or num_parts:
