@@ -27,6 +27,9 @@ _PREFIX: Final = "base_model.model."
 _DOWN: Final = ".lora_A.weight"
 _UP: Final = ".lora_B.weight"
 
+_IN_MIXTURE: Final = re.compile(r"\.(experts|gate|router)\.")
+"""In the names of what is no layer of its own, but a part of all experts, and of what chooses."""
+
 _NEARLY_A_NAME: Final = re.compile(r"[\w.^$\\-]*(\.\*[\w.^$\\-]*)?")
 """An expression for a layer that is matched at once: of those that repeat, one at most."""
 
@@ -214,6 +217,11 @@ def _check_sizes(loaded: LoadedModel, name: str, tensors: Mapping[str, Any]) -> 
         fits = len(shape) == 2 and (
             (end == _DOWN and shape[1] == inputs) or (end == _UP and shape[0] == outputs)
         )
+        if _IN_MIXTURE.search(key):
+            raise ModelError(
+                f"The adapter {name} changes experts, or how they are chosen, which cannot be "
+                "done; use one for other layers."
+            )
         if not fits:
             raise ModelError(
                 f"The adapter {name} was made for another model: its {key.split('.lora_')[0]} "

@@ -24,6 +24,7 @@ from chatbot.engine.protocol.model_info import AdapterUse
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.running_engine import RunningEngine
+from tests.engine.test_fused_decoder import make
 from tests.engine.test_hostile_models import edit
 from tests.engine.test_static_fused_step import OnFusedStep
 from tests.engine.tiny_models import make_llama, make_tokenizer
@@ -203,6 +204,64 @@ def test_adapters_work_over_rounded_weights(
     exact, rounded = (change.flatten() for change in changes)
     assert torch.nn.functional.cosine_similarity(exact, rounded, dim=0) > likeness
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
+
+
+def write_mixture_adapter(folder: Path, options: Any) -> Path:
+    model = make("qwen 3 moe")
+    torch.manual_seed(3)
+    adapted = get_peft_model(model, options)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 0.3)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["fp32", "8-bit", "4-bit"])
+def test_adapters_beside_packed_experts(tmp_path: Path, precision: Precision) -> None:
+    loaded = load_mixture(tmp_path / "model", precision)
+    options = LoraConfig(r=4, target_modules=list(ATTENTION))
+    adapter = write_mixture_adapter(tmp_path / "adapter", options)
+    prompt = list(range(5, 30))
+    before = loaded.cached.read(prompt).clone()
+    use_adapters(loaded, [AdapterUse(path=str(adapter))])
+    loaded.cached.clear()
+    assert loaded.cached.decoder_name == "transformers"
+    merged = get_peft_model(make("qwen 3 moe"), options)
+    merged.load_adapter(str(adapter), "own")
+    merged.set_adapter("own")
+    with torch.inference_mode():
+        expected = merged(torch.tensor([prompt])).logits[0, -1]
+    found = loaded.cached.read(prompt)
+    likeness = torch.nn.functional.cosine_similarity(found.float(), expected, dim=0)
+    assert likeness > (0.85 if precision == "4-bit" else 0.99)
+    use_adapters(loaded, [])
+    loaded.cached.clear()
+    assert loaded.cached.decoder_name == "fused"
+    assert torch.equal(loaded.cached.read(prompt), before)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        LoraConfig(r=4, target_modules=[], target_parameters=["mlp.experts.down_proj"]),
+        LoraConfig(r=4, target_modules=[], target_parameters=["mlp.gate.weight"]),
+    ],
+    ids=["experts", "router"],
+)
+def test_an_adapter_of_experts_is_refused(tmp_path: Path, options: Any) -> None:
+    loaded = load_mixture(tmp_path / "model", "8-bit")
+    adapter = write_mixture_adapter(tmp_path / "adapter", options)
+    with pytest.raises(ModelError, match="changes experts"):
+        use_adapters(loaded, [AdapterUse(path=str(adapter))])
+    assert loaded.cached.decoder_name == "fused"
+
+
+def load_mixture(folder: Path, precision: Precision) -> LoadedModel:
+    make("qwen 3 moe").save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return load(find_model(str(folder), lambda *_: None), precision, CPU, lambda *_: None)
 
 
 def test_an_adapter_is_used_between_two_answers(

@@ -28,6 +28,7 @@ from chatbot.engine.kv_cache import CachedModel
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.captures import NoWaiting, Replaying
+from tests.engine.test_fused_decoder import make
 from tests.engine.test_pipeline import OnDevice
 from tests.engine.tiny_models import make_llama
 
@@ -276,6 +277,16 @@ def test_bytes_of_a_step_are_the_weights_that_it_reads() -> None:
     before = step_bytes(tied)
     prepare_for_cpu(tied, "8-bit")
     assert step_bytes(tied) < 0.5 * before
+
+
+def test_of_experts_a_step_reads_those_that_it_has() -> None:
+    whole, some = make("qwen 3 moe"), make("qwen 3 moe")
+    whole.config.num_experts_per_tok = 6
+    for model in (whole, some):
+        prepare_for_cpu(model, "bf16")
+    # Rows of 64 numbers in fp32; the 48 inputs of the last matrix are filled up to as many.
+    in_experts = 2 * 6 * (2 * 48 + 64) * 64 * 4
+    assert step_bytes(whole) - step_bytes(some) == in_experts // 2
 
 
 @pytest.mark.parametrize("arguments", [["bench"], ["bench", "speed", "-m", "x", "--json"]])

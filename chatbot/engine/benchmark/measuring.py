@@ -11,6 +11,7 @@ from torch import nn
 
 from chatbot.engine.benchmark.report import FirstToken
 from chatbot.engine.benchmark.rivals import LlamaCpp
+from chatbot.engine.decode.cpu.packed_experts import PackedExperts
 from chatbot.engine.decode.cpu.packing import PackedLinear, packed_bytes, packed_tensors
 from chatbot.engine.devices import scales_4bit
 from chatbot.engine.inbox import Control
@@ -80,7 +81,7 @@ def weight_bytes(model: Any) -> int:
 
 def step_bytes(model: Any) -> int:
     """Weights that are read for one token, with their scales: all but the embedding, unless that
-    is the head."""
+    is the head, and of experts those that it has."""
     layers: list[int] = [
         tensor.nbytes
         for layer in model.modules()
@@ -88,7 +89,18 @@ def step_bytes(model: Any) -> int:
         and isinstance(getattr(layer, "weight", None), nn.Parameter)
         for tensor in (layer.weight, *scales_4bit(layer.weight))
     ]
-    return sum(layers) + packed_bytes(model)
+    return sum(layers) + packed_bytes(model) - _unread_bytes(model)
+
+
+def _unread_bytes(model: Any) -> int:
+    """Of packed weights, those of experts that a token does not have."""
+    experts = [layer for layer in model.modules() if isinstance(layer, PackedExperts)]
+    num_chosen = getattr(model.config.get_text_config(), "num_experts_per_tok", 0)
+    return sum(
+        part.num_bytes * (layer.num_experts - num_chosen) // layer.num_experts
+        for layer in experts
+        for part in layer.projections
+    )
 
 
 def decode_speed(cached: CachedModel, prompt: Sequence[int], num_tokens: int) -> float:

@@ -26,7 +26,7 @@ class PackedExperts(nn.Module):
         super().__init__()
         self.hidden_dim, self.intermediate_dim = experts.hidden_dim, experts.intermediate_dim
         self.act_fn = experts.act_fn
-        self._num_experts = int(experts.num_experts)
+        self.num_experts = int(experts.num_experts)
         packed = []
         for name in EXPERTS:
             packed.append(pack(getattr(experts, name).detach().flatten(0, 1)))
@@ -50,7 +50,7 @@ class PackedExperts(nn.Module):
 
         num_rows, size = hidden_states.shape
         space = workspace.Workspace(num_rows)
-        routes = perceptrons.Routes(space, self._num_experts, top_k_index.shape[1])
+        routes = perceptrons.Routes(space, self.num_experts, top_k_index.shape[1])
         routes.chosen.copy_(top_k_index)
         routes.shares.copy_(top_k_weights)
         target = space.rows("target", size)
