@@ -9,7 +9,8 @@ import msgspec
 import torch
 from transformers import AutoModelForCausalLM
 
-from chatbot.engine.decode.cpu.packing import packed_tensors
+from chatbot.engine.decode.cpu.packed_loading import PackingConfig
+from chatbot.engine.decode.cpu.packing import num_in_packed_experts, packed_tensors
 from chatbot.engine.decode.cpu.preparing import is_compiling, prepare_for_cpu
 from chatbot.engine.detokenizer import REPLACEMENT
 from chatbot.engine.devices import bytes_by_device, mapped_pieces
@@ -141,6 +142,7 @@ def load(
         with progress_bars(stage, report), mapped_pieces():
             model = _load_weights(found, precision, device, placement or Placement(device=device))
             num_parameters = model.num_parameters() + num_rounded(model)
+            num_parameters += num_in_packed_experts(model)
             if is_compiling():
                 report("Compiling for this processor, once", None)
             prepare_for_cpu(model, precision)
@@ -179,8 +181,9 @@ def load(
 def _load_weights(
     found: FoundModel, precision: Precision, device: torch.device, placement: Placement
 ) -> Any:
-    quantised = quantisation(precision, device)
     is_prepared = device.type == "cpu" and placement.device is not None
+    packing = _packing(found, precision) if is_prepared else None
+    quantised = packing or quantisation(precision, device)
     model, report = AutoModelForCausalLM.from_pretrained(
         found.folder,
         config=found.config,
@@ -198,9 +201,18 @@ def _load_weights(
             f"{found.name} is incomplete: {len(missing)} of its weights are missing, such as "
             f"{min(missing)}."
         )
-    if quantised is None and placement.device is not None:
+    if quantised is packing and placement.device is not None:
         model = model.to(device)
     return model.eval()
+
+
+def _packing(found: FoundModel, precision: Precision) -> PackingConfig | None:
+    """What has experts rounded as they are loaded; None where there are none, or none rounded."""
+    config = found.config.get_text_config()
+    is_mixture = getattr(config, "num_experts_per_tok", 0) and config.model_type in OWN_STEP
+    is_rounded = precision in ("8-bit", "4-bit")
+    is_whole = getattr(found.config, "quantization_config", None) is None
+    return PackingConfig(precision) if is_mixture and is_rounded and is_whole else None
 
 
 def dtype_on_cpu(found: FoundModel, precision: Precision) -> torch.dtype:

@@ -103,9 +103,7 @@ def weight_bytes(shape: ModelShape, precision: str, *, on_cpu: bool = False) -> 
         per_weight = 0.5 + 1 / _NF4_BLOCK + 4 / (_NF4_BLOCK * _NF4_SCALES_BLOCK)
     else:
         return nominal_bytes(shape.num_parameters, precision)
-    # bitsandbytes leaves experts as they are.
-    num_rounded = shape.num_quantised - shape.num_in_experts
-    return round(2 * (shape.num_parameters - num_rounded) + per_weight * num_rounded)
+    return round(2 * shape.num_unquantised + per_weight * shape.num_quantised)
 
 
 def _cpu_bytes(shape: ModelShape, precision: str) -> int:

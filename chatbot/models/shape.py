@@ -45,7 +45,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int
     """Longest sequence it was made for, in tokens; 0 where the configuration does not say."""
     num_in_experts: int = 0
-    """Of the others, those of experts, which our own step alone has in 8 and 4 bits."""
+    """Of the others, those of experts, which on a CPU our own step alone has in 8 and 4 bits."""
     sliding_window: int = 0
     """Tokens that ``num_sliding_layers`` of its layers see; 0: all layers see all."""
     num_sliding_layers: int = 0

@@ -1,15 +1,20 @@
 """Which precision auto means, and where the layers of a model go."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from chatbot.engine import precisions
+from chatbot.engine import loading, precisions
+from chatbot.engine.decode.architecture import mixtures
+from chatbot.engine.decode.cpu.packed_experts import PackedExperts
+from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.decode.cpu.projections import multiplies
 from chatbot.engine.devices import bytes_by_device, look
 from chatbot.engine.finding import FoundModel, find_model
+from chatbot.engine.kv_cache import CachedModel
 from chatbot.engine.loading import load
 from chatbot.engine.placement import Placement, place
 from chatbot.engine.precisions import pick_precision
@@ -19,6 +24,7 @@ from chatbot.models.facts import shape_of_folder
 from chatbot.models.hardware import Device, Hardware
 from chatbot.models.memory import cache_bytes, weight_bytes
 from chatbot.settings import Precision
+from tests.engine.test_fused_decoder import MIXTURES, make
 from tests.engine.tiny_models import make_llama, make_tokenizer
 
 CPU = torch.device("cpu")
@@ -112,6 +118,36 @@ def test_a_model_split_over_memory_and_disk_writes_the_same(
     prompt = [5, 6, 7, 8]
     together = whole.cached.read(prompt)  # by our own step, which adds in another order
     torch.testing.assert_close(split.cached.read(prompt), together, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["8-bit", "4-bit"])
+@pytest.mark.parametrize("family", MIXTURES)
+def test_experts_are_packed_one_by_one_while_they_are_loaded(
+    family: str, precision: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make(family).bfloat16()
+    model.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    packed = []
+
+    def note(model: Any, precision: Precision) -> None:
+        packed.extend(isinstance(mixture.experts, PackedExperts) for mixture in mixtures(model))
+        prepare_for_cpu(model, precision)
+
+    monkeypatch.setattr(loading, "prepare_for_cpu", note)
+    loaded = load(find_model(str(tmp_path), lambda *_: None), precision, CPU, lambda *_: None)
+    assert packed
+    assert all(packed)
+    assert loaded.cached.decoder_name == "fused"
+    assert loaded.info.num_parameters == model.num_parameters()
+    shape = shape_of_folder(tmp_path)
+    assert shape is not None
+    assert loaded.info.num_parameters == shape.num_parameters
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    prepare_for_cpu(whole, precision)
+    assert torch.equal(loaded.cached.read([5, 6, 7]), CachedModel(whole).read([5, 6, 7]))
+    ids = torch.tensor([[5, 6, 7]])
+    assert loaded.model.generate(ids, max_new_tokens=3, do_sample=False).shape[1] > 3
 
 
 def small_llama(folder: Path) -> FoundModel:

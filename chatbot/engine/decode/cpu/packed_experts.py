@@ -4,34 +4,24 @@ Stands in a model in the place of transformers' own, and can be asked for the sa
 transformers' modules by what they are called; nothing of caches and steps.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from chatbot.engine.decode.architecture import ACTIVATIONS, EXPERTS
+from chatbot.engine.decode.architecture import ACTIVATIONS
 from chatbot.engine.decode.cpu.projections import DirectProjection
 
 
 class PackedExperts(nn.Module):
     """Experts whose weights are in two projections."""
 
-    def __init__(self, experts: Any, pack: Callable[[Tensor], DirectProjection]) -> None:
-        """Take the weights out of ``experts``, one after the other: these may be most of a model.
-
-        Args:
-            experts: of transformers, with weights [experts, outputs, inputs].
-            pack: keeps a weight [outputs, inputs].
-        """
+    def __init__(self, experts: Any, gate_up: DirectProjection, down: DirectProjection) -> None:
+        """Stand in the place of ``experts``, of transformers, with these weights of all of them."""
         super().__init__()
         self.hidden_dim, self.intermediate_dim = experts.hidden_dim, experts.intermediate_dim
         self.act_fn = experts.act_fn
         self.num_experts = int(experts.num_experts)
-        packed = []
-        for name in EXPERTS:
-            packed.append(pack(getattr(experts, name).detach().flatten(0, 1)))
-            delattr(experts, name)
-        self.gate_up_proj, self.down_proj = packed
+        self.gate_up_proj, self.down_proj = gate_up, down
 
     @property
     def projections(self) -> tuple[DirectProjection, ...]:

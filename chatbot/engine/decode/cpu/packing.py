@@ -76,9 +76,27 @@ def pack_linears(
         for names in _groups(parent, is_fused):
             _pack(parent, names, precision, shared)
     for mixture in mixtures(model) if is_fused else ():
-        mixture.experts = PackedExperts(
-            mixture.experts, lambda weight: _projection(weight.clone(), None, EXPERTS, precision)
-        )
+        if not isinstance(mixture.experts, PackedExperts):
+            mixture.experts = _packed_experts(mixture.experts, precision)
+
+
+def _packed_experts(experts: Any, precision: Precision) -> PackedExperts:
+    packed = []
+    for name in EXPERTS:
+        weight = getattr(experts, name).detach().flatten(0, 1).clone()
+        delattr(experts, name)  # they may be most of a model
+        packed.append(pack_weight(weight, EXPERTS, precision))
+    return PackedExperts(experts, *packed)
+
+
+def num_in_packed_experts(model: Any) -> int:
+    """Parameters that are none of the model's any more, before its layers are packed as well."""
+    return sum(
+        part.num_outputs * part.num_inputs
+        for module in model.modules()
+        if isinstance(module, PackedExperts)
+        for part in module.projections
+    )
 
 
 def packed_bytes(model: Any) -> int:
@@ -152,17 +170,17 @@ def _pack(
         weight = weights[0]
     else:
         weight = torch.cat(weights)  # of one as well: it may lie in a map of a file
-    projection = _projection(weight, joined_bias(layers), names, precision)
+    projection = pack_weight(weight, names, precision, joined_bias(layers))
     start = 0
     for name, part in zip(names, weights, strict=True):
         setattr(parent, name, PackedLinear(projection, start, part.shape[0], dtype))
         start += part.shape[0]
 
 
-def _projection(
-    weight: Tensor, bias: Tensor | None, names: tuple[str, ...], precision: Precision
+def pack_weight(
+    weight: Tensor, names: tuple[str, ...], precision: Precision, bias: Tensor | None = None
 ) -> DirectProjection:
-    """What holds ``weight`` best."""
+    """What holds ``weight``, of layers with these names, best."""
     is_head = names[0] in HEADS
     match precision:
         case "8-bit":
