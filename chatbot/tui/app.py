@@ -552,6 +552,7 @@ class ChatApp(NoticingApp):
                     turn.chat,
                     turn.conversation,
                     device=lambda: self._status.device,
+                    tokens_of=self.manager.tokens_of,
                     keys_when_held=f"{self.key_of('hold')} goes on · {self.key_of('step')} draws "
                     "one more",
                     keys_when_thinking=f"{self.key_of('answer_now')} answers now",

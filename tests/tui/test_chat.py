@@ -13,6 +13,7 @@ from chatbot.tui.chat.message_views import MessageView
 from chatbot.tui.chat.notes import LeftOutMark
 from chatbot.tui.chat.question_view import QuestionView
 from chatbot.tui.keys import KEYS
+from chatbot.tui.lens.drawing import height_mark
 from tests.tui.helpers import (
     MakeApp,
     answers,
@@ -542,6 +543,28 @@ async def test_held_before_the_first_token_is_said(make_app: MakeApp) -> None:
         await until(pilot, lambda: "held after 1 token ·" in screen_text(app))
         assert app._status._last is None  # its time does not count
         press(app, "f8")
+        await until(pilot, lambda: not app._status.is_busy)
+
+
+async def test_how_unsure_the_model_is_is_drawn_while_it_writes(make_app: MakeApp) -> None:
+    app = make_app(delay=0.05, answer="It is a very long word, that: incomprehensibilities " * 9)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await filled(pilot)
+        await ask(pilot, "hello")
+        await until(pilot, lambda: "12 tokens · unsure" in screen_text(app))
+        press(app, "f8")
+        await until(pilot, lambda: "draws one more · unsure" in screen_text(app))
+        for _ in range(8):  # by now not all of them have room beside these words
+            press(app, "f9")
+            await pilot.pause(0.1)
+        await until(pilot, lambda: "held after 2" in foot(answers(app)[-1]))
+        drawn = foot(answers(app)[-1]).partition(" · unsure ")[2]
+        records = await app.manager.tokens_of(answers(app)[-1].message_id)
+        entropies = [record.entropy_before for record in records]
+        assert 8 <= len(drawn) < len(records)
+        assert drawn == "".join(map(height_mark, entropies[-len(drawn) :]))
+        assert drawn in screen_text(app)  # not cut off by the edge
+        press(app, "escape")
         await until(pilot, lambda: not app._status.is_busy)
 
 

@@ -1,6 +1,7 @@
 """How messages look: what all of them have in common, and the answer as it streams."""
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -24,8 +25,10 @@ from chatbot.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from chatbot.tokens import TokenRecord
 from chatbot.tui.chat.answer_body import AnswerBody
 from chatbot.tui.chat.facts import Facts, Spare
+from chatbot.tui.chat.pulse import pulse_of
 from chatbot.tui.drawing.cheap_layout import all_alike, content_size
 from chatbot.tui.drawing.pacing import Pacing
 from chatbot.tui.keys import KEYS, bind
@@ -139,6 +142,8 @@ class AnswerView(MessageView):
         """That the answer is held, while it is."""
         self._thinking_words = ""
         """That the model thinks, and what can be done about it."""
+        self._read_tokens: Callable[[], Awaitable[Sequence[TokenRecord]]] | None = None
+        """Gives what its tokens so far were drawn from."""
         self._sources: SourcesView | None = None
         self._body = AnswerBody(message)
         self._foot = Static("", markup=False, classes="message-foot")
@@ -189,10 +194,18 @@ class AnswerView(MessageView):
         if self._message and self._message.making:
             self._show_making(self._message.making)
 
-    def say_held(self, words: str) -> None:
+    async def say_held(self, words: str) -> None:
         """Say in the foot, until more of the answer comes, that it is held."""
         self._held_words = words
-        self.say(words)
+        await self._say_with_pulse(words)
+
+    def draw_tokens(self, read: Callable[[], Awaitable[Sequence[TokenRecord]]]) -> None:
+        """Draw in the foot, while the answer is written, how unsure the model was.
+
+        Args:
+            read: gives what the tokens so far were drawn from.
+        """
+        self._read_tokens = read
 
     def append(self, text: str, num_tokens: int) -> None:
         """Add a piece of the answer, which has ``num_tokens`` tokens with it."""
@@ -281,8 +294,12 @@ class AnswerView(MessageView):
         if await self._body.draw(self._changes):
             thinking = self._thinking_words if self._body.is_thinking else ""
             counted = f"{self._found_words}{thinking}{self._num_tokens} tokens"
-            self.say(self._held_words or counted)
+            await self._say_with_pulse(self._held_words or counted)
             self.call_after_refresh(self._pacing.rest_after, start)
+
+    async def _say_with_pulse(self, words: str) -> None:
+        records = await self._read_tokens() if self._read_tokens else ()
+        self.say(words + pulse_of(records, self._foot.size.width - len(words)))
 
     def _show_making(self, made: Making) -> None:
         self.set_class(made.finish_reason == "error", "-failed")

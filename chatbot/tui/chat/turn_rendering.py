@@ -3,7 +3,7 @@
 Draws; decides nothing and handles no errors.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 
 from chatbot.conversation.tree import Conversation
@@ -27,6 +27,7 @@ from chatbot.events import (
     TurnStarted,
 )
 from chatbot.messages import Message
+from chatbot.tokens import TokenRecord
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_views import AnswerView
 from chatbot.tui.reading_progress import reading_words, search_words
@@ -39,6 +40,7 @@ async def render_turn(
     conversation: Conversation,
     *,
     device: Callable[[], str],
+    tokens_of: Callable[[str], Awaitable[Sequence[TokenRecord]]],
     keys_when_held: str,
     keys_when_thinking: str,
 ) -> None:
@@ -49,6 +51,7 @@ async def render_turn(
         chat: where the messages are.
         conversation: the chat that the turn is in.
         device: gives where the model runs.
+        tokens_of: gives what the tokens of a running answer were drawn from.
         keys_when_held: what can be done about an answer that is held.
         keys_when_thinking: what can be done about a thought.
 
@@ -61,6 +64,7 @@ async def render_turn(
             case TurnStarted(question=question, answer_id=answer_id, text_so_far=text_so_far):
                 await _show_up_to(chat, conversation, question)
                 view = await chat.add_answer(answer_id)
+                view.draw_tokens(partial(tokens_of, answer_id))
                 view.say("waiting for the model")
                 for change in event.changes_so_far:
                     view.mark(change)
@@ -96,7 +100,7 @@ async def render_turn(
             case SettingChanged(change=change) if view:
                 view.mark(change)
             case AnswerHeld(num_tokens=num_tokens) if view:
-                view.say_held(f"held after {counted(num_tokens, 'token')} · {keys_when_held}")
+                await view.say_held(f"held after {counted(num_tokens, 'token')} · {keys_when_held}")
             case SupportFound() if view:
                 view.say("its sentences were held against the sources")
             case TurnFinished(answer=answer) if answer.id not in conversation:
