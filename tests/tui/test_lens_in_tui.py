@@ -61,6 +61,23 @@ async def test_a_low_screen_has_the_temperatures_as_a_table(make_app: MakeApp) -
             assert words in screen_text(app)
 
 
+@pytest.mark.parametrize(("num_words", "num_rows"), [(12, 12), (2000, 3)])
+async def test_the_plot_has_the_rows_that_a_short_text_leaves(
+    make_app: MakeApp, num_words: int, num_rows: int
+) -> None:
+    app = make_app(answer="word " * num_words, delay=0)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ask_and_wait(pilot, app, "go")
+        screen = await open_lens(pilot, app)
+        await until(pilot, lambda: screen._curve.size.height == num_rows)
+        assert screen._text.size.height + num_rows == 21  # together they have what they had
+        press(app, "t")
+        await until(pilot, lambda: screen._distributions.size.height == max(num_rows, 6))
+        press(app, "t")
+        await pilot.resize_terminal(120, 30)
+        await until(pilot, lambda: screen._curve.size.height == min(num_rows, 10))
+
+
 async def test_the_lens_shows_each_token_and_its_alternatives(make_app: MakeApp) -> None:
     app = make_app(answer=ANSWER)
     async with app.run_test(size=(80, 24)) as pilot:

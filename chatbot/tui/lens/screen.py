@@ -134,6 +134,7 @@ class LensScreen(ModalScreen[Choice | None]):
         self._legend.update(legend(is_brief=self.size.width < WIDE_SCREEN))
         self._say()
         self._go(self.cursor)
+        self.call_after_refresh(self._share_room)
 
     def on_descendant_focus(self) -> None:
         self._say()
@@ -154,6 +155,15 @@ class LensScreen(ModalScreen[Choice | None]):
             self._load()
         elif self._was_running:
             self._say()
+            self._share_room()
+
+    def _share_room(self) -> None:
+        """Give the plot the rows that a short text leaves; not while the text grows, which would
+        move it with each row, nor while one is typed, which takes a row."""
+        plot = self._distributions if self._alternatives.compares else self._curve
+        rows = self._text.size.height + plot.size.height - self._text.num_rows
+        is_fixed = self._is_running() or self._input.display
+        plot.styles.height = None if is_fixed else max(rows, 1)
 
     @work(exclusive=True, group="lens")
     async def _load(self) -> None:
@@ -175,6 +185,7 @@ class LensScreen(ModalScreen[Choice | None]):
         self._text.show(records, {s.start: s.mark for s in stretches if s.mark})
         entropies = [record.entropy_before for record in records]
         self._curve.show(entropies, self._ranked["uncertain"])
+        self._share_room()
         self._say()
         self._go(0 if is_first else len(records) - 1 if was_last else self._text.cursor)
 
@@ -238,15 +249,18 @@ class LensScreen(ModalScreen[Choice | None]):
         """Show what several temperatures would do here, or the settings again."""
         self._alternatives.compares = not self._alternatives.compares
         self.set_class(self._alternatives.compares, "-compares")
+        self.call_after_refresh(self._share_room)
 
     def action_marks(self) -> None:
         """Show or hide the surprise as heights."""
         self._text.has_marks = not self._text.has_marks
+        self._share_room()
 
     def action_type(self) -> None:
         """Let the user type what is to stand here."""
         self._input.value = ""
         self._input.display = True
+        self._share_room()
         self.set_focus(self._input)
 
     def action_back(self) -> None:
@@ -256,6 +270,7 @@ class LensScreen(ModalScreen[Choice | None]):
             return
         self._input.display = False
         self.set_focus(self._text)
+        self.call_after_refresh(self._share_room)
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:

@@ -103,6 +103,11 @@ class LensText(Widget, can_focus=True):
         self._keep_in_sight()
 
     @property
+    def num_rows(self) -> int:
+        """Rows that all of the text takes, with heights below it if they are shown."""
+        return len(self._rows) * (2 if self.has_marks else 1)
+
+    @property
     def _num_shown(self) -> int:
         return max(self.size.height // (2 if self.has_marks else 1), 1)
 
