@@ -1,4 +1,5 @@
-"""What the next prompt consists of, in exact tokens: a line, or a table of it.
+"""What the next prompt consists of, in exact tokens: a line, or a table of it, beside what the
+answers before it cost.
 
 Drawn in shades as well as colours, so that it can be read without them.
 """
@@ -14,6 +15,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from chatbot.events import PromptBuilt
+from chatbot.messages import Statistics
+from chatbot.tui.turn_costs import draw_costs
 from chatbot.wording import counted
 
 BAR_WIDTH: Final = 24
@@ -24,6 +27,12 @@ NARROW: Final = 72
 
 SPARED: Final = (("template", "free"), ("room",), ("system",), ("question",), ("tools",))
 """Names that are left out of a line without room for all, those first that say least."""
+
+TABLE_WIDTH: Final = 42
+"""Cells of the table and of the gap to what stands beside it."""
+
+MOST_COSTS: Final = 8
+"""Answers whose cost is drawn, where the table has fewer rows."""
 
 ROW_WIDTH: Final = 26
 """Cells of a row of the table where two of them share a line."""
@@ -88,6 +97,8 @@ class ContextRibbon(Widget):
     problem: reactive[str] = reactive("", layout=True)
     """Why there is nothing to count: the question alone does not fit, say."""
     is_open: reactive[bool] = reactive(False, layout=True)
+    costs: reactive[tuple[tuple[int, Statistics], ...]] = reactive((), layout=True)
+    """Which answers of the chat were counted, and what each cost."""
 
     def render(self) -> Content:
         if self.problem:
@@ -125,12 +136,17 @@ class ContextRibbon(Widget):
         left_out = self._left_out()
         head = [Content.assemble(self._bar(parts, max(self.size.width, BAR_WIDTH)))]
         room = self.app.size.height // 2 - len(left_out) - 1  # as the style sheet has it
-        if room >= len(parts):
-            rows = [_row(p, p.name.ljust(20), 10, window) for p in parts]
+        rows = [_row(p, p.name.ljust(20), 10, window) for p in parts if p.num_tokens]
+        width = self.size.width
+        if room >= len(rows) and width >= TABLE_WIDTH:
+            num_rows = min(room, max(len(rows), MOST_COSTS + 1))
+            beside = draw_costs(self.costs, width - TABLE_WIDTH, num_rows)
+            pairs = zip_longest(rows, beside, fillvalue=Content(""))
+            rows = [left.pad_right(TABLE_WIDTH - left.cell_length) + right for left, right in pairs]
             return Content("\n").join([*head, *rows, *left_out])
         # What is not given to the model first: the end of the table may be out of sight.
         rows = [_row(p, p.name.split()[0].ljust(9), 8, window) for p in parts if p.num_tokens]
-        if self.size.width >= 2 * ROW_WIDTH + 2:
+        if width >= 2 * ROW_WIDTH + 2:
             half = (len(rows) + 1) // 2
             pairs = zip_longest(rows[:half], rows[half:], fillvalue=Content(""))
             rows = [Content.assemble(left, "  ", right) for left, right in pairs]

@@ -14,6 +14,7 @@ from chatbot.events import PromptBuilt
 from chatbot.tui.context_ribbon import ContextRibbon
 from chatbot.tui.prompt import Prompt
 from chatbot.tui.status_line import StatusLine
+from chatbot.tui.turn_costs import costs_of
 
 if TYPE_CHECKING:
     from chatbot.conversation.manager import ConversationManager
@@ -74,3 +75,4 @@ class PromptAccount:
     def show(self, built: PromptBuilt | None) -> None:
         """Show what a prompt consists of; None: nothing is there that could count it."""
         self._ribbon.built, self._ribbon.problem = built, ""
+        self._ribbon.costs = costs_of(self._manager.conversation.path())

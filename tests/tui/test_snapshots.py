@@ -105,6 +105,15 @@ def test_left_out_messages(compare: Any) -> None:
     assert compare(steps, window=70, answer="It is a city on a river.")
 
 
+def test_ribbon(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await ask_and_wait(pilot, app, "What is the capital of France?")
+        await until(pilot, lambda: len(app._ribbon.costs) == 1)
+        await pilot.press("f3")
+
+    assert compare(steps, answer="It is Paris.")  # so short that nothing has to be scrolled
+
+
 def test_hints(compare: Any) -> None:
     async def steps(pilot: Pilot[int], app: ChatApp) -> None:
         await pilot.press("/", "s")
