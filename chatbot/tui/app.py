@@ -553,9 +553,9 @@ class ChatApp(NoticingApp):
                     turn.conversation,
                     device=lambda: self._status.device,
                     tokens_of=self.manager.tokens_of,
-                    keys_when_held=f"{self.key_of('hold')} goes on · {self.key_of('step')} draws "
+                    keys_when_held=f"{self.key_of('hold')} go on · {self.key_of('step')} draw "
                     "one more",
-                    keys_when_thinking=f"{self.key_of('answer_now')} answers now",
+                    keys_when_thinking=f"{self.key_of('answer_now')} answer now",
                 )
             if turn.answer:
                 self._say_how_it_ended(turn, turn.answer)

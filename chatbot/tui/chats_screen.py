@@ -35,8 +35,8 @@ MOST_SHOWN: Final = 200
 """Rows in the list; whoever wants more searches."""
 
 HINTS: Final = (
-    "Enter opens · {rename_chat} renames · {pin_chat} pins · {delete_chat} deletes · "
-    "{undo_delete} undoes · Esc closes"
+    "Enter open · {rename_chat} rename · {pin_chat} pin · {delete_chat} delete · "
+    "{undo_delete} undo · Esc close"
 )
 
 

@@ -56,7 +56,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="help") as box:
             box.border_title = "Help"
-            box.border_subtitle = "type to search · Esc closes"
+            box.border_subtitle = "type to search · Esc close"
             yield Input(placeholder="Search all keys and commands", compact=True, id="help-search")
             yield self._scroll
 

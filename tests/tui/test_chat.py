@@ -553,7 +553,7 @@ async def test_how_unsure_the_model_is_is_drawn_while_it_writes(make_app: MakeAp
         await ask(pilot, "hello")
         await until(pilot, lambda: "12 tokens · unsure" in screen_text(app))
         press(app, "f8")
-        await until(pilot, lambda: "draws one more · unsure" in screen_text(app))
+        await until(pilot, lambda: "draw one more · unsure" in screen_text(app))
         for _ in range(8):  # by now not all of them have room beside these words
             press(app, "f9")
             await pilot.pause(0.1)
@@ -593,7 +593,7 @@ async def test_a_title_is_never_markup(make_app: MakeApp, title: str) -> None:
         assert f"─ {title} and more ─" in screen_text(app)
         app.take(f"/variants 2 {title}")
         await until(pilot, lambda: f"· {title} ─" in screen_text(app))
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
 
 
 async def test_the_prompt_of_the_first_answer_is_accounted_for_while_it_is_written(

@@ -64,9 +64,9 @@ def test_two_actions_can_change_keys() -> None:
     [
         ("ctrl+c", "quit = 'ctrl+x'", "Ctrl+X ends the program."),
         ("ctrl+b", "knowledge = 'f6'", "no folder: F6 adds one"),
-        ("ctrl+k", "pin_chat = 'f7'", "F2 renames · F7 pins"),
+        ("ctrl+k", "pin_chat = 'f7'", "F2 rename · F7 pin"),
         ("ctrl+o", "next_precision = 'ctrl+l'", "Enter load · ← Ctrl+L precision · + - window"),
-        ("f4", "next_pane = 'f9,f10'", "F5 F9 tabs · Esc closes"),
+        ("f4", "next_pane = 'f9,f10'", "F5 F9 tabs · Esc close"),
         ("f4", "add_folder = 'n'", "No folder is searched; n adds one."),
     ],
 )

@@ -193,6 +193,21 @@ async def test_a_query_shows_its_ranking_as_it_is_typed(app: ChatApp, told: Told
         await until(pilot, lambda: "┃ Nucleus sampling" in screen_text(app))
 
 
+async def test_no_sign_of_trouble_stands_where_all_files_were_read(
+    app: ChatApp, told: ToldFolders
+) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await knowledge_screen(pilot, app, "f6")
+        await until(
+            pilot, lambda: "▲ 1 not read · p only these · Enter passages" in screen_text(app)
+        )
+        told.infos = tuple(info for info in told.infos if not info.problem)
+        await pilot.press("escape")
+        await knowledge_screen(pilot, app, "f6")
+        await until(pilot, lambda: "documents · Enter passages" in screen_text(app))
+        assert "not read" not in screen_text(app)
+
+
 async def test_a_search_that_waits_is_said_and_then_how_to_get_to_the_hits(
     app: ChatApp, told: ToldFolders
 ) -> None:
@@ -200,12 +215,12 @@ async def test_a_search_that_waits_is_said_and_then_how_to_get_to_the_hits(
         await knowledge_screen(pilot, app, "f6", "f6")
         told.gate = asyncio.Event()
         await pilot.press(*"tokens")
-        await until(pilot, lambda: "searching …" in screen_text(app))
+        await until(pilot, lambda: "searching…" in screen_text(app))
         told.gate.set()
-        await until(pilot, lambda: "Enter: to the hits" in screen_text(app))
+        await until(pilot, lambda: "Enter to the hits" in screen_text(app))
         assert "searching" not in screen_text(app)
         await pilot.press("enter")
-        await until(pilot, lambda: "Enter: opens it" in screen_text(app))
+        await until(pilot, lambda: "Enter open" in screen_text(app))
 
 
 async def test_a_query_that_fails_says_why(app: ChatApp, told: ToldFolders) -> None:
@@ -239,8 +254,9 @@ async def test_the_map_goes_from_passage_to_passage(app: ChatApp, told: ToldFold
 async def test_the_palette_offers_the_knowledge_screen(app: ChatApp) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await filled(pilot)
-        titles = [command.title for command in app.get_system_commands(app.screen)]
-        assert "Knowledge" in titles
+        commands = list(app.get_system_commands(app.screen))
+        assert "Knowledge" in [command.title for command in commands]
+        assert not any("`" in command.help for command in commands)  # it is no Markdown there
         await pilot.press("f4")
         await until(pilot, lambda: isinstance(app.screen, KnowledgeScreen))
         await pilot.press("f4")

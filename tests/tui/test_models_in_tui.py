@@ -91,7 +91,7 @@ async def test_a_model_takes_a_line_or_two(make_app: MakeApp, width: int, rows: 
         )
         assert second - first == rows
         assert "4-bit" in lines[first + rows - 1]
-        assert "Esc closes" in screen_text(app)
+        assert "Esc close" in screen_text(app)
 
 
 async def test_what_is_chosen_is_loaded(make_app: MakeApp) -> None:

@@ -51,12 +51,12 @@ async def test_list_fields_and_preview_are_in_sight(
         shown = screen_text(app)
         for part in (
             "Sums up a text, as long as you say",
-            "QUESTIONS",
+            "Questions",
             "length       ‹ three sentences › 2/4",
             "What is sent",
             "‹input›",
             "Still needed: input",
-            "Enter sends",
+            "Enter send",
         ):
             assert part in shown
 

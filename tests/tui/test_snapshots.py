@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from chatbot.settings import KnowledgeFolder, Settings
 from chatbot.tui.app import ChatApp
@@ -125,6 +126,16 @@ def test_help(compare: Any) -> None:
     async def steps(pilot: Pilot[int], app: ChatApp) -> None:
         await pilot.press("f1")
         app.screen.query_one("#help-search").cursor_blink = False  # type: ignore[attr-defined]
+        await pilot.pause()
+
+    assert compare(steps)
+
+
+def test_palette(compare: Any) -> None:
+    async def steps(pilot: Pilot[int], app: ChatApp) -> None:
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "/adapter" in screen_text(app))
+        app.screen.query_one(Input).cursor_blink = False
         await pilot.pause()
 
     assert compare(steps)
@@ -253,7 +264,7 @@ def test_several_answers(compare: Any, command: str) -> None:
     async def steps(pilot: Pilot[int], app: ChatApp) -> None:
         await ask_and_wait(pilot, app, "Where is the lighthouse?")
         await ask(pilot, command)
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
         press(app, "right")
 
     assert compare(steps, answer=SEVERAL, settings=with_sampling(seed=1))

@@ -515,9 +515,9 @@ async def test_rows_of_the_list_are_lines(make_app: MakeApp) -> None:
         ]
         assert "…" in row
         assert row.rstrip("│ ").endswith("2 messages")
-        assert "F2 renames · Ctrl+S pins · Esc closes" in screen_text(app)  # what fits of the keys
+        assert "F2 rename · Ctrl+S pin · Esc close" in screen_text(app)  # what fits of the keys
         await pilot.resize_terminal(120, 30)
-        await until(pilot, lambda: "Ctrl+Z undoes · Esc closes" in screen_text(app))
+        await until(pilot, lambda: "Ctrl+Z undo · Esc close" in screen_text(app))
         await pilot.press(*"harbour")
         await until(pilot, lambda: "answer" in screen_text(app))
         shown = screen_text(app)

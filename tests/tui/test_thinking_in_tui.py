@@ -34,7 +34,7 @@ async def test_a_thought_is_counted_and_cut_short(make_app: MakeApp, command: st
     async with app.run_test(size=(100, 30)) as pilot:
         app.take(LONG_THOUGHT)
         await until(pilot, lambda: "▸ thinking · 1" in screen_text(app))
-        await until(pilot, lambda: "thinking · F5 answers now · " in foot(answers(app)[0]))
+        await until(pilot, lambda: "thinking · F5 answer now · " in foot(answers(app)[0]))
         if command:
             app.take(command)
         else:
@@ -125,12 +125,12 @@ async def test_a_model_that_can_be_told_is_switched_in_the_sidebar(make_app: Mak
         assert thoughts(app) == ["one two "]
         app.take("/variants 2 think one two")
         await until(pilot, lambda: "thought 2 tokens" in screen_text(app))
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
         press(app, "escape")
         await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
         app.take("/compare thinking on off")
         await until(pilot, lambda: "thinking off" in screen_text(app))
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
         assert screen_text(app).count("thought 2 tokens") == 1
         press(app, "escape")
         made = [m.making for m in app.manager.conversation.messages() if m.making]

@@ -158,7 +158,7 @@ def test_how_an_answer_ended_fits_into_a_column_of_a_small_screen() -> None:
 
 @pytest.mark.parametrize(
     ("first", "words"),
-    [(1, "Enter or 1–2 keeps one"), (9, "Enter or 9 keeps one"), (10, "Enter keeps one")],
+    [(1, "Enter or 1–2 keep"), (9, "Enter or 9 keep"), (10, "Enter keep")],
 )
 async def test_the_frame_names_the_keys_that_keep_an_answer(
     app: ChatApp, first: int, words: str
@@ -168,7 +168,7 @@ async def test_the_frame_names_the_keys_that_keep_an_answer(
         for index, plan in enumerate(plans(["seed 1", "seed 2"]))
     ]
     async with app.run_test(size=(80, 24)) as pilot:
-        hints = Hints("F8 goes on", "F5 ends it", "F8 holds · s sets")
+        hints = Hints("F8 go on", "F5 ends it", "F8 hold · s set")
         screen = VariantsScreen(
             "variants", numbered, "Why?", lambda: None, lambda: None, lambda _: True, hints
         )
@@ -179,7 +179,7 @@ async def test_the_frame_names_the_keys_that_keep_an_answer(
 async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         show(app, told(["seed 1", "seed 2", "seed 3"]))
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
         assert "❯ 1 seed 1" in screen_text(app)
         assert "seed 3" not in screen_text(app)
         assert "▰▰▱" in screen_text(app)
@@ -195,7 +195,7 @@ async def test_a_small_screen_shows_two_and_pages(app: ChatApp) -> None:
 async def test_a_narrow_screen_cuts_nothing_off_in_the_middle(app: ChatApp) -> None:
     async with app.run_test(size=(60, 20)) as pilot:
         show(app, told(["seed 1", "seed 2", "seed 3"]))
-        keys = "← → go · Enter or 1–3 keeps one · Esc goes back"
+        keys = "← → go · Enter or 1–3 keep · ↑ ↓ scroll · Esc back"
         await until(pilot, lambda: keys in screen_text(app))
 
 
@@ -211,7 +211,7 @@ def test_the_head_of_a_beam_fits(width: int) -> None:
 async def test_one_is_kept_by_its_number(app: ChatApp) -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         show(app, told(["greedy", "temperature 0.7", "temperature 1.5"], kind="sweep"))
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
         press(app, "7")
         press(app, "2")
         await until(pilot, lambda: app.kept == ["answer2"])  # type: ignore[attr-defined]
@@ -227,7 +227,7 @@ async def test_escape_stops_and_then_leaves(app: ChatApp) -> None:
         press(app, "escape")
         await until(pilot, lambda: bool(app.stops))  # type: ignore[attr-defined]
         gate.set()
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
         press(app, "escape")
         await until(pilot, lambda: not isinstance(app.screen, VariantsScreen))
         assert app.kept == []  # type: ignore[attr-defined]
@@ -252,7 +252,7 @@ async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
         await until(pilot, lambda: "3 tokens · 0 came to their end" in screen_text(app))
         shown = screen_text(app)
         assert "all of them:" in shown
-        assert "keeps one" not in shown  # none is an answer yet
+        assert "keep" not in shown  # none is an answer yet
         assert shown.count("It stands on the") == 1  # once for all
         first, second = (line_with(app, figure) for figure in ("-2.25", "-3.00"))
         full, less = first.count("█"), second.count("█")
@@ -262,7 +262,7 @@ async def test_beams_are_a_live_list_and_then_answers(app: ChatApp) -> None:
         gate.set()
         await until(pilot, lambda: "all 12 tokens" in screen_text(app))
         assert "❯ 1 ■ ended" in screen_text(app)
-        assert "↑ ↓ go · Enter or 1–3 keeps one" in screen_text(app)
+        assert "↑ ↓ go · Enter or 1–3 keep" in screen_text(app)
         assert "-0.875" in screen_text(app)
         press(app, "down")
         await until(pilot, lambda: "❯ 2 ■ ended" in screen_text(app))
@@ -311,7 +311,7 @@ async def test_thinking_is_counted_in_the_heading(app: ChatApp) -> None:
         await until(pilot, lambda: "▶ thinking · 12 tokens" in screen_text(app))
         assert "thought 11 tokens · 0.5 s" in screen_text(app)
         gate.set()
-        await until(pilot, lambda: "Esc goes back" in screen_text(app))
+        await until(pilot, lambda: "Esc back" in screen_text(app))
 
 
 async def test_what_breaks_off_leaves_what_there_is(app: ChatApp) -> None:
@@ -361,7 +361,7 @@ def test_told_answers_are_those_of_the_plans() -> None:
 
 
 async def until_over(pilot: Pilot[int], app: ChatApp) -> None:
-    await until(pilot, lambda: "Esc goes back" in screen_text(app))
+    await until(pilot, lambda: "Esc back" in screen_text(app))
 
 
 async def test_seeds_are_siblings_of_which_one_is_kept(make_app: MakeApp) -> None:
@@ -458,7 +458,7 @@ async def test_thinking_is_cut_short_in_all_of_them(make_app: MakeApp) -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         app.take("/variants 2 think " + "hm " * 2000)
         await until(pilot, lambda: screen_text(app).count("▶ thinking · ") == 2)
-        await until(pilot, lambda: "thinking · F5 ends it in all of them" in screen_text(app))
+        await until(pilot, lambda: "thinking · F5 end it in all of them" in screen_text(app))
         press(app, "f5")
         await until_over(pilot, app)
         assert screen_text(app).count("cut short") == 2, screen_text(app)
@@ -478,7 +478,7 @@ async def test_all_are_held_and_go_on_a_token_at_a_time(make_app: MakeApp, comma
         await ask(pilot, f"{command} hello")
         await until(pilot, lambda: "one two" in screen_text(app))
         press(app, "f8")
-        await until(pilot, lambda: "F8 goes on · F9 draws one more of each" in screen_text(app))
+        await until(pilot, lambda: "F8 go on · F9 draw one more of each" in screen_text(app))
         held = re.search(r"held after (\d+) tokens", screen_text(app))
         assert held
         number = int(held.group(1))

@@ -111,7 +111,7 @@ COMMANDS = (
     Command(
         "beam",
         "[N] [QUESTION]",
-        "finds the likeliest answers by a beam search with N beams (5), which it shows.",
+        "finds the likeliest answers by a beam search with N beams (5).",
         _beam,
     ),
     Command(

@@ -21,7 +21,7 @@ from chatbot.retrieval.client import Retrieval
 from chatbot.retrieval.values import DocumentInfo, Passage
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.drawing.cells import fitted
-from chatbot.tui.keys import bind
+from chatbot.tui.keys import bind, with_keys
 from chatbot.wording import counted, page_word, place_in, size
 
 MOST_SHOWN: Final = 500
@@ -122,9 +122,11 @@ class DocumentsPane(Vertical):
             self._show_document(None)
         problems = sum(bool(d.problem) for d in self._documents)
         more = f", the first {MOST_SHOWN} shown" if len(found) > MOST_SHOWN else ""
-        state = "p shows all" if self._is_problems_only else "p only these"
-        facts = f"{len(found)} of {len(self._documents)} documents{more} · ▲ {problems} not read"
-        self._foot.update(f"{facts} ({state}) · Enter passages" if problems else facts)
+        facts = f"{len(found)} of {len(self._documents)} documents{more} · "
+        if problems:
+            which = "all" if self._is_problems_only else "only these"
+            facts += with_keys(self.app, f"▲ {problems} not read · {{only_problems}} {which} · ")
+        self._foot.update(f"{facts}Enter passages")
 
     @on(OptionList.OptionHighlighted, "#document-list")
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -97,7 +97,7 @@ class FoldersPane(Vertical):
         """Have a path typed."""
         self._input.display = True
         self.screen.set_focus(self._input)
-        self._say("→ completes · Enter adds it · Esc leaves it")
+        self._say("→ complete · Enter add · Esc back")
 
     def end_adding(self) -> bool:
         """Put the line away; returns whether it was there."""

@@ -29,7 +29,7 @@ from chatbot.tui.knowledge.map_canvas import (
     shape_of,
 )
 
-HINTS = "↑ ↓ ← → from passage to passage · {map_labels} hides the keywords · Enter opens"
+HINTS = "↑ ↓ ← → from passage to passage · {map_labels} keywords · Enter open"
 
 
 class MapView(Widget, can_focus=True):

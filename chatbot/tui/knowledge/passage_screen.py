@@ -92,8 +92,8 @@ class PassageScreen(ModalScreen[None]):
         box.border_title = Content(f"{self._labels[self._index]} {place_in_words(source)}")
         count = f"{self._index + 1} of {len(self._sources)}"
         steps = f"{{previous_source}} {{next_source}} {count} · " if self._sources[1:] else ""
-        words = f"{steps}{{up}} {{down}} scroll · {{copy_passage}} copies · {{edit_document}} edits"
-        box.border_subtitle = Content(with_keys(self.app, f"{words} · Esc closes"))
+        words = f"{steps}{{up}} {{down}} scroll · {{copy_passage}} copy · {{edit_document}} edit"
+        box.border_subtitle = Content(with_keys(self.app, f"{words} · Esc close"))
         self._headings.update(Content.styled(clean_line(source.title), "bold $text-primary"))
         self._say("")
         try:

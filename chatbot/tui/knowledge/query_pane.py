@@ -85,7 +85,7 @@ class QueryPane(Vertical):
         if query.strip():
             # The first search of a run waits for a process, and for folders that are being read.
             self._facts = None
-            self._foot.update("searching …")
+            self._foot.update("searching…")
             try:
                 found = await self._knowledge.search(query)
             except ChatbotError as error:
@@ -102,7 +102,7 @@ class QueryPane(Vertical):
     def _show_facts(self) -> None:
         if self._facts is None:
             return
-        hint = " · Enter: opens it" if self._list.has_focus else " · Enter: to the hits"
+        hint = " · Enter open" if self._list.has_focus else " · Enter to the hits"
         self._foot.update(Content.assemble(self._facts, hint if self._list.sources else ""))
 
     def on_resize(self) -> None:

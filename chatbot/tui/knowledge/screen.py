@@ -58,7 +58,7 @@ class KnowledgeScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="knowledge") as box:
             box.border_title = "Knowledge"
-            words = "{previous_pane} {next_pane} tabs · Esc closes"
+            words = "{previous_pane} {next_pane} tabs · Esc close"
             box.border_subtitle = with_keys(self.app, words)
             with Horizontal(id="knowledge-head"):
                 yield self._chooser

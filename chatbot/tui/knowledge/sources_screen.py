@@ -49,7 +49,7 @@ class SourcesScreen(ModalScreen[None]):
         found = self._found
         with Vertical(id="sources") as box:
             box.border_title = "Sources"
-            box.border_subtitle = "Enter opens the passage · Esc closes"
+            box.border_subtitle = "Enter open · Esc close"
             yield Static(_summary(found), id="sources-summary", markup=False)
             yield self._heading
             yield self._list

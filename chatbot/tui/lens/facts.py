@@ -35,24 +35,24 @@ _MORE_KEYS: Final = (
     "{lens_uncertain} {lens_less_uncertain} most uncertain · "
     "{lens_surprising} {lens_less_surprising} most surprising · {lens_branch} another token · "
     "{lens_type} type one · {lens_temperatures} temperatures · {lens_marks} heights · "
-    "{lens_copy} copy as JSON · Esc"
+    "{lens_copy} copy as JSON · Esc close"
 )
 _TEXT_KEYS: Final = (
     _MOVES + _MORE_KEYS,
     "{lens_uncertain} uncertain · {lens_surprising} surprising · {lens_branch} other · "
-    "{lens_type} type · {lens_temperatures} temperatures · Esc",
+    "{lens_type} type · {lens_temperatures} temperatures · Esc close",
 )
 """With as much room as they need, and with little."""
 
 _RUNNING_KEYS: Final = (
     "{hold} hold · {step} step · " + _MORE_KEYS,
     "{hold} hold · {step} one token · {lens_uncertain} uncertain · {lens_branch} other · "
-    "{lens_type} type · Esc",
+    "{lens_type} type · Esc close",
 )
 _OTHER_KEYS: Final[Mapping[Place, str]] = {
-    "alternatives": "{lens_up} {lens_down} choose · {lens_branch} goes on with it · "
+    "alternatives": "{lens_up} {lens_down} choose · {lens_branch} go on with it · "
     "{lens_temperatures} temperatures · Esc back",
-    "input": "Enter goes on with this text · Esc back",
+    "input": "Enter go on with this text · Esc back",
 }
 _REGIONS: Final[Mapping[Region, str]] = {"thinking": "thinking", "call": "part of a call"}
 

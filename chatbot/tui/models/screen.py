@@ -48,7 +48,7 @@ from chatbot.wording import size
 HINTS: Final = (
     "Enter load · {previous_precision} {next_precision} precision · "
     "{longer_window} {shorter_window} window · {pull_model} get · {remove_model} remove · "
-    "{add_model} add · Esc closes"
+    "{add_model} add · Esc close"
 )
 LEGEND: Final = f"{LOADED} loaded  {HERE} here  {ELSEWHERE} on the hub · figures in GiB"
 
@@ -276,7 +276,7 @@ class ModelScreen(ModalScreen[ModelWanted | None]):
         """Have a reference typed."""
         self._input.display = True
         self.set_focus(self._input)
-        self._say("Enter adds it to the list · Esc leaves it")
+        self._say("Enter add to the list · Esc back")
 
     @on(Input.Submitted, "#model-reference")
     def _add(self, event: Input.Submitted) -> None:

@@ -28,7 +28,7 @@ from chatbot.tui.key_order import passed_on, ran_own_binding
 from chatbot.tui.prompts.fields import Field, PromptFields
 from chatbot.tui.prompts.preview import PromptPreview
 
-_GROUPS: Final = {"question": "QUESTIONS", "persona": "PERSONAS"}
+_GROUPS: Final = {"question": "Questions", "persona": "Personas"}
 
 
 class PromptPicker(ModalScreen[FilledPrompt | None]):
@@ -74,7 +74,7 @@ class PromptPicker(ModalScreen[FilledPrompt | None]):
     def compose(self) -> ComposeResult:
         with Horizontal(id="picker") as box:
             box.border_title = "Prompts"
-            box.border_subtitle = "↑↓ choose · Tab fields · Enter sends · Esc closes"
+            box.border_subtitle = "↑↓ choose · Tab fields · Enter send · Esc close"
             with Vertical(id="picker-left"):
                 yield self._filter
                 yield self._list
@@ -254,7 +254,7 @@ class _Filter(Input):
     """
 
     def __init__(self, take_key: Callable[[str], Awaitable[None]]) -> None:
-        super().__init__(placeholder="Type to search", compact=True, id="picker-filter")
+        super().__init__(placeholder="Search prompts", compact=True, id="picker-filter")
         self._take_key = take_key
 
     async def _on_key(self, event: events.Key) -> None:

@@ -58,9 +58,9 @@ async def show_variants(app: "ChatApp", events: AsyncGenerator[VariantsEvent]) -
         nonlocal screen, question_id
         question_id = started.question.id
         hints = Hints(
-            f"{app.key_of('hold')} goes on · {app.key_of('step')} draws one more of each",
-            f"thinking · {app.key_of('answer_now')} ends it in all of them",
-            f"{app.key_of('hold')} holds · {app.key_of('variants_set')} sets",
+            f"{app.key_of('hold')} go on · {app.key_of('step')} draw one more of each",
+            f"thinking · {app.key_of('answer_now')} end it in all of them",
+            f"{app.key_of('hold')} hold · {app.key_of('variants_set')} set",
         )
         screen = VariantsScreen(
             started.kind,

@@ -355,25 +355,25 @@ class VariantsScreen(ModalScreen[str | None]):
         if self.is_over:
             self.dismiss(None)
         else:
-            self.say("stopping …")
+            self.say("stopping…")
             self._stop()
 
     def _say_keys(self) -> None:
         if self._setting.display:
-            self._show_keys("a setting for all of them, and its value · Enter sets it · Esc closes")
+            self._show_keys("a setting for all of them, and its value · Enter set · Esc close")
             return
         numbers = [plan.number for plan in self._plans if plan.number <= NUM_VARIANT_KEYS]
         edges = dict.fromkeys(map(str, (*numbers[:1], *numbers[-1:])))
         named = f" or {'–'.join(edges)}" if edges else ""
         moves = "↑ ↓ go" if self._beams else "← → go"
-        leave = "Esc goes back" if self.is_over else "Esc stops"
+        leave = "Esc back" if self.is_over else "Esc stop"
         if self.is_over:
             scrolls = "" if self._beams else "↑ ↓ scroll · "
-            words = f"{moves} · Enter{named} keeps one · {scrolls}{leave}"
+            words = f"{moves} · Enter{named} keep · {scrolls}{leave}"
         elif self._beams:  # until the end there is no answer that could be kept
             words = f"{self._hints.when_running} · {leave}"
         else:
-            words = f"{moves} · Enter{named} keeps one · {self._hints.when_running} · {leave}"
+            words = f"{moves} · Enter{named} keep · {self._hints.when_running} · {leave}"
         self._show_keys(words)
 
     def _show_keys(self, words: str) -> None:
