@@ -1,6 +1,7 @@
 """What is on the screen is put together with less work, and looks the same."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from textual._compositor import Compositor
@@ -154,6 +155,55 @@ async def test_what_was_scrolled_and_is_laid_out_where_it_was_before_is_drawn(
             compositor.reflow(screen, screen.size)
             drawn = Region.from_union(list(compositor._dirty_regions))
             assert chat.region.height - 3 <= drawn.intersection(chat.region).height
+            compositor._dirty_regions.clear()
+            compositor.reflow(screen, screen.size)
+            assert not compositor._dirty_regions  # nor is anything drawn for nothing
+
+
+@pytest.mark.parametrize("draw", [SparingScreen._draw_layout, SparingScreen._compositor_refresh])
+async def test_what_is_laid_out_while_other_changes_are_gathered_is_drawn_after_them(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, draw: Callable[[SparingScreen], None]
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        screen = app.screen
+        assert isinstance(screen, SparingScreen)
+        written: list[Region] = []
+        render = type(screen._compositor).render_update
+
+        def note(self: Compositor, **options: Any) -> Any:
+            if not app._batch_count:  # else Textual throws it away
+                written.extend(self._dirty_regions)
+            return render(self, **options)
+
+        monkeypatch.setattr(type(screen._compositor), "render_update", note)
+        region = Region(3, 3, 5, 1)
+        with app.batch_update():
+            screen._compositor._dirty_regions.add(region)
+            draw(screen)
+            await pilot.pause(0.1)
+        await until(pilot, lambda: any(region in drawn for drawn in written))
+
+
+async def test_what_moved_is_drawn_though_somebody_asked_where_it_is_now(make_app: MakeApp) -> None:
+    app = make_app(answer=ANSWER)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)
+        await ask_and_wait(pilot, app, "a question")
+        screen, chat = app.screen, app._chat
+        assert isinstance(screen, SparingScreen)
+        compositor = screen._compositor
+        with app.batch_update():
+            compositor.reflow(screen, screen.size)
+            before = chat.region
+            compositor._dirty_regions.clear()  # as if it were drawn
+            app._hints.update("a line above the prompt")
+            app._hints.display = True
+            compositor._full_map_invalidated = True  # as by a widget that nobody sees yet
+            assert compositor.full_map[chat].region.height == before.height - 1
+            compositor.reflow(screen, screen.size)
+            assert before in compositor._dirty_regions
             compositor._dirty_regions.clear()
             compositor.reflow(screen, screen.size)
             assert not compositor._dirty_regions  # nor is anything drawn for nothing

@@ -25,18 +25,29 @@ BREATH_SECONDS: Final = 0.003
 class SparingCompositor(Compositor):
     """Puts the widgets' lines together from the front to the back, as far as they can be seen."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._laid_out: Mapping[Widget, MapGeometry] = {}
+        """Where all, or all that was in sight, was when it was last laid out to be drawn."""
+
     def reflow(self, parent: Widget, size: Size) -> ReflowResult:
-        """See Textual, which looks for what moved since all was laid out: what only scrolling has
-        moved since then, and this moves back, would stay on the screen as it was scrolled.
+        """See Textual, which looks for what moved since its map was made. That is not when all was
+        last drawn: scrolling makes none, and whoever asks where a widget is may have it made anew.
+        What moved in between would stay on the screen where it was.
         """
-        scrolled = self._visible_map or {}
+        before, is_its_map = self._laid_out, self._laid_out is self._full_map
         result = super().reflow(parent, size)
-        for widget, geometry in scrolled.items():
-            before = _place(geometry)
-            now = _place(self._full_map[widget]) if widget in self._full_map else NULL_REGION
-            if now != before:
-                self._dirty_regions.update(filter(None, (before, now)))
+        self._laid_out = self._full_map
+        for widget in () if is_its_map else before.keys() | self._full_map.keys():
+            old, new = (_place(places.get(widget)) for places in (before, self._full_map))
+            if new != old:
+                self._dirty_regions.update(filter(None, (old, new)))
         return result
+
+    def reflow_visible(self, parent: Widget, size: Size) -> set[Widget]:
+        exposed = super().reflow_visible(parent, size)
+        self._laid_out = self._visible_map or {}
+        return exposed
 
     def _render_chops(
         self, crop: Region, is_rendered_line: Callable[[int], bool]
@@ -89,9 +100,9 @@ class SparingCompositor(Compositor):
         return cast("Sequence[Mapping[int, Strip]]", lines)
 
 
-def _place(geometry: MapGeometry) -> Region:
-    """Where it can be seen."""
-    return geometry.clip.intersection(geometry.region)
+def _place(geometry: MapGeometry | None) -> Region:
+    """Where it can be seen; nowhere, where it has none."""
+    return geometry.clip.intersection(geometry.region) if geometry else NULL_REGION
 
 
 class SparingScreen(Screen[None]):
@@ -138,7 +149,9 @@ class SparingScreen(Screen[None]):
             self._is_laying_out = False
 
     def _compositor_refresh(self) -> None:
-        if self._is_laying_out and self.app._dom_ready:
+        # While changes are gathered that are to be seen at once, Textual writes nothing: what is
+        # drawn then would be taken for seen, and what was there before would stay on the screen.
+        if (self._is_laying_out and self.app._dom_ready) or self.app._batch_count:
             self.set_timer(BREATH_SECONDS, self._draw_layout)
         else:
             self._compositor.update_widgets(self._dirty_widgets)  # none of them is dirty after it
