@@ -633,6 +633,7 @@ class ChatApp(NoticingApp):
         self._chat.written_elsewhere = frozenset(self.manager.written_elsewhere)
         await show_path(self._chat, conversation, conversation.path())
         self._status.num_tokens = 0
+        self._status.tokens_per_second = 0.0  # that was of an answer that may not be shown now
         self.count_context()
         if self.manager.written_elsewhere:
             self._follow_elsewhere()

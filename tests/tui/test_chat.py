@@ -531,6 +531,16 @@ async def test_a_new_title_is_in_the_frame_at_once(make_app: MakeApp) -> None:
         await until(pilot, lambda: "Zebra" in screen_text(app).splitlines()[-5])
 
 
+async def test_no_chat_is_told_the_speed_of_another_one(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ask_and_wait(pilot, app, "hello")
+        await until(pilot, lambda: "tok/s" in screen_text(app).splitlines()[-1])
+        app.take("/new")
+        await until(pilot, lambda: "glass box" in screen_text(app))
+        await until(pilot, lambda: "tok/s" not in screen_text(app).splitlines()[-1])
+
+
 async def test_held_before_the_first_token_is_said(make_app: MakeApp) -> None:
     app = make_app(delay=0.05)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
