@@ -131,6 +131,8 @@ class CachedModel:
         self._num_exact = 0
         """Leading tokens that are as they would be if the cache had been empty before."""
         self._decoder = self._make_decoder()
+        if not self._decoder.reads_portions:
+            self.block_size = sys.maxsize
         self._least = self._decoder.exact_from or self.block_size
         """Tokens in a portion from which on it does not matter how many there are."""
 

@@ -27,6 +27,9 @@ class Decoder(ABC):
     exact_from: int = 0
     """From so many tokens in a portion on, what each comes to is the same to the last bit, however
     many there are; 0: there is no such number."""
+    reads_portions: bool = True
+    """Whether several tokens are read behind others at once; else one by one, which takes as many
+    steps, so that a prompt had better be read in one piece."""
     row_cost: float
     """What one more token in a step costs, as a share of a step of one token. A constant, not
     measured: what is decided by it must come out the same each time."""

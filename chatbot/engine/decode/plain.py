@@ -1,16 +1,15 @@
 """The step that transformers computes: for every model, and on every device."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import CPU_ROW_COST, GPU_ROW_COST, Decoder
+from chatbot.engine.decode.forward import Forward
 from chatbot.engine.decode.lookup import MAX_LENGTH
 from chatbot.engine.decode.plain_batch import TransformersBatch
 
@@ -21,12 +20,16 @@ class TransformersDecoder(Decoder):
     name = "transformers"
 
     def __init__(self, model: Any, brake: Brake) -> None:
-        self._model = model
+        """Begin with nothing read.
+
+        Raises:
+            ModelError: the model keeps what it has read where it cannot be reached.
+        """
         self._brake = brake
-        parameters = inspect.signature(model.forward).parameters
+        self._forward = Forward(model)
         self.row_cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
-        self._can_keep_last = "logits_to_keep" in parameters
-        self._past = DynamicCache(config=model.config)
+        self.reads_portions = self._forward.reads_portions
+        self._past = self._forward.new_cache()
 
     @property
     def can_go_back(self) -> bool:  # type: ignore[override]
@@ -56,7 +59,7 @@ class TransformersDecoder(Decoder):
     def crop(self, length: int) -> bool:
         """See ``Decoder``."""
         if length == 0 or not self._has_all():
-            self._past = DynamicCache(config=self._model.config)
+            self._past = self._forward.new_cache()
             return False
         for layer in self._past.layers:
             # After a broken-off step some layers hold more than others.
@@ -73,18 +76,19 @@ class TransformersDecoder(Decoder):
         wants_each: bool = False,
     ) -> Tensor:
         """See ``Decoder``."""
-        ids = torch.tensor([list(tokens)], dtype=torch.int64, device=self._model.device)
-        options = {"logits_to_keep": 1} if self._can_keep_last and not wants_each else {}
-        with self._brake.pulled_by(is_cancelled), torch.inference_mode():
-            output = self._model(
-                input_ids=ids, past_key_values=self._past, use_cache=True, **options
-            )
-        logits: Tensor = output.logits[0] if wants_each else output.logits[0, -1]
-        return logits
+        ids = torch.tensor([list(tokens)], dtype=torch.int64)
+        with self._brake.pulled_by(is_cancelled):
+            if self.reads_portions or start == 0 or len(tokens) == 1:
+                return self._forward(ids, self._past, start, wants_each=wants_each)[0]
+            rows = [
+                self._forward(token[None], self._past, start + index)[0]
+                for index, token in enumerate(ids.T)
+            ]
+        return torch.stack(rows) if wants_each else rows[-1]
 
     def branch(self, num_rows: int, num_tokens: int) -> TransformersBatch:
         """See ``Decoder``."""
-        return TransformersBatch(self._model, self._brake, self._past, num_rows)
+        return TransformersBatch(self._forward, self._brake, self._past, num_rows, num_tokens)
 
 
 _NAMES: Final = ("keys", "values")

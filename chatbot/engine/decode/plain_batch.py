@@ -10,30 +10,33 @@ from transformers import DynamicCache
 
 from chatbot.engine.decode.batch import Batch
 from chatbot.engine.decode.brake import Brake
+from chatbot.engine.decode.forward import Forward
 
 
 class TransformersBatch(Batch):
     """Reads rows by the model's own ``forward``."""
 
-    def __init__(self, model: Any, brake: Brake, past: DynamicCache, num_rows: int) -> None:
-        """Go on behind what ``past``, of one row, has read."""
+    def __init__(
+        self, forward: Forward, brake: Brake, past: DynamicCache, num_rows: int, num_tokens: int
+    ) -> None:
+        """Go on behind the ``num_tokens`` that ``past``, of one row, has read."""
         self.num_rows = num_rows
-        self._model = model
+        self._forward = forward
         self._brake = brake
+        self._num_tokens = num_tokens
         self._past = copy.copy(past)
         self._past.layers = [_twin(layer) for layer in past.layers]
         self._reorder([0] * num_rows)
 
     def read(self, tokens: Sequence[int], is_cancelled: Callable[[], bool]) -> Tensor:
         """See ``Batch``."""
-        ids = torch.tensor(tokens, dtype=torch.int64, device=self._model.device)[:, None]
+        ids = torch.tensor(tokens, dtype=torch.int64)[:, None]
         before, self._brake.is_pulled = self._brake.is_pulled, is_cancelled
         try:
-            with torch.inference_mode():
-                output = self._model(input_ids=ids, past_key_values=self._past, use_cache=True)
+            logits = self._forward(ids, self._past, self._num_tokens)
         finally:
             self._brake.is_pulled = before
-        logits: Tensor = output.logits[:, -1]
+        self._num_tokens += 1
         return logits
 
     def select(self, rows: Sequence[int]) -> None:

@@ -148,7 +148,8 @@ def _projection_of(parent: nn.Module, names: Sequence[str]) -> Projection:
 
 def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
     """The layers of ``parent`` that are packed together."""
-    left = [name for name, child in parent.named_children() if type(child) in _PACKABLE]
+    children = dict(parent.named_children())
+    left = [name for name in children if type(children[name]) in _PACKABLE and name != _READ_BARE]
     for names in GROUPS if is_fused else ():
         if all(name in left for name in names):
             left = [name for name in left if name not in names]
@@ -158,6 +159,9 @@ def _groups(parent: nn.Module, is_fused: bool) -> Iterator[tuple[str, ...]]:
 
 
 _PACKABLE: Final = (nn.Linear, Conv1D)
+
+_READ_BARE: Final = "dt_proj"
+"""In Mamba 1, Falcon Mamba and Jamba, a layer whose weight is read without calling it."""
 
 
 def _pack(
