@@ -39,6 +39,11 @@ GPU_BLOCK: Final = 512
 are in 16 bits (measured); but where a library multiplies, a seeded answer begins with reading half
 a block anew."""
 
+NUM_APART: Final = 16
+"""Tokens at the end of a prompt before which one can go back to, whatever the model: more than
+templates put there to begin an answer, which the next prompt may have in another form, as where it
+leaves out what was thought."""
+
 
 def _never() -> bool:
     return False
@@ -175,10 +180,23 @@ class CachedModel:
         limit = min(len(prompt) - 1, len(self._tokens))
         while kept < limit and prompt[kept] == self._tokens[kept]:
             kept += 1
+        end = max(len(prompt) - self.num_apart, 0)
         if reproducible:
-            kept = self._exact_start(min(kept, self._num_exact), len(prompt))
+            kept = self._exact_start(min(kept, self._num_exact, end), end)
         self._crop(kept)
+        # Where it could not go back to just there, it may be within a block.
+        while reproducible and (start := self._exact_start(self.num_tokens, end)) < self.num_tokens:
+            self._crop(start)
         return self.num_tokens
+
+    @property
+    def num_apart(self) -> int:
+        """How many tokens at the end of a prompt are read by themselves, if there are more."""
+        return NUM_APART if self._decoder.needs_places else 0
+
+    def note_place(self) -> None:
+        """Have what was read so far be a place to go back to, if it cannot go back anywhere."""
+        self._decoder.note_place(self.num_tokens)
 
     def take_back(self, num_tokens: int) -> None:
         """Forget the last ``num_tokens``, as if they had never been read."""
@@ -242,8 +260,7 @@ class CachedModel:
         try:
             logits = self._decoder.read(tokens, start, is_cancelled, wants_each=wants_each)
         except Interrupted:
-            if not self._decoder.crop(start):
-                self.clear()
+            self._keep(self._decoder.crop(start))
             raise
         except BaseException:
             self.clear()  # some layers may hold the new tokens and others not
@@ -260,10 +277,10 @@ class CachedModel:
         return block if end - block < self._least else min(num_kept, end - self._least)
 
     def _crop(self, length: int) -> None:
-        if length == len(self._tokens):
-            return
-        if not self._decoder.crop(length):
-            self.clear()
-            return
+        if length != len(self._tokens):
+            self._keep(self._decoder.crop(length))
+
+    def _keep(self, length: int) -> None:
+        """Note that the decoder holds no more than so many tokens."""
         del self._tokens[length:]
         self._num_exact = min(self._num_exact, length)

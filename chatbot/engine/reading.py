@@ -94,7 +94,7 @@ class Reader:
         if is_free and self._pipeline and self._pipeline.can_launch(sampling):
             self._pipeline.launch(self._vocab_size, sampling, token)
             return self._pipeline.logits
-        return read_prompt(self._model, [token], self._control)
+        return self._read(token)
 
     def drawn(self, sampling: Sampling, most: int) -> Drawn | None:
         """What the last step has drawn already, if it was with these settings.
@@ -124,8 +124,11 @@ class Reader:
         """
         if self._pipeline and self._pipeline.drop():
             self._model.take_back(1)
-            return read_prompt(self._model, [self._last], self._control)
+            return self._read(self._last)
         return logits
+
+    def _read(self, token: int) -> Tensor:
+        return self._model.read([token], lambda: self._control.is_cancelled)
 
     def _next_row(self, lookup: PromptLookup) -> Tensor:
         logits, self._rows = self._rows[0], self._rows[1:]
@@ -164,14 +167,16 @@ def read_prompt(
             meter.begin_layer()
         return control.is_cancelled
 
-    start = 0
+    start, apart = 0, len(tokens) - model.num_apart
     while True:
         # Blocks are counted from the first token of the prompt, wherever reading starts.
         end = start + model.block_size - model.num_tokens % model.block_size
+        end = len(tokens) if start >= apart else min(end, apart)
         portion = tokens[start:end]
         if meter:
             meter.begin_portion(len(portion))
+        model.note_place()
         logits = model.read(portion, is_cancelled)
-        if end >= len(tokens):
+        if end == len(tokens):
             return logits
         start = end

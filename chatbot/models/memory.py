@@ -31,6 +31,11 @@ INT4_GROUP: Final = 32
 READ_TOKENS: Final = 512
 """Tokens of a prompt that are read at a time on a GPU."""
 
+MOST_SNAPSHOTS: Final = 8
+MOST_SNAPSHOT_BYTES: Final = 2**29
+"""What is copied of layers that cannot be cut at the end, so that a chat can go back: one copy at
+least, however large."""
+
 RUNTIME_BYTES: Final = 560 * 2**20
 """What torch, transformers and numba take in the engine process, model aside (measured on a CPU:
 470 MiB before the model, 560 to 600 after the first answer); on a GPU its context is as large."""

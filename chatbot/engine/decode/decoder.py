@@ -24,6 +24,8 @@ class Decoder(ABC):
     """For statistics: which step this is."""
     can_go_back: bool
     """Whether what was read last can be taken back."""
+    needs_places: bool = False
+    """Whether it goes back, beyond what ``can_go_back`` says, to noted places alone."""
     exact_from: int = 0
     """From so many tokens in a portion on, what each comes to is the same to the last bit, however
     many there are; 0: there is no such number."""
@@ -40,8 +42,15 @@ class Decoder(ABC):
         """Memory of what was read."""
 
     @abstractmethod
-    def crop(self, length: int) -> bool:
-        """Keep the first ``length`` tokens; False: everything was forgotten instead."""
+    def crop(self, length: int) -> int:
+        """Keep the first ``length`` tokens, or fewer where it cannot go back to just there.
+
+        Returns:
+            How many are kept.
+        """
+
+    def note_place(self, length: int) -> None:  # noqa: B027  (most can crop anywhere)
+        """Have ``crop`` come back to here, where ``length`` tokens were read, if it can be had."""
 
     @abstractmethod
     def read(

@@ -98,6 +98,7 @@ class Forward:
         if not all(_states(layer) for layer in cache.layers if _has_state(layer)):
             raise _refused(self._model)
         logits = self(two, copy.deepcopy(cache), 2)
+        noise = _NOISE * float(logits.std())
         for name in STATES:
             spoiled = copy.deepcopy(cache)
             for layer in filter(_has_state, spoiled.layers):
@@ -106,7 +107,7 @@ class Forward:
             if not any(_states(layer, (name,)) for layer in filter(_has_state, spoiled.layers)):
                 continue
             # Weights in 4 bits can make numbers of what is none, but others than these.
-            if torch.allclose(self(two, spoiled, 2), logits, rtol=0, atol=_NOISE * logits.std()):
+            if torch.allclose(self(two, spoiled, 2), logits, rtol=0, atol=noise):
                 return False
         return True
 

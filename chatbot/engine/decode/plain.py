@@ -1,17 +1,22 @@
 """The step that transformers computes: for every model, and on every device."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from chatbot.engine.decode.brake import Brake
 from chatbot.engine.decode.decoder import CPU_ROW_COST, GPU_ROW_COST, Decoder
 from chatbot.engine.decode.forward import Forward
 from chatbot.engine.decode.lookup import MAX_LENGTH
 from chatbot.engine.decode.plain_batch import TransformersBatch
+from chatbot.engine.decode.snapshots import Snapshots, is_cut, num_bytes
+
+
+def _never() -> bool:
+    return False
 
 
 class TransformersDecoder(Decoder):
@@ -30,6 +35,8 @@ class TransformersDecoder(Decoder):
         self.row_cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
         self.reads_portions = self._forward.reads_portions
         self._past = self._forward.new_cache()
+        self._snapshots = Snapshots()
+        self.needs_places = not all(map(is_cut, self._past.layers))
 
     @property
     def can_go_back(self) -> bool:  # type: ignore[override]
@@ -42,7 +49,7 @@ class TransformersDecoder(Decoder):
         One that looks back over a window keeps no more than that.
         """
         return all(
-            type(layer) is DynamicLayer
+            is_cut(layer)
             or (
                 type(layer) is DynamicSlidingWindowLayer
                 and layer.get_seq_length() + num_more < layer.sliding_window
@@ -53,19 +60,26 @@ class TransformersDecoder(Decoder):
     @property
     def num_cache_bytes(self) -> int:
         """See ``Decoder``."""
-        tensors = [getattr(layer, name, None) for layer in self._past.layers for name in _NAMES]
-        return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
+        return num_bytes([vars(layer) for layer in self._past.layers]) + self._snapshots.num_bytes
 
-    def crop(self, length: int) -> bool:
+    def crop(self, length: int) -> int:
         """See ``Decoder``."""
-        if length == 0 or not self._has_all():
+        if length and self._has_all():
+            self._snapshots.forget_behind(length)
+            for layer in self._past.layers:
+                # After a broken-off step some layers hold more than others.
+                if (excess := layer.get_seq_length() - length) > 0:
+                    layer.crop(-excess)
+            return length
+        kept = self._snapshots.go_back(self._past, length)
+        if not kept:
             self._past = self._forward.new_cache()
-            return False
-        for layer in self._past.layers:
-            # After a broken-off step some layers hold more than others.
-            if (excess := layer.get_seq_length() - length) > 0:
-                layer.crop(-excess)
-        return True
+        return kept
+
+    def note_place(self, length: int) -> None:
+        """See ``Decoder``."""
+        if self.needs_places:
+            self._snapshots.take(self._past, length)
 
     def read(
         self,
@@ -77,6 +91,9 @@ class TransformersDecoder(Decoder):
     ) -> Tensor:
         """See ``Decoder``."""
         ids = torch.tensor([list(tokens)], dtype=torch.int64)
+        if len(tokens) == 1 and not self._has_all(1):
+            # Half a step could not be taken back, and with it the answer would be lost.
+            is_cancelled = _never
         with self._brake.pulled_by(is_cancelled):
             if self.reads_portions or start == 0 or len(tokens) == 1:
                 return self._forward(ids, self._past, start, wants_each=wants_each)[0]
@@ -89,6 +106,3 @@ class TransformersDecoder(Decoder):
     def branch(self, num_rows: int, num_tokens: int) -> TransformersBatch:
         """See ``Decoder``."""
         return TransformersBatch(self._forward, self._brake, self._past, num_rows, num_tokens)
-
-
-_NAMES: Final = ("keys", "values")

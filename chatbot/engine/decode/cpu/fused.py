@@ -34,11 +34,11 @@ class FusedDecoder(Decoder):
         """See ``Decoder``."""
         return self._cache.num_bytes
 
-    def crop(self, length: int) -> bool:
+    def crop(self, length: int) -> int:
         """See ``Decoder``; whatever follows is simply written over."""
         if length == 0:
             self._cache.clear()
-        return True
+        return length
 
     def branch(self, num_rows: int, num_tokens: int) -> FusedBatch:
         """See ``Decoder``."""

@@ -61,9 +61,9 @@ class StaticDecoder(Decoder):
         """See ``Decoder``."""
         return self._cache.num_bytes
 
-    def crop(self, length: int) -> bool:
+    def crop(self, length: int) -> int:
         """See ``Decoder``; whatever follows is masked until it is written over."""
-        return True
+        return length
 
     @torch.inference_mode()
     def read(
