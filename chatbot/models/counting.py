@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.models.shape import ModelShape, TextConfig
+from chatbot.models.states import layer_kinds, state_bytes
 
 
 class _Family(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +104,7 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
     window, num_sliding = config.sliding_layers()
     routers = num_mixtures * num_experts * config.hidden_size
     small = embeddings + final_norm + routers + config.num_layers * layer_small
+    num_with_keys, num_with_states = layer_kinds(config)
     return ModelShape(
         num_parameters=small + config.num_layers * layer + perceptrons + experts,
         num_unquantised=small,
@@ -115,6 +117,8 @@ def shape_of(content: Mapping[str, Any]) -> ModelShape:
         context_length=config.context_length,
         sliding_window=window,
         num_sliding_layers=num_sliding,
+        num_layers_without_keys=config.num_layers - num_with_keys,
+        state_bytes=num_with_states * state_bytes(config) if num_with_states else 0,
         is_tied=config.is_tied,
         has_own_step=config.family in OWN_STEP and not config.has_moving_rotation,
         is_exact=config.family in _FAMILIES,

@@ -50,7 +50,7 @@ class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
     weights: int
     """As they are loaded: in 8-bit and 4-bit, embeddings and norms stay in 16 bits."""
     cache: int
-    """Keys and values of all tokens of the window."""
+    """Keys and values of all tokens of the window, and what layers that are no attention keep."""
     overhead: int
     """The libraries, and room to work in."""
 
@@ -131,19 +131,24 @@ def _cpu_bytes(shape: ModelShape, precision: str) -> int:
 
 
 def cache_bytes(shape: ModelShape, precision: str, num_tokens: int, *, on_cpu: bool = False) -> int:
-    """Keys and values of ``num_tokens``.
+    """Keys and values of ``num_tokens``, and what other layers keep.
 
     Layers with a window keep no more than that in transformers' own cache; the others, of our step
-    and on a GPU, keep all, so that a chat can go back to any place.
+    and on a GPU, keep all, so that a chat can go back to any place. For that, transformers' cache
+    has copies of windows and states.
     """
-    is_plain = on_cpu and not shape.has_own_step
+    is_plain = shape.state_bytes > 0 or (on_cpu and not shape.has_own_step)
     # Our own step has them in bf16 or fp32.
     is_wide = precision == "fp32" or (precision == "fp16" and on_cpu and not is_plain)
-    bytes_per_value = 4 if is_wide else 2
+    bytes_per_token = 2 * shape.num_kv_heads * shape.head_dim * (4 if is_wide else 2)
     num_sliding = shape.num_sliding_layers if is_plain else 0
-    num_kept = (shape.num_layers - num_sliding) * num_tokens
-    num_kept += num_sliding * min(num_tokens, shape.sliding_window)
-    return 2 * num_kept * shape.num_kv_heads * shape.head_dim * bytes_per_value
+    num_full = shape.num_layers - shape.num_layers_without_keys - num_sliding
+    windows = num_sliding * min(num_tokens, max(shape.sliding_window - 1, 0)) * bytes_per_token
+    copied = shape.state_bytes + (windows if num_tokens >= shape.sliding_window else 0)
+    num_copies = min(max(MOST_SNAPSHOT_BYTES // copied, 1), MOST_SNAPSHOTS) if copied else 0
+    return (
+        num_full * num_tokens * bytes_per_token + windows + shape.state_bytes + num_copies * copied
+    )
 
 
 def _work_bytes(shape: ModelShape) -> int:

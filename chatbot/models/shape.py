@@ -23,6 +23,9 @@ LENGTH_FIELDS: Final = (
 LAYER_FIELDS: Final = ("num_hidden_layers", "n_layer", "num_layers")
 """Under one of these names it says how many layers there are."""
 
+WITHOUT_ATTENTION: Final = ("mamba", "mamba2", "falcon_mamba")
+"""Families whose layers keep states alone."""
+
 _GEMMA3_PATTERN: Final = 6
 """Every so manieth layer of Gemma 3 sees all tokens, where the configuration says nothing."""
 
@@ -49,6 +52,10 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     sliding_window: int = 0
     """Tokens that ``num_sliding_layers`` of its layers see; 0: all layers see all."""
     num_sliding_layers: int = 0
+    num_layers_without_keys: int = 0
+    """Layers that keep no keys and values of each token."""
+    state_bytes: int = 0
+    """What layers that are no attention keep together, whatever the number of tokens."""
     is_tied: bool = False
     """Whether its output head is its embedding too."""
     has_own_step: bool = False
@@ -82,11 +89,18 @@ class TextConfig:
         self.content: Mapping[str, Any] = inner if isinstance(inner, Mapping) else content
         self.family = str(self.content.get("model_type") or content.get("model_type") or "")
         self.hidden_size = self.number("hidden_size", "n_embd", "d_model")
-        self.num_layers = self.number(*LAYER_FIELDS)
-        self.num_heads = self.number("num_attention_heads", "n_head", "num_heads")
+        kinds = self.content.get("layers_block_type")
+        num_kinds = len(kinds) if isinstance(kinds, list) else None
+        self.num_layers = self.number(*LAYER_FIELDS, default=num_kinds)
+        self.num_heads = self.number(
+            *("num_attention_heads", "n_head", "num_heads"),
+            default=1 if self.family in WITHOUT_ATTENTION else None,
+        )
         self.vocab_size = self.number("vocab_size")
         self.num_kv_heads = self._num_kv_heads()
-        self.head_dim = self.number("head_dim", default=self.hidden_size // self.num_heads)
+        self.head_dim = self.number(
+            "head_dim", "attention_head_dim", default=self.hidden_size // self.num_heads
+        )
         inner_default = 4 * self.hidden_size
         self.intermediate_size = self.number(
             "intermediate_size", "n_inner", "ffn_hidden_size", default=inner_default
@@ -112,6 +126,10 @@ class TextConfig:
         if default is None:
             raise ModelError(f"The configuration is incomplete: it has no {names[0]}.")
         return default
+
+    def has_number(self, *names: str) -> bool:
+        """Whether there is a number under one of ``names``."""
+        return any(isinstance(self.content.get(name), int) for name in names)
 
     def has(self, name: str) -> bool:
         """Whether the switch called ``name`` is on."""

@@ -1,6 +1,8 @@
 """Chats with models whose layers cannot be cut at the end: what is read again, and what not."""
 
+import json
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,10 @@ from chatbot.engine.decode.snapshots import Snapshots
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import NUM_APART, CachedModel
 from chatbot.engine.reading import read_prompt
+from chatbot.models.counting import shape_of
+from chatbot.models.memory import cache_bytes
+from chatbot.models.shape import TextConfig
+from chatbot.models.states import layer_kinds
 from chatbot.settings import Sampling
 from tests.engine.hybrids import HYBRIDS, WINDOWED, hybrid, logits_at_once
 
@@ -156,3 +162,35 @@ def test_places_are_the_rarer_the_farther_back_they_lie() -> None:
     assert gaps == sorted(gaps, reverse=True)
     assert taken.go_back(cache, 4899) == 4800
     assert list(taken._states) == places[:-1]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_reckoned_is_what_is_kept(name: str) -> None:
+    cached = CachedModel(hybrid(name))
+    for size in range(40, 401, 40):
+        read(cached, TEXT[:size])
+    shape = shape_of(json.loads(hybrid(name).config.to_json_string()))
+    reckoned = cache_bytes(shape, "fp32", 400, on_cpu=True)
+    if name == "kimi linear":  # it keeps a digest of 24 numbers, not keys and values of four heads
+        reckoned -= 400 * 4 * (2 * 4 * 8 - 24)
+    # A few bytes are numbers that layers with a window keep beside it.
+    assert 0 <= cached.num_cache_bytes - reckoned <= 9 * 3 * 8
+
+
+@pytest.mark.parametrize(
+    ("content", "attentions", "states"),
+    [
+        ({"model_type": "qwen3_next", "full_attention_interval": 4}, 12, 36),
+        ({"model_type": "lfm2", "full_attn_idxs": [2, 5, 8]}, 3, 45),
+        ({"model_type": "jamba", "attn_layer_period": 8, "attn_layer_offset": 4}, 6, 42),
+        ({"model_type": "nemotron_h", "hybrid_override_pattern": "M-M-M*-" * 6}, 6, 18),
+        ({"model_type": "kimi_linear", "linear_attn_config": {"full_attn_layers": [4, 8]}}, 2, 46),
+        ({"model_type": "llama"}, 48, 0),
+    ],
+)
+def test_layers_are_told_apart_as_the_hub_writes_them(
+    content: dict[str, Any], attentions: int, states: int
+) -> None:
+    sizes = {"num_hidden_layers": 48, "hidden_size": 64, "vocab_size": 100}
+    config = TextConfig({**sizes, "num_attention_heads": 4, **content})
+    assert layer_kinds(config) == (attentions, states)
