@@ -337,8 +337,9 @@ async def test_tokens(chat: FakeFace) -> None:
 async def test_stats_say_what_computed_an_answer_and_why(chat: FakeFace) -> None:
     await run_command(chat, "/stats")
     (note,) = chat.notes
-    assert "9 tokens, 4 of them from the cache, 5 read; first token after 0.25 s" in note
-    assert "3 tokens, 4.0 a second" in note
+    assert f"| kept | 4 | {'━' * 19} |  |" in note  # 4/5 of 24
+    assert f"| read | 5 | {'█' * 24} | 0.25 s |" in note
+    assert f"| written | 3 | {'▒' * 14} | 4.0 a second |" in note
     assert "- 1 answer; 3 tokens" in note
     assert "computed by" not in note
     assert "guessed" not in note

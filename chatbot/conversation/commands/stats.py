@@ -16,6 +16,9 @@ _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
 _MAX_DRAWN: Final = 40
 """Answers whose speed is drawn."""
 
+_BAR_WIDTH: Final = 24
+"""Cells of the longest bar."""
+
 _STEPS: Final = {
     "fused": "a step of our own",
     "fused graph": "a step of our own, captured as one CUDA graph",
@@ -47,17 +50,21 @@ def _counted(messages: Iterable[Message]) -> list[tuple[Making, Statistics]]:
 
 
 def _lines_of(cost: Statistics) -> Iterator[str]:
-    has_begun = cost.num_new_tokens > 0
-    first = f"; first token after {cost.first_token_seconds:.2f} s" if has_begun else ""
     num_read = cost.num_prompt_tokens - cost.num_cached_tokens
-    yield (
-        f"- prompt: {cost.num_prompt_tokens:,} tokens, {cost.num_cached_tokens:,} of them from the "
-        f"cache, {num_read:,} read{first}"
+    has_begun = cost.num_new_tokens > 0
+    speed = f"{cost.tokens_per_second:.1f} a second" if cost.tokens_per_second else ""
+    rows = (
+        ("kept", cost.num_cached_tokens, "━", ""),
+        ("read", num_read, "█", f"{cost.first_token_seconds:.2f} s" if has_begun else ""),
+        ("written", cost.num_new_tokens, "▒", speed),
     )
-    yield (
-        f"- answer: {cost.num_new_tokens:,} tokens, {cost.tokens_per_second:.1f} a second after "
-        "the first"
-    )
+    most = max(size for _, size, _, _ in rows)
+    yield from ("| | tokens | | |", "|---|---:|---|---|")
+    for name, size, shade, took in rows:
+        # What is not nothing is seen.
+        bar = shade * max(round(size / max(most, 1) * _BAR_WIDTH), int(size > 0))
+        yield f"| {name} | {size:,} | {bar} | {took} |"
+    yield ""
     if cost.decoder:
         why = f", because {clean_line(cost.decoder_reason)}" if cost.decoder_reason else ""
         known = _STEPS.get(cost.decoder, "")
