@@ -1,11 +1,4 @@
-"""Counts, times, sizes and places in files as people read them. Knows nothing of what is there."""
-
-from typing import Final
-
-_PAGES: Final = {
-    **dict.fromkeys(("odp", "otp", "potx", "ppsx", "pptm", "pptx"), "slide"),
-    **dict.fromkeys(("ods", "xls", "xlsb", "xlsm", "xlsx", "xltx"), "sheet"),
-}
+"""Counts, times and sizes as people read them. Knows nothing of what is there."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -55,21 +48,3 @@ def parameters(number: int) -> str:
         if number >= 0.9995 * scale:
             return f"{number / scale:.3g}{unit}"
     return f"{number / 1e3:.3g}K"
-
-
-def page_word(file: str) -> str:
-    """What a page of a file is called: ``page``, ``slide``, ``sheet``."""
-    return _PAGES.get(file.rpartition(".")[2].lower(), "page")
-
-
-def place_in(file: str, start_line: int, end_line: int, page: int | None = None) -> str:
-    """Where a stretch of a file is: ``line 3``, ``lines 3 to 9``, ``page 3``, ``slide 3``,
-    ``sheet 2, rows 3 to 9``.
-    """
-    word = page_word(file)
-    if page is not None and word != "sheet":
-        return f"{word} {page}"
-    sheet, unit = ("", "line") if page is None else (f"{word} {page}, ", "row")
-    if start_line == end_line:
-        return f"{sheet}{unit} {start_line}"
-    return f"{sheet}{unit}s {start_line} to {end_line}"

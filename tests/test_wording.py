@@ -1,6 +1,6 @@
 import pytest
 
-from chatbot.wording import counted, duration, elapsed, memory, parameters, place_in, size
+from chatbot.wording import counted, duration, elapsed, memory, parameters, size
 
 
 @pytest.mark.parametrize(
@@ -84,20 +84,3 @@ def test_memory_is_counted_in_powers_of_two(num_bytes: int, words: str) -> None:
 )
 def test_models_are_as_large_as_their_names_say(number: int, words: str) -> None:
     assert parameters(number) == words
-
-
-@pytest.mark.parametrize(
-    ("file", "page", "lines", "place"),
-    [
-        ("a.md", None, (3, 3), "line 3"),
-        ("a.md", None, (3, 9), "lines 3 to 9"),
-        ("a.pdf", 2, (3, 9), "page 2"),
-        ("a.PPTX", 2, (3, 9), "slide 2"),
-        ("a.ods", 2, (3, 9), "sheet 2, rows 3 to 9"),
-        ("pptx", None, (1, 1), "line 1"),
-    ],
-)
-def test_a_place_is_called_as_its_file_calls_it(
-    file: str, page: int | None, lines: tuple[int, int], place: str
-) -> None:
-    assert place_in(file, *lines, page) == place

@@ -10,9 +10,8 @@ import msgspec
 
 from chatbot.messages import Source, SourcesPart, Verdict
 from chatbot.retrieval.protocol import Found
-from chatbot.retrieval.values import Hit, Passage
+from chatbot.retrieval.values import Hit, Passage, place_in
 from chatbot.terminal_text import clean, clean_line
-from chatbot.wording import place_in
 
 NUM_CANDIDATES: Final = 20
 """Passages that are asked for; those that are not used are kept to be looked at."""

@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from chatbot.messages import SourceScores
+from chatbot.retrieval.documents.names import format_of
 from chatbot.settings import DEFAULT_EMBEDDING_MODEL
 from chatbot.terminal_text import clean_line
 
@@ -19,6 +20,12 @@ class IndexOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     embedding_model: str = DEFAULT_EMBEDDING_MODEL
 
+
+_PAGES: Final = {
+    **dict.fromkeys(("PowerPoint", "OpenDocument slides"), "slide"),
+    **dict.fromkeys(("Excel", "OpenDocument spreadsheet"), "sheet"),
+}
+"""What users call a page, by what they call the format."""
 
 Stage = Literal["waiting", "scanning", "reading", "embedding", "ready", "cancelled", "failed"]
 """What is being done to a folder. It can be searched by words from ``reading`` on, and by
@@ -146,3 +153,21 @@ class FolderMap(msgspec.Struct, frozen=True):
 
     points: tuple[MapPoint, ...]
     clusters: tuple[MapCluster, ...]
+
+
+def page_word(file: str) -> str:
+    """What a page of a file is called: ``page``, ``slide``, ``sheet``."""
+    return _PAGES.get(format_of(file)[1], "page")
+
+
+def place_in(file: str, start_line: int, end_line: int, page: int | None = None) -> str:
+    """Where a stretch of a file is: ``line 3``, ``lines 3 to 9``, ``page 3``, ``slide 3``,
+    ``sheet 2, rows 3 to 9``.
+    """
+    word = page_word(file)
+    if page is not None and word != "sheet":
+        return f"{word} {page}"
+    sheet, unit = ("", "line") if page is None else (f"{word} {page}, ", "row")
+    if start_line == end_line:
+        return f"{sheet}{unit} {start_line}"
+    return f"{sheet}{unit}s {start_line} to {end_line}"

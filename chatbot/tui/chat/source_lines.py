@@ -10,9 +10,10 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from chatbot.messages import SentenceSupport, Source, SourcesPart
+from chatbot.retrieval.values import place_in
 from chatbot.terminal_text import clean_line
 from chatbot.tui.drawing.cells import draw_bar, fitted
-from chatbot.wording import counted, duration, place_in
+from chatbot.wording import counted, duration
 
 COLOURS: Final = ("$text-primary", "$text-accent", "$text-success", "$text-secondary")
 """Of the sources, in turn; the numbers beside them say the same."""

@@ -18,11 +18,11 @@ from textual.widgets.option_list import Option
 
 from chatbot.errors import ChatbotError
 from chatbot.retrieval.client import Retrieval
-from chatbot.retrieval.values import DocumentInfo, Passage
+from chatbot.retrieval.values import DocumentInfo, Passage, page_word, place_in
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.drawing.cells import fitted
 from chatbot.tui.keys import bind, with_keys
-from chatbot.wording import counted, page_word, place_in, size
+from chatbot.wording import counted, size
 
 MOST_SHOWN: Final = 500
 """Documents in the list; whoever wants more types a part of the name."""
