@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from chatbot.commands.ask.flags import Asked
-from chatbot.commands.ask.one_answer import show_progress
+from chatbot.commands.ask.running import show_progress
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.seeds import AnswerSeed
 from chatbot.conversation.stopping import Stopped, until_stopped

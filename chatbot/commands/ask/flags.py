@@ -114,7 +114,7 @@ def run_ask(session: "Session", options: argparse.Namespace) -> int:
     is_foreign = bool(piped and (options.question.strip() or options.prompt))
     overrides: Mapping[str, str] = {}
     if options.prompt:
-        from chatbot.commands.ask.one_answer import question_by_prompt
+        from chatbot.commands.ask.prompted import question_by_prompt
 
         filled = question_by_prompt(options.prompt, options.var, question, vars(options))
         question, overrides = filled.text, filled.overrides

@@ -8,15 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from chatbot.commands.ask.answer_report import as_report, print_report, seconds_of_load
 from chatbot.commands.ask.flags import Asked
-from chatbot.commands.ask.one_answer import (
-    Interrupt,
-    as_report,
-    forget_unanswered,
-    print_report,
-    seconds_of_load,
-    show_progress,
-)
+from chatbot.commands.ask.running import Interrupt, forget_unanswered, show_progress
 from chatbot.commands.status import FAILED, INTERRUPTED
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
