@@ -19,6 +19,7 @@ from chatbot.engine.decode.gpu import static_fused_step
 from chatbot.engine.decode.gpu.readback import Readback
 from chatbot.engine.decode.gpu.split_attention import attend_in_parts
 from chatbot.engine.decode.gpu.static_fused_step import StaticFusedStep
+from chatbot.engine.decode.plain import TransformersDecoder
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.finding import find_model
 from chatbot.engine.inbox import Control
@@ -134,6 +135,14 @@ def test_experts_are_computed_without_waiting_on_every_gpu(
     assert cached._model.get_experts_implementation() == ways
     # Guesses would have the experts of each copied.
     assert (cached.row_cost < 1) != grouping_waits
+
+
+def test_experts_of_a_cache_that_grows_wait_for_nothing_either(gpu: FakeGpu) -> None:
+    gpu.capability = (8, 6)
+    cached = cached_model(MIXTURE)
+    cached._decoder = TransformersDecoder(cached._model, cached._brake)
+    _, *others = waits_for_each(gpu, cached, sampling=GREEDY)
+    assert not any("groups" in wait for waits in others for wait in waits)
 
 
 @pytest.mark.parametrize("precision", ["8-bit", "4-bit"])

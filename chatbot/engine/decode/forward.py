@@ -15,6 +15,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
+from chatbot.engine.decode.decoder import CPU_ROW_COST, GPU_ROW_COST
+from chatbot.engine.decode.experts import Experts
 from chatbot.errors import ModelError
 
 CACHE_NAMES: Final = ("past_key_values", "cache_params")
@@ -46,6 +48,10 @@ class Forward:
         self._cache_name = names[0]
         self._takes_positions = "position_ids" in parameters
         self._can_keep_last = "logits_to_keep" in parameters
+        cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
+        self._experts = Experts(model, cost)
+        self.row_cost = self._experts.row_cost
+        """See ``Decoder``."""
         if model not in _knows_portions:
             _knows_portions[model] = self._tries_portions()
         self.reads_portions: bool = _knows_portions[model]
@@ -76,7 +82,7 @@ class Forward:
             options["position_ids"] = positions.expand_as(tokens)
         if self._can_keep_last and not wants_each:
             options["logits_to_keep"] = 1
-        with torch.inference_mode():
+        with torch.inference_mode(), self._experts.for_step(tokens.numel()):
             logits: Tensor = self._model(input_ids=tokens, use_cache=True, **options).logits
         return logits if wants_each else logits[:, -1]
 

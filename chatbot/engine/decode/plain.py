@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from chatbot.engine.decode.brake import Brake
-from chatbot.engine.decode.decoder import CPU_ROW_COST, GPU_ROW_COST, Decoder
+from chatbot.engine.decode.decoder import Decoder
 from chatbot.engine.decode.forward import Forward
 from chatbot.engine.decode.lookup import MAX_LENGTH
 from chatbot.engine.decode.plain_batch import TransformersBatch
@@ -32,7 +32,7 @@ class TransformersDecoder(Decoder):
         """
         self._brake = brake
         self._forward = Forward(model)
-        self.row_cost = CPU_ROW_COST if model.device.type == "cpu" else GPU_ROW_COST
+        self.row_cost = self._forward.row_cost
         self.reads_portions = self._forward.reads_portions
         self._past = self._forward.new_cache()
         self._snapshots = Snapshots()
