@@ -43,6 +43,17 @@ async def test_typing_works_before_the_model_is_ready(make_app: MakeApp) -> None
         assert app.session.engine.status.state in ("stopped", "loading")
 
 
+async def test_the_first_screen_names_the_other_ones_and_fits_a_small_terminal(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await filled(pilot)
+        for words in ("glass box", "Ctrl+O  models", "F4      your folders", "Ctrl+Q  quit"):
+            assert words in screen_text(app)
+        assert app._chat.max_scroll_y == 0
+
+
 async def test_a_question_sent_while_loading_is_answered_afterwards(make_app: MakeApp) -> None:
     app = make_app(load_seconds=0.5)
     async with app.run_test() as pilot:

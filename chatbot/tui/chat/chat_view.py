@@ -27,8 +27,10 @@ def welcome(key_of: Callable[[str], str]) -> Content:
     """
     rows = (
         (key_of("toggle_sidebar"), "settings, live"),
-        ("/", "commands"),
-        ("@", "files for a question"),
+        # What no other line on the screen names; the prompt itself names / and @.
+        (key_of("models"), "models"),
+        (key_of("knowledge"), "your folders"),
+        (key_of("chats"), "all chats"),
         (key_of("help"), "help"),
         (key_of("quit"), "quit"),
     )
@@ -37,9 +39,9 @@ def welcome(key_of: Callable[[str], str]) -> Content:
         ("▣ glass box", "b $primary"),
         "\n\nA chat with a model that runs on this machine.\n"
         "Nothing leaves it, and nothing is hidden.\n\n",
-        ("Type a question and press ", "dim"),
+        ("Type and press ", "dim"),
         (key_of("send"), "b"),
-        ("; no need to wait for the model.\n", "dim"),
+        (", even while the model loads.\n", "dim"),
         *(
             part
             for keys, about in rows
