@@ -16,6 +16,7 @@ from chatbot.engine.decode.cpu.kernels.instructions import GATES, Instructions, 
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
 from chatbot.engine.decode.cpu.perceptrons import through_experts
+from chatbot.engine.decode.cpu.workspace import Workspace
 from chatbot.engine.decode.decoder import Interrupted
 
 
@@ -47,6 +48,7 @@ class ManyRows:
         hidden = embedded
         num_new = hidden.shape[0]
         end = start + num_new
+        space = Workspace(num_new)  # memory is slow where it is new: all layers have the same
         for index, layer in enumerate(parts.layers):
             if is_cancelled():
                 raise Interrupted
@@ -58,14 +60,14 @@ class ManyRows:
             scale, bound, window = parts.score_scale, parts.score_bound, layer.window
             attended = attend(queries, keys, values, scale, window=window, bound=bound)
             hidden = added(hidden, layer.output, attended, layer.output_norm)
-            hidden = self._perceived(layer, hidden)
+            hidden = self._perceived(layer, hidden, space)
         return parts.final_norm(hidden)
 
-    def _perceived(self, layer: Layer, hidden: Tensor) -> Tensor:
+    def _perceived(self, layer: Layer, hidden: Tensor, space: Workspace) -> Tensor:
         """``hidden``, and what the perceptron makes of it."""
         rows, mlp = layer.mlp_norm(hidden), layer.mlp
         if isinstance(mlp, Experts):
-            return hidden + through_experts(mlp, self._parts.activation, rows)
+            return hidden + through_experts(mlp, self._parts.activation, space, rows)
         gated = self._gated(mlp.gate_up(rows))
         return added(hidden, mlp.down, gated, layer.mlp_output_norm)
 

@@ -99,9 +99,9 @@ def experts(
     yield instruction(Kind.COLLECT, **between(outputs, target), **routes.facts)
 
 
-def through_experts(mlp: Experts, activation: str, rows: Tensor) -> Tensor:
-    """What ``rows`` [n, hidden] come to, each by the experts that it chooses: the same shape."""
-    space = Workspace(rows.shape[0])
+def through_experts(mlp: Experts, activation: str, space: Workspace, rows: Tensor) -> Tensor:
+    """What ``rows`` [n, hidden] come to, each by the experts that it chooses: the same shape, in
+    ``space``."""
     source = space.filled(rows)
     target = space.rows("target", rows.shape[1])
     run(perceptron(mlp, activation, space, source, target), rows.shape[0])
