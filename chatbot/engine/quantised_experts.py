@@ -42,6 +42,11 @@ class ExpertWeights(nn.Module):
         self.register_buffer("numbers", numbers, persistent=False)
         self.register_buffer("scales", scales, persistent=False)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all experts."""
+        return self.numbers.nbytes + self.scales.nbytes
+
     def __getitem__(self, experts: Any) -> Tensor:
         """The weights of the experts that an index of their dimension picks."""
         numbers, scales = self.numbers[experts], self.scales[experts]

@@ -25,6 +25,7 @@ from chatbot.engine.decode.cpu.preparing import prepare_for_cpu
 from chatbot.engine.decode.gpu.graphed_steps import NUM_EAGER
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.quantised_experts import round_experts_of
 from chatbot.errors import ModelError
 from chatbot.settings import Precision
 from tests.engine.captures import NoWaiting, Replaying
@@ -286,6 +287,19 @@ def test_of_experts_a_step_reads_those_that_it_has() -> None:
         prepare_for_cpu(model, "bf16")
     # Rows of 64 numbers in fp32; the 48 inputs of the last matrix are filled up to as many.
     in_experts = 2 * 6 * (2 * 48 + 64) * 64 * 4
+    assert step_bytes(whole) - step_bytes(some) == in_experts // 2
+
+
+@pytest.mark.parametrize("in_4_bits", [None, False, True])
+def test_so_it_does_where_transformers_computes_them(in_4_bits: bool | None) -> None:
+    whole, some = (make("qwen 3 moe").to(torch.bfloat16) for _ in range(2))
+    whole.config.num_experts_per_tok = 6
+    in_experts = 2 * 2 * 6 * 3 * 48 * 64  # numbers of 16 bits
+    if in_4_bits is not None:
+        for model in (whole, some):
+            round_experts_of(model, in_4_bits=in_4_bits)
+        num_scales = 2 * 6 * (3 * 48 if in_4_bits else 2 * 48 + 64)
+        in_experts = in_experts // (4 if in_4_bits else 2) + 2 * num_scales
     assert step_bytes(whole) - step_bytes(some) == in_experts // 2
 
 

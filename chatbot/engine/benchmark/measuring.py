@@ -11,11 +11,13 @@ from torch import nn
 
 from chatbot.engine.benchmark.report import FirstToken
 from chatbot.engine.benchmark.rivals import LlamaCpp
+from chatbot.engine.decode.architecture import EXPERTS
 from chatbot.engine.decode.cpu.packed_experts import PackedExperts
 from chatbot.engine.decode.cpu.packing import PackedLinear, packed_bytes, packed_tensors
 from chatbot.engine.devices import scales_4bit
 from chatbot.engine.inbox import Control
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.quantised_experts import ExpertWeights
 from chatbot.engine.token_loop import write_tokens
 from chatbot.settings import Sampling
 
@@ -89,18 +91,24 @@ def step_bytes(model: Any) -> int:
         and isinstance(getattr(layer, "weight", None), nn.Parameter)
         for tensor in (layer.weight, *scales_4bit(layer.weight))
     ]
-    return sum(layers) + packed_bytes(model) - _unread_bytes(model)
+    return sum(layers) + packed_bytes(model) + _bytes_of_experts(model)
 
 
-def _unread_bytes(model: Any) -> int:
-    """Of packed weights, those of experts that a token does not have."""
-    experts = [layer for layer in model.modules() if isinstance(layer, PackedExperts)]
+def _bytes_of_experts(model: Any) -> int:
+    """Of those that a token has, less what ``packed_bytes`` counts of all of them."""
     num_chosen = getattr(model.config.get_text_config(), "num_experts_per_tok", 0)
-    return sum(
-        part.num_bytes * (layer.num_experts - num_chosen) // layer.num_experts
-        for layer in experts
-        for part in layer.projections
-    )
+    total = 0
+    for module in model.modules():
+        size = 0
+        if isinstance(module, PackedExperts):
+            size = sum(part.num_bytes for part in module.projections)
+            total -= size
+        elif hasattr(module, "num_experts"):
+            kept = [getattr(module, name, None) for name in EXPERTS]
+            size = sum(each.nbytes for each in kept if isinstance(each, nn.Parameter))
+            size += sum(each.num_bytes for each in kept if isinstance(each, ExpertWeights))
+        total += size and size * num_chosen // module.num_experts
+    return total
 
 
 def decode_speed(cached: CachedModel, prompt: Sequence[int], num_tokens: int) -> float:
