@@ -89,7 +89,9 @@ def memory_need(
         nominal_weights=nominal_bytes(shape.num_parameters, precision),
         weights=weight_bytes(shape, precision, on_cpu=on_cpu),
         cache=cache_bytes(shape, precision, window_of(shape, context_length), on_cpu=on_cpu),
-        overhead=RUNTIME_BYTES + _work_bytes(shape),
+        overhead=RUNTIME_BYTES
+        + _work_bytes(shape)
+        + (0 if on_cpu or precision not in ("8-bit", "4-bit") else _widened_bytes(shape)),
     )
 
 
@@ -103,12 +105,15 @@ def weight_bytes(shape: ModelShape, precision: str, *, on_cpu: bool = False) -> 
     if on_cpu:
         return _cpu_bytes(shape, precision)
     if precision == "8-bit":  # one byte each, and an fp32 scale for each row
-        per_weight = 1 + 4 / shape.hidden_size
+        per_weight = in_experts = 1 + 4 / shape.hidden_size
     elif precision == "4-bit":
         per_weight = 0.5 + 1 / _NF4_BLOCK + 4 / (_NF4_BLOCK * _NF4_SCALES_BLOCK)
+        in_experts = 0.5 + 2 / _NF4_BLOCK  # their scales are not quantised once more
     else:
         return nominal_bytes(shape.num_parameters, precision)
-    return round(2 * shape.num_unquantised + per_weight * shape.num_quantised)
+    num_others = shape.num_quantised - shape.num_in_experts
+    size = 2 * shape.num_unquantised + per_weight * num_others + in_experts * shape.num_in_experts
+    return round(size)
 
 
 def _cpu_bytes(shape: ModelShape, precision: str) -> int:
@@ -154,3 +159,9 @@ def cache_bytes(shape: ModelShape, precision: str, num_tokens: int, *, on_cpu: b
 def _work_bytes(shape: ModelShape) -> int:
     """Logits of one position and the activations of one block of the prompt, in fp32."""
     return 4 * (4 * shape.vocab_size + READ_TOKENS * 8 * shape.hidden_size)
+
+
+def _widened_bytes(shape: ModelShape) -> int:
+    """What gates and what is gated of all experts of a layer in 16 bits, as it is widened for a
+    block of the prompt."""
+    return 2 * 2 * shape.num_in_experts // (3 * max(shape.num_layers, 1))

@@ -13,8 +13,12 @@ from chatbot.engine.decode.gpu.graphs import CudaCapture
 from chatbot.engine.decode.gpu.static import StaticDecoder
 from chatbot.engine.decode.gpu.static_step import ForwardStep
 from chatbot.engine.decode.plain import TransformersDecoder
+from chatbot.engine.devices import bytes_by_device
 from chatbot.engine.precisions import quantisation
 from chatbot.engine.quantised_experts import ExpertWeights, num_rounded
+from chatbot.models.counting import shape_of
+from chatbot.models.facts import shape_of_folder
+from chatbot.models.memory import memory_need, weight_bytes
 from chatbot.settings import Precision
 from tests.engine.families import GROUPED as SIZES
 
@@ -73,6 +77,21 @@ def test_experts_are_rounded_as_they_are_loaded(
             assert torch.equal(rounded[torch.tensor([3, 1, 3])], widened[[3, 1, 3]])
             assert torch.equal(rounded[5], widened[5])
     assert size <= num_bytes * NUM_IN_EXPERTS
+    shape = shape_of_folder(folder)
+    assert shape is not None
+    assert shape.num_in_experts == NUM_IN_EXPERTS
+    # In a model as small as this the tables of numbers and the scales of rows weigh.
+    assert sum(bytes_by_device(model).values()) == pytest.approx(
+        weight_bytes(shape, precision), 0.06
+    )
+
+
+def test_room_for_the_experts_of_a_layer_in_16_bits_is_reckoned_with() -> None:
+    shape = shape_of(MIXTURE.to_dict())
+    of_a_layer = 8 * 2 * 32 * 64 * 2
+    exact, rounded = (memory_need(shape, precision).overhead for precision in ("bf16", "4-bit"))
+    assert rounded - exact == of_a_layer
+    assert memory_need(shape, "4-bit", on_cpu=True).overhead == exact
 
 
 @pytest.mark.parametrize("precision", ["8-bit", "4-bit"])
