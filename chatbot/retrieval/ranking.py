@@ -19,6 +19,7 @@ from chatbot.retrieval.fusion import NUM_FEEDBACK, draw_to, few, fill_cosines, f
 from chatbot.retrieval.named_files import NAMED_FILE_BONUS, find_named
 from chatbot.retrieval.query_weights import function_terms, inverse_frequency, weigh_terms
 from chatbot.retrieval.relevance import coverage, relevance
+from chatbot.retrieval.table_rows import row_bonus
 from chatbot.retrieval.values import Hit, Passage
 from chatbot.retrieval.words import find_terms
 
@@ -131,13 +132,15 @@ def search(
     if not len(found.ids):
         return []
     scores = score_candidates(found.cosines, found.lexical, found.vectors, vector)
-    num_read = max(num_hits + _SPARE, NUM_RERANKED if reranker else 0)
+    num_read = max(num_hits + _SPARE, NUM_RERANKED)
     order = np.lexsort((found.ids, found.folders, -scores))[:num_read]
     importance = _importance(set(terms) - idle, counts, nums)
     looking = _helper().submit(_find_terms_in, folders, found, order.tolist(), importance)
     passages = _read(folders, found, order)
     named = find_named(query, {row: found.file for row, found in passages.items()})
     scores[list(named)] += NAMED_FILE_BONUS
+    for row, passage in passages.items():
+        scores[row] += row_bonus(passage.file, passage.text, importance)
     order = np.array([row for row in order if row in passages], np.int64)
     order = order[np.argsort(-scores[order], kind="stable")]
     reranked: dict[int, float] = {}

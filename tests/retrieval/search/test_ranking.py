@@ -96,6 +96,17 @@ def test_a_file_that_is_named_comes_first_and_is_relevant(
         assert all(hit.scores.relevance < 1.0 for hit in search(query))
 
 
+def test_the_row_that_has_the_words_comes_before_rows_that_share_them(tmp_path: Path) -> None:
+    apart = "Ada Hopper,1900\nAlan Turing,1900\nEmmy Lovelace,1900"
+    row = "Joan Clarke,1917\nAlan Turing,1912\nGrace Hopper,1906\nAda Lovelace,1815"
+    query = "When was Ada Lovelace born?"
+    for ending, best in (("csv", "row"), ("txt", "apart")):  # the lines of a text are no rows
+        passages = [passage(f"apart.{ending}", apart), passage(f"row.{ending}", row)]
+        folder = MemoryFolder(tmp_path / ending, passages, np.zeros((2, 1), np.float32))
+        hits = ranking.search(query, None, [folder], num_hits=2)
+        assert files(hits)[0] == f"{best}.{ending}"
+
+
 @pytest.mark.parametrize("num_folders", [1, 2])
 def test_deleted_files_change_no_score(
     tmp_path: Path, embedder: Embedder, num_folders: int
