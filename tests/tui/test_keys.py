@@ -38,7 +38,7 @@ async def test_rebound_keys_are_named_on_the_screen(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(100, 30)):
         shown = screen_text(app)
-    for words in ("press Ctrl+S;", "F12     help", "F10     quit", "F12 for help"):
+    for words in ("press Ctrl+S,", "F12     help", "F10     quit", "F12 for help"):
         assert words in shown
 
 

@@ -300,7 +300,7 @@ def test_little_room_takes_whole_facts_and_keys() -> None:
     heading = heading_of(records, is_running=True, width=60)
     assert heading == "Token lens · 1 token so far · perplexity 2.00"
     keys = keys_for("text", NAMED, is_running=False, width=60)
-    assert keys == "n uncertain · s surprising · Enter other · Esc"
+    assert keys == "n uncertain · s surprising · Enter other · Esc close"
     many = dict.fromkeys(("temperature", "top_k"), "0.3")
     first, _ = facts_of(likeliest((0.5, 0.75), (0.2, 0.25)), 2, 126, many, 44).plain.split("\n")
     assert first == "3 of 126  w0  2 tokens kept (70.0%)"
