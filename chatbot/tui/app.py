@@ -225,8 +225,10 @@ class ChatApp(NoticingApp):
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, InputEvent):
+            if not self.screen_stack:  # all is put away: nobody can take it any more
+                return
             self._garbage.note_input()
-        if isinstance(event, Key) and self.screen_stack:  # one may come while all is put away
+        if isinstance(event, Key):
             self._chat.give_way()
             if isinstance(self.screen, SparingScreen):
                 self.screen.key_pause.begin()

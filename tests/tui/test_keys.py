@@ -1,6 +1,7 @@
 """Which keys of the settings file are used, and what is said of the others."""
 
 import pytest
+from textual.events import Key
 
 from chatbot.paths import config_file
 from chatbot.tui.keys import KEYS, check_keymap
@@ -40,6 +41,14 @@ async def test_rebound_keys_are_named_on_the_screen(make_app: MakeApp) -> None:
         shown = screen_text(app)
     for words in ("press Ctrl+S,", "F12     help", "F10     quit", "F12 for help"):
         assert words in shown
+
+
+async def test_a_key_that_comes_while_all_is_put_away_ends_nothing(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test():
+        pass
+    assert not app.screen_stack
+    await app.on_event(Key("escape", None))
 
 
 def test_a_key_that_is_taken_back_is_not_taken_by_another() -> None:
