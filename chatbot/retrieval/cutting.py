@@ -20,7 +20,7 @@ from chatbot.retrieval.token_counting import TokenCounter, TokenIndex
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-CUTTING_VERSION: Final = 2
+CUTTING_VERSION: Final = 3
 """Goes up whenever the same document would be cut otherwise: an index then has to be made anew."""
 
 TARGET_TOKENS: Final = 220
@@ -134,11 +134,13 @@ def _find_sections(document: Document, tokens: TokenIndex) -> list[_Section]:
 
 
 def _merge_short(document: Document, sections: list[_Section], target: int) -> list[_Section]:
-    """Join each section that is short to the one before it, where the two belong together."""
+    """Join each section that is short to the one before it, where the two belong together. What
+    begins a page stays apart: as a slide or a sheet, it would go by the number of the one before.
+    """
     merged: list[_Section] = []
-    sheets = set(document.page_starts) if document.has_rows else ()
+    pages = set(document.page_starts)
     for section in sections:
-        previous = merged[-1] if merged and section.start not in sheets else None
+        previous = merged[-1] if merged and section.start not in pages else None
         if previous and (headings := _common_headings(previous, section, target)) is not None:
             merged[-1] = _Section(
                 previous.start,

@@ -70,6 +70,15 @@ def test_slides_are_pages_with_titles_points_tables_and_notes() -> None:
     assert document.title == "Agenda"
 
 
+def test_passages_of_short_slides_bear_their_own_numbers() -> None:
+    shapes = [
+        make_shape(f"Point {n}", place="") + make_shape(f"Part {n}", place="title") for n in (1, 2)
+    ]
+    document = slides.read("talk.pptx", "PowerPoint", make_slides(shapes))
+    cuts = cut(document, load_tokenizer(DEFAULT_EMBEDDING_MODEL), max_tokens=256)
+    assert [(piece.page, piece.headings) for piece in cuts] == [(1, ("Part 1",)), (2, ("Part 2",))]
+
+
 def test_slides_show_what_powerpoint_shows() -> None:
     boxes = (
         make_shape("seen")
