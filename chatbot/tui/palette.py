@@ -40,9 +40,8 @@ def palette_commands(app: PaletteApp) -> Iterator[SystemCommand]:
     for command in COMMANDS.values():
         if command.name in _IN_OTHER_WORDS:
             continue
-        about = command.help[0].upper() + command.help[1:].replace(
-            "`", ""
-        )  # it is no Markdown here
+        words = command.help.replace("`", "")  # it is no Markdown here
+        about = words[0].upper() + words[1:]
         run = _proposer(app, f"/{command.name}", takes_arguments=bool(command.arguments))
         yield SystemCommand(f"/{command.name}", about, run)
 

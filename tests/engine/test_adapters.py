@@ -41,8 +41,14 @@ def write_adapter(
     folder: Path, seed: int, layers: Sequence[str] = ATTENTION, **changes: Any
 ) -> Path:
     """An adapter with random weights, as peft saves one."""
-    model = make_llama(**changes)
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=list(layers)))
+    return save_adapter(
+        folder, make_llama(**changes), LoraConfig(r=4, target_modules=list(layers)), seed
+    )
+
+
+def save_adapter(folder: Path, model: Any, options: Any, seed: int) -> Path:
+    """One of ``model`` with random weights."""
+    adapted = get_peft_model(model, options)
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
@@ -206,23 +212,11 @@ def test_adapters_work_over_rounded_weights(
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
 
 
-def write_mixture_adapter(folder: Path, options: Any) -> Path:
-    model = make("qwen 3 moe")
-    torch.manual_seed(3)
-    adapted = get_peft_model(model, options)
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
-                parameter.normal_(0, 0.3)
-    adapted.save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("precision", ["fp32", "8-bit", "4-bit"])
 def test_adapters_beside_packed_experts(tmp_path: Path, precision: Precision) -> None:
     loaded = load_mixture(tmp_path / "model", precision)
     options = LoraConfig(r=4, target_modules=list(ATTENTION))
-    adapter = write_mixture_adapter(tmp_path / "adapter", options)
+    adapter = save_adapter(tmp_path / "adapter", make("qwen 3 moe"), options, 3)
     prompt = list(range(5, 30))
     before = loaded.cached.read(prompt).clone()
     use_adapters(loaded, [AdapterUse(path=str(adapter))])
@@ -252,7 +246,7 @@ def test_adapters_beside_packed_experts(tmp_path: Path, precision: Precision) ->
 )
 def test_an_adapter_of_experts_is_refused(tmp_path: Path, options: Any) -> None:
     loaded = load_mixture(tmp_path / "model", "8-bit")
-    adapter = write_mixture_adapter(tmp_path / "adapter", options)
+    adapter = save_adapter(tmp_path / "adapter", make("qwen 3 moe"), options, 3)
     with pytest.raises(ModelError, match="changes experts"):
         use_adapters(loaded, [AdapterUse(path=str(adapter))])
     assert loaded.cached.decoder_name == "fused"
