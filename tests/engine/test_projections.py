@@ -10,10 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import pytest
 import torch
 from torch import Tensor, nn
 
+from chatbot.engine.decode.cpu.kernels import level_vectors
+from chatbot.engine.decode.cpu.kernels.forms import BLOCK
 from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
 from chatbot.engine.decode.cpu.kernels.team import TEAM, Team
@@ -84,6 +87,34 @@ def test_products_in_whole_numbers_are_exact_but_for_their_rounding(num_outputs:
     TEAM.multiply(projection.product, rows.data_ptr(), 5, outputs.data_ptr(), 2)
     torch.testing.assert_close(outputs[:5].double(), known_rows @ known.t(), atol=1e-4, rtol=1e-5)
     assert (outputs[5] == 7).all()  # nothing is written behind the last row
+
+
+def compiled_dot(num_rows: int) -> Callable[..., None]:
+    dot = level_vectors.dot_levels(num_rows)
+    called: Callable[..., None] = numba.njit(lambda *places: dot(*places))
+    return called
+
+
+def test_whole_numbers_are_the_same_by_every_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the instructions that this processor has, down to what any processor has."""
+    weight, rows = random(BLOCK, 192), random(3, 192, seed=1)
+    weight[:, :96] = torch.tensor([1.0] * 31 + [-0.5]).repeat(3)
+    rows[0, :96], rows[1, :96] = 3.0, -3.0
+    (blocks,) = Int4Projection(weight, None).held
+    rounded = torch.zeros(3, rounded_size(192), dtype=torch.uint8)
+    for row, target in zip(rows, rounded, strict=True):
+        round_row(row.data_ptr(), target.data_ptr(), 192)
+    found = []
+    for missing in ((), ("_HAS_FOURS",), ("_HAS_FOURS", "_HAS_PAIRS")):
+        for name in missing:
+            monkeypatch.setattr(level_vectors, name, False)
+        outputs = torch.empty(3, BLOCK)
+        places = blocks.data_ptr(), rounded.data_ptr(), rounded.stride(0)
+        compiled_dot(3)(*places, outputs.data_ptr(), 4 * BLOCK, 192)
+        found.append(outputs)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    torch.testing.assert_close(found[0], Int4Projection(weight, None)(rows))
 
 
 FORMS: list[object] = [
@@ -331,7 +362,7 @@ print(len(ordered))
 IS_X86 = platform.machine() == "x86_64"
 PROCESSORS = {
     "older": pytest.param(
-        "f16c,fma,avx2,avx512f",
+        "f16c,fma,avx2,avxvnni,avx512f,avx512vnni",
         marks=pytest.mark.skipif(not IS_X86, reason="of other processors"),
     ),
     # Another 20 seconds, and what is computed on this processor is compared by the other tests.

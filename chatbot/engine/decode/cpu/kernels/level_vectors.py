@@ -39,6 +39,11 @@ MOST_LEVEL_ROWS: Final = 3
 _TOGETHER: Final = 4
 """Inputs of an output that lie beside one another."""
 
+_HAS_FOURS: Final = bool(
+    FEATURES.get("avxvnni") or (FEATURES.get("avx512vnni") and FEATURES.get("avx512vl"))
+)
+"""Whether four products are added to a sum in one operation."""
+
 _HAS_PAIRS: Final = bool(FEATURES.get("avx2"))
 """Whether there are sums of pairs of products in one operation. Else LLVM finds what there is."""
 
@@ -89,7 +94,8 @@ def dot_levels(num_rows: int) -> Any:
 
 def _wholes(builder: Any, block: Any, rows: list[Any]) -> list[Any]:
     """What levels and steps of a group come to, for each row: whole numbers, one an output."""
-    sums: list[Any] = [None] * len(rows)
+    zero = (_INTS if _HAS_FOURS else _SHORTS)(None)
+    sums: list[Any] = [zero] * len(rows)
     for number in range(INT4_GROUP // _TOGETHER // 2):
         place = builder.add(block, LONG(number * _BYTES.count))
         both = builder.load(pointer_to(builder, place, _BYTES), align=1)
@@ -100,11 +106,9 @@ def _wholes(builder: Any, block: Any, rows: list[Any]) -> list[Any]:
         for half, levels in enumerate(halves):
             at = LONG((2 * number + half) * _TOGETHER)
             for index, row in enumerate(rows):
-                four = _everywhere(builder, builder.add(row, at), INT)
-                pairs = _sums_of_pairs(builder, levels, builder.bitcast(four, _BYTES))
-                # Eight of these stay below 2^15.
-                sums[index] = pairs if sums[index] is None else builder.add(sums[index], pairs)
-    return [_sums_of_shorts(builder, found) for found in sums]
+                steps = _everywhere(builder, builder.add(row, at), INT)
+                sums[index] = _added(builder, sums[index], levels, steps)
+    return sums if _HAS_FOURS else [_sums_of_shorts(builder, found) for found in sums]
 
 
 def _everywhere(builder: Any, address: Any, element: Any) -> Any:
@@ -120,6 +124,15 @@ def _wide(builder: Any, address: Any) -> Any:
     shorts = ir.VectorType(SHORT, BLOCK)
     short = builder.load(pointer_to(builder, address, shorts), align=2)
     return builder.bitcast(builder.shl(builder.zext(short, _INTS), _INTS([16] * BLOCK)), _FLOATS)
+
+
+def _added(builder: Any, sums: Any, levels: Any, steps: Any) -> Any:
+    """``sums`` and the products of levels with steps, four of these in each whole number."""
+    if _HAS_FOURS:
+        levels = builder.bitcast(levels, _INTS)
+        return _call(builder, "llvm.x86.avx512.vpdpbusd.256", _INTS, sums, levels, steps)
+    # Eight pairs stay below 2^15.
+    return builder.add(sums, _sums_of_pairs(builder, levels, builder.bitcast(steps, _BYTES)))
 
 
 def _sums_of_pairs(builder: Any, levels: Any, steps: Any) -> Any:
