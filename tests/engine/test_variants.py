@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from chatbot.engine.answer import answer
 from chatbot.engine.decode.batch import Batch
-from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
+from chatbot.engine.decode.cpu.kernels.block_products import MAX_FEW
 from chatbot.engine.device_sampling import DeviceSampler
 from chatbot.engine.drawing import DrawingRun
 from chatbot.engine.finding import find_model

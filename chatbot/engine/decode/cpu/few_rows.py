@@ -13,8 +13,8 @@ from torch import Tensor
 from chatbot.engine.decode.architecture import Architecture, Norm
 from chatbot.engine.decode.cpu.heads import place_heads, sizes_of
 from chatbot.engine.decode.cpu.kernels import attention, products
+from chatbot.engine.decode.cpu.kernels.block_products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
-from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.team import TEAM
 from chatbot.engine.decode.cpu.key_values import KeyValues
 from chatbot.engine.decode.cpu.perceptrons import perceptron

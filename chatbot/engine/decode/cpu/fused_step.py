@@ -11,7 +11,7 @@ from torch import Tensor
 
 from chatbot.engine.decode.architecture import Architecture
 from chatbot.engine.decode.cpu.few_rows import FewRows
-from chatbot.engine.decode.cpu.kernels.products import MAX_FEW
+from chatbot.engine.decode.cpu.kernels.block_products import MAX_FEW
 from chatbot.engine.decode.cpu.key_values import KeyValues
 from chatbot.engine.decode.cpu.many_rows import ManyRows
 from chatbot.engine.decode.rotations import Rotations

@@ -188,7 +188,7 @@ def pack_weight(
     is_head = names[0] in HEADS
     match precision:
         case "8-bit":
-            return Int8Projection(weight, bias)
+            return Int8Projection(weight, bias, rounds=not is_head)
         case "4-bit":
             return Int8Projection(weight, bias) if is_head else Int4Projection(weight, bias)
         case "fp32":

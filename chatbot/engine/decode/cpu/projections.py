@@ -18,8 +18,8 @@ COMPARED_AT_ONCE: Final = 2**19
 """Weights that are looked at at a time: 2 MiB stay in the processor's cache."""
 
 MIN_ROUNDED_ROWS: Final = 32
-"""From here on, activations are rounded to bf16 where the processor multiplies it, and a weight in
-bf16 is wanted: of fewer rows, the weight's bytes are what takes the time."""
+"""From here on, activations may be rounded and multiplied by a library: of fewer rows, the weight's
+bytes are what takes the time."""
 
 HELD_AS_THEY_ARE: Final = {
     torch.bfloat16: Form.BF16,
@@ -34,9 +34,13 @@ experts of a layer are gigabytes."""
 
 
 def multiplies(dtype: torch.dtype) -> bool:
-    """Whether this processor has matrix products in ``dtype``."""
+    """Whether torch multiplies matrices in ``dtype`` quicker than our own code on this processor:
+    it uses units for matrices (AMX, those of Arm), which that does not."""
     if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        from chatbot.engine.decode.cpu.kernels.vectors import FEATURES, HAS_PAIRS
+
+        is_ours_as_quick = HAS_PAIRS and not FEATURES.get("amx-bf16")
+        return not is_ours_as_quick and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if dtype == torch.float16:
         return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
     return True
@@ -58,13 +62,13 @@ class DirectProjection(Projection):
         Args:
             weight: fp32, bf16 or fp16 [num_outputs, num_inputs].
             bias: [num_outputs].
-            rounds: whether activations of many rows may be rounded to the weight's dtype, if the
-                processor multiplies that.
+            rounds: whether activations of many rows may be rounded to the weight's dtype, where
+                the processor multiplies that.
         """
         if weight.dtype not in HELD_AS_THEY_ARE:
             weight = weight.float()
-        self.rounds = rounds and multiplies(weight.dtype)
-        self._keep(HELD_AS_THEY_ARE[weight.dtype], weight, bias, _filled(weight).contiguous())
+        form, numbers = HELD_AS_THEY_ARE[weight.dtype], _filled(weight).contiguous()
+        self._keep(form, weight, bias, numbers, rounded_to=weight.dtype if rounds else None)
 
     def _keep(
         self,
@@ -73,13 +77,18 @@ class DirectProjection(Projection):
         bias: Tensor | None,
         numbers: Tensor,
         scales: Tensor | None = None,
+        *,
+        rounded_to: torch.dtype | None = None,
     ) -> None:
-        """Have ``weight`` made of ``numbers`` and ``scales``, each [num_outputs, ...]."""
+        """Have ``weight`` made of ``numbers`` and ``scales``, each [num_outputs, ...]; activations
+        of many rows may be ``rounded_to`` a dtype that has all ``numbers`` as they are."""
         # With a compiler, which no other device needs.
         from chatbot.engine.decode.cpu.kernels.products import product_of
         from chatbot.engine.decode.cpu.kernels.team import TEAM
 
         self.num_outputs, self.num_inputs = weight.shape
+        self.rounds = rounded_to is not None and multiplies(rounded_to)
+        self._rounded_to, self._scales = rounded_to, scales
         self._bias = None if bias is None else bias.float().contiguous()
         self.held = tuple(part for part in (numbers, scales, self._bias) if part is not None)
         self.num_bytes = sum(part.nbytes for part in self.held)
@@ -92,6 +101,7 @@ class DirectProjection(Projection):
             _place(numbers),
             (0, 0) if scales is None else _place(scales),
             0 if self._bias is None else self._bias.data_ptr(),
+            rounds=rounded_to is not None,
         )
         """What compiled code is told of it."""
 
@@ -101,9 +111,7 @@ class DirectProjection(Projection):
         if num_inputs != self.num_inputs:
             raise ValueError(f"{num_inputs} numbers a row, where there are {self.num_inputs}")
         if self.rounds and num_rows >= MIN_ROUNDED_ROWS:
-            weight = self.held[0][:, : self.num_inputs]
-            product = functional.linear(rows.to(weight.dtype), weight).to(rows.dtype)
-            return product if self._bias is None else product + self._bias.to(rows.dtype)
+            return self._by_library(rows)
         own = rows
         # Asked first: each that does nothing takes as long as a hundredth of a product.
         if own.dtype != torch.float32 or self._num_filled != self.num_inputs:
@@ -114,6 +122,13 @@ class DirectProjection(Projection):
         num_threads = torch.get_num_threads()
         self._multiply(self.product, own.data_ptr(), num_rows, product.data_ptr(), num_threads)
         return product if own is rows else product.to(rows.dtype)
+
+    def _by_library(self, rows: Tensor) -> Tensor:
+        weight = self.held[0][:, : self.num_inputs].to(self._rounded_to)
+        product = functional.linear(rows.to(weight.dtype), weight).to(rows.dtype)
+        if self._scales is not None:
+            product = product * self._scales.view(-1).to(rows.dtype)
+        return product if self._bias is None else product + self._bias.to(rows.dtype)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "DirectProjection":
         """Itself: it never changes, and it knows where its numbers are."""
@@ -166,14 +181,21 @@ def round_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Int8Projection(DirectProjection):
-    """A weight in 8 bits, times activations in fp32."""
+    """A weight in 8 bits, times activations in fp32, which of many rows may be rounded to bf16."""
 
     row_cost = 0.35
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, rounds: bool = False) -> None:
         rounded = [round_int8(part) for part in _parts(weight)]
         steps, scales = (torch.cat(each) for each in zip(*rounded, strict=True))
-        self._keep(Form.INT8, weight, bias, _filled(steps).contiguous(), scales[:, None])
+        self._keep(
+            Form.INT8,
+            weight,
+            bias,
+            _filled(steps).contiguous(),
+            scales[:, None],
+            rounded_to=torch.bfloat16 if rounds else None,
+        )
 
 
 def round_int4(weight: Tensor) -> tuple[Tensor, Tensor]:

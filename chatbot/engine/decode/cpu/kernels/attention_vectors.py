@@ -14,13 +14,12 @@ from chatbot.engine.decode.cpu.kernels.vectors import (
     WIDTH,
     Loop,
     add_product,
+    four_sums,
     function_of,
-    halved,
     moved,
     new_sum,
     numbers_at,
     pointer_to,
-    shuffled,
     spread,
     sum_of,
     vector_at,
@@ -60,23 +59,9 @@ def scores(form: Form, num_tokens: int, num_heads: int) -> Any:
                 builder.store(sum_of(builder, totals[0]), pointer_to(builder, place, FLOAT))
                 continue
             four = ir.VectorType(FLOAT, MOST_TOKENS)
-            builder.store(_four_sums(builder, totals), pointer_to(builder, place, four), align=4)
+            builder.store(four_sums(builder, totals), pointer_to(builder, place, four), align=4)
 
     return function_of(write, 7)
-
-
-def _four_sums(builder: Any, vectors: list[Any]) -> Any:
-    """The sums of four vectors' numbers, each added up as ``sum_of`` does."""
-    fours = [halved(builder, vector, 4) for vector in vectors]
-    twos = []
-    for first, second in (fours[:2], fours[2:]):
-        lower = shuffled(builder, first, second, (0, 4, 1, 5))
-        upper = shuffled(builder, first, second, (2, 6, 3, 7))
-        twos.append(builder.fadd(lower, upper))
-    first, second = twos
-    lower = shuffled(builder, first, second, (0, 1, 4, 5))
-    upper = shuffled(builder, first, second, (2, 3, 6, 7))
-    return builder.fadd(lower, upper)
 
 
 def weighted_sums(form: Form, num_vectors: int, num_heads: int, *, goes_on: bool = False) -> Any:

@@ -23,7 +23,7 @@ class Kind(enum.IntEnum):
     PLACE_HEADS = 5
     GATE = 6
     ROUNDING = 7
-    """Of activations, before the product with a weight in 4 bits."""
+    """Of activations, before a product that takes them so."""
     TILED_ATTENTION = 8
     """Of many tokens that follow one another."""
     GATE_BY_GELU = 9
@@ -60,6 +60,7 @@ INSTRUCTION: Final = np.dtype(
         ("scales", np.int64),
         ("scales_size", np.int64),
         ("bias", np.int64),
+        ("rounds", np.int64),  # whether activations of many rows are rounded to bf16
         ("epsilon", np.float64),
         # Heads, and what is kept of the tokens that were read.
         ("num_heads", np.int64),

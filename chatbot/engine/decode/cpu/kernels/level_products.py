@@ -3,15 +3,12 @@
 All is compiled code.
 """
 
-from typing import Any, Final
+from typing import Any
 
-from chatbot.engine.compiled import called, floats_at, inlined
+from chatbot.engine.compiled import called, floats_at
 from chatbot.engine.decode.cpu.kernels.forms import BLOCK
 from chatbot.engine.decode.cpu.kernels.level_vectors import MOST_LEVEL_ROWS, dot_levels
-from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
-
-_ROUNDED_AT_ONCE: Final = 8
-"""Rows in a part."""
+from chatbot.engine.decode.cpu.kernels.rounding import rounded_size
 
 _dot_1, _dot_2, _dot_3 = (dot_levels(number + 1) for number in range(MOST_LEVEL_ROWS))
 
@@ -20,21 +17,6 @@ def room_for_levels(num_rows: int, num_inputs: int) -> int:
     """Numbers in fp32 that each thread needs room for: all rows, rounded, which the first thread
     has; then outputs of a block."""
     return num_rows * int(rounded_size(num_inputs)) // 4 + MOST_LEVEL_ROWS * BLOCK
-
-
-@inlined  # type: ignore[untyped-decorator]
-def cut_rounding(about: Any) -> Any:
-    """How many parts the rounding of all rows has, which comes before the product."""
-    return -(-about.num_rows // _ROUNDED_AT_ONCE)
-
-
-@inlined  # type: ignore[untyped-decorator]
-def do_rounding_part(about: Any, number: Any) -> None:
-    """Round some of the rows."""
-    num_inputs, first = about.num_inputs, number * _ROUNDED_AT_ONCE
-    for row in range(first, min(first + _ROUNDED_AT_ONCE, about.num_rows)):
-        target = about.room + row * rounded_size(num_inputs)
-        round_row(about.source + row * 4 * num_inputs, target, num_inputs)
 
 
 @called  # type: ignore[untyped-decorator]

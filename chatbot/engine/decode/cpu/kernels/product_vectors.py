@@ -2,18 +2,26 @@
 
 from typing import Any, Final
 
+from llvmlite import ir
+
 from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.vectors import (
     FLOAT,
+    INT,
+    INTS,
     LONG,
+    SHORT,
     WIDTH,
     Loop,
+    add_pairs,
     add_product,
+    four_sums,
     function_of,
     moved,
     new_sum,
     numbers_at,
     pointer_to,
+    same,
     spread,
     sum_of,
     vector_at,
@@ -80,9 +88,25 @@ def widen(form: Form) -> Any:
     return function_of(write, 4)
 
 
-def block(num_outputs: int, num_rows: int) -> Any:
+def shorten_steps() -> Any:
+    """A function that writes a row of a weight in int8 in bf16, which holds each step as it is.
+
+    It takes the addresses of the row and of where to write, and how many numbers the row has.
+    """
+
+    def write(builder: Any, arguments: Any) -> None:
+        weight, target, num_inputs = arguments
+        with Loop(builder, num_inputs, WIDTH) as first:
+            bits = builder.bitcast(numbers_at(builder, Form.INT8, weight, first), INTS)
+            short = builder.trunc(builder.lshr(bits, same(16)), ir.VectorType(SHORT, WIDTH))
+            builder.store(short, vector_at(builder, target, first, SHORT, 2), align=2)
+
+    return function_of(write, 3)
+
+
+def block(form: Form, num_outputs: int, num_rows: int) -> Any:
     """A function that gives ``num_outputs`` outputs for each of ``num_rows`` rows of activations,
-    by a weight in fp32.
+    both of which are in ``form``: fp32, or bf16 where the processor ``HAS_PAIRS``.
 
     It takes the addresses of the weight's first row, the bytes from one to the next, then as
     ``dot`` does from the rows on; the outputs of a row lie beside one another.
@@ -93,17 +117,28 @@ def block(num_outputs: int, num_rows: int) -> Any:
         weight_at = [moved(builder, weight, weight_size, n) for n in range(num_outputs)]
         row_at = [moved(builder, rows, row_size, n) for n in range(num_rows)]
         sums = [[new_sum(builder) for _ in weight_at] for _ in row_at]
-        with Loop(builder, num_inputs, WIDTH) as first:
-            parts = [numbers_at(builder, Form.FP32, place, first) for place in weight_at]
+        size, element, add = (4, FLOAT, add_product) if form == Form.FP32 else (2, INT, add_pairs)
+        with Loop(builder, num_inputs, 4 * WIDTH // size) as first:
+
+            def together(row: Any) -> Any:
+                place = builder.add(row, builder.mul(first, LONG(size)))
+                return builder.load(vector_at(builder, place, LONG(0), element, 4), align=size)
+
+            parts = [together(place) for place in weight_at]
             for row, own in zip(row_at, sums, strict=True):
-                numbers = numbers_at(builder, Form.FP32, row, first)
+                numbers = together(row)
                 for part, total in zip(parts, own, strict=True):
-                    add_product(builder, total, part, numbers)
+                    add(builder, total, part, numbers)
         for row, own in enumerate(sums):
             place = moved(builder, outputs, output_size, row)
-            for number, total in enumerate(own):
+            totals = [builder.load(total) for total in own]
+            if num_outputs == 4:
+                four = ir.VectorType(FLOAT, 4)
+                builder.store(four_sums(builder, totals), pointer_to(builder, place, four), align=4)
+                continue
+            for number, total in enumerate(totals):
                 target = builder.gep(pointer_to(builder, place, FLOAT), [LONG(number)])
-                builder.store(sum_of(builder, builder.load(total)), target)
+                builder.store(sum_of(builder, total), target)
 
     return function_of(write, 7)
 

@@ -2,7 +2,7 @@
 
 A step of one token reads every weight once and does little else, so that a product is over when
 its bytes have come; what a library does before it begins takes longer than that for a small
-weight. Activations stay in fp32, but for weights in 4 bits. All is compiled code.
+weight. Activations of few rows stay in fp32, but for weights in 4 bits. All is compiled code.
 """
 
 from functools import partial
@@ -11,27 +11,28 @@ from typing import Any, Final
 import numpy as np
 
 from chatbot.engine.compiled import called, floats_at, inlined
+from chatbot.engine.decode.cpu.kernels.block_products import (
+    BLOCK_OUTPUTS,
+    MAX_FEW,
+    MOST_WIDENED,
+    do_block_part,
+    is_many,
+    room_for_blocks,
+    rounds_in,
+)
 from chatbot.engine.decode.cpu.kernels.forms import BLOCK, Form
 from chatbot.engine.decode.cpu.kernels.instructions import Instructions, Kind, instruction
 from chatbot.engine.decode.cpu.kernels.level_products import do_level_part, room_for_levels
-from chatbot.engine.decode.cpu.kernels.product_vectors import DOT_FORMS, block, dot, widen
+from chatbot.engine.decode.cpu.kernels.product_vectors import DOT_FORMS, dot
 from chatbot.engine.decode.cpu.kernels.routing import groups_at
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
-from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, WIDTH, by_number
-
-MAX_FEW: Final = 16
-"""Rows of activations for which a weight is widened on its way into each product; for more, it is
-widened once, a part at a time."""
+from chatbot.engine.decode.cpu.kernels.vectors import MOST_ROWS, by_number
 
 _FEW_PARTS: Final = 4
 """Parts for each thread, with few rows: one that begins late then takes fewer."""
 
 _LEAST_OUTPUTS: Final = 16
-_MOST_WIDENED: Final = 48
-"""Outputs in a part, with many rows: that much of a weight stays in a core's cache."""
-
-_BLOCK_OUTPUTS, _BLOCK_ROWS = (4, 6) if WIDTH == 16 else (3, 4)
-"""Products at a time, with many rows: as many as AVX-512, or AVX2, has registers for."""
+"""Outputs in a part, with few rows."""
 
 _NUM_LOOKS: Final = 20_000
 """How often a thread looks for work before it sleeps, with few rows: some half a millisecond, which
@@ -49,6 +50,8 @@ def product_of(
     weight: tuple[int, int],
     scales: tuple[int, int] = (0, 0),
     bias: int = 0,
+    *,
+    rounds: bool = False,
 ) -> Instructions:
     """The product with a weight, but for what is multiplied and where to write.
 
@@ -59,7 +62,9 @@ def product_of(
         weight: the address of the first row, and the bytes from one to the next.
         scales: the same of its scales.
         bias: the address of what is added, fp32 [num_outputs]; 0: nothing is.
+        rounds: whether activations of many rows may be rounded to bf16.
     """
+    rounds = rounds and rounds_in(form)
     made = instruction(
         Kind.PRODUCT,
         form=form,
@@ -70,8 +75,9 @@ def product_of(
         scales=scales[0],
         scales_size=scales[1],
         bias=bias,
+        rounds=rounds,
     )
-    if form != Form.INT4:
+    if form != Form.INT4 and not rounds:
         return made
     rounding = made.copy()
     rounding["kind"] = Kind.ROUNDING
@@ -83,7 +89,7 @@ def room_for(product: Instructions, num_rows: int) -> int:
     num_inputs = int(product["num_inputs"][0])
     if product["form"][0] == Form.INT4:
         return room_for_levels(num_rows * int(product["times"][0]), num_inputs)
-    return (_MOST_WIDENED + _BLOCK_OUTPUTS) * num_inputs if num_rows > MAX_FEW else 0
+    return room_for_blocks(product, num_rows) if num_rows > MAX_FEW else 0
 
 
 def _few_for(form: Form) -> Any:
@@ -108,79 +114,16 @@ def _few_for(form: Form) -> Any:
 
 
 _few_bf16, _few_fp16, _few_fp32, _few_int8 = map(_few_for, DOT_FORMS)
-_widen_bf16, _widen_fp16, _widen_fp32, _widen_int8 = map(widen, DOT_FORMS)
-_outputs_of_rows = block(_BLOCK_OUTPUTS, _BLOCK_ROWS)
-_outputs_of_row = block(_BLOCK_OUTPUTS, 1)
-_output_of_rows = block(1, _BLOCK_ROWS)
-_output_of_row = block(1, 1)
-
-
-@called  # type: ignore[untyped-decorator]
-def _widened(about: Any, number: Any, target: Any) -> None:
-    form, num_inputs = about.form, about.num_inputs
-    weight = about.weight + number * about.weight_size
-    scales = about.scales + number * about.scales_size
-    if form == Form.BF16.value:
-        _widen_bf16(weight, scales, target, num_inputs)
-    elif form == Form.FP16.value:
-        _widen_fp16(weight, scales, target, num_inputs)
-    elif form == Form.FP32.value:
-        _widen_fp32(weight, scales, target, num_inputs)
-    else:
-        _widen_int8(weight, scales, target, num_inputs)
-
-
-@called  # type: ignore[untyped-decorator]
-def _many(
-    about: Any, first: Any, end: Any, first_row: Any, num_rows: Any, start: Any, thread: Any
-) -> None:
-    num_inputs = about.num_inputs
-    size, line = 4 * num_inputs, 4 * about.num_outputs
-    wide = about.room + thread * about.room_size
-    for number in range(first, end):
-        _widened(about, number, wide + (number - first) * size)
-    for row in range(0, num_rows, _BLOCK_ROWS):
-        rows = about.source + (first_row + row) * size
-        out = start + row * line
-        weight, number = wide, end - first
-        is_whole = num_rows - row >= _BLOCK_ROWS
-        while number >= _BLOCK_OUTPUTS:
-            if is_whole:
-                _outputs_of_rows(weight, size, rows, size, out, line, num_inputs)
-            else:
-                for n in range(num_rows - row):
-                    own, place = rows + n * size, out + n * line
-                    _outputs_of_row(weight, size, own, size, place, line, num_inputs)
-            weight += _BLOCK_OUTPUTS * size
-            out += _BLOCK_OUTPUTS * 4
-            number -= _BLOCK_OUTPUTS
-        while number > 0:
-            if is_whole:
-                _output_of_rows(weight, size, rows, size, out, line, num_inputs)
-            else:
-                for n in range(num_rows - row):
-                    own, place = rows + n * size, out + n * line
-                    _output_of_row(weight, size, own, size, place, line, num_inputs)
-            weight += size
-            out += 4
-            number -= 1
-
-
-@inlined  # type: ignore[untyped-decorator]
-def _is_many(about: Any) -> Any:
-    """Whether a weight is widened once: it goes by the new tokens, so that what one of them comes
-    to is the same however many have the same expert."""
-    return about.num_rows > MAX_FEW * about.times
 
 
 @inlined  # type: ignore[untyped-decorator]
 def _cut(about: Any, work: Any, num_threads: Any, num_weights: Any) -> Any:
     """How many parts each of so many weights has, which ``about`` is told the size of."""
     num_outputs = about.num_outputs
-    if _is_many(about):
+    if is_many(about):
         work[PATIENCE] = NUM_LOOKS_OF_MANY
-        part = min(-(-num_weights * num_outputs // (2 * num_threads)), _MOST_WIDENED)
-        part = -(-part // _BLOCK_OUTPUTS) * _BLOCK_OUTPUTS
+        part = min(-(-num_weights * num_outputs // (2 * num_threads)), MOST_WIDENED)
+        part = -(-part // BLOCK_OUTPUTS) * BLOCK_OUTPUTS
     else:
         work[PATIENCE] = _NUM_LOOKS
         part = max(-(-num_weights * num_outputs // (_FEW_PARTS * num_threads)), _LEAST_OUTPUTS)
@@ -212,8 +155,8 @@ def _multiply(
     form = about.form
     if form == Form.INT4.value:
         do_level_part(about, first, end, first_row, num_rows, start, thread)
-    elif _is_many(about):
-        _many(about, first, end, first_row, num_rows, start, thread)
+    elif is_many(about):
+        do_block_part(about, first, end, first_row, num_rows, start, thread)
     elif form == Form.BF16.value:
         _few_bf16(about, first, end, first_row, num_rows, start)
     elif form == Form.FP16.value:

@@ -14,17 +14,17 @@ from chatbot.engine.decode.cpu.kernels.attention import (
     do_attention_part,
     put_together,
 )
+from chatbot.engine.decode.cpu.kernels.block_products import is_many
 from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.instructions import INSTRUCTION, Instructions, Kind
-from chatbot.engine.decode.cpu.kernels.level_products import cut_rounding, do_rounding_part
 from chatbot.engine.decode.cpu.kernels.products import (
-    MAX_FEW,
     NUM_LOOKS_OF_MANY,
     cut_product,
     cut_products,
     do_product_part,
     do_products_part,
 )
+from chatbot.engine.decode.cpu.kernels.rounding import cut_rounding, do_rounding_part
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE, sharing
 from chatbot.engine.decode.cpu.kernels.tiled_attention import cut_tiles, do_tile_part
 
@@ -170,7 +170,7 @@ def _do_rows(about: Any, first: Any, end: Any) -> None:
 @inlined  # type: ignore[untyped-decorator]
 def _begin_rows(about: Any, work: Any) -> Any:
     """Do what is between products to all rows, or give the number of parts, where they are many."""
-    if about.num_rows <= MAX_FEW * about.times:
+    if not is_many(about):
         _do_rows(about, 0, about.num_rows)
         return 0
     work[PATIENCE] = NUM_LOOKS_OF_MANY

@@ -1,7 +1,8 @@
-"""Activations in 8 bits, for products with weights in 4. All is compiled code.
+"""Activations in fewer bits, for the products that take them so. All is compiled code.
 
-What a group of activations is rounded by is a small part of what its weights are: 1/254 of the
-largest of 32, where a weight is off by up to 1/30 of its group's range.
+For weights in 4 bits they are rounded to 8: what a group of them is rounded by is a small part of
+what its weights are, 1/254 of the largest of 32, where a weight is off by up to 1/30 of its group's
+range. For others, where the processor adds up pairs of products in bf16, to these 16.
 """
 
 from typing import Any, Final
@@ -10,11 +11,24 @@ import numba
 from numba.extending import register_jitable
 from numpy import float32, int8, int32, uint32
 
-from chatbot.engine.compiled import bytes_at, called_fast, floats_at, whole_numbers_at
+from chatbot.engine.compiled import (
+    bytes_at,
+    called_fast,
+    floats_at,
+    inlined,
+    shorts_at,
+    whole_numbers_at,
+)
+from chatbot.engine.decode.cpu.kernels.between_products import narrowed
+from chatbot.engine.decode.cpu.kernels.block_products import is_many
+from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.models.memory import INT4_GROUP
 
 _MOST: Final = 127
 """Steps up and down."""
+
+_ROUNDED_AT_ONCE: Final = 8
+"""Rows in a part."""
 
 _LEAST: Final = 1e-36
 """What is smaller counts for nothing: its inverse is no number."""
@@ -58,3 +72,32 @@ def round_row(row: Any, target: Any, num_inputs: Any) -> None:
         size = largest * float32(1 / _MOST)
         sizes[0, group] = size
         sizes[1, group] = size * float32(total)
+
+
+@called_fast  # type: ignore[untyped-decorator]
+def _shorten_row(row: Any, target: Any, num_inputs: Any) -> None:
+    """Round a row in fp32, which lies at an address, to bf16 at another one."""
+    numbers = numba.carray(floats_at(row), (num_inputs,))
+    short = numba.carray(shorts_at(target), (num_inputs,))
+    for i in range(num_inputs):
+        short[i] = narrowed(numbers[i], short)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def cut_rounding(about: Any) -> Any:
+    """How many parts the rounding of all rows has, which comes before the product."""
+    if about.form != Form.INT4.value and not is_many(about):
+        return 0
+    return -(-about.num_rows // _ROUNDED_AT_ONCE)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def do_rounding_part(about: Any, number: Any) -> None:
+    """Round some of the rows."""
+    num_inputs, first = about.num_inputs, number * _ROUNDED_AT_ONCE
+    for row in range(first, min(first + _ROUNDED_AT_ONCE, about.num_rows)):
+        source = about.source + row * 4 * num_inputs
+        if about.form == Form.INT4.value:
+            round_row(source, about.room + row * rounded_size(num_inputs), num_inputs)
+        else:
+            _shorten_row(source, about.room + row * 2 * num_inputs, num_inputs)

@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
+from chatbot.engine.decode.cpu.kernels.block_products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.instructions import INSTRUCTION, Instructions
-from chatbot.engine.decode.cpu.kernels.products import MAX_FEW, room_for
+from chatbot.engine.decode.cpu.kernels.products import room_for
 from chatbot.engine.decode.cpu.kernels.program import Numbers, run
 from chatbot.engine.decode.cpu.kernels.shared_work import WORK_SIZE
 

@@ -40,6 +40,9 @@ FLOAT: Final = ir.FloatType()
 VECTOR: Final = ir.VectorType(FLOAT, WIDTH)
 INTS: Final = ir.VectorType(INT, WIDTH)
 
+HAS_PAIRS: Final = WIDTH == 16 and bool(FEATURES.get("avx512bf16"))
+"""Whether the products of pairs of numbers in bf16 are added to a sum in one operation."""
+
 _IS_X86: Final = platform.machine() in ("x86_64", "AMD64")
 _FUSES: Final = not _IS_X86 or bool(FEATURES.get("fma"))
 """Whether a product and a sum are one operation here, without which LLVM calls a library."""
@@ -161,6 +164,15 @@ def add_product(builder: Any, total: Any, first: Any, second: Any) -> None:
     builder.store(fused(builder, first, second, builder.load(total)), total)
 
 
+def add_pairs(builder: Any, total: Any, first: Any, second: Any) -> None:
+    """Add the products of pairs in bf16, each in the bits of a whole number, to a sum; where there
+    is such an operation."""
+    signature = ir.FunctionType(VECTOR, [VECTOR, INTS, INTS])
+    name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * WIDTH}"
+    dots = cgutils.get_or_insert_function(builder.module, signature, name)
+    builder.store(builder.call(dots, [builder.load(total), first, second]), total)
+
+
 def fused(builder: Any, first: Any, second: Any, third: Any) -> Any:
     """``first`` times ``second`` and ``third``."""
     if not _FUSES:
@@ -198,3 +210,17 @@ def halved(builder: Any, vector: Any, width: int) -> Any:
 def sum_of(builder: Any, vector: Any) -> Any:
     """The sum of a vector's numbers."""
     return builder.extract_element(halved(builder, vector, 1), INT(0))
+
+
+def four_sums(builder: Any, vectors: list[Any]) -> Any:
+    """The sums of four vectors' numbers, each added up as ``sum_of`` does."""
+    fours = [halved(builder, vector, 4) for vector in vectors]
+    twos = []
+    for first, second in (fours[:2], fours[2:]):
+        lower = shuffled(builder, first, second, (0, 4, 1, 5))
+        upper = shuffled(builder, first, second, (2, 6, 3, 7))
+        twos.append(builder.fadd(lower, upper))
+    first, second = twos
+    lower = shuffled(builder, first, second, (0, 1, 4, 5))
+    upper = shuffled(builder, first, second, (2, 3, 6, 7))
+    return builder.fadd(lower, upper)
