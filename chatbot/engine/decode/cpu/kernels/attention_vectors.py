@@ -10,9 +10,11 @@ from llvmlite import ir
 from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.vectors import (
     FLOAT,
+    INT,
     LONG,
     WIDTH,
     Loop,
+    add_pairs,
     add_product,
     four_sums,
     function_of,
@@ -64,14 +66,24 @@ def scores(form: Form, num_tokens: int, num_heads: int) -> Any:
     return function_of(write, 7)
 
 
-def weighted_sums(form: Form, num_vectors: int, num_heads: int, *, goes_on: bool = False) -> Any:
+def weighted_sums(
+    form: Form,
+    num_vectors: int,
+    num_heads: int,
+    *,
+    goes_on: bool = False,
+    in_pairs: bool = False,
+) -> Any:
     """A function that adds up ``num_vectors`` vectors of the values of several tokens, by the
     weights of ``num_heads`` heads; with ``goes_on``, to the sums that are there.
 
     It takes the address of the first token's value, the bytes from one to the next, the address
     of the first head's weights in fp32, the bytes to those of the next, the address of the first
-    head's sums, the bytes to those of the next, and how many tokens there are.
+    head's sums, the bytes to those of the next, and how many tokens there are. With ``in_pairs``,
+    where the processor ``HAS_PAIRS``, a token stands for two: each of its values and weights is a
+    pair in bf16.
     """
+    element, add = (INT, add_pairs) if in_pairs else (FLOAT, add_product)
 
     def write(builder: Any, arguments: Any) -> None:
         values, value_size, weights, weights_size, outputs, output_size, num_tokens = arguments
@@ -92,11 +104,14 @@ def weighted_sums(form: Form, num_vectors: int, num_heads: int, *, goes_on: bool
             value = builder.add(values, builder.mul(token, value_size))
 
             def weight(head: int) -> Any:
-                place = builder.gep(pointer_to(builder, weights_at[head], FLOAT), [token])
+                place = builder.gep(pointer_to(builder, weights_at[head], element), [token])
                 return spread(builder, builder.load(place))
 
             def vector(number: int) -> Any:
-                return numbers_at(builder, form, value, LONG(number * WIDTH))
+                place = LONG(number * WIDTH)
+                if in_pairs:
+                    return builder.load(vector_at(builder, value, place, INT, 4), align=4)
+                return numbers_at(builder, form, value, place)
 
             # There are registers for the fewer of the two, and for one of the others.
             if num_heads <= num_vectors:
@@ -104,13 +119,13 @@ def weighted_sums(form: Form, num_vectors: int, num_heads: int, *, goes_on: bool
                 for number in range(num_vectors):
                     wide = vector(number)
                     for own, factor in zip(sums, held, strict=True):
-                        add_product(builder, own[number], wide, factor)
+                        add(builder, own[number], wide, factor)
             else:
                 held = [vector(number) for number in range(num_vectors)]
                 for head, own in enumerate(sums):
                     factor = weight(head)
                     for total, wide in zip(own, held, strict=True):
-                        add_product(builder, total, wide, factor)
+                        add(builder, total, wide, factor)
         for own, places in zip(sums, targets, strict=True):
             for total, place in zip(own, places, strict=True):
                 builder.store(builder.load(total), place, align=4)

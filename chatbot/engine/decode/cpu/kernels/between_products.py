@@ -35,22 +35,22 @@ def _choose_widened(number: Any) -> Callable[[Any], Any]:
     return lambda number: number
 
 
-def narrowed(number: Any, kept: Any) -> Any:
+def _narrowed(number: Any, kept: Any) -> Any:
     """A number in fp32 as ``kept`` has it, rounded to the nearest, and to the even of two."""
     raise NotImplementedError
 
 
-@overload(narrowed, strict=False)  # type: ignore[untyped-decorator]
+@overload(_narrowed, strict=False)  # type: ignore[untyped-decorator]
 def _choose_narrowed(number: Any, kept: Any) -> Callable[[Any, Any], Any]:
     if kept.dtype != types.uint16:
         return lambda number, kept: number
 
-    def rounded(number: Any, kept: Any) -> Any:
+    def narrowed(number: Any, kept: Any) -> Any:
         bits = float32(number).view(uint32)
-        nearest = bits + uint32(0x7FFF) + ((bits >> uint32(16)) & uint32(1))
-        return uint16(nearest >> uint32(16)) if number == number else uint16(_NAN)
+        rounded = bits + uint32(0x7FFF) + ((bits >> uint32(16)) & uint32(1))
+        return uint16(rounded >> uint32(16)) if number == number else uint16(_NAN)
 
-    return rounded
+    return narrowed
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -106,11 +106,11 @@ def _place(head: Any, rotations: Any, is_rotated: Any, target: Any) -> None:
         for i in range(half):
             real, imaginary = head[i], head[half + i]
             cosine, sine = rotations[i, 0], rotations[i, 1]
-            target[2 * i] = narrowed(real * cosine - imaginary * sine, target)
-            target[2 * i + 1] = narrowed(imaginary * cosine + real * sine, target)
+            target[2 * i] = _narrowed(real * cosine - imaginary * sine, target)
+            target[2 * i + 1] = _narrowed(imaginary * cosine + real * sine, target)
     else:
         for i in range(2 * half):
-            target[i] = narrowed(head[i], target)
+            target[i] = _narrowed(head[i], target)
 
 
 @called_fast  # type: ignore[untyped-decorator]
@@ -149,7 +149,7 @@ def place_heads(
             first += num_kv_heads * size
             value = values[own, head, at]
             for i in range(size):
-                value[i] = narrowed(projected[row, first + i], value)
+                value[i] = _narrowed(projected[row, first + i], value)
 
 
 @inlined  # type: ignore[untyped-decorator]

@@ -13,7 +13,7 @@ from chatbot.engine.decode.cpu.kernels.instructions import Instructions
 from chatbot.engine.decode.cpu.kernels.product_vectors import (
     DOT_FORMS,
     block,
-    shorten_steps,
+    shorten,
     widen,
 )
 from chatbot.engine.decode.cpu.kernels.vectors import HAS_PAIRS, WIDTH
@@ -99,7 +99,7 @@ def _blocks_in(form: Form) -> Any:
 _multiply_in_fp32 = _blocks_in(Form.FP32)
 _multiply_in_bf16 = _blocks_in(Form.BF16) if HAS_PAIRS else _multiply_in_fp32
 _widen_bf16, _widen_fp16, _widen_fp32, _widen_int8 = map(widen, DOT_FORMS)
-_shorten_int8 = shorten_steps()
+_shorten_int8 = shorten(Form.INT8)
 
 
 @inlined  # type: ignore[untyped-decorator]

@@ -8,7 +8,6 @@ from chatbot.engine.decode.cpu.kernels.forms import Form
 from chatbot.engine.decode.cpu.kernels.vectors import (
     FLOAT,
     INT,
-    INTS,
     LONG,
     SHORT,
     WIDTH,
@@ -21,7 +20,7 @@ from chatbot.engine.decode.cpu.kernels.vectors import (
     new_sum,
     numbers_at,
     pointer_to,
-    same,
+    shortened,
     spread,
     sum_of,
     vector_at,
@@ -88,17 +87,17 @@ def widen(form: Form) -> Any:
     return function_of(write, 4)
 
 
-def shorten_steps() -> Any:
-    """A function that writes a row of a weight in int8 in bf16, which holds each step as it is.
+def shorten(form: Form) -> Any:
+    """A function that writes a row in bf16, which holds the steps of int8 as they are.
 
-    It takes the addresses of the row and of where to write, and how many numbers the row has.
+    It takes the addresses of the row and of where to write, which may be the same, and how many
+    numbers the row has: they fill vectors.
     """
 
     def write(builder: Any, arguments: Any) -> None:
-        weight, target, num_inputs = arguments
-        with Loop(builder, num_inputs, WIDTH) as first:
-            bits = builder.bitcast(numbers_at(builder, Form.INT8, weight, first), INTS)
-            short = builder.trunc(builder.lshr(bits, same(16)), ir.VectorType(SHORT, WIDTH))
+        row, target, size = arguments
+        with Loop(builder, size, WIDTH) as first:
+            short = shortened(builder, numbers_at(builder, form, row, first))
             builder.store(short, vector_at(builder, target, first, SHORT, 2), align=2)
 
     return function_of(write, 3)

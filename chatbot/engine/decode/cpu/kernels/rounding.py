@@ -16,12 +16,11 @@ from chatbot.engine.compiled import (
     called_fast,
     floats_at,
     inlined,
-    shorts_at,
     whole_numbers_at,
 )
-from chatbot.engine.decode.cpu.kernels.between_products import narrowed
 from chatbot.engine.decode.cpu.kernels.block_products import is_many
 from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.product_vectors import shorten
 from chatbot.models.memory import INT4_GROUP
 
 _MOST: Final = 127
@@ -74,13 +73,7 @@ def round_row(row: Any, target: Any, num_inputs: Any) -> None:
         sizes[1, group] = size * float32(total)
 
 
-@called_fast  # type: ignore[untyped-decorator]
-def _shorten_row(row: Any, target: Any, num_inputs: Any) -> None:
-    """Round a row in fp32, which lies at an address, to bf16 at another one."""
-    numbers = numba.carray(floats_at(row), (num_inputs,))
-    short = numba.carray(shorts_at(target), (num_inputs,))
-    for i in range(num_inputs):
-        short[i] = narrowed(numbers[i], short)
+_shorten = shorten(Form.FP32)
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -100,4 +93,4 @@ def do_rounding_part(about: Any, number: Any) -> None:
         if about.form == Form.INT4.value:
             round_row(source, about.room + row * rounded_size(num_inputs), num_inputs)
         else:
-            _shorten_row(source, about.room + row * 2 * num_inputs, num_inputs)
+            _shorten(source, about.room + row * 2 * num_inputs, num_inputs)

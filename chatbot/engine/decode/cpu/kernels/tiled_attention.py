@@ -14,30 +14,24 @@ import numba
 from numba.extending import register_jitable
 from numpy import float32
 
-from chatbot.engine.compiled import called, called_fast, exp, floats_at, inlined, shorts_at
+from chatbot.engine.compiled import called_fast, exp, floats_at, inlined
 from chatbot.engine.decode.cpu.kernels.attention import CHUNK, bend, first_seen, largest_of
-from chatbot.engine.decode.cpu.kernels.attention_vectors import weighted_sums
-from chatbot.engine.decode.cpu.kernels.between_products import widened
-from chatbot.engine.decode.cpu.kernels.forms import Form
+from chatbot.engine.decode.cpu.kernels.attention_panels import (
+    add_up,
+    filled_rows,
+    filled_size,
+    narrow,
+    pack,
+    score,
+)
 from chatbot.engine.decode.cpu.kernels.products import NUM_LOOKS_OF_MANY
 from chatbot.engine.decode.cpu.kernels.shared_work import PATIENCE
-from chatbot.engine.decode.cpu.kernels.vectors import WIDTH
 
 _TILE_NUMBERS: Final = 12_288
 """Of the queries of a tile: with all that belongs to them, half of a core's cache of 512 KiB where
 heads have 64 or 128 numbers."""
 
-_PANEL: Final = 2 * WIDTH
-"""Keys, or numbers of a value, that are gone through at a time."""
-
-_ROWS: Final = 6
-"""Queries at a time: as many as there are registers of AVX2 for. Those of a tile are filled up to a
-multiple of it."""
-
 _UNSEEN: Final = -3e38
-
-_score_rows = weighted_sums(Form.FP32, 2, _ROWS)
-_add_rows = weighted_sums(Form.FP32, 2, _ROWS, goes_on=True)
 
 
 @register_jitable  # type: ignore[untyped-decorator]
@@ -46,23 +40,11 @@ def _tile_rows(num_shared: Any, size: Any) -> Any:
     return max(_TILE_NUMBERS // (num_shared * size), 1)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def _filled(size: Any) -> Any:
-    """Numbers of a value, with those that fill the last panel."""
-    return -(-size // _PANEL) * _PANEL
-
-
-@register_jitable  # type: ignore[untyped-decorator]
-def _filled_rows(num_queries: Any) -> Any:
-    """Queries, with those that fill the last rows."""
-    return -(-num_queries // _ROWS) * _ROWS
-
-
 def room_for_tile(num_heads: int, num_kv_heads: int, head_size: int) -> int:
     """Numbers in fp32 that a thread needs room for."""
     num_shared = num_heads // num_kv_heads
-    num_queries = int(_filled_rows(num_shared * _tile_rows(num_shared, head_size)))
-    filled = int(_filled(head_size))
+    num_queries = int(filled_rows(num_shared * _tile_rows(num_shared, head_size)))
+    filled = int(filled_size(head_size))
     return num_queries * (head_size + CHUNK + filled + 2) + CHUNK * (head_size + filled)
 
 
@@ -72,56 +54,6 @@ def cut_tiles(about: Any, work: Any) -> Any:
     work[PATIENCE] = NUM_LOOKS_OF_MANY
     about.part = _tile_rows(about.num_heads // about.num_kv_heads, about.head_size)
     return -(-about.num_rows // about.part) * about.num_kv_heads
-
-
-def _packed_by(kept_at: Any, kept_size: int) -> Any:
-    """What makes a chunk of keys and values, kept in one form, into panels in fp32."""
-
-    @called  # type: ignore[untyped-decorator]
-    def pack(keys: Any, values: Any, size: Any, end: Any, packed: Any, packed_values: Any) -> None:
-        """Of the keys [panels, size, tokens], of the values [panels, tokens, numbers]."""
-        filled = _filled(size)
-        targets = numba.carray(floats_at(packed), (CHUNK // _PANEL, size, _PANEL))
-        for token in range(end):
-            key = kept_at(keys + token * size * kept_size)
-            panel, column = token // _PANEL, token % _PANEL
-            for i in range(size):
-                targets[panel, i, column] = widened(key[i])
-        wanted = numba.carray(floats_at(packed_values), (filled // _PANEL, CHUNK, _PANEL))
-        for panel in range(filled // _PANEL):
-            number = min(size - panel * _PANEL, _PANEL)
-            for token in range(end):
-                value = kept_at(values + (token * size + panel * _PANEL) * kept_size)
-                for i in range(number):
-                    wanted[panel, token, i] = widened(value[i])
-                for i in range(number, _PANEL):
-                    wanted[panel, token, i] = 0
-
-    return pack
-
-
-_pack_bf16, _pack_fp32 = _packed_by(shorts_at, 2), _packed_by(floats_at, 4)
-
-
-@called  # type: ignore[untyped-decorator]
-def _score(queries: Any, num_queries: Any, size: Any, keys: Any, scores: Any, end: Any) -> None:
-    """The products of all queries with the keys of a chunk, of which ``end`` count."""
-    line, width = 4 * CHUNK, 4 * _PANEL
-    for panel in range(-(-end // _PANEL)):
-        own, out = keys + panel * size * width, scores + panel * width
-        for row in range(0, num_queries, _ROWS):
-            asked = queries + row * 4 * size
-            _score_rows(own, width, asked, 4 * size, out + row * line, line, size)
-
-
-@called  # type: ignore[untyped-decorator]
-def _add_up(weights: Any, num_queries: Any, size: Any, values: Any, sums: Any, end: Any) -> None:
-    """Add the values of a chunk to the sums of all queries."""
-    line, width, sum_size = 4 * CHUNK, 4 * _PANEL, 4 * _filled(size)
-    for panel in range(sum_size // width):
-        own, out = values + panel * CHUNK * width, sums + panel * width
-        for row in range(0, num_queries, _ROWS):
-            _add_rows(own, width, weights + row * line, line, out + row * sum_size, sum_size, end)
 
 
 @called_fast  # type: ignore[untyped-decorator]
@@ -170,7 +102,7 @@ def _soften(scores: Any, first: Any, end: Any, so_far: Any, sums: Any, size: Any
 def _begin(about: Any, first: Any, num_tokens: Any, queries: Any, sums: Any, so_far: Any) -> None:
     """Gather the queries of a tile, times the scale, and have nothing summed up."""
     size, num_shared = about.head_size, about.num_heads // about.num_kv_heads
-    num_filled = _filled_rows(num_tokens * num_shared)
+    num_filled = filled_rows(num_tokens * num_shared)
     gathered = numba.carray(floats_at(queries), (num_filled, size))
     scale = float32(about.scale)
     for token in range(num_tokens):
@@ -182,8 +114,8 @@ def _begin(about: Any, first: Any, num_tokens: Any, queries: Any, sums: Any, so_
     for query in range(num_tokens * num_shared, num_filled):
         for i in range(size):
             gathered[query, i] = 0
-    all_sums = numba.carray(floats_at(sums), (num_filled * _filled(size),))
-    for place in range(num_filled * _filled(size)):
+    all_sums = numba.carray(floats_at(sums), (num_filled * filled_size(size),))
+    for place in range(num_filled * filled_size(size)):
         all_sums[place] = 0
     known = numba.carray(floats_at(so_far), (num_filled, 2))
     for query in range(num_filled):
@@ -195,7 +127,7 @@ def _begin(about: Any, first: Any, num_tokens: Any, queries: Any, sums: Any, so_
 def _end(about: Any, target: Any, num_tokens: Any, sums: Any, so_far: Any) -> None:
     """Write what the tile comes to, one head of a token behind the other."""
     size, num_shared = about.head_size, about.num_heads // about.num_kv_heads
-    filled = _filled(size)
+    filled = filled_size(size)
     for token in range(num_tokens):
         place = target + 4 * token * about.target_size
         out = numba.carray(floats_at(place), (num_shared, size))
@@ -214,34 +146,34 @@ def do_tile_part(about: Any, number: Any, thread: Any) -> None:
     size, num_shared = about.head_size, about.num_heads // about.num_kv_heads
     first_token = tile * about.part
     num_tokens = min(about.num_rows - first_token, about.part)
-    num_filled = _filled_rows(num_tokens * num_shared)
+    num_filled = filled_rows(num_tokens * num_shared)
     queries = about.room + thread * about.room_size
     keys = queries + 4 * num_filled * size
     values = keys + 4 * CHUNK * size
-    scores = values + 4 * CHUNK * _filled(size)
+    scores = values + 4 * CHUNK * filled_size(size)
     sums = scores + 4 * CHUNK * num_filled
-    so_far = sums + 4 * num_filled * _filled(size)
+    so_far = sums + 4 * num_filled * filled_size(size)
     head = kv_head * num_shared * size
     source = about.source + 4 * (first_token * about.num_heads * size + head)
     _begin(about, source, num_tokens, queries, sums, so_far)
+    for query in range(num_filled):
+        narrow(about, queries + 4 * size * query, size)
     num_seen = about.start + first_token + num_tokens
     first = first_seen(about.start + first_token + 1, about.window) // CHUNK * CHUNK
     for chunk in range(first, num_seen, CHUNK):
         end = min(num_seen - chunk, CHUNK)
         place = (kv_head * about.capacity + chunk) * size
-        if about.kept_form == Form.BF16.value:
-            _pack_bf16(about.keys + 2 * place, about.values + 2 * place, size, end, keys, values)
-        else:
-            _pack_fp32(about.keys + 4 * place, about.values + 4 * place, size, end, keys, values)
-        _score(queries, num_filled, size, keys, scores, end)
+        pack(about, place, end, keys, values)
+        score(about, queries, num_filled, keys, scores, end)
         for query in range(num_filled):
             seen = about.start + first_token + query // num_shared + 1
-            own, own_sums = scores + 4 * CHUNK * query, sums + 4 * _filled(size) * query
+            own, own_sums = scores + 4 * CHUNK * query, sums + 4 * filled_size(size) * query
             own_first = max(first_seen(seen, about.window) - chunk, 0)
             own_end = min(seen - chunk, end)
             if about.bound != 0 and own_first < own_end:
                 bend(own + 4 * own_first, own_end - own_first, float32(about.bound))
-            _soften(own, own_first, own_end, so_far + 8 * query, own_sums, _filled(size))
-        _add_up(scores, num_filled, size, values, sums, end)
+            _soften(own, own_first, own_end, so_far + 8 * query, own_sums, filled_size(size))
+            narrow(about, own, CHUNK)
+        add_up(about, scores, num_filled, values, sums, end)
     target = about.target + 4 * (first_token * about.target_size + head)
     _end(about, target, num_tokens, sums, so_far)

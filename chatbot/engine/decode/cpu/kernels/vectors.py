@@ -173,6 +173,17 @@ def add_pairs(builder: Any, total: Any, first: Any, second: Any) -> None:
     builder.store(builder.call(dots, [builder.load(total), first, second]), total)
 
 
+def shortened(builder: Any, vector: Any) -> Any:
+    """A vector in bf16, in the bits of short whole numbers: rounded to the nearest, and to the even
+    of two."""
+    bits = builder.bitcast(vector, INTS)
+    odd = builder.and_(builder.lshr(bits, same(16)), same(1))
+    nearest = builder.lshr(builder.add(bits, builder.add(odd, same(0x7FFF))), same(16))
+    is_number = builder.fcmp_ordered("ord", vector, vector)
+    shorts = ir.VectorType(SHORT, WIDTH)
+    return builder.trunc(builder.select(is_number, nearest, same(0x7FC0)), shorts)
+
+
 def fused(builder: Any, first: Any, second: Any, third: Any) -> Any:
     """``first`` times ``second`` and ``third``."""
     if not _FUSES:
@@ -186,7 +197,7 @@ def fused(builder: Any, first: Any, second: Any, third: Any) -> Any:
 
 def spread(builder: Any, number: Any) -> Any:
     """A vector that is the same number all over."""
-    one = builder.insert_element(VECTOR(ir.Undefined), number, INT(0))
+    one = builder.insert_element(ir.VectorType(number.type, WIDTH)(ir.Undefined), number, INT(0))
     return builder.shuffle_vector(one, one, same(0))
 
 
