@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from chatbot.engine.decode.cpu import projections
-from chatbot.engine.decode.cpu.kernels import level_vectors
+from chatbot.engine.decode.cpu.kernels import level_vectors, vectors
 from chatbot.engine.decode.cpu.kernels.block_products import MAX_FEW
 from chatbot.engine.decode.cpu.kernels.forms import BLOCK
 from chatbot.engine.decode.cpu.kernels.rounding import round_row, rounded_size
@@ -230,6 +230,21 @@ def test_nothing_is_lost_of_what_is_no_number_where_activations_are_rounded() ->
         found = form(random(96, 128), None, rounds=True)(rows)
         assert not found[:2].isfinite().any()
         assert found[2:].isfinite().all()
+
+
+def test_torch_multiplies_in_bf16_where_it_has_units_for_matrices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    for features, is_x86, expected in (
+        ({"avx512f": True}, True, False),  # which torch takes for one that multiplies bf16
+        ({"avx512f": True, "avx512bf16": True}, True, False),
+        ({"avx512f": True, "avx512bf16": True, "amx-bf16": True}, True, has_bf16),
+        ({}, False, has_bf16),
+    ):
+        monkeypatch.setattr(vectors, "FEATURES", features)
+        monkeypatch.setattr(vectors, "IS_X86", is_x86)
+        assert projections.multiplies(torch.bfloat16) == expected
 
 
 def test_weights_in_fp32_are_kept_as_short_as_they_are() -> None:

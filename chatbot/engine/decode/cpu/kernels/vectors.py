@@ -43,10 +43,12 @@ INTS: Final = ir.VectorType(INT, WIDTH)
 HAS_PAIRS: Final = WIDTH == 16 and bool(FEATURES.get("avx512bf16"))
 """Whether the products of pairs of numbers in bf16 are added to a sum in one operation."""
 
-_IS_X86: Final = platform.machine() in ("x86_64", "AMD64")
-_FUSES: Final = not _IS_X86 or bool(FEATURES.get("fma"))
+IS_X86: Final = platform.machine() in ("x86_64", "AMD64")
+"""Whether it is one of the x86 family, with 64 bits."""
+
+_FUSES: Final = not IS_X86 or bool(FEATURES.get("fma"))
 """Whether a product and a sum are one operation here, without which LLVM calls a library."""
-_WIDENS_FP16: Final = not _IS_X86 or bool(FEATURES.get("f16c"))
+_WIDENS_FP16: Final = not IS_X86 or bool(FEATURES.get("f16c"))
 
 
 def function_of(write: Callable[[Any, Any], None], num_arguments: int) -> Any:
