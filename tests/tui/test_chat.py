@@ -317,6 +317,17 @@ async def test_letters_behind_the_key_that_takes_the_message_away_are_typed(
         await until(pilot, lambda: app._prompt.text == "hello")
 
 
+async def test_a_message_that_has_the_focus_since_just_now_is_taken_away(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await filled(pilot)  # with the sidebar, to a control of which Textual would give it
+        await two_exchanges(pilot, app)
+        answer = answers(app)[0]
+        app.screen.set_focus(answer)
+        await app._chat._take_away([answer])
+        assert app.focused in (None, app._prompt)
+
+
 async def test_the_keys_behind_the_one_that_answers_anew_find_it_begun(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(140, 40)) as pilot:

@@ -62,7 +62,7 @@ class PartialScroll(VerticalScroll, can_focus=False):
                 await self.mount(self._empty())
 
     async def _take_away(self, views: Sequence[Widget]) -> None:
-        if any(view.has_focus for view in views):
+        if self.screen.focused in views:  # which learn of it later themselves
             # Or Textual gives it to whatever comes next: a control of the sidebar.
             self.screen.set_focus(None)
             self.post_message(self.FocusLost())
