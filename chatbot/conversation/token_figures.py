@@ -1,4 +1,8 @@
-"""Figures about the tokens of an answer. Pure functions."""
+"""Figures about the tokens of an answer. Pure functions.
+
+Probabilities are added by ``math.fsum``: ``sum`` rounds otherwise since Python 3.12, and a figure
+that is shown would depend on it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -59,7 +63,7 @@ def cumulative(record: TokenRecord) -> list[float | None]:
         num_known = max(num_known, record.rank_before)
     shares = [other.before for other in record.alternatives]
     return [
-        min(sum(shares[: number + 1]), 1.0) if number < num_known else None
+        min(math.fsum(shares[: number + 1]), 1.0) if number < num_known else None
         for number in range(len(shares))
     ]
 
@@ -73,7 +77,7 @@ def kept_by_settings(record: TokenRecord) -> tuple[int, float] | None:
     kept = [other for other in record.alternatives if other.after > 0]
     if len(kept) >= NUM_ALTERNATIVES:
         return None
-    return len(kept), min(sum(other.before for other in kept), 1.0)
+    return len(kept), min(math.fsum(other.before for other in kept), 1.0)
 
 
 def at_temperature(alternatives: Sequence[Alternative], temperature: float) -> list[float]:
