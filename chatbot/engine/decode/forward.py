@@ -7,6 +7,7 @@ it is, is found by trying, since they tell it nowhere. Knows no tokens.
 import copy
 import inspect
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,10 @@ CACHE_NAMES: Final = ("past_key_values", "cache_params")
 
 STATES: Final = ("conv_states", "recurrent_states")
 """What a layer that is no attention keeps of all tokens before, whatever their number."""
+
+KEEPS_NOTHING: Final = ("moe", "mlp")
+"""Kinds of layers, as configurations name them, that look at no other token; up to transformers
+5.22, what would keep something stands for them in the cache all the same."""
 
 _NOISE: Final = 0.01
 """By what share of their spread logits may differ when the same is computed twice."""
@@ -94,14 +99,19 @@ class Forward:
             ModelError: it does not keep what it has read in the cache.
         """
         cache = self.new_cache()
-        if self._cache_name == CACHE_NAMES[0] and not any(map(_has_state, cache.layers)):
+        config = self._model.config.get_text_config(decoder=True)
+        # Up to transformers 5.22, the cache takes all layers of Recurrent Gemma for attention.
+        is_mixed = hasattr(config, "layers_block_type") or any(map(_has_state, cache.layers))
+        if self._cache_name == CACHE_NAMES[0] and not is_mixed:
             return True
         two = torch.tensor([[0, 1]])
         try:
             self(two, cache, 0)
         except (ValueError, TypeError, AttributeError):
             raise _refused(self._model) from None
-        if not all(_states(layer) for layer in cache.layers if _has_state(layer)):
+        kinds = getattr(config, "layer_types", None) or repeat("")
+        layers = zip(cache.layers, kinds, strict=False)
+        if not all(_has_kept(layer) for layer, kind in layers if kind not in KEEPS_NOTHING):
             raise _refused(self._model)
         logits = self(two, copy.deepcopy(cache), 2)
         noise = _NOISE * float(logits.std())
@@ -120,6 +130,10 @@ class Forward:
 
 def _has_state(layer: Any) -> bool:
     return isinstance(layer, LinearAttentionCacheLayerMixin)
+
+
+def _has_kept(layer: Any) -> bool:
+    return bool(_states(layer) if _has_state(layer) else layer.get_seq_length())
 
 
 def _states(layer: Any, names: Sequence[str] = STATES) -> list[Tensor]:
