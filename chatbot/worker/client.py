@@ -176,6 +176,7 @@ class WorkerProcess(Generic[EventT]):
         )
         for queue in self._queues.values():
             queue.put_nowait(self._end)
+        await asyncio.wait([self._log_keeper])  # whoever waits for the end finds the log cut
 
 
 class Call(Generic[EventT]):
