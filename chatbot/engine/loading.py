@@ -184,6 +184,7 @@ def _load_weights(
     is_prepared = device.type == "cpu" and placement.device is not None
     packing = _packing(found, precision) if is_prepared else None
     quantised = packing or quantisation(precision, device)
+    is_bounded = getattr(found.config.get_text_config(), "attn_logit_softcapping", None)
     model, report = AutoModelForCausalLM.from_pretrained(
         found.folder,
         config=found.config,
@@ -193,6 +194,8 @@ def _load_weights(
         trust_remote_code=found.allows_code,
         output_loading_info=True,
         **({"quantization_config": quantised} if quantised else {}),
+        # torch's own attention, chosen up to transformers 5.20, leaves the bound out.
+        **({"attn_implementation": "eager"} if is_bounded else {}),
         **placement.options(),
     )
     if missing := report["missing_keys"]:

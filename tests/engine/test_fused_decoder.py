@@ -78,6 +78,7 @@ YARN_ROPE = {
     "original_max_position_embeddings": 64,
 }
 GEMMA_2: dict[str, Any] = {
+    "attn_implementation": "eager",
     "head_dim": 32,
     "query_pre_attn_scalar": 24,
     "sliding_window": 8,

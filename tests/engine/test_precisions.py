@@ -24,7 +24,7 @@ from chatbot.models.facts import shape_of_folder
 from chatbot.models.hardware import Device, Hardware
 from chatbot.models.memory import cache_bytes, weight_bytes
 from chatbot.settings import Precision
-from tests.engine.test_fused_decoder import MIXTURES, make
+from tests.engine.test_fused_decoder import DENSE, MIXTURES, make
 from tests.engine.tiny_models import make_llama, make_tokenizer
 
 CPU = torch.device("cpu")
@@ -251,3 +251,13 @@ def test_tied_weights_are_measured_once(tmp_path: Path) -> None:
     assert shape is not None
     buffers = sum(buffer.nbytes for buffer in model.buffers())
     assert size == 4 * shape.num_parameters + buffers
+
+
+def test_attention_with_a_bound_is_computed_with_it(tmp_path: Path) -> None:
+    DENSE["gemma 2"]().save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    model = load(find_model(str(tmp_path), lambda *_: None), "fp32", CPU, lambda *_: None).model
+    ids = torch.arange(60)[None]
+    found = model(ids).logits
+    model.set_attn_implementation("eager")
+    torch.testing.assert_close(found, model(ids).logits)

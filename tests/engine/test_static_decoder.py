@@ -68,7 +68,9 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     ),
     # The others have layers that look back over a window.
     "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=48)),
-    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, **WINDOW)),
+    "gemma2": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**SIZES, **WINDOW, attn_implementation="eager")
+    ),
     "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **WINDOW)),
     "gemma4": lambda: Gemma4ForCausalLM(Gemma4TextConfig(**SIZES, **WINDOW)),
     "cohere2": lambda: Cohere2ForCausalLM(Cohere2Config(**SIZES, **WINDOW)),
