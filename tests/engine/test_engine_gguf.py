@@ -24,8 +24,10 @@ from transformers import (
 )
 
 from chatbot.engine import gguf_conversion, gguf_unpacking
+from chatbot.engine.finding import find_model
 from chatbot.engine.gguf_conversion import FORMAT_VERSION, convert, converted_folder
 from chatbot.engine.kv_cache import CachedModel
+from chatbot.engine.loading import load
 from chatbot.errors import ModelError
 from chatbot.models.gguf_header import MAX_ELEMENTS, GgufHeader, content_key, read_header
 from tests.engine.test_fused_decoder import SIZES
@@ -117,6 +119,11 @@ def damaged(source: Path, target: Path, change: Callable[[bytearray], object]) -
     change(content)
     target.write_bytes(content)
     return target
+
+
+def load_gguf(file: Path, models_dir: Path) -> None:
+    folder = convert(file, file.stem, models_dir, quiet)
+    load(find_model(str(folder), quiet), "fp32", torch.device("cpu"), quiet)
 
 
 def refusal(file: Path, models_dir: Path) -> str:
@@ -411,7 +418,9 @@ def test_contradicting_sizes_and_missing_weights(
         struct.pack_into("<I", content, content.index(key) + len(key) + 4, 8)
 
     wrong = damaged(gguf_file, tmp_path / "a.gguf", shrink)
-    assert "could not be converted" in refusal(wrong, tmp_path / "out")
+    # Up to transformers 5.22 it is noticed where what was made of it is loaded.
+    with pytest.raises(ModelError, match=r"could not be converted|mismatched_sizes"):
+        load_gguf(wrong, tmp_path / "wrong")
     model = make_llama()
     del model.model.norm.weight
     missing = write_gguf(tmp_path / "b.gguf", model, tokenizer)
