@@ -13,6 +13,7 @@ from chatbot.events import TextDelta, ThoughtDelta, ToolCalled, ToolFinished
 from chatbot.messages import Message, ToolCallPart, ToolResultPart
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.terminal_text import clean_line
+from chatbot.tools.json_text import in_lines
 
 if TYPE_CHECKING:
     from chatbot.tools.values import ApprovalRequest, Decision
@@ -120,7 +121,7 @@ class TerminalApprover:
         lines = [
             f"\nThe model wants to use the tool {definition.name}.",
             *request.reasons,
-            *(f"  | {line}" for line in request.arguments.splitlines()),
+            *(f"  | {line}" for line in in_lines(request.arguments).splitlines()),
         ]
         print(*lines, sep="\n", file=sys.stderr, flush=True)
         words = ", ".join(

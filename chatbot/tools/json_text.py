@@ -22,6 +22,12 @@ _UNSEEN: Final = re.compile(
 """What Python calls printable and no terminal draws: selectors of variants, which can spell out any
 bytes, fillers, joiners, and the empty pattern of Braille."""
 
+_NEWLINE: Final = re.compile(r'(?<!\\)(?:\\\\)*\\n(?!")')
+"""The escape of a line's end, with text behind it."""
+
+LINE_MARK: Final = "    ┊ "
+"""What a further line of a text begins with; no line of JSON does."""
+
 
 def read_object(text: str) -> dict[str, Any]:
     """The JSON object that ``text`` is, with every text in it cleaned.
@@ -87,6 +93,14 @@ def visible(value: Any) -> str:
         character if _is_seen(character) or character == "\n" else _escape(character)
         for character in text
     )
+
+
+def in_lines(text: str) -> str:
+    """``visible`` JSON with a line for each line of a text in it, below a ``┊``.
+
+    Nothing else changes: an escape stays where it is, so that no text can pass for another value.
+    """
+    return _NEWLINE.sub(rf"\g<0>\n{LINE_MARK}", text)
 
 
 def _is_seen(character: str) -> bool:

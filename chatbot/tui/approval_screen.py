@@ -4,6 +4,7 @@ What is not the program's own words stands in a frame that it cannot leave: plai
 line of it inside the frame. Decides nothing beyond what key was pressed.
 """
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -16,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from chatbot.terminal_text import clean_line
+from chatbot.tools.json_text import LINE_MARK, in_lines
 
 if TYPE_CHECKING:
     from chatbot.tools.values import ApprovalRequest, Decision
@@ -31,6 +33,10 @@ _BUTTONS: "Final[dict[Decision, tuple[str, str]]]" = {
     "no": ("n", "No"),
 }
 
+_HUNK: Final = re.compile(r"@@ -\d+")
+"""What a place in a diff begins with."""
+
+_DIFF_COLOURS: Final = {"+": "$text-success", "-": "$text-error", "@": "$text-primary"}
 
 NARROW: Final = 70
 LOW: Final = 20
@@ -75,7 +81,7 @@ class ApprovalScreen(ModalScreen["Decision"]):
             yield Static(clean_line(definition.description, 300), markup=False, id="approval-about")
             for reason in self._request.reasons:
                 yield Static(f"▲ {reason}", markup=False, classes="approval-reason")
-            arguments = Static(self._request.arguments, markup=False, id="approval-arguments")
+            arguments = _Arguments(self._request.arguments)
             arguments.border_title = "exactly these arguments"
             yield arguments
             with Horizontal(id="approval-buttons"):
@@ -130,3 +136,23 @@ class ApprovalScreen(ModalScreen["Decision"]):
         for decision in self._request.choices:
             if decision == name:
                 self.dismiss(decision)
+
+
+class _Arguments(Static):
+    """What the tool is given, a line of a text on each line; where it holds a diff, in colours."""
+
+    def __init__(self, arguments: str) -> None:
+        super().__init__(arguments, markup=False, id="approval-arguments")
+        self._lines = in_lines(arguments).split("\n")
+        self._colours = _DIFF_COLOURS if _HUNK.search(arguments) else {}
+
+    def on_resize(self) -> None:
+        """Have what goes on below a line's first row stay in its column."""
+        rows: list[Content] = []
+        for line in self._lines:
+            text = line.removeprefix(LINE_MARK)
+            mark = line.removesuffix(text)
+            colour = self._colours.get(text[:1], "") if mark else ""
+            wrapped = Content.styled(text, colour).wrap(max(self.content_size.width - len(mark), 1))
+            rows += [Content.styled(mark, "$text-muted") + row for row in wrapped]
+        self.update(Content("\n").join(rows))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chatbot.errors import ToolError
 from chatbot.terminal_text import is_safe
 from chatbot.tools.definitions import define
-from chatbot.tools.json_text import canonical, read_object, visible
+from chatbot.tools.json_text import canonical, in_lines, read_object, visible
 from chatbot.tools.validation import checked_arguments
 from chatbot.tools.values import ToolDefinition
 
@@ -176,6 +176,20 @@ def test_what_is_printable_and_yet_not_seen_is_spelt_out(unseen: str) -> None:
     shown = visible({"to": f"me{unseen}"})
     assert unseen not in shown
     assert json.loads(shown) == {"to": f"me{unseen}"}
+
+
+def test_a_text_of_several_lines_is_shown_on_them() -> None:
+    value = {"path": "a\\nb", "text": 'one\n"path": "c"\n\nend\n'}
+    assert in_lines(visible(value)) == (
+        '{\n  "path": "a\\\\nb",\n  "text": "one\\n\n'
+        '    ┊ \\"path\\": \\"c\\"\\n\n    ┊ \\n\n    ┊ end\\n"\n}'
+    )
+
+
+@given(JSON)
+def test_lines_take_nothing_from_json_and_add_nothing(value: Any) -> None:
+    shown = visible({"x": value})
+    assert in_lines(shown).replace("\n    ┊ ", "") == shown
 
 
 @given(JSON)

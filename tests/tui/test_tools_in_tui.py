@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Markdown
+from textual.widgets import Markdown, Static
 
 from chatbot.messages import ToolCallPart, ToolResultPart
 from chatbot.paths import config_dir, config_file
@@ -164,6 +165,26 @@ async def test_all_answers_and_all_arguments_are_in_reach(
             await pilot.press("down")
         assert "the end" in screen_text(app)
         press(app, "n")
+        await until(pilot, lambda: not app._status.is_busy)
+
+
+async def test_a_long_text_to_be_allowed_is_shown_on_its_lines(make_app: MakeApp) -> None:
+    app = make_app(tools=["get_weather"])
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.take(
+            'call get_weather {"place": "@@ -1,2 +1,2 @@\\n-old\\n+new\\n'
+            'what is longer than a row, as this line here is by a few words, goes on"}'
+        )
+        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        await until(pilot, lambda: "┊ -old\\n" in screen_text(app))
+        shown = app.screen.query_one("#approval-arguments", Static).content
+        assert isinstance(shown, Content)
+        coloured = {shown.plain[s.start : s.end]: str(s.style) for s in shown.spans}
+        assert all("┊" in row for row in shown.plain.splitlines()[2:-1])
+        assert len(shown.plain.splitlines()) == 7  # two of them for the longer line
+        assert coloured["-old\\n"] == "$text-error"
+        assert coloured["+new\\n"] == "$text-success"
+        press(app, "escape")
         await until(pilot, lambda: not app._status.is_busy)
 
 
