@@ -202,10 +202,23 @@ async def test_a_narrow_screen_cuts_nothing_off_in_the_middle(app: ChatApp) -> N
 @pytest.mark.parametrize("width", [52, 63, 90])
 def test_the_head_of_a_beam_fits(width: int) -> None:
     beam = Beam("text", -113.5, -10.25, 12_345, 0)
-    line = beam_line(7, beam, -100.0, is_finished=True, width=width).plain
+    line = beam_line(7, beam, beam, is_finished=True, width=width).plain
     assert len(line) <= width
     assert "score -10.250" in line
     assert line.endswith("12,345 tok")
+
+
+def test_the_bars_of_beams_go_by_what_ranks_them() -> None:
+    first = Beam("longer and better", -6.0, -1.0, 6, 0)
+    second = Beam("short", -3.0, -1.5, 2, 0)  # likelier as a whole
+    bars = [
+        sum(
+            cell in "█▏▎▍▌▋▊▉"
+            for cell in beam_line(1, beam, first, is_finished=True, width=90).plain
+        )
+        for beam in (first, second)
+    ]
+    assert 0 < bars[1] < bars[0] / 2
 
 
 async def test_one_is_kept_by_its_number(app: ChatApp) -> None:

@@ -89,7 +89,7 @@ class BeamList(Widget):
         most_shared, most = (
             (_ALL_LINES, _ALL_LINES) if self.is_over else (SHARED_LINES, LINES_PER_BEAM)
         )
-        best = max(beam.log_probability for beam, _ in beams)
+        best = max((beam for beam, _ in beams), key=lambda beam: beam.score)
         blocks = [_tail(shared, width, most_shared, "dim") if shared.strip() else []]
         if blocks[0]:
             blocks[0] = [Content.styled("all of them:", "dim"), *blocks[0], Content("")]

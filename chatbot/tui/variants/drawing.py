@@ -128,18 +128,21 @@ def shared_start(texts: Sequence[str]) -> str:
     return same[: max(same.rfind(" "), same.rfind("\n")) + 1]
 
 
-def beam_line(number: int, beam: Beam, best: float, *, is_finished: bool, width: int) -> Content:
-    """The head of a beam: its place, a bar for its probability, and the figures.
+def beam_line(number: int, beam: Beam, best: Beam, *, is_finished: bool, width: int) -> Content:
+    """The head of a beam: its place, a bar for its score, and the figures.
 
     Args:
         number: its place, from 1.
         beam: the beam.
-        best: log-probability of the likeliest; its bar is full, and half a bar is half as likely.
+        best: that of the highest score; its bar is full, and half a bar is half as likely,
+            were it as long as that one.
         is_finished: it came to its end.
         width: cells.
     """
-    # Logarithms of long texts hardly differ in length; probabilities do.
-    share = math.exp(min(beam.log_probability - best, 0.0))
+    # Logarithms of long texts hardly differ in length; probabilities do. Those of beams of
+    # different lengths are compared at one length, as the scores that rank them are.
+    length = best.log_probability / best.score if best.score else 1.0
+    share = math.exp(min((beam.score - best.score) * length, 0.0))
     origin = "■ ended" if is_finished else f"↳ {beam.parent + 1}"
     figures = f" score {beam.score:6.3f}{beam.num_tokens:>6,} tok"
     if width >= NARROW:  # what the bar shows as well
