@@ -34,6 +34,9 @@ EXCERPT_ROWS: Final = 2
 MOST_SHOWN: Final = 200
 """Rows in the list; whoever wants more searches."""
 
+NARROW: Final = 64
+"""Cells of a row below which a chat's messages are not counted: its title is worth more."""
+
 HINTS: Final = (
     "Enter open · {rename_chat} rename · {pin_chat} pin · {delete_chat} delete · "
     "{undo_delete} undo · Esc close"
@@ -255,7 +258,9 @@ class ChatsScreen(ModalScreen[tuple[str, str | None] | None]):
         is_left = self._left is not None and chat.id == self._left.id
         is_open = chat.id == self._current.id
         mark = "✎" if is_left else "★" if chat.is_pinned else "●" if is_open else " "
-        about = f"{when(chat.updated_at):>10}  {counted(chat.num_messages, 'message'):>12}"
+        about = f"{when(chat.updated_at):>10}"
+        if width >= NARROW:
+            about += f"  {counted(chat.num_messages, 'message'):>12}"
         return _head(mark, (chat.title, ""), about, width)
 
     def _say(self, text: str) -> None:

@@ -1,6 +1,7 @@
 """Chats that are kept: the list, long chats, variants after a restart, the ribbon."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -513,11 +514,12 @@ async def test_rows_of_the_list_are_lines(make_app: MakeApp) -> None:
         (row,) = [
             line for line in screen_text(app).splitlines() if "What is" in line and "●" in line
         ]
-        assert "…" in row
-        assert row.rstrip("│ ").endswith("2 messages")
+        assert "for, all…" in row
+        assert re.search(r"… +\d\d:\d\d$", row.rstrip("│ "))
         assert "F2 rename · Ctrl+S pin · Esc close" in screen_text(app)  # what fits of the keys
         await pilot.resize_terminal(120, 30)
         await until(pilot, lambda: "Ctrl+Z undo · Esc close" in screen_text(app))
+        assert "2 messages" in screen_text(app)
         await pilot.press(*"harbour")
         await until(pilot, lambda: "answer" in screen_text(app))
         shown = screen_text(app)
