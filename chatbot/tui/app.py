@@ -39,7 +39,7 @@ from chatbot.tui.asking import Asking
 from chatbot.tui.chat import markdown
 from chatbot.tui.chat.chat_view import ChatView
 from chatbot.tui.chat.message_actions import act_on_message
-from chatbot.tui.chat.message_views import MessageView
+from chatbot.tui.chat.message_views import AnswerView, MessageView
 from chatbot.tui.chat.panes import ChatPanes, DrawnTurn
 from chatbot.tui.chat.turn_rendering import render_turn, show_path
 from chatbot.tui.command_hints import CommandHints
@@ -749,6 +749,8 @@ class ChatApp(NoticingApp):
         """Show the knowledge folders in the sidebar, and what is being done to them."""
         self._sidebar.show_folders(knowledge.folders)
         self._status.knowledge = work
+        for view in self.query(AnswerView):
+            view.say_work(work)
 
     def show_adapters(self, rows: "Sequence[AdapterRow]") -> None:
         """Show the model's adapters in the sidebar."""

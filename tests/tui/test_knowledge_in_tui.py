@@ -216,6 +216,8 @@ async def test_a_search_that_waits_is_said_and_then_how_to_get_to_the_hits(
         told.gate = asyncio.Event()
         await pilot.press(*"tokens")
         await until(pilot, lambda: "searching…" in screen_text(app))
+        told.report(embedding(str(told.folder), 0.4))
+        await until(pilot, lambda: "searching… · knowledge 40% embedded" in screen_text(app))
         told.gate.set()
         await until(pilot, lambda: "Enter to the hits" in screen_text(app))
         assert "searching" not in screen_text(app)

@@ -31,7 +31,7 @@ from tests.tui.helpers import (
     screen_text,
     until,
 )
-from tests.tui.told_folders import SETTINGS, QuietFolders, ToldFolders
+from tests.tui.told_folders import SETTINGS, QuietFolders, ToldFolders, embedding
 
 ANSWER = (
     "Top-p keeps the fewest likeliest tokens whose probabilities add up to this share. "
@@ -108,6 +108,8 @@ async def test_the_foot_says_that_folders_are_searched_and_what_was_found(
         await ask(pilot, "What does top-p do?")
         # Or "loading the search of your folders", as long as the model is not there yet.
         await until(pilot, lambda: bool(answers(app)) and "your folders" in foot(answers(app)[0]))
+        told.report(embedding(str(told.folder), 0.4))
+        await until(pilot, lambda: "your folders · knowledge 40% embedded" in foot(answers(app)[0]))
         told.gate.set()
         await until(pilot, lambda: "3 sources, best 0.74 · " in foot(answers(app)[0]))
         press(app, "ctrl+t")  # they can be looked at while the answer is written

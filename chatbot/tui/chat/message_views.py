@@ -137,6 +137,8 @@ class AnswerView(MessageView):
         self._found: SourcesPart | None = None
         """What was found, while the answer is written."""
         self._found_words = ""
+        self._search_words = ""
+        """While the folders are searched: what is said of that."""
         """What the search came to, in the foot while the answer is written."""
         self._held_words = ""
         """That the answer is held, while it is."""
@@ -177,7 +179,19 @@ class AnswerView(MessageView):
 
     def say(self, text: str) -> None:
         """Say in the foot, in one line, what is going on: ``reading 312 tokens``."""
+        self._search_words = ""
         self._foot.update(text, layout=not self._foot.size.height)
+
+    def say_searching(self, words: str) -> None:
+        """Say in the foot that the folders are searched."""
+        self.say(words)
+        self._search_words = words
+
+    def say_work(self, work: str) -> None:
+        """Say beside it what is being done to them, which the search may wait for."""
+        if words := self._search_words:
+            self.say(" · ".join(filter(None, (words, work))))
+            self._search_words = words
 
     def say_reading(self, words: str) -> None:
         """Say in the foot how the model reads the prompt."""

@@ -71,7 +71,7 @@ async def render_turn(
                 if text_so_far:
                     view.append(text_so_far, event.num_tokens_so_far)
             case SearchStarted(is_ready=is_ready) if view:
-                view.say(search_words(is_ready=is_ready))
+                view.say_searching(search_words(is_ready=is_ready))
             case SourcesFound(found=found) if view:
                 from chatbot.tui.chat.source_lines import found_words
 

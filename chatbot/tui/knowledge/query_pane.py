@@ -18,6 +18,7 @@ from chatbot.errors import ChatbotError
 from chatbot.messages import Source, SourcesPart
 from chatbot.terminal_text import clean, clean_line
 from chatbot.tui.chat.emphasis import emphasised, words_of
+from chatbot.tui.knowledge.folder_rows import work_words
 from chatbot.tui.knowledge.ranking_list import RankingList, heading_row
 from chatbot.wording import elapsed
 
@@ -42,6 +43,7 @@ class QueryPane(Vertical):
     def __init__(self, knowledge: Knowledge) -> None:
         super().__init__(id="query-pane")
         self._knowledge = knowledge
+        self._is_searching = False
         self._words: frozenset[str] = frozenset()
         self._facts: Content | None = None
         """What the search came to; None while there is something else to say."""
@@ -62,6 +64,12 @@ class QueryPane(Vertical):
 
     def on_mount(self) -> None:
         self._foot.update(_EMPTY)
+
+    def show_work(self) -> None:
+        """Say how far the folders are that a search waits for, where one does."""
+        if self._is_searching:
+            statuses = [state.status for state in self._knowledge.folders if state.status]
+            self._foot.update(" · ".join(filter(None, ("searching…", work_words(statuses)))))
 
     def take_focus(self) -> None:
         """Let the user's keys come here."""
@@ -85,12 +93,15 @@ class QueryPane(Vertical):
         if query.strip():
             # The first search of a run waits for a process, and for folders that are being read.
             self._facts = None
-            self._foot.update("searching…")
+            self._is_searching = True
+            self.show_work()
             try:
                 found = await self._knowledge.search(query)
             except ChatbotError as error:
                 self._foot.update(Content.styled(f"✗ {error}", "$text-error"))
                 return
+            finally:
+                self._is_searching = False
         self._words = words_of(query)
         self._list.show(found)
         self._show_heading()

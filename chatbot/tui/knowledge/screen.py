@@ -85,6 +85,7 @@ class KnowledgeScreen(ModalScreen[None]):
         if not self.is_attached:
             return
         self._folders.show_folders()
+        self._query.show_work()
         if self._folder not in self._knowledge.paths:
             self._folder = next(iter(self._knowledge.paths), "")
             self._show_folder()
