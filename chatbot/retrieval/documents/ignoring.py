@@ -1,9 +1,10 @@
 """What is left out of a folder: by the user's ``.chatbotignore``, and by ``.gitignore`` files.
 
 Each ``.gitignore`` holds for the folder that it is in, and what stands further down has the later
-word, as git has it; ``.chatbotignore``, in the outermost folder alone, has the last one, so that a
-pattern with ``!`` in it takes back what git leaves out. Opens these files; knows nothing of the
-others but their names.
+word, as git has it. Of a folder inside a repository those above it hold too, unless they leave out
+the very folder that the user chose. ``.chatbotignore``, in the outermost folder alone, has the last
+word, so that a pattern with ``!`` in it takes back what git leaves out. Opens these files; knows
+nothing of the others but their names.
 """
 
 import errno
@@ -38,6 +39,7 @@ class Ignores:
     def __init__(self, folder: str | Path) -> None:
         self._folder = folder
         self._own = _read(os.path.join(folder, IGNORE_FILE), _MAX_LINES)
+        self._above = _chain_above(os.path.realpath(folder))
         self._of_git: dict[str, _Chain] = {}
         """By folder, as ``problem_in`` takes it."""
 
@@ -49,11 +51,8 @@ class Ignores:
             is_folder: what is in it is left out too.
         """
         path = f"{file}/" if is_folder else file
-        for length, patterns in ((0, self._own), *self._in_force(file[: file.rfind("/") + 1])):
-            decision = patterns.decide(path[length:])
-            if decision is not None:
-                return decision
-        return False
+        in_force = self._in_force(file[: file.rfind("/") + 1])
+        return bool(_decide((("", 0, self._own), *in_force), path))
 
     def problem_in(self, inside: str) -> tuple[str, str]:
         """A file of patterns that cannot be used as it is, and why, in one sentence; else empty.
@@ -63,8 +62,8 @@ class Ignores:
         """
         if not inside and self._own.problem:
             return IGNORE_FILE, self._own.problem
-        for length, patterns in self._in_force(inside)[:1]:
-            if length == len(inside):
+        for above, length, patterns in self._in_force(inside)[:1]:
+            if not above and length == len(inside):
                 return inside + GIT_IGNORE_FILE, patterns.problem
         return "", ""
 
@@ -73,12 +72,9 @@ class Ignores:
         chain = self._of_git.get(inside)
         if chain is None:
             # Whoever asks comes from above, so this is one step deep.
-            chain = self._in_force(inside[: inside.rfind("/", 0, -1) + 1]) if inside else ()
-            num_lines = sum(patterns.num_lines for _, patterns in chain)
-            path = os.path.join(self._folder, inside, GIT_IGNORE_FILE)
-            patterns = _read(path, _MAX_LINES - num_lines)
-            if patterns.num_lines or patterns.problem:
-                chain = ((len(inside), patterns), *chain)
+            above = inside[: inside.rfind("/", 0, -1) + 1]
+            chain = self._in_force(above) if inside else self._above
+            chain = _with_nearer(chain, os.path.join(self._folder, inside), "", len(inside))
             self._of_git[inside] = chain
         return chain
 
@@ -118,8 +114,35 @@ class _Patterns:
         return spec.check_file(path).include
 
 
-_Chain = tuple[tuple[int, _Patterns], ...]
-"""Files of patterns, the nearest first, each with the length of the path to its folder."""
+_Chain = tuple[tuple[str, int, _Patterns], ...]
+"""Files of patterns, the nearest first, each with the way from its folder down to the one that is
+read, which ends in ``/``, or else with the length of the path from that one to its folder."""
+
+
+def _decide(chain: _Chain, path: str) -> bool | None:
+    for above, length, patterns in chain:
+        decision = patterns.decide(above + path[length:])
+        if decision is not None:
+            return decision
+    return None
+
+
+def _with_nearer(chain: _Chain, folder: str, above: str, length: int) -> _Chain:
+    """The chain with the ``.gitignore`` of a folder, if there is one."""
+    num_lines = sum(patterns.num_lines for *_, patterns in chain)
+    patterns = _read(os.path.join(folder, GIT_IGNORE_FILE), _MAX_LINES - num_lines)
+    return ((above, length, patterns), *chain) if patterns.num_lines or patterns.problem else chain
+
+
+def _chain_above(folder: str) -> _Chain:
+    """What holds in a folder by the files above it in its repository."""
+    places = (Path(folder), *Path(folder).parents)
+    is_repository = (os.path.lexists(place / ".git") for place in places)
+    num_above = next((depth for depth, is_it in enumerate(is_repository) if is_it), 0)
+    chain: _Chain = ()
+    for place in reversed(places[1 : num_above + 1]):
+        chain = _with_nearer(chain, str(place), f"{places[0].relative_to(place)}/", 0)
+    return () if _decide(chain, "") else chain
 
 
 def _read(path: str, max_lines: int) -> _Patterns:

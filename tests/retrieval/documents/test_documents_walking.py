@@ -219,6 +219,26 @@ def test_gitignore_files_hold_below_them_and_the_nearest_has_the_last_word(tmp_p
     assert problems(tmp_path) == {}
 
 
+def test_of_a_folder_in_a_repository_the_files_above_hold_as_git_has_it(tmp_path: Path) -> None:
+    put(tmp_path, "repo/docs/a.log", "repo/docs/b.md", "repo/docs/build/c.md", "repo/docs/sub/d.md")
+    put(tmp_path, "repo/built/docs/e.log", "repo/docs/kept.log")
+    (tmp_path / ".gitignore").write_text("*\n")  # of no repository, or of another one
+    (tmp_path / "repo" / ".gitignore").write_text("*.log\nbuild/\n/built/\n/docs/sub/d.md\n/b.md\n")
+    docs = tmp_path / "repo" / "docs"
+    (docs / ".gitignore").write_text("!kept.log\n")
+    everything = ["a.log", "b.md", "build/c.md", "kept.log", "sub/d.md"]
+    assert files_in_force(docs) == everything
+    (tmp_path / "repo" / ".git").mkdir()
+    assert files_in_force(docs) == ["b.md", "kept.log"]
+    # Whoever chooses a folder that git leaves out means what is in it.
+    assert files_in_force(tmp_path / "repo" / "built" / "docs") == ["e.log"]
+    (docs / ".chatbotignore").write_text("!*\n")
+    assert files_in_force(docs) == everything
+    (docs / ".chatbotignore").unlink()
+    (docs / ".git").write_text("gitdir: elsewhere")  # a repository of its own
+    assert files_in_force(docs) == everything
+
+
 def test_chatbotignore_has_the_last_word_over_git(tmp_path: Path) -> None:
     put(tmp_path, "a.log", "build/x.md", "b.md", "sub/c.log")
     (tmp_path / ".gitignore").write_text("*.log\nbuild/\n")
