@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from chatbot.conversation.folders import path_of
-from chatbot.conversation.following_up import is_following_up, take_turns
+from chatbot.conversation.following_up import go_on
 from chatbot.conversation.found_sources import NUM_CANDIDATES, as_sources
 from chatbot.conversation.kept_folders import KeptFolders
 from chatbot.errors import ChatbotError, KnowledgeError
@@ -36,8 +36,8 @@ class Knowledge(KeptFolders):
 
         Args:
             question: what is asked.
-            earlier: the question before it, which helps to find what this one is about, where it
-                goes on with it; empty for none.
+            earlier: the questions before it, which help to find what this one is about, where it
+                goes on with them; empty for none.
 
         Raises:
             KnowledgeError: the search failed.
@@ -51,12 +51,13 @@ class Knowledge(KeptFolders):
             both = f"{earlier.strip()}\n{question}"
             together = await self._look_for(both, paths)
             before = await self._look_for(earlier, paths, is_reranked=False)
-            hits = found.hits
-            if is_following_up(together.hits, before.hits):
-                query, hits = both, take_turns(hits, together.hits)
+            threshold = self._settings().relevance_threshold
+            hits = go_on(question, found.hits, together.hits, before.hits, threshold)
+            if hits is not None:
+                query = both
             found = msgspec.structs.replace(
                 found,
-                hits=hits,
+                hits=found.hits if hits is None else hits,
                 embedding_seconds=sum(f.embedding_seconds for f in (found, together, before)),
                 search_seconds=sum(f.search_seconds for f in (found, together, before)),
             )

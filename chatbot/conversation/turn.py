@@ -23,7 +23,7 @@ from chatbot.conversation.stopping import Stopped, ignore_outcome, until_stopped
 from chatbot.conversation.tools import Tools
 from chatbot.conversation.tree import Conversation
 from chatbot.conversation.turn_answer import TurnAnswer
-from chatbot.conversation.turn_sources import TurnSources, earlier_question
+from chatbot.conversation.turn_sources import TurnSources, earlier_questions
 from chatbot.conversation.turn_tools import TurnTools
 from chatbot.engine.client import Engine, Generation
 from chatbot.engine.protocol.answer import Generate
@@ -80,7 +80,7 @@ class Turn:
         self._settings = settings
         self._journal = journal
         self._begun = begun
-        self._sources = TurnSources(knowledge, question, self._earlier_question(), begun)
+        self._sources = TurnSources(knowledge, question, self._earlier_questions(), begun)
         self._may_ask = asyncio.Event()
         """The sources are there, and the model is to be asked."""
         self._tools = TurnTools(None if schema else tools, self._context)
@@ -338,10 +338,10 @@ class Turn:
             return None
         return self.so_far
 
-    def _earlier_question(self) -> str:
-        """The question before this one on its branch; empty when there is none."""
+    def _earlier_questions(self) -> str:
+        """The questions on its branch that this one may go on with; empty for none."""
         path = self._conversation.path(self._question.parent_id) if self._question.parent_id else ()
-        return earlier_question(path)
+        return earlier_questions(path)
 
     async def _until_stopped(self, work: Awaitable[ResultT]) -> ResultT:
         """Await ``work``, unless the user stops the turn first.

@@ -30,7 +30,7 @@ class TurnSources:
         Args:
             knowledge: the folders; None for none.
             question: what is asked.
-            earlier: the question before it; empty for none.
+            earlier: the questions that it may go on with; empty for none.
             begun: an answer that is gone on with, by the sources that it was begun with.
         """
         self.part: SourcesPart | None = sources_of(begun) if begun else None
@@ -114,13 +114,24 @@ class TurnSources:
         return self.part
 
 
-def earlier_question(path: Sequence[Message]) -> str:
-    """The last question of a branch, which may say what the next one is about; empty where there
-    is none, where it has no answer to go on with, or where it is about a file of its own."""
+def earlier_questions(path: Sequence[Message]) -> str:
+    """What the next question of a branch may go on with: the last one that was searched for by
+    itself, which says what it is all about, and the last one, a line each. Empty where there is
+    none, where the last has no answer to go on with, or where it is about a file of its own."""
     if not path or path[-1].role != "assistant" or not path[-1].text.strip():
         return ""
-    question = next((message for message in reversed(path) if message.role == "user"), None)
-    return question.text if question and not files_of(question) else ""
+    questions: list[str] = []
+    found: SourcesPart | None = None
+    for message in reversed(path):
+        if message.role == "assistant":
+            found = sources_of(message)
+        elif message.role == "user":
+            if files_of(message):
+                break
+            questions.append(message.text)
+            if found is None or found.query == message.text:
+                break
+    return "\n".join(dict.fromkeys((*questions[-1:], *questions[:1])))
 
 
 def _declining(part: SourcesPart, statuses: list[FolderStatus], *, has_folders: bool) -> str:

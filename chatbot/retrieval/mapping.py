@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chatbot.retrieval.query_weights import FUNCTION_WORDS
+from chatbot.function_words import FUNCTION_WORDS
 from chatbot.retrieval.values import FolderMap, MapCluster, MapPoint
 from chatbot.terminal_text import clean_line
 

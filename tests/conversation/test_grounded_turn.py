@@ -357,3 +357,12 @@ async def test_the_manual_among_others_is_strict_too() -> None:
     manager.settings = msgspec.structs.replace(manager.settings, folders=off)
     await all_of(manager.reply("hi"))
     assert not found_of(manager.conversation.last("assistant")).is_declined
+
+
+async def test_a_chain_of_questions_is_searched_with_the_one_that_it_began_with() -> None:
+    manager = make(FakeEngine("It is high.", context_length=400), TOWER)
+    for question in ("What is the tower?", "And when was it built?", "Why?"):
+        await all_of(manager.reply(question))
+    assert found_of(manager.conversation.path()[-1]).query == (
+        "What is the tower?\nAnd when was it built?\nWhy?"
+    )

@@ -21,7 +21,7 @@ from chatbot.conversation.prompt_building import Prompt, build_prompt
 from chatbot.conversation.seeds import AnswerSeed, draw_seed
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.conversation.tree import Conversation
-from chatbot.conversation.turn_sources import TurnSources, earlier_question
+from chatbot.conversation.turn_sources import TurnSources, earlier_questions
 from chatbot.conversation.variants.parting import partings_of
 from chatbot.conversation.variants.sibling import Sibling
 from chatbot.conversation.variants.wishes import Wish
@@ -92,7 +92,7 @@ class VariantsTurn(ABC):
         self._conversation = conversation
         self._journal = journal
         above = conversation.path(question.parent_id) if question.parent_id else ()
-        self._sources = TurnSources(knowledge, question, earlier_question(above), None)
+        self._sources = TurnSources(knowledge, question, earlier_questions(above), None)
         self._num_before = num_that_stay(conversation, question.id)
         self.siblings = [
             Sibling(index, AnswerDraft(question, _always(choice.settings), self._sources))
