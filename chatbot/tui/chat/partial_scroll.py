@@ -62,7 +62,8 @@ class PartialScroll(VerticalScroll, can_focus=False):
                 await self.mount(self._empty())
 
     async def _take_away(self, views: Sequence[Widget]) -> None:
-        if self.screen.focused in views:  # which learn of it later themselves
+        # They learn of it later themselves; at the end of the program there is no screen.
+        if self.is_attached and self.screen.focused in views:
             # Or Textual gives it to whatever comes next: a control of the sidebar.
             self.screen.set_focus(None)
             self.post_message(self.FocusLost())
