@@ -222,9 +222,14 @@ def test_logits_equal_those_of_transformers(family: str) -> None:
     ("family", "each"),
     [("llama", 9), ("qwen 3", 11), ("gemma 3", 13), ("qwen 3 moe", 16)],
 )
-def test_what_a_family_has_not_is_not_computed_for_it(family: str, each: int) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "8-bit"])
+def test_what_a_family_has_not_is_not_computed_for_it(
+    family: str, each: int, precision: Precision
+) -> None:
     """One instruction more would cost a small model what it takes to begin it, in every layer."""
-    step = FusedDecoder(packed_architecture(make(family)))._step
+    model = make(family).bfloat16()
+    prepare_for_cpu(model, precision)
+    step = FusedDecoder(packed_architecture(model))._step
     assert len(step._few_rows._program) == 1 + 2 * each
 
 

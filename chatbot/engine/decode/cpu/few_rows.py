@@ -44,7 +44,10 @@ class FewRows:
         self._attended = space.rows("attended", size, is_filled=True)
         self._product = space.rows("product", hidden_size)
         self._partial_sums = space.rows("partial sums", 0)
-        written = [np.concatenate(list(self._written(index))) for index in range(len(parts.layers))]
+        written = [
+            products.of_few(np.concatenate(list(self._written(index))))
+            for index in range(len(parts.layers))
+        ]
         self._program = np.concatenate(written)
         ends = np.cumsum([len(layer) for layer in written])
         self._of_layers = np.split(self._program, ends[:-1])

@@ -84,6 +84,13 @@ def product_of(
     return np.concatenate((rounding, made))
 
 
+def of_few(program: Instructions) -> Instructions:
+    """What of a program there is to do where the new tokens are ``MAX_FEW`` at most."""
+    is_idle = (program["kind"] == Kind.ROUNDING) & (program["rounds"] != 0)
+    left: Instructions = program[~is_idle]
+    return left
+
+
 def room_for(product: Instructions, num_rows: int) -> int:
     """Numbers in fp32 that each thread needs room for, with ``num_rows`` new tokens."""
     num_inputs = int(product["num_inputs"][0])
