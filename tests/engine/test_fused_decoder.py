@@ -281,7 +281,9 @@ def test_where_a_library_multiplies_it_matters_how_many_are_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As on processors with products in bf16, which this one need not be."""
-    monkeypatch.setattr("chatbot.engine.decode.cpu.projections.multiplies", lambda dtype: True)
+    monkeypatch.setattr(
+        "chatbot.engine.decode.cpu.projections.torch_is_quicker", lambda dtype: True
+    )
     exact = reference(make("llama with biases"), TOKENS)
     model = make("llama with biases").bfloat16()
     expected = reference(model, TOKENS)

@@ -197,7 +197,7 @@ ROUNDING: dict[str, Callable[..., Projection]] = {
 def test_activations_of_many_rows_are_rounded_where_that_is_quicker(
     form: Callable[..., Projection], is_by_library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projections, "multiplies", lambda dtype: is_by_library)
+    monkeypatch.setattr(projections, "torch_is_quicker", lambda dtype: is_by_library)
     weight, rows, bias = random(90, 128), random(MIN_ROUNDED_ROWS, 128, seed=1), random(90, seed=2)
     exact, rounding = form(weight, bias), form(weight, bias, rounds=True)
     assert rounding.rounds == is_by_library
@@ -216,7 +216,7 @@ def test_activations_of_many_rows_are_rounded_where_that_is_quicker(
 def test_a_row_comes_to_the_same_among_any_number_of_many(
     form: Callable[..., Projection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projections, "multiplies", lambda dtype: False)
+    monkeypatch.setattr(projections, "torch_is_quicker", lambda dtype: False)
     projection, rows = form(random(301, 192), None, rounds=True), random(130, 192, seed=1)
     together = projection(rows)
     for start, end in ((0, 17), (3, 50), (113, 130)):
@@ -244,7 +244,7 @@ def test_torch_multiplies_in_bf16_where_it_has_units_for_matrices(
     ):
         monkeypatch.setattr(vectors, "FEATURES", features)
         monkeypatch.setattr(vectors, "IS_X86", is_x86)
-        assert projections.multiplies(torch.bfloat16) == expected
+        assert projections.torch_is_quicker(torch.bfloat16) == expected
 
 
 def test_weights_in_fp32_are_kept_as_short_as_they_are() -> None:

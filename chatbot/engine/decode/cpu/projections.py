@@ -34,18 +34,24 @@ experts of a layer are gigabytes."""
 
 
 def multiplies(dtype: torch.dtype) -> bool:
-    """Whether torch multiplies matrices in ``dtype`` quicker than our own code on this processor:
-    it uses units for matrices (AMX, those of Arm), which that does not."""
+    """Whether torch has matrix products in ``dtype`` on this processor."""
     if dtype == torch.bfloat16:
-        from chatbot.engine.decode.cpu.kernels.vectors import FEATURES, IS_X86
-
-        # Where AVX-512 has no bf16, torch takes 2.3 times as long as in fp32 (one thread, Zen 4
-        # with oneDNN held to AVX-512 with VNNI).
-        has_units = FEATURES.get("amx-bf16") if IS_X86 else True
-        return bool(has_units and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if dtype == torch.float16:
         return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
     return True
+
+
+def torch_is_quicker(dtype: torch.dtype) -> bool:
+    """Whether torch multiplies many rows in ``dtype`` quicker than our own code: by units for
+    matrices (AMX, those of Arm), which that does not use."""
+    from chatbot.engine.decode.cpu.kernels.vectors import FEATURES, IS_X86
+
+    if dtype == torch.bfloat16 and IS_X86 and not FEATURES.get("amx-bf16"):
+        # Where AVX-512 has no bf16, torch takes 2.3 times as long as in fp32 (one thread, Zen 4
+        # with oneDNN held to AVX-512 with VNNI).
+        return False
+    return multiplies(dtype)
 
 
 class DirectProjection(Projection):
@@ -89,7 +95,7 @@ class DirectProjection(Projection):
         from chatbot.engine.decode.cpu.kernels.team import TEAM
 
         self.num_outputs, self.num_inputs = weight.shape
-        self.rounds = rounded_to is not None and multiplies(rounded_to)
+        self.rounds = rounded_to is not None and torch_is_quicker(rounded_to)
         self._rounded_to, self._scales = rounded_to, scales
         self._bias = None if bias is None else bias.float().contiguous()
         self.held = tuple(part for part in (numbers, scales, self._bias) if part is not None)
