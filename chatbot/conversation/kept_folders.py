@@ -18,7 +18,7 @@ from chatbot.conversation.folders import (
 )
 from chatbot.errors import ChatbotError, KnowledgeError
 from chatbot.retrieval.client import Retrieval, RetrievalStatus
-from chatbot.retrieval.values import IndexOptions
+from chatbot.retrieval.values import FolderStatus, IndexOptions
 from chatbot.settings import MANUAL, KnowledgeFolder, Settings
 
 ChangeFolders = Callable[[tuple[KnowledgeFolder, ...]], None]
@@ -65,6 +65,11 @@ class KeptFolders:
             status = statuses.get(path) if folder.is_on and not problem else None
             states.append(FolderState(folder=folder, path=path, problem=problem, status=status))
         return tuple(states)
+
+    @property
+    def statuses(self) -> list[FolderStatus]:
+        """How those stand that are on and there, as far as it is known."""
+        return [state.status for state in self.folders if state.status]
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -75,8 +75,7 @@ class TurnSources:
         if part.sources or not knowledge.is_strict(has_tools=has_tools):
             return ""
         self.part = msgspec.structs.replace(part, is_declined=True)
-        statuses = [state.status for state in knowledge.folders if state.status]
-        return _declining(part, statuses, has_folders=bool(knowledge.paths))
+        return _declining(part, knowledge.statuses, has_folders=bool(knowledge.paths))
 
     @contextmanager
     def undisturbed(self, device: str) -> Iterator[None]:

@@ -136,9 +136,9 @@ class AnswerView(MessageView):
         self._pacing = Pacing()
         self._found: SourcesPart | None = None
         """What was found, while the answer is written."""
-        self._found_words = ""
         self._search_words = ""
         """While the folders are searched: what is said of that."""
+        self._found_words = ""
         """What the search came to, in the foot while the answer is written."""
         self._held_words = ""
         """That the answer is held, while it is."""

@@ -68,8 +68,8 @@ class QueryPane(Vertical):
     def show_work(self) -> None:
         """Say how far the folders are that a search waits for, where one does."""
         if self._is_searching:
-            statuses = [state.status for state in self._knowledge.folders if state.status]
-            self._foot.update(" · ".join(filter(None, ("searching…", work_words(statuses)))))
+            work = work_words(self._knowledge.statuses)
+            self._foot.update(" · ".join(filter(None, ("searching…", work))))
 
     def take_focus(self) -> None:
         """Let the user's keys come here."""

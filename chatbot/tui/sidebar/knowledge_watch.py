@@ -65,7 +65,7 @@ class KnowledgeWatch:
         """Show how the folders stand now."""
         from chatbot.tui.knowledge.folder_rows import work_words
 
-        statuses = [state.status for state in self._knowledge.folders if state.status]
+        statuses = self._knowledge.statuses
         self._app.show_folders(self._knowledge, work_words(statuses))
         self._tell_problems(statuses)
         self._tell_error(statuses)

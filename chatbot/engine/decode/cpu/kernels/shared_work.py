@@ -5,7 +5,6 @@ A thread that comes late, or is busy elsewhere, costs nothing but its help: the 
 Knows numbers in memory that threads change one at a time; nothing of what the work is.
 """
 
-import platform
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from chatbot.engine.compiled import inlined
+from chatbot.engine.decode.cpu.kernels.vectors import IS_X86
 
 STATE: Final = 0
 """The number of the work in the upper half, parts that nobody has taken in the lower one."""
@@ -28,7 +28,6 @@ WORK_SIZE: Final = 24
 """Numbers in all."""
 
 _PARTS: Final = 0xFFFFFFFF
-_HAS_PAUSE: Final = platform.machine() in ("x86_64", "AMD64")
 
 _give_way = types.ExternalFunction("sched_yield", types.int32())
 
@@ -81,7 +80,7 @@ def _pause(_context: Any) -> Any:
     """Let the other thread of a core work: this one waits."""
 
     def generate(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
-        if _HAS_PAUSE:
+        if IS_X86:
             nothing = ir.FunctionType(ir.VoidType(), [])
             pause = builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), nothing)
             builder.call(pause, [])
