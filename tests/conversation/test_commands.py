@@ -23,7 +23,7 @@ from chatbot.events import TurnEvent, VariantsEvent
 from chatbot.messages import Message, SourcesPart, TextPart
 from chatbot.models.hardware import Device, Hardware
 from chatbot.models.memory import GIB
-from chatbot.settings import SPECS, Settings
+from chatbot.settings import SPECS, Sampling, Settings
 from chatbot.terminal_text import is_safe
 from chatbot.tokens import NO_TOKEN, Alternative, TokenRecord
 from tests.conversation.building import all_of, make_manager, making_of, with_settings
@@ -257,6 +257,30 @@ async def test_set_lists_shows_and_changes(face: FakeFace) -> None:
     assert face.calls == ["show_settings"]
 
 
+async def test_reset_takes_back_the_sampling_settings(face: FakeFace) -> None:
+    for line in ("/set temperature 1.5", "/set seed 7", "/set grounding strict"):
+        await run_command(face, line)
+    await run_command(face, "/reset")
+    assert face.manager.settings == with_settings(grounding="strict")
+    assert face.notes[-1] == "Back to the default: `temperature` = `0.3`, `seed` = `random`."
+    await run_command(face, "/reset")
+    assert face.notes[-1] == "All sampling settings have their default already."
+
+
+async def test_reset_takes_back_one_setting(face: FakeFace) -> None:
+    for line in ("/set temperature 1.5", "/set reranker org/name", "/set model other"):
+        await run_command(face, line)
+    await run_command(face, "/reset reranker")
+    assert face.manager.settings.reranker == ""
+    await run_command(face, "/reset model")
+    assert face.calls[-2:] == ["show_settings", "load_model"]
+    assert face.manager.settings == with_settings(sampling=Sampling(temperature=1.5))
+    await run_command(face, "/reset model")
+    assert face.notes[-1] == "`model` has its default already."
+    with pytest.raises(SettingError, match="There is no setting 'colour'"):
+        await run_command(face, "/reset colour")
+
+
 @pytest.mark.parametrize("line", ["/set model other", "/set precision fp32"])
 async def test_set_of_what_has_to_be_loaded(face: FakeFace, line: str) -> None:
     await run_command(face, line)
@@ -294,7 +318,8 @@ async def test_a_setting_that_cannot_be_saved_is_used_all_the_same() -> None:
 async def test_theme(face: FakeFace) -> None:
     await run_command(face, "/theme day")
     await run_command(face, "/theme")
-    assert face.calls == ["theme day", "theme "]
+    await run_command(face, "/set theme night")
+    assert face.calls == ["theme day", "theme ", "theme night"]
 
 
 async def test_regen(chat: FakeFace) -> None:

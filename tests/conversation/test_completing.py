@@ -10,8 +10,8 @@ def lines(line: str, face: FakeFace | None = None) -> list[str]:
 
 
 def test_commands_by_their_beginning() -> None:
-    assert lines("/re") == ["/regen", "/rename"]
-    assert lines("/RE") == ["/regen", "/rename"]
+    assert lines("/re") == ["/reset", "/regen", "/rename"]
+    assert lines("/RE") == ["/reset", "/regen", "/rename"]
     assert len(lines("/")) > 30
     assert lines("/nonsense") == lines("text") == lines("/re\n") == lines("") == []
 

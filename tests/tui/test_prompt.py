@@ -168,18 +168,19 @@ async def test_tab_and_arrows_go_through_what_a_command_could_become(make_app: M
     async with app.run_test() as pilot:
         await pilot.press(*"/re")
         for key, shown in (
+            ("tab", "/reset"),
             ("tab", "/regen"),
             ("tab", "/rename"),
-            ("tab", "/regen"),
+            ("tab", "/reset"),
             ("shift+tab", "/rename"),
             ("up", "/regen"),
             ("down", "/rename"),
         ):
             await pilot.press(key)
             await until(pilot, lambda shown=shown: app._prompt.text == shown)
-        assert "/regen" in str(app._hints.content)  # the others stay in sight
+        assert "/reset" in str(app._hints.content)  # the others stay in sight
         await pilot.press("space")
-        await until(pilot, lambda: "/regen" not in str(app._hints.content))
+        await until(pilot, lambda: "/reset" not in str(app._hints.content))
 
 
 async def test_arguments_are_hinted_and_completed(make_app: MakeApp) -> None:

@@ -14,7 +14,7 @@ from chatbot.conversation.window import window_note, window_of
 from chatbot.engine.protocol.model_info import ModelInfo, parse_adapter
 from chatbot.errors import CommandError, ConfigError
 from chatbot.models.catalogue import catalogue
-from chatbot.settings import SPECS, Settings, find_spec, get_value
+from chatbot.settings import SPECS, Settings, Spec, find_spec, get_value
 from chatbot.terminal_text import clean_line
 from chatbot.wording import memory, parameters
 
@@ -102,6 +102,9 @@ async def _set(face: Face, arguments: str) -> None:
         ]
         face.show_note("\n".join(["**Settings**", "", *lines]))
         return
+    if name.lower() == "theme":
+        face.set_theme(value.strip())
+        return
     spec = find_spec(name)
     if not value.strip():
         now = clean_line(spec.format(get_value(settings, spec.name)))
@@ -118,6 +121,21 @@ async def _set(face: Face, arguments: str) -> None:
     if spec.name == "context_length":
         sentence, _ = await window_note(face.manager.engine, face.manager.settings)
         face.show_note(sentence)
+
+
+async def _reset(face: Face, arguments: str) -> None:
+    specs = [find_spec(arguments)] if arguments else [s for s in SPECS if s.is_sampling]
+    defaults, settings = Settings(), face.manager.settings
+    changed = [s for s in specs if get_value(settings, s.name) != get_value(defaults, s.name)]
+    for spec in changed:
+        _change(face, spec.name, _default(spec))
+    words = ", ".join(f"`{spec.name}` = `{_default(spec) or 'none'}`" for spec in changed)
+    whose = f"`{specs[0].name}` has its" if arguments else "All sampling settings have their"
+    face.show_note(f"Back to the default: {words}." if words else f"{whose} default already.")
+
+
+def _default(spec: Spec) -> str:
+    return spec.format(get_value(Settings(), spec.name))
 
 
 def _change(face: Face, name: str, value: str) -> None:
@@ -208,6 +226,10 @@ def _set_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
     return {spec.format(get_value(settings, spec.name)): f"as it is; {spec.allowed}"}
 
 
+def _reset_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
+    return {} if before else {spec.name: f"back to {_default(spec)}" for spec in SPECS}
+
+
 def _prompt_words(face: Face, before: Sequence[str]) -> Mapping[str, str]:
     if before:
         return {}
@@ -229,6 +251,13 @@ COMMANDS = (
     ),
     Command("system", "[TEXT]", "shows or sets the system prompt.", _system),
     Command("set", "[NAME [VALUE]]", "shows or changes a setting.", _set, _set_words),
+    Command(
+        "reset",
+        "[NAME]",
+        "sets the sampling settings back to their defaults, or the setting named.",
+        _reset,
+        _reset_words,
+    ),
     Command(
         "prompt",
         "[NAME [TEXT]]",
