@@ -7,7 +7,7 @@ Knows nothing of how the calls were written or how the results are put to the mo
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,34 +28,8 @@ from chatbot.tools.values import (
 )
 from chatbot.wording import memory
 
-
-class Tools(Protocol):
-    """What a turn needs of the tool box."""
-
-    async def find_usable(self, name: str) -> ToolDefinition:
-        """The tool, if it is on; ToolError if there is none."""
-        ...
-
-    async def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as the tool is run with them; ToolError if they do not fit."""
-        ...
-
-    async def approve(
-        self,
-        definition: ToolDefinition,
-        arguments: str,
-        *,
-        is_tainted: bool,
-        approver: Approver | None,
-    ) -> ApprovedBy:
-        """Who allows this call; ToolError if nobody does."""
-        ...
-
-    async def execute(
-        self, definition: ToolDefinition, arguments: dict[str, Any], max_result_bytes: int
-    ) -> str:
-        """The result; ToolError if there is none."""
-        ...
+if TYPE_CHECKING:
+    from chatbot.tools.toolbox import ToolBox
 
 
 class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +44,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
 class ToolTurn:
     """The calls of one turn."""
 
-    def __init__(self, tools: Tools, *, is_tainted: bool, approver: Approver | None) -> None:
+    def __init__(self, tools: "ToolBox", *, is_tainted: bool, approver: Approver | None) -> None:
         """Use ``ToolBox.begin_turn``."""
         self._tools = tools
         self._approver = approver
