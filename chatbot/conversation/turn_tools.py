@@ -118,7 +118,7 @@ class TurnTools:
         self._work = work = asyncio.create_task(
             self._turn.run_round(
                 whole,
-                on_start=lambda call, arguments: happened.put_nowait(ToolRunning(call.id)),
+                on_start=lambda call: happened.put_nowait(ToolRunning(call.id)),
                 on_end=lambda outcome: happened.put_nowait(ToolFinished(_result_of(outcome))),
             )
         )

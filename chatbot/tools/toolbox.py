@@ -219,7 +219,6 @@ class ToolBox:
             message = str(error)
         return ToolOutcome(
             name=name,
-            arguments=arguments,
             result=result,
             error=message,
             seconds=time.monotonic() - start,

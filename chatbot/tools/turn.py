@@ -66,7 +66,7 @@ class ToolTurn:
     async def run_round(
         self,
         calls: Sequence[ToolCall],
-        on_start: Callable[[ToolCall, dict[str, Any]], None] = lambda call, arguments: None,
+        on_start: Callable[[ToolCall], None] = lambda call: None,
         on_end: Callable[[ToolOutcome], None] = lambda outcome: None,
     ) -> tuple[ToolOutcome, ...]:
         """Run the calls that the model made at once, beside one another.
@@ -77,7 +77,7 @@ class ToolTurn:
 
         Args:
             calls: of more than ``MAX_CALLS_PER_ROUND`` the others are not run.
-            on_start: told of each call, with its checked arguments, when it begins to run.
+            on_start: told of each call when it begins to run.
             on_end: told of each outcome as soon as there is one.
 
         Returns:
@@ -92,16 +92,14 @@ class ToolTurn:
                     if index >= MAX_CALLS_PER_ROUND:
                         raise ToolError(f"Make at most {MAX_CALLS_PER_ROUND} calls at once.")
                     prepared = await self._prepare(call, index, seen)
-                except _RefusedError as refused:
-                    on_end(refused.outcome)
-                    tasks.append(refused.outcome)
-                    continue
                 except ToolError as error:
-                    outcome = _refusal(call, {}, error)
+                    outcome = ToolOutcome(
+                        call_id=call.id, name=clean_line(call.name, 64), error=str(error)
+                    )
                     on_end(outcome)
                     tasks.append(outcome)
                     continue
-                on_start(call, prepared.arguments)
+                on_start(call)
                 tasks.append(group.create_task(self._execute(prepared, on_end)))
         outcomes = tuple(t if isinstance(t, ToolOutcome) else t.result() for t in tasks)
         self._last_round = seen.carried | {
@@ -123,8 +121,7 @@ class ToolTurn:
             seen: the calls of this round so far; this one is added.
 
         Raises:
-            ToolError: it is not run, and its arguments could not be read.
-            _RefusedError: it is not run, for another reason.
+            ToolError: it is not run.
         """
         if self.rounds_left < 0:
             raise ToolError(f"{MAX_ROUNDS} rounds of calls are over: answer without tools now.")
@@ -132,16 +129,13 @@ class ToolTurn:
         if len(call.arguments) > MAX_ARGUMENT_BYTES:
             raise ToolError(f"Write at most {memory(MAX_ARGUMENT_BYTES)} of arguments.")
         arguments = await self._tools.check(definition, read_object(call.arguments))
-        try:
-            self._refuse_repeat(definition.name, arguments, index, seen)
-            approved_by = await self._tools.approve(
-                definition,
-                visible(arguments),
-                is_tainted=self.is_tainted,
-                approver=self._approver,
-            )
-        except ToolError as error:
-            raise _RefusedError(_refusal(call, arguments, error)) from error
+        self._refuse_repeat(definition.name, arguments, index, seen)
+        approved_by = await self._tools.approve(
+            definition,
+            visible(arguments),
+            is_tainted=self.is_tainted,
+            approver=self._approver,
+        )
         return _Prepared(
             call=call, definition=definition, arguments=arguments, approved_by=approved_by
         )
@@ -183,7 +177,6 @@ class ToolTurn:
         outcome = ToolOutcome(
             call_id=prepared.call.id,
             name=prepared.definition.name,
-            arguments=prepared.arguments,
             result=result,
             error=message,
             seconds=time.monotonic() - start,
@@ -200,20 +193,6 @@ class _Seen(msgspec.Struct):
     """Which call is the first of its kind."""
     carried: dict[str, str] = msgspec.field(default_factory=dict)
     """Repeats of the last round's calls, and what came of those."""
-
-
-class _RefusedError(Exception):
-    """A call is not run; carries the outcome that says why."""
-
-    def __init__(self, outcome: ToolOutcome) -> None:
-        super().__init__(outcome.error)
-        self.outcome = outcome
-
-
-def _refusal(call: ToolCall, arguments: dict[str, Any], error: ToolError) -> ToolOutcome:
-    return ToolOutcome(
-        call_id=call.id, name=clean_line(call.name, 64), arguments=arguments, error=str(error)
-    )
 
 
 def _key(name: str, arguments: dict[str, Any]) -> str:

@@ -118,19 +118,12 @@ class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     call_id: str = ""
     name: str
-    arguments: dict[str, Any]
-    """As they were checked and run; empty when they could not be read."""
     result: str = ""
     error: str = ""
     """One sentence, for the model and the user."""
     seconds: float = 0.0
     """What the execution took, without the time that the user thought about it."""
     approved_by: ApprovedBy = ""
-
-    @property
-    def text(self) -> str:
-        """What the model is given."""
-        return f"Error: {self.error}" if self.error else self.result
 
 
 Decision = Literal["once", "chat", "always", "no"]

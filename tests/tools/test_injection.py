@@ -102,7 +102,7 @@ async def test_in_the_result_of_a_tool(tmp_path: Path, tool: str) -> None:
         turn = box.begin_turn(is_tainted=False, approver=user)
         first = await run_one(turn, ToolCall(name="search_web", arguments='{"query": "news"}'))
         assert (first.result, first.approved_by, user.asked) == (text, "settings", [])
-        await turn.run_round(obey(first.text, tools, 0))
+        await turn.run_round(obey(first.result, tools, 0))
         # Nor in the next turn, since the result is in the chat by then.
         answer = Message(role="assistant", parts=(ToolResultPart(call_id="1", text=text),))
         await simulate_turn(box, [answer], text, user, 1)
