@@ -143,14 +143,13 @@ class Tools:
     def schemas(self, info: ModelInfo) -> tuple[ToolSchema, ...]:
         """What this model is told of; empty when no tool is on."""
         self.model_changed(info)
-        functions = (schema["function"] for schema in self.box.schemas())
         return tuple(
             ToolSchema(
-                name=function["name"],
-                description=function["description"],
-                parameters=msgspec.json.encode(function["parameters"]).decode(),
+                name=tool.name,
+                description=tool.description,
+                parameters=msgspec.json.encode(tool.parameters).decode(),
             )
-            for function in functions
+            for tool in self.box.usable
         )
 
     @property

@@ -122,9 +122,10 @@ class ToolBox:
         own = (self._save_problem,) if self._save_problem else ()
         return (*self._settings.problems, *self._catalogue.problems, *own)
 
-    def schemas(self) -> list[dict[str, Any]]:
-        """The tools that the model is told of, in the form of OpenAI's functions."""
-        return [info.definition.schema for info in self.tools if _is_usable(info)]
+    @property
+    def usable(self) -> list[ToolDefinition]:
+        """The tools that the model is told of: those that are on and not denied."""
+        return [info.definition for info in self.tools if info.is_on and info.policy != "deny"]
 
     def require(self, names: Collection[str]) -> None:
         """Make sure that there are tools of these names, and of those that were given to
@@ -188,9 +189,8 @@ class ToolBox:
                 ``turn.taints``.
             approver: asks the user; None where there is nobody to ask.
         """
-        told = [info.definition for info in self.tools if _is_usable(info)]
         # Of each, so that what there is at first is known.
-        changed = [definition for definition in told if self._approvals.is_changed(definition)]
+        changed = [tool for tool in self.usable if self._approvals.is_changed(tool)]
         return ToolTurn(self, is_tainted=is_tainted or bool(changed), approver=approver)
 
     async def run_by_hand(self, name: str, text: str) -> ToolOutcome:
@@ -235,8 +235,7 @@ class ToolBox:
         """
         definition = await self._catalogue.find(name)
         if definition is None or not self._is_on(definition):
-            usable = [info.definition.name for info in self.tools if _is_usable(info)]
-            raise _unknown(name, usable)
+            raise _unknown(name, [tool.name for tool in self.usable])
         return definition
 
     async def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -308,10 +307,6 @@ class ToolBox:
     def _changed(self) -> None:
         for watcher in self._watchers:
             watcher()
-
-
-def _is_usable(info: ToolInfo) -> bool:
-    return info.is_on and info.policy != "deny" and not info.problem
 
 
 def _unknown(name: str, names: Collection[str]) -> ToolError:

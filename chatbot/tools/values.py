@@ -65,16 +65,6 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
         changed = [name for name, (now, then) in zip(names, pairs, strict=False) if now != then]
         return f"Its {' and '.join(changed)}" if changed else "It"
 
-    @property
-    def schema(self) -> dict[str, Any]:
-        """In the form of OpenAI's functions, which chat templates take."""
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": self.parameters,
-        }
-        return {"type": "function", "function": function}
-
 
 def _hash(value: Any) -> str:
     import hashlib  # 8 ms, which a tool process does not need to spend
@@ -90,8 +80,6 @@ class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     is_always_allowed: bool = False
     """The user answered "always", of this very definition."""
-    problem: str = ""
-    """Why it cannot be used now, in one sentence; else empty."""
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -112,14 +112,6 @@ def test_definition_of_a_function() -> None:
         "required": ["text", "number", "count", "mode"],
         "additionalProperties": False,
     }
-    assert definition.schema == {
-        "type": "function",
-        "function": {
-            "name": "everything",
-            "description": "Do everything, at once.",
-            "parameters": definition.parameters,
-        },
-    }
 
 
 def test_what_is_not_said_is_taken_to_be_the_worst() -> None:

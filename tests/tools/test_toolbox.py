@@ -34,7 +34,7 @@ def box(tmp_path: Path) -> ToolBox:
 
 
 def is_on(box: ToolBox) -> set[str]:
-    return {schema["function"]["name"] for schema in box.schemas()}
+    return {tool.name for tool in box.usable}
 
 
 async def test_a_real_call_from_end_to_end(box: ToolBox) -> None:
