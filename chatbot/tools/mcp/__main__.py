@@ -9,6 +9,7 @@ import os
 import threading
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from chatbot.tools.limits import limit_memory
 from chatbot.tools.mcp.protocol import (
@@ -22,6 +23,9 @@ from chatbot.tools.mcp.protocol import (
 )
 from chatbot.worker.protocol import Failed
 from chatbot.worker.server import Channel
+
+if TYPE_CHECKING:
+    from chatbot.tools.mcp.keeper import Keeper
 
 
 def main() -> None:
@@ -78,12 +82,10 @@ def _forget(running: dict[int, asyncio.Task[None]], request_id: int, _: object) 
     running.pop(request_id, None)
 
 
-async def _answer(channel: Channel[McpRequest], keeper: object, request: McpRequest) -> None:
+async def _answer(channel: Channel[McpRequest], keeper: "Keeper", request: McpRequest) -> None:
     """Carry out one request; every end of it is an event."""
     from chatbot.errors import ToolError
-    from chatbot.tools.mcp.keeper import Keeper
 
-    assert isinstance(keeper, Keeper)
     try:
         if isinstance(request, Connect):
             tools = await keeper.connect(request)

@@ -30,7 +30,7 @@ from chatbot.tools.mcp.protocol import (
     ToolCalled,
 )
 from chatbot.tools.settings import ServerSpec
-from chatbot.tools.values import MAX_RESULT_BYTES, TIME_LIMIT_SECONDS, ServerInfo, ToolDefinition
+from chatbot.tools.values import TIME_LIMIT_SECONDS, ServerInfo, ToolDefinition
 from chatbot.worker.client import WorkerProcess
 from chatbot.worker.protocol import Failed
 
@@ -109,7 +109,6 @@ class McpServer:
             name=current[1].name,
             fingerprint=current[1].fingerprint,
             arguments=canonical(arguments),
-            max_bytes=MAX_RESULT_BYTES,
         )
         event = await self._ask(request, self._time_limit_seconds)
         if isinstance(event, Failed):

@@ -25,6 +25,7 @@ from chatbot.tools.json_text import canonical
 from chatbot.tools.mcp.protocol import CHANGED, LOST, CallTool, Connect, RemoteTool
 from chatbot.tools.mcp.schemas import with_safe_parameters
 from chatbot.tools.results import cut
+from chatbot.tools.values import MAX_RESULT_BYTES
 
 MAX_TOOLS: Final = 128
 _MAX_PAGES: Final = 20
@@ -109,7 +110,7 @@ class Keeper:
             raise kind(f"The server failed ({_reason(error)}).") from error
         except (Exception, BaseExceptionGroup) as error:
             raise LostError(f"The server failed ({_reason(error)}).") from error
-        return cut(as_text(result), request.max_bytes), result.is_error
+        return cut(as_text(result), MAX_RESULT_BYTES), result.is_error
 
     async def _list(self) -> tuple[RemoteTool, ...]:
         assert self._client is not None

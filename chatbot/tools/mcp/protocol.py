@@ -45,7 +45,6 @@ class CallTool(Request, frozen=True, kw_only=True):
     fingerprint: str
     arguments: str
     """A JSON object."""
-    max_bytes: int
 
 
 class Cancel(Request, frozen=True, kw_only=True):
