@@ -21,8 +21,7 @@ from chatbot.commands.chats.flags import add_chats_parser, run_chats
 from chatbot.commands.knowledge.flags import add_folders_flag, add_knowledge_parsers, run_knowledge
 from chatbot.commands.models.flags import add_models_parser, run_models
 from chatbot.commands.prompts import add_prompts_parser, run_prompts
-from chatbot.commands.status import FAILED, INTERRUPTED, WRONG_USAGE
-from chatbot.commands.usage import Parser
+from chatbot.commands.scripting import FAILED, INTERRUPTED, WRONG_USAGE, Parser
 from chatbot.errors import ChatbotError, PromptUsageError, SettingError, StoppedError
 from chatbot.plain.progress_line import ProgressLine
 from chatbot.settings import PRECISIONS, Settings, find_spec, with_value

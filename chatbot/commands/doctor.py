@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from chatbot.commands.scripting import print_json
 from chatbot.config import load_config
 from chatbot.conversation.folders import path_of, problem_of
 from chatbot.errors import ChatbotError, ModelError
@@ -72,7 +73,7 @@ def run_doctor(problems: Sequence[str], *, as_json: bool) -> int:
     """
     checks = examine(problems)
     if as_json:
-        sys.stdout.write(msgspec.json.encode({"checks": checks}).decode() + "\n")
+        print_json({"checks": checks})
     else:
         marks = {"ok": "ok  ", "note": "note", "problem": "!!  "}
         for check in checks:

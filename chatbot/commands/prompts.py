@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chatbot.commands.usage import add_json_flags
+from chatbot.commands.scripting import add_json_flags, print_json
 
 if TYPE_CHECKING:  # not needed for --help, and not free
     from chatbot.conversation.prompt_library import PromptLibrary
@@ -43,7 +43,7 @@ def run_prompts(name: str, *, as_json: bool) -> int:
         print(problem, file=sys.stderr)
     if as_json:
         report = as_report(library.get(name)) if name else list_report(library)
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_json(report)
     else:
         lines = _one(library.get(name)) if name else _all(library)
         sys.stdout.write("\n".join(lines) + "\n")

@@ -1,10 +1,10 @@
 """The JSON object for an answer. It is documented in the manual; its keys are a promise."""
 
-import sys
 from typing import Any
 
 import msgspec
 
+from chatbot.commands.scripting import print_json
 from chatbot.conversation.source_block import sources_of
 from chatbot.messages import (
     Message,
@@ -130,5 +130,4 @@ async def print_report(report: dict[str, Any], session: Session) -> None:
     await session.manager.settled()
     if session.manager.is_kept:
         report = {**report, "chat_id": session.manager.conversation.id}
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    sys.stdout.flush()
+    print_json(report)

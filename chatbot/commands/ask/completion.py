@@ -15,7 +15,7 @@ import msgspec
 
 from chatbot.commands.ask.flags import Asked
 from chatbot.commands.ask.running import show_progress
-from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.commands.scripting import FAILED, INTERRUPTED, print_json
 from chatbot.conversation.seeds import AnswerSeed
 from chatbot.conversation.stopping import Stopped, until_stopped
 from chatbot.engine.protocol.messages import ChatMessage
@@ -93,7 +93,7 @@ async def run_completion(session: Session, asked: Asked, num_continuations: int)
             }
             if error:
                 report["error"] = error
-            sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+            print_json(report)
         elif asked.streams:
             sys.stdout.write("\n")
         else:

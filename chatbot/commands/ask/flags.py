@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from chatbot.commands.scripting import print_json
 from chatbot.errors import PromptUsageError, SettingError
 from chatbot.settings import with_value, with_values
 from chatbot.strategies import DEFAULT_BEAMS, STRATEGIES, with_strategy
@@ -177,7 +178,7 @@ def _refuse_of_chats(options: argparse.Namespace) -> None:
 def print_failure(error: str) -> None:
     """Print the JSON object where something failed before there was an answer to report."""
     report = {"text": "", "finish_reason": "error", "error": error}
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    print_json(report)
 
 
 def _ask_several(

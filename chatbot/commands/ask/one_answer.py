@@ -6,7 +6,7 @@ from contextlib import aclosing
 from chatbot.commands.ask.answer_report import as_report, print_report, seconds_of_load
 from chatbot.commands.ask.flags import Asked
 from chatbot.commands.ask.running import Interrupt, forget_unanswered, show_progress
-from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.commands.scripting import FAILED, INTERRUPTED
 from chatbot.conversation.citations import with_citations
 from chatbot.conversation.source_block import sources_of
 from chatbot.events import (

@@ -11,7 +11,7 @@ from typing import Any
 from chatbot.commands.ask.answer_report import as_report, print_report, seconds_of_load
 from chatbot.commands.ask.flags import Asked
 from chatbot.commands.ask.running import Interrupt, forget_unanswered, show_progress
-from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.commands.scripting import FAILED, INTERRUPTED
 from chatbot.conversation.variants.wishes import Wish
 from chatbot.events import PromptBuilt, VariantPlan, VariantsFinished, VariantsStarted
 from chatbot.messages import Message

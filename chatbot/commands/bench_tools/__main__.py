@@ -5,6 +5,7 @@ import sys
 
 from chatbot.commands.bench_tools.command import run_tools
 from chatbot.commands.bench_tools.options import add_options
+from chatbot.commands.scripting import FAILED
 from chatbot.errors import ChatbotError
 
 
@@ -16,7 +17,7 @@ def main() -> int:
         return run_tools(parser.parse_args())
     except ChatbotError as error:
         print(error, file=sys.stderr)
-        return 1
+        return FAILED
 
 
 if __name__ == "__main__":

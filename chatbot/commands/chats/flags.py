@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from chatbot.commands.usage import add_json_flags
+from chatbot.commands.scripting import add_json_flags, print_json
 
 if TYPE_CHECKING:
     from chatbot.store.database import Database
@@ -89,7 +87,7 @@ def run_chats(options: argparse.Namespace) -> int:
             print(notice, file=sys.stderr)
         report = _carry_out(db, options)
     if options.json and report is not None:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_json(report)
     sys.stdout.flush()
     return 0
 

@@ -9,9 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
-
-from chatbot.commands.status import INTERRUPTED
+from chatbot.commands.scripting import INTERRUPTED, print_json
 from chatbot.paths import log_dir
 from chatbot.plain.index_progress import IndexPrinter
 from chatbot.retrieval.client import RetrievalClient
@@ -33,7 +31,7 @@ async def index_folders(paths: tuple[str, ...], settings: Settings, *, as_json: 
     finally:
         await client.close()
     if as_json:
-        print(msgspec.json.encode({"folders": reports}).decode())
+        print_json({"folders": reports})
     else:
         for report in reports:
             print("\n".join(_summary(report)))

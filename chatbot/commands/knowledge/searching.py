@@ -14,7 +14,7 @@ from chatbot.commands.knowledge.indexing import (
     new_client,
     options_of,
 )
-from chatbot.commands.status import FAILED, INTERRUPTED
+from chatbot.commands.scripting import FAILED, INTERRUPTED, print_json
 from chatbot.conversation.found_sources import location_of, name_folders
 from chatbot.errors import KnowledgeError
 from chatbot.retrieval.values import Hit
@@ -66,7 +66,7 @@ async def search_folders(
             hits = [hit for hit in found.hits if hit.duplicate_of is None][:num_results]
             if as_json:
                 results = [_as_json(hit) for hit in hits]
-                print(msgspec.json.encode({"query": query, "results": results}).decode())
+                print_json({"query": query, "results": results})
             else:
                 if len(queries) > 1:
                     print(f"## {clean_line(query)}\n")

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-from chatbot.commands.usage import add_json_flags
+from chatbot.commands.scripting import add_json_flags, print_json
 from chatbot.errors import ModelError, SettingError
 from chatbot.terminal_text import clean_line
 
@@ -89,7 +87,7 @@ def run_models(options: argparse.Namespace) -> int:
 
 def _print(report: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_json(report)
     else:
         for line in lines:
             print(line)

@@ -40,8 +40,7 @@ def _as_json(facts: ModelFacts) -> dict[str, Any]:
 def list_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """What ``list_report`` says, as a table."""
     models: Sequence[dict[str, Any]] = report["models"]
-    width = max(min(len(clean_line(m["name"], 40)) for m in models), 20)
-    width = max(width, *(len(clean_line(m["name"], 40)) for m in models))
+    width = max(20, *(len(clean_line(m["name"], 40)) for m in models))
     head = f"{'name':<{width}} {'params':>7} {'window':>8} {'disk':>9}  can             licence"
     for is_here in (True, False):
         chosen = [model for model in models if model["here"] is is_here]
