@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 
 from chatbot.messages import Message, SettingChange, SourcesPart, ToolCallPart, ToolResultPart
-from chatbot.settings import Sampling
 from chatbot.tokens import Beam, ReadingProgress
 
 
@@ -181,10 +180,6 @@ class VariantPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Its place among all answers to the question, from 1: what ``/keep`` calls it."""
     label: str
     """What sets it apart from the others: ``seed 7``, ``temperature 0.3``, ``8-bit``."""
-    sampling: Sampling
-    model: str = ""
-    """As it is to be loaded; empty outside a comparison, and so is the precision."""
-    precision: str = ""
 
 
 class VariantsStarted(msgspec.Struct, frozen=True, kw_only=True):

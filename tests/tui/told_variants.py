@@ -32,7 +32,7 @@ TEXTS = (
 
 def plans(labels: Sequence[str]) -> tuple[VariantPlan, ...]:
     return tuple(
-        VariantPlan(answer_id=f"answer{n}", number=n, label=label, sampling=Sampling())
+        VariantPlan(answer_id=f"answer{n}", number=n, label=label)
         for n, label in enumerate(labels, 1)
     )
 

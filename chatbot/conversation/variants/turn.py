@@ -223,15 +223,11 @@ class VariantsTurn(ABC):
         )
 
     def _plans(self) -> Iterator[VariantPlan]:
-        is_comparison = self.wish.kind == "comparison"
         for one, choice in zip(self.siblings, self.wish.choices, strict=True):
             yield VariantPlan(
                 answer_id=one.draft.id,
                 number=self._num_before + one.index + 1,
                 label=choice.label,
-                sampling=self.samplings[one.index],
-                model=choice.settings.model if is_comparison else "",
-                precision=choice.settings.precision if is_comparison else "",
             )
 
     def _declined(self, declining: str) -> Iterator[VariantsEvent]:
