@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from chatbot.conversation.variants.parting import num_same
 from chatbot.errors import CommandError, WorkerError
 from chatbot.events import VariantLoaded, VariantLoading, VariantsEvent, VariantThoughtDelta
 from chatbot.messages import SettingChange, ThinkingPart
@@ -20,7 +21,6 @@ from chatbot.tui.variants.drawing import (
     ending,
     parted,
     partings,
-    same_length,
     shared_start,
 )
 from chatbot.tui.variants.screen import Hints, VariantsScreen
@@ -116,7 +116,7 @@ def test_a_changed_setting_is_marked_where_it_acts(
 
 
 def test_what_texts_share_ends_with_a_word() -> None:
-    assert same_length("the sea", "the sun") == 5
+    assert num_same("the sea", "the sun") == 5
     assert shared_start(["the sea", "the sun"]) == "the "
     assert shared_start(["the sea"]) == "the sea"
     assert shared_start(["sea", "sun"]) == ""

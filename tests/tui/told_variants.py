@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from chatbot.conversation.variants.parting import num_same
 from chatbot.events import (
     BeamsShown,
     Parting,
@@ -18,7 +19,6 @@ from chatbot.events import (
 from chatbot.messages import FinishReason, Making, Message, Statistics, TextPart
 from chatbot.settings import Sampling
 from chatbot.tokens import Beam
-from chatbot.tui.variants.drawing import same_length
 
 QUESTION = Message(role="user", parts=(TextPart("Where is the lighthouse?"),), id="question")
 
@@ -113,7 +113,7 @@ async def told(
         yield VariantFinished(index, each)
         if end and index == 0:
             await end.wait()
-    parted = [None if text == texts[0] else same_length(texts[0], text) for text in texts]
+    parted = [None if text == texts[0] else num_same(texts[0], text) for text in texts]
     yield VariantsFinished(
         answers=answers,
         kept_id=answers[0].id,

@@ -1,7 +1,6 @@
 """Where answers to one question leave each other's words. Pure functions."""
 
 from collections.abc import Sequence
-from itertools import takewhile
 
 from chatbot.events import Parting
 from chatbot.messages import Message
@@ -35,8 +34,8 @@ def _parting(
         return Parting(index=index, character=None)
     token = None
     if first_records and second_records:
-        token = _num_same([_key(r) for r in first_records], [_key(r) for r in second_records])
-    return Parting(index=index, character=_num_same(first, second), token=token)
+        token = num_same([_key(r) for r in first_records], [_key(r) for r in second_records])
+    return Parting(index=index, character=num_same(first, second), token=token)
 
 
 def _key(record: TokenRecord) -> tuple[int, str]:
@@ -45,8 +44,10 @@ def _key(record: TokenRecord) -> tuple[int, str]:
     return (NO_TOKEN, record.text) if record.text else (record.token, "")
 
 
-def _num_same(first: Sequence[object], second: Sequence[object]) -> int:
-    """Length of the beginning that both have."""
-    return sum(
-        1 for _ in takewhile(lambda both: both[0] == both[1], zip(first, second, strict=False))
-    )
+def num_same(first: Sequence[object], second: Sequence[object]) -> int:
+    """Length of the beginning that both have: of texts, characters."""
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
+        return shorter
+    pairs = zip(first, second, strict=False)
+    return next(index for index, (one, other) in enumerate(pairs) if one != other)

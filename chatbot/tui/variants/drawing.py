@@ -11,6 +11,7 @@ from typing import Final
 
 from textual.content import Content
 
+from chatbot.conversation.variants.parting import num_same
 from chatbot.messages import FinishReason, Message, SettingChange
 from chatbot.tokens import Beam
 from chatbot.tui.lens.drawing import bar
@@ -38,15 +39,6 @@ _BEFORE_FACTS: Final[dict[FinishReason, str]] = {"stop": " ", "length": " at "}
 """Between how it ended and what it took; a dot elsewhere."""
 
 
-def same_length(first: str, second: str) -> int:
-    """Characters that two texts begin with alike."""
-    shorter = min(len(first), len(second))
-    if first[:shorter] == second[:shorter]:
-        return shorter
-    pairs = zip(first, second, strict=False)
-    return next(index for index, (one, other) in enumerate(pairs) if one != other)
-
-
 def partings(texts: Sequence[str], are_over: Sequence[bool]) -> list[tuple[int, ...]]:
     """Characters after which each text leaves the words of the first one, as far as it is known.
 
@@ -60,7 +52,7 @@ def partings(texts: Sequence[str], are_over: Sequence[bool]) -> list[tuple[int, 
     """
     places: list[tuple[int, ...]] = []
     for index, text in enumerate(texts[1:], 1):
-        same = same_length(texts[0], text)
+        same = num_same(texts[0], text)
         is_apart = same < min(len(texts[0]), len(text))
         is_longer = (are_over[0] and len(text) > same) or (are_over[index] and len(texts[0]) > same)
         # One that never said a word was stopped before it began, and parts from nothing.
@@ -122,7 +114,7 @@ def shared_start(texts: Sequence[str]) -> str:
     """What all of some texts begin with, to the last whole word."""
     if not texts:
         return ""
-    same = texts[0][: min(same_length(texts[0], text) for text in texts)]
+    same = texts[0][: min(num_same(texts[0], text) for text in texts)]
     if all(text == same for text in texts):
         return same
     return same[: max(same.rfind(" "), same.rfind("\n")) + 1]
