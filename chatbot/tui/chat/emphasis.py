@@ -9,14 +9,9 @@ from typing import Final
 
 from textual.content import Content
 
-_WORD: Final = re.compile(r"[^\W_]+")
+from chatbot.function_words import FUNCTION_WORDS
 
-_COMMON_WORDS: Final = (
-    "a about an and are as at be by can do does for from has have how i in is it its me my of on "
-    "or that the their there this to was were what when where which who why will with you"
-)
-_COMMON: Final = frozenset(_COMMON_WORDS.split())
-"""Not worth emphasising."""
+_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def emphasised(text: str, words: Collection[str]) -> Content:
@@ -39,7 +34,7 @@ def words_of(query: str) -> frozenset[str]:
     Long ones lose their ending, so that ``settings`` finds ``setting`` too.
     """
     words = [word.lower() for word in _WORD.findall(query)]
-    return frozenset(_stem(word) for word in words if word not in _COMMON)
+    return frozenset(_stem(word) for word in words if word not in FUNCTION_WORDS)
 
 
 def _stem(word: str) -> str:
