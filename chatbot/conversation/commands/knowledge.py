@@ -204,11 +204,7 @@ async def _search(face: Face, arguments: str) -> None:
         missing = next((s.problem for s in knowledge.folders if s.folder.is_on and s.problem), "")
         raise KnowledgeError(missing or "No folder is on; /knowledge add ~/notes adds one.")
     part = await knowledge.search(arguments, num_sources=5)
-    listed = [*part.sources, *part.candidates]
-    if not listed:
-        face.show_note(" ".join(filter(None, ("Nothing was found.", part.notice))))
-        return
-    shown = [await knowledge.in_full(source) for source in part.sources or listed[:3]]
+    shown = [await knowledge.in_full(source) for source in part.sources or part.candidates[:3]]
     texts = [source_in_full(number, source) for number, source in enumerate(shown, 1)]
     face.show_note("\n\n".join([*texts, sources_list(part)]))
 
