@@ -46,9 +46,14 @@ def insertions(
         place = _place_for(text, max(change.offset, position), is_complete)
         if place is None:
             return inserted, max(change.offset, position)
-        inserted.append(Insertion(place, f"⟦{change.name} {change.old} → {change.new}⟧ "))
+        inserted.append(Insertion(place, mark_of(change)))
         position = place
     return inserted, len(text)
+
+
+def mark_of(change: SettingChange) -> str:
+    """``⟦temperature 0 → 2⟧``, and a space behind it."""
+    return f"⟦{change.name} {change.old} → {change.new}⟧ "
 
 
 def with_insertions(text: str, inserted: Sequence[Insertion]) -> str:

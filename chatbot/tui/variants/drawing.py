@@ -14,6 +14,7 @@ from textual.content import Content
 from chatbot.conversation.variants.parting import num_same
 from chatbot.messages import FinishReason, Message, SettingChange
 from chatbot.tokens import Beam
+from chatbot.tui.chat.setting_marks import mark_of
 from chatbot.tui.lens.drawing import bar
 
 PARTING: Final = "◆"
@@ -86,14 +87,10 @@ def parted(text: str, places: Sequence[int], changes: Sequence[SettingChange] = 
     for start, end, style in pieces:
         while waiting and waiting[0].offset < end:
             change = waiting.popleft()
-            drawn += [(text[start : change.offset], style), _mark(change)]
+            drawn += [(text[start : change.offset], style), (mark_of(change), "$text-warning")]
             start = max(start, change.offset)
         drawn.append((PARTING if style == _PARTING_STYLE else text[start:end], style))
-    return Content.assemble(*drawn, *map(_mark, waiting))
-
-
-def _mark(change: SettingChange) -> tuple[str, str]:
-    return f"⟦{change.name} {change.old} → {change.new}⟧ ", "$text-warning"
+    return Content.assemble(*drawn, *((mark_of(change), "$text-warning") for change in waiting))
 
 
 def ending(answer: Message) -> str:
