@@ -31,7 +31,7 @@ def drawn_with(made: Making) -> dict[str, str]:
     return seed | told
 
 
-def search_words(made: Making) -> str:
+def beam_words(made: Making) -> str:
     """What a beam search says of the answer that it found: ``beam of 5, score -0.633``; empty where
     there was none."""
     if not made.num_beams:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatbot.conversation.making_words import drawn_with, search_words
+from chatbot.conversation.making_words import beam_words, drawn_with
 from chatbot.conversation.repeating import repetition_note
 from chatbot.conversation.variants.wishes import wish_for_beams, wish_for_values
 from chatbot.messages import Making
@@ -34,8 +34,8 @@ def test_what_means_nothing_without_a_draw_is_not_told() -> None:
     assert drawn_with(made(temperature=0, top_k=3, seed=42)) == {"temperature": "0"}
     found = made(num_beams=3, score=-0.6331, temperature=0, no_repeat_ngram_size=2)
     assert drawn_with(found) == {"no_repeat_ngram_size": "2"}
-    assert search_words(found) == "beam of 3, score -0.633"
-    assert search_words(made()) == ""
+    assert beam_words(found) == "beam of 3, score -0.633"
+    assert beam_words(made()) == ""
 
 
 async def test_of_swept_answers_each_says_its_own_value_default_or_not() -> None:
@@ -56,7 +56,7 @@ async def test_a_kept_beam_says_what_it_is() -> None:
     async for _ in manager.answer_variously(wish_for_beams(Settings(), 3), "hi"):
         pass
     answer = manager.conversation.last("assistant")
-    assert search_words(making_of(answer)) == "beam of 3, score -0.500"
+    assert beam_words(making_of(answer)) == "beam of 3, score -0.500"
 
 
 @pytest.mark.parametrize(

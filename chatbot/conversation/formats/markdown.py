@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chatbot.conversation.making_words import drawn_with, search_words
+from chatbot.conversation.making_words import beam_words, drawn_with
 from chatbot.conversation.source_block import sources_of
 from chatbot.fencing import fenced
 from chatbot.messages import (
@@ -45,7 +45,7 @@ def to_markdown(path: tuple[Message, ...], title: str = "") -> str:
 
 def _how_made(made: Making) -> list[str]:
     """What else there is to say of how an answer came about, beside model and precision."""
-    words = [search_words(made)] if made.num_beams else []
+    words = [beam_words(made)] if made.num_beams else []
     words += [f"{name} {value}" for name, value in drawn_with(made).items()]
     words += [f"{c.name} {c.old} → {c.new} after {c.offset:,} characters" for c in made.changes]
     if end := _ENDS.get(made.finish_reason):

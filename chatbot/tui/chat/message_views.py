@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from chatbot.conversation.keeping import is_empty
-from chatbot.conversation.making_words import drawn_with, search_words
+from chatbot.conversation.making_words import beam_words, drawn_with
 from chatbot.conversation.source_block import sources_of
 from chatbot.events import ThoughtDelta
 from chatbot.messages import (
@@ -326,7 +326,7 @@ class AnswerView(MessageView):
             facts = ["the program's own words: no model was asked"]
         if made.thinking != "auto":
             facts.append(f"thinking {made.thinking}")
-        facts += filter(None, [search_words(made)])
+        facts += filter(None, [beam_words(made)])
         facts += [Spare(f"{name} {value}") for name, value in drawn_with(made).items()]
         if made.statistics and made.statistics.num_new_tokens:
             facts.append(f"{made.statistics.num_new_tokens} tokens")
