@@ -1,8 +1,11 @@
-"""Which settings made an answer, as far as they are worth a word. Values in, values out."""
+"""What there is to say of how an answer was made: which settings made it, and whether it could only
+be the same as one before. Values in, values out.
+"""
 
 from typing import Final
 
-from chatbot.messages import Making
+from chatbot.conversation.tree import Conversation
+from chatbot.messages import Making, Message
 from chatbot.settings import SPECS, Sampling
 
 _OF_DRAWING: Final = ("top_p", "top_k", "min_p", "seed")
@@ -38,3 +41,23 @@ def beam_words(made: Making) -> str:
         return ""
     score = "" if made.score is None else f", score {made.score:.3f}"
     return f"beam of {made.num_beams}{score}"
+
+
+def repetition_note(conversation: Conversation, answer: Message) -> str:
+    """One sentence where a new answer could only be the same as one before; empty elsewhere."""
+    made = answer.making
+    if made is None or made.is_by_program or made.changes or answer.id not in conversation:
+        return ""
+    if made.finish_reason not in ("stop", "length"):
+        return ""
+    others = (conversation[key] for key in conversation.variants(answer.id) if key != answer.id)
+    for other in others:
+        same = other.making and other.making.sampling == made.sampling
+        if same and other.text == answer.text:
+            if made.sampling.is_greedy:
+                return "The very same answer: at temperature 0 nothing is drawn."
+            return (
+                f"The very same answer: the seed is {made.sampling.seed}; /set seed random "
+                "draws another one."
+            )
+    return ""

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
+from chatbot.conversation.making_words import repetition_note
 from chatbot.conversation.manager import ConversationManager
-from chatbot.conversation.repeating import repetition_note
 from chatbot.events import (
     AnswerHeld,
     PromptBuilt,

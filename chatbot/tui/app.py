@@ -27,9 +27,9 @@ from textual.worker import Worker
 
 from chatbot.conversation.attachments import attached_names, missing_words, names_to_read
 from chatbot.conversation.commands import complete_command, run_command
+from chatbot.conversation.making_words import repetition_note
 from chatbot.conversation.prompt_library import PromptLibrary
 from chatbot.conversation.prompt_template import FilledPrompt
-from chatbot.conversation.repeating import repetition_note
 from chatbot.engine.client import EngineStatus
 from chatbot.errors import ChatbotError, ThemeError
 from chatbot.events import PromptBuilt, TurnEvent, VariantsEvent

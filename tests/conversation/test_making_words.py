@@ -2,8 +2,7 @@
 
 import pytest
 
-from chatbot.conversation.making_words import beam_words, drawn_with
-from chatbot.conversation.repeating import repetition_note
+from chatbot.conversation.making_words import beam_words, drawn_with, repetition_note
 from chatbot.conversation.variants.wishes import wish_for_beams, wish_for_values
 from chatbot.messages import Making
 from chatbot.settings import Sampling, Settings
