@@ -66,8 +66,8 @@ from chatbot.tui.waiting import WaitingQuestions
 if TYPE_CHECKING:
     from chatbot.conversation.knowledge import Knowledge
     from chatbot.tokens import TokenRecord
-    from chatbot.tools.values import ApprovalRequest, Decision, ServerInfo, ToolInfo
-    from chatbot.tui.sidebar.adapter_list import AdapterList, AdapterPanel, AdapterRow
+    from chatbot.tools.values import ApprovalRequest, Decision
+    from chatbot.tui.sidebar.adapter_list import AdapterList, AdapterPanel
     from chatbot.tui.sidebar.folder_list import FolderList
     from chatbot.tui.sidebar.tool_list import ToolList
 
@@ -160,8 +160,8 @@ class ChatApp(NoticingApp):
         self._sidebar = Sidebar(self.manager.settings, self.theme_names)
         self._settings = SettingsWatch(self, self.manager, self._sidebar, self._status)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
-        self._tools = ToolsWatch(self, session.tools)
-        self._adapters = AdaptersWatch(self, lambda: session.engine)
+        self._tools = ToolsWatch(self, self._sidebar, session.tools)
+        self._adapters = AdaptersWatch(self, self._sidebar, lambda: session.engine)
         self._garbage = IdleCollector(self, lambda: self.manager.is_busy)
 
     @property
@@ -751,19 +751,6 @@ class ChatApp(NoticingApp):
         self._status.knowledge = work
         for view in self.query(AnswerView):
             view.say_work(work)
-
-    def show_adapters(self, rows: "Sequence[AdapterRow]") -> None:
-        """Show the model's adapters in the sidebar."""
-        self._sidebar.show_adapters(rows)
-
-    def show_tools(
-        self,
-        tools: "Sequence[ToolInfo]",
-        servers: "Sequence[ServerInfo]",
-        problems: Sequence[str],
-    ) -> None:
-        """Show the tools in the sidebar."""
-        self._sidebar.show_tools(tools, servers, problems)
 
     async def ask_approval(self, request: "ApprovalRequest") -> "Decision":
         """Ask whether a tool may run; a turn that is stopped takes the question away."""

@@ -11,14 +11,11 @@ from chatbot.engine.client import Engine, EngineStatus
 from chatbot.engine.protocol.model_info import AdapterUse, parse_adapter
 from chatbot.errors import ChatbotError
 from chatbot.tui.sidebar.adapter_list import AdapterRow
+from chatbot.tui.sidebar.sidebar import Sidebar
 
 
 class AdaptersApp(Protocol):
     """What the watch needs of the app."""
-
-    def show_adapters(self, rows: Sequence[AdapterRow]) -> None:
-        """Show the adapters in the sidebar."""
-        ...
 
     def refuse(self, sentence: str) -> None:
         """Say what went wrong."""
@@ -28,14 +25,16 @@ class AdaptersApp(Protocol):
 class AdaptersWatch:
     """Between the engine's adapters and the app."""
 
-    def __init__(self, app: AdaptersApp, engine: Callable[[], Engine]) -> None:
+    def __init__(self, app: AdaptersApp, sidebar: Sidebar, engine: Callable[[], Engine]) -> None:
         """Prepare.
 
         Args:
-            app: shows the rows.
+            app: says what went wrong.
+            sidebar: shows the rows.
             engine: the present one.
         """
         self._app = app
+        self._sidebar = sidebar
         self._engine = engine
         self._rows: tuple[AdapterRow, ...] = ()
         self._model = ""
@@ -101,7 +100,7 @@ class AdaptersWatch:
 
     def _show(self, rows: tuple[AdapterRow, ...]) -> None:
         self._rows = rows
-        self._app.show_adapters(rows)
+        self._sidebar.show_adapters(rows)
 
 
 def _uses(rows: Sequence[AdapterRow]) -> tuple[AdapterUse, ...]:

@@ -1,29 +1,20 @@
-"""Keeps the screen in step with the tools, and asks the user whether one may run.
+"""Keeps the sidebar in step with the tools, and asks the user whether one may run.
 
 Knows the app by the few verbs it needs. Starts nothing before the first frame is drawn.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from chatbot.errors import ChatbotError
+from chatbot.tui.sidebar.sidebar import Sidebar
 
 if TYPE_CHECKING:
     from chatbot.conversation.tools import Tools
-    from chatbot.tools.values import ApprovalRequest, Decision, Policy, ServerInfo, ToolInfo
+    from chatbot.tools.values import ApprovalRequest, Decision, Policy
 
 
 class ToolsApp(Protocol):
     """What the watch needs of the app."""
-
-    def show_tools(
-        self,
-        tools: "Sequence[ToolInfo]",
-        servers: "Sequence[ServerInfo]",
-        problems: Sequence[str],
-    ) -> None:
-        """Show the tools in the sidebar."""
-        ...
 
     async def ask_approval(self, request: "ApprovalRequest") -> "Decision":
         """Show the question, and wait for the user."""
@@ -41,9 +32,10 @@ class ToolsApp(Protocol):
 class ToolsWatch:
     """Between the tools and the app."""
 
-    def __init__(self, app: ToolsApp, tools: "Tools") -> None:
+    def __init__(self, app: ToolsApp, sidebar: Sidebar, tools: "Tools") -> None:
         """Prepare; nothing is started."""
         self._app = app
+        self._sidebar = sidebar
         self._tools = tools
         self._told_problem = ""
 
@@ -61,7 +53,7 @@ class ToolsWatch:
     def show(self) -> None:
         """Show how the tools stand now."""
         box = self._tools.box
-        self._app.show_tools(box.tools, box.servers, box.problems)
+        self._sidebar.show_tools(box.tools, box.servers, box.problems)
         self._app.count_context()
         if self._tools.problem and self._tools.problem != self._told_problem:
             self._told_problem = self._tools.problem
