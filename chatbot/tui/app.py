@@ -161,7 +161,7 @@ class ChatApp(NoticingApp):
         self._settings = SettingsWatch(self, self.manager, self._sidebar, self._status)
         self._knowledge = KnowledgeWatch(self, session.knowledge)
         self._tools = ToolsWatch(self, self._sidebar, session.tools)
-        self._adapters = AdaptersWatch(self, self._sidebar, lambda: session.engine)
+        self._adapters = AdaptersWatch(self, self._sidebar, session.engine)
         self._garbage = IdleCollector(self, lambda: self.manager.is_busy)
 
     @property

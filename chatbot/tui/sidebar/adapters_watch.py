@@ -4,7 +4,7 @@ An adapter that is switched off is in the list alone; the model goes without it.
 by the few verbs it needs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from chatbot.engine.client import Engine, EngineStatus
@@ -25,13 +25,13 @@ class AdaptersApp(Protocol):
 class AdaptersWatch:
     """Between the engine's adapters and the app."""
 
-    def __init__(self, app: AdaptersApp, sidebar: Sidebar, engine: Callable[[], Engine]) -> None:
+    def __init__(self, app: AdaptersApp, sidebar: Sidebar, engine: Engine) -> None:
         """Prepare.
 
         Args:
             app: says what went wrong.
             sidebar: shows the rows.
-            engine: the present one.
+            engine: uses them.
         """
         self._app = app
         self._sidebar = sidebar
@@ -50,7 +50,7 @@ class AdaptersWatch:
 
     def _take_over(self) -> None:
         """Have the rows say what is in use, and keep those that are off where they stand."""
-        used = {use.path: use for use in self._engine().adapters}
+        used = {use.path: use for use in self._engine.adapters}
         rows = []
         for row in self._rows:
             use = used.pop(row.path, None)
@@ -88,11 +88,11 @@ class AdaptersWatch:
             return
         self._is_applying = True
         try:
-            while (wanted := _uses(self._rows)) != self._engine().adapters:
-                await self._engine().use_adapters(wanted)
+            while (wanted := _uses(self._rows)) != self._engine.adapters:
+                await self._engine.use_adapters(wanted)
         except ChatbotError as error:
             self._app.refuse(str(error))
-            known = {use.path for use in self._engine().adapters}
+            known = {use.path for use in self._engine.adapters}
             self._rows = tuple(row for row in self._rows if not row.is_on or row.path in known)
         finally:
             self._is_applying = False
